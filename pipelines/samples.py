@@ -1,0 +1,72 @@
+"""The objects that travel between rooms: Sample, Prompt, Rollout, Failed; and the sample id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FinishReason = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One item of a dataset, its images still encoded. Never a draw from the policy."""
+
+    sample_id: str
+    row: int  # position of the dataset row, from 0
+    problem: str
+    answer: str
+    images: tuple[bytes, ...] = ()  # encoded, in order; b"" for one that could not be read
+    error: str | None = None  # why the row could not be read whole, a short phrase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What the policy is given for one sample: chat messages and the decoded images."""
+
+    sample_id: str
+    messages: list[dict[str, Any]]  # content parts: {"type": "image"} or {"type": "text", "text"}
+    images: tuple[Image.Image, ...]  # RGB, one for each image part, in order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """One completion with its log-probability under the policy at temperature 1."""
+
+    completion: str
+    n_tokens: int  # completion tokens, the end token included when it was sampled
+    sum_logprob: float  # nats, over those tokens (eq. 14)
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A sample that could not be measured, and why: a short phrase for the `error` column."""
+
+    error: str
+
+
+def sample_id(problem: str, answer: str, images: Iterable[bytes]) -> str:
+    """Stable key of a sample: it survives shuffling, filtering and re-sharding.
+
+    Each field (problem, answer, every image's encoded bytes) is fed to blake2b as its length in
+    8 little-endian bytes and then the field, so that no two different samples feed equal bytes.
+
+    Returns:
+        32 hex digits.
+    """
+    digest = blake2b(digest_size=16)
+    for field in (_utf8(problem), _utf8(answer), *images):
+        digest.update(len(field).to_bytes(8, "little"))
+        digest.update(field)
+    return digest.hexdigest()
+
+
+def _utf8(text: str) -> bytes:
+    # Lone surrogates (broken JSON escapes) have no UTF-8; "surrogatepass" still tells them apart.
+    return text.encode("utf-8", "surrogatepass")
