@@ -1,0 +1,1 @@
+"""One file per measure of difficulty: arrays in, numbers out."""

@@ -1,0 +1,1 @@
+"""Dataset in, samples out; encoded images in, pixels out."""
