@@ -78,9 +78,7 @@ def decode_image(data: bytes, *, pixel_limit: int, keep: bool) -> DecodedImage |
             return flat
         histogram = np.array(flat.convert("L").histogram(), dtype=np.int64)
         rgb = _upright(flat.convert("RGB"), image) if keep else None
-    except (
-        Exception
-    ) as error:  # a damaged file can raise anything, by format and by place
+    except Exception as error:  # a damaged file can raise anything, by format and by place
         return Failed(f"cannot decode image: {_phrase(error)}")
     return DecodedImage(width=width, height=height, gray_histogram=histogram, rgb=rgb)
 
@@ -100,9 +98,7 @@ def _open(data: bytes) -> ImageFile | None:
         factory, accepts = Image.OPEN[name]
         try:
             known = accepts is None or accepts(data[:16])
-            if known and not isinstance(
-                known, str
-            ):  # a text says what Pillow lacks for it
+            if known and not isinstance(known, str):  # a text says what Pillow lacks for it
                 return factory(BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, StructError):
             continue  # Pillow's way to say "not this format after all"
@@ -111,9 +107,7 @@ def _open(data: bytes) -> ImageFile | None:
 
 def _flatten(image: ImageFile) -> Image.Image | Failed:
     """8 bits a channel and nothing transparent, in a mode that converts to both L and RGB."""
-    raw_mode = (
-        str(image.tile[0][3]) if image.tile else ""
-    )  # as stored; unknown once loaded
+    raw_mode = str(image.tile[0][3]) if image.tile else ""  # as stored; unknown once loaded
     image.load()
     if image.mode == "F":
         return Failed("cannot decode image: float pixels have no gray levels")
@@ -156,7 +150,7 @@ def _upright(rgb: Image.Image, source: Image.Image) -> Image.Image:
         orientation = source.getexif().get(_ORIENTATION)
     except Exception:  # damaged Exif beside good pixels: show them as stored
         return rgb
-    turn = _UPRIGHT.get(orientation)
+    turn = _UPRIGHT.get(orientation or 1)
     return rgb if turn is None else rgb.transpose(turn)
 
 

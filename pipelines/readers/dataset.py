@@ -1,0 +1,137 @@
+"""Open a dataset of any accepted form and stream its samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Generator, Iterator, Sequence
+from difflib import get_close_matches
+from glob import has_magic
+from pathlib import Path
+
+from pipelines.config import DatasetConfig
+from pipelines.errors import DatasetError
+from pipelines.readers.arrow_files import ArrowSource, ParquetSource
+from pipelines.readers.find import KINDS, find_files
+from pipelines.readers.hub import HubSource
+from pipelines.readers.rows import Columns, Source, Wanted, to_sample
+from pipelines.readers.text_files import CsvSource, JsonSource
+from pipelines.readers.webdataset import WebDatasetSource
+from pipelines.samples import Sample
+
+# What datasets call these columns, the likeliest first: to suggest, never to take silently.
+_USUAL = {
+    "problem": ("problem", "question", "query", "prompt", "instruction", "input", "text"),
+    "answer": ("answer", "solution", "ground_truth", "gt_answer", "final_answer", "label", "target",
+               "answers", "response", "output"),
+    "images": ("images", "image", "img", "imgs", "picture", "pictures", "figure", "decoded_image",
+               "image_path", "image_paths", "image_bytes", "file_name", "file_names", "jpg", "png"),
+    "id": ("id", "uid", "uuid", "sample_id", "question_id", "index"),
+}  # fmt: skip
+
+
+class SampleReader:
+    """The samples of one dataset, as often as they are asked for."""
+
+    def __init__(self, name: str, sources: Sequence[Source], config: DatasetConfig) -> None:
+        self.name = name  # how a person calls the dataset
+        self._limit = config.limit
+        self._sources = [(source, _columns(source, config)) for source in sources]
+
+    def samples(self, start: int = 0, rows: Collection[int] | None = None) -> Iterator[Sample]:
+        """Stream the samples in the order of the dataset, from its beginning at each call.
+
+        Memory does not grow with the number of rows. A row that cannot be read whole comes as a
+        sample with an `error`.
+
+        Args:
+            start: position of the first row to give; those before it are skipped.
+            rows: give only these row positions.
+        Raises:
+            DatasetError: a file is damaged, so that its rows cannot be told.
+        """
+        wanted = Wanted(start, self._limit, None if rows is None else sorted(rows))
+        offset = 0
+        for source, columns in self._sources:
+            if wanted.done(offset):
+                return
+            offset += yield from _samples(source, columns, wanted, offset)
+
+
+def open_dataset(config: DatasetConfig) -> SampleReader:
+    """Find a dataset and check its columns; no row is read yet.
+
+    Raises:
+        DatasetError: nothing is there, it is of no known form, has no such split, or lacks a
+            column.
+    """
+    dataset = config.dataset
+    files = find_files(dataset, config.split)
+    if files is not None:
+        name = dataset if has_magic(dataset) else Path(dataset).resolve().name
+        return SampleReader(name, [_source(file, config) for file in files], config)
+    is_id = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", dataset)
+    if not is_id or dataset.endswith(KINDS):
+        raise DatasetError(f"{dataset}: no such file or folder; check the path")
+    return SampleReader(dataset, [HubSource(dataset, config.split)], config)
+
+
+def _source(path: Path, config: DatasetConfig) -> Source:
+    match path.suffix:
+        case ".parquet":
+            return ParquetSource(path)
+        case ".arrow":
+            return ArrowSource(path)
+        case ".csv":
+            return CsvSource(path)
+        case ".tar":
+            return WebDatasetSource(path, config.images_column)
+        case _:
+            return JsonSource(path)
+
+
+def _samples(
+    source: Source, columns: Columns, wanted: Wanted, offset: int
+) -> Generator[Sample, None, int]:
+    rows = source.rows(columns.names, wanted.shifted(offset))
+    while True:
+        try:
+            position, values = next(rows)
+        except StopIteration as end:
+            return end.value
+        yield to_sample(offset + position, values, columns, source.folder)
+
+
+def _columns(source: Source, config: DatasetConfig) -> Columns:
+    """The columns to read, after a look at which there are."""
+    found = source.columns()
+    images: tuple[str, ...] = (config.images_column,)
+    if config.images_column == DatasetConfig.images_column:
+        images += ("image",)
+        if Path(source.name).stem == "metadata":  # of an image folder
+            images += ("file_names", "file_name")
+    if found is not None:
+        _check(source, found, "problem", config.problem_column)
+        _check(source, found, "answer", config.answer_column)
+        if config.id_column is not None:
+            _check(source, found, "id", config.id_column)
+        named = config.images_column != DatasetConfig.images_column
+        unnamed = set(images).isdisjoint(found) and not set(_USUAL["images"]).isdisjoint(found)
+        if named or unnamed:  # neither: a dataset of text
+            _check(source, found, "images", config.images_column)
+    return Columns(
+        problem=config.problem_column,
+        answer=config.answer_column,
+        images=images,
+        id=config.id_column,
+    )
+
+
+def _check(source: Source, found: list[str], field: str, column: str) -> None:
+    if column in found:
+        return
+    usual = [name for name in _USUAL[field] if name in found]
+    likely = (usual or get_close_matches(column, found, n=1) or ["COLUMN"])[0]
+    raise DatasetError(
+        f"{source.name}: no column '{column}' (found: {', '.join(found) or 'none'}); "
+        f"pass --{field}-column {likely}"
+    )
