@@ -97,7 +97,7 @@ def _samples(
         try:
             position, values = next(rows)
         except StopIteration as end:
-            return end.value
+            return int(end.value)
         yield to_sample(offset + position, values, columns, source.folder)
 
 

@@ -42,8 +42,9 @@ def _load(dataset: str, split: str) -> Any:
     import datasets  # here: it takes seconds, and local files do not need it
 
     repo, _, config = dataset.partition(":")
+    place = _reachable(repo)
     try:
-        return datasets.load_dataset(_reachable(repo), config or None, split=split)
+        return datasets.load_dataset(place, config or None, split=split)
     except Exception as error:  # the loader and its builders raise whatever comes
         why = " ".join(str(error).split())[:300]
         raise DatasetError(f"{dataset}: cannot be loaded: {why}") from error
@@ -61,9 +62,9 @@ def _reachable(repo: str) -> str:
     try:
         HfApi().dataset_info(repo, timeout=REACH_SECONDS)
     except (HfHubHTTPError, HFValidationError) as error:
-        why = "no such file, folder or dataset of the Hub, or no access to it"
         raise DatasetError(
-            f"{repo}: {why}; check the name, or log in with `hf auth login`"
+            f"{repo}: no such file, folder or dataset of the Hub, or no access to it; "
+            "check the name, or log in with `hf auth login`"
         ) from error
     except Exception as error:  # no network, or HF_HUB_OFFLINE: each transport has its own errors
         try:

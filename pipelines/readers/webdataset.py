@@ -22,8 +22,8 @@ _Member = tuple[str, tarfile.TarInfo]  # its key and itself
 class WebDatasetSource:
     """A .tar file, read from front to back.
 
-    `KEY.json` gives the columns, `KEY.NAME.txt` the column NAME, and all images of a key (`KEY.jpg`,
-    or `KEY.0.png`, `KEY.1.png` by number) the images column.
+    `KEY.json` gives the columns, `KEY.NAME.txt` the column NAME, and all images of a key
+    (`KEY.jpg`, or `KEY.0.png`, `KEY.1.png` by number) the images column.
     """
 
     def __init__(self, path: Path, images_column: str) -> None:
@@ -86,7 +86,8 @@ class WebDatasetSource:
 
 def _members(tar: tarfile.TarFile) -> Iterator[_Member]:
     while (member := tar.next()) is not None:
-        tar.members = []  # tarfile keeps every member it has passed; a shard has many
+        # Or tarfile would keep every member it has passed, and a shard has many.
+        tar.members = []  # type: ignore[attr-defined]
         path = PurePosixPath(member.name)
         if member.isfile() and not path.name.startswith("."):
             yield str(path.parent / path.name.partition(".")[0]), member
