@@ -1,0 +1,34 @@
+"""What a reward is to the stages: a call on one sample's completions, and a score for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Score:
+    """One completion, judged."""
+
+    reward: float  # finite; 0 to 1 for the boxed reward, any range for a custom one
+    correct: bool
+    formatted: bool | None  # None: the reward does not judge the format
+    answer: str | None  # the final answer as written; None if there is none
+
+
+class Reward(Protocol):
+    """Judges the completions of one sample."""
+
+    def __call__(
+        self, completions: Sequence[str], n_tokens: Sequence[int], reference: str
+    ) -> list[Score]:
+        """One score a completion, in order.
+
+        Args:
+            completions: what the policy wrote, G texts.
+            n_tokens: length of each in tokens.
+            reference: the sample's answer.
+        Raises:
+            ValueError: the reward failed on this sample; its text is a short phrase.
+        """
