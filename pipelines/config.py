@@ -65,3 +65,93 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         if self.limit is not None:
             _at_least("limit", self.limit, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileConfig:
+    """All that a profile depends on; kept in the manifest, so that a run can be repeated."""
+
+    dataset: str
+    out: str  # the run folder
+    split: str = DatasetConfig.split
+    problem_column: str = DatasetConfig.problem_column
+    answer_column: str = DatasetConfig.answer_column
+    images_column: str = DatasetConfig.images_column
+    id_column: str | None = None
+    limit: int | None = None
+    measures: tuple[str, ...] = ("pixel", "confidence")
+    model: str | None = None
+    engine: str = SamplingConfig.engine
+    rollouts: int = SamplingConfig.rollouts
+    temperature: float = SamplingConfig.temperature
+    top_p: float = SamplingConfig.top_p
+    max_tokens: int = SamplingConfig.max_tokens
+    seed: int = 0
+    system_prompt: str = SYSTEM_PROMPT
+    prompt_template: str | None = None
+    reward: str = "boxed"
+    tensor_parallel: int = SamplingConfig.tensor_parallel
+    engine_args: dict[str, Any] = field(default_factory=dict)
+    trust_remote_code: bool = False
+    workers: int | None = None  # image decoding threads; None: all cores
+    part_size: int = 1000  # samples a part
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    pixel_limit: int = 178_956_970  # an image of more pixels is not decoded (Pillow's own bound)
+    perceptual: str = "pixel_entropy"
+    reasoning: str = "mean_logprob"
+    percentiles: tuple[float, float] = (25.0, 75.0)
+    bins: int = 10
+
+    def __post_init__(self) -> None:
+        for measure in self.measures:
+            if measure not in MEASURES:
+                known = ", ".join(MEASURES)
+                raise ConfigError(f"measures has '{measure}'; it must be some of {known}")
+        if not self.measures:
+            raise ConfigError(f"measures is empty; name some of {', '.join(MEASURES)}")
+        if self.needs_model and self.model is None:
+            raise ConfigError(
+                "the confidence measure needs a policy: pass --model PATH_OR_HUB_ID, "
+                "or --measures pixel for the images alone"
+            )
+        if self.workers is not None:
+            _at_least("workers", self.workers, 1)
+        _at_least("part-size", self.part_size, 1)
+        _at_least("pixel-limit", self.pixel_limit, 1)
+        _at_least("seed", self.seed, 0)
+        check_grouping(self.percentiles, self.bins)
+        DatasetConfig(**_shared(self, DatasetConfig))  # checked at birth, as its parts are
+        if self.needs_model:
+            SamplingConfig(**_shared(self, SamplingConfig))
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a measure was asked for that reads the policy."""
+        return "confidence" in self.measures
+
+    @property
+    def source(self) -> DatasetConfig:
+        """The part of the settings that names the dataset."""
+        return DatasetConfig(**_shared(self, DatasetConfig))
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """The part of the settings that names the policy and its engine."""
+        if self.model is None:
+            raise ConfigError("this needs a policy: pass --model PATH_OR_HUB_ID")
+        return SamplingConfig(**_shared(self, SamplingConfig))
+
+
+def check_grouping(percentiles: tuple[float, float], bins: int) -> None:
+    """Refuse percentiles and bins that cannot cut a table into groups."""
+    low, high = percentiles
+    if not 0 < low < high < 100:
+        raise ConfigError(
+            f"percentiles is {low:g},{high:g}; it must be two rising numbers between 0 and 100"
+        )
+    _at_least("bins", bins, 1)
+
+
+def _shared(config: Any, kind: type) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in fields(kind)}

@@ -53,14 +53,30 @@ DIFFICULTY = _table(
     _int("n_images", "images", "number of images"),
     _int("width", "pixels", "width of the first image"),
     _int("height", "pixels", "height of the first image"),
-    _float("pixel_entropy", "bits", "Shannon entropy of the gray levels, mean over the images",
-           "higher"),
-    _float("spectral_entropy", "nats",
-           "entropy of the patch features' spectrum, mean over the images (eq. 5-9)", "higher"),
-    _float("mean_logprob", "nats per token",
-           "mean over completions of the per-token mean log-probability", "lower"),
-    _float("sum_logprob", "nats",
-           "mean over completions of the sequence log-probability (eq. 14-15)", "lower"),
+    _float(
+        "pixel_entropy",
+        "bits",
+        "Shannon entropy of the gray levels, mean over the images",
+        "higher",
+    ),
+    _float(
+        "spectral_entropy",
+        "nats",
+        "entropy of the patch features' spectrum, mean over the images (eq. 5-9)",
+        "higher",
+    ),
+    _float(
+        "mean_logprob",
+        "nats per token",
+        "mean over completions of the per-token mean log-probability",
+        "lower",
+    ),
+    _float(
+        "sum_logprob",
+        "nats",
+        "mean over completions of the sequence log-probability (eq. 14-15)",
+        "lower",
+    ),
     _float("answer_entropy", "nats", "entropy of the distinct final answers", "higher"),
     _int("rollouts", "completions", "completions written (G)"),
     _float("pass_rate", "share", "completions that are right", "lower"),
@@ -97,3 +113,14 @@ def arrow_schema(columns: dict[str, Column]) -> pa.Schema:
         ],
         metadata={SCHEMA_KEY: str(SCHEMA_VERSION).encode()},
     )
+
+
+def describe_tables() -> dict[str, list[dict[str, str]]]:
+    """Both tables' columns as plain text, for `durian schema`."""
+    return {
+        name: [
+            {"column": c.name, "type": str(c.type), "unit": c.unit, "meaning": c.meaning}
+            for c in columns.values()
+        ]
+        for name, columns in (("difficulty", DIFFICULTY), ("rollouts", ROLLOUTS))
+    }

@@ -1,0 +1,58 @@
+# Two commands do all: `make demo` and `make test`. Each sets up its own .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Spinning OpenMP threads slow a small machine down; sleeping ones do not.
+export OMP_WAIT_POLICY = passive
+export GOMP_SPINCOUNT = 0
+export HF_HUB_OFFLINE = 1
+DEMO := runs/demo
+
+.PHONY: demo test lint bench setup data tiny-policy pins wheel clean
+
+setup: .venv/ready
+
+# A registry's cached answer can be stale: ask it again before giving up.
+.venv/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "uv>=0.9,<1"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.txt || \
+	  $(BIN)/uv pip install --quiet --refresh --python $(BIN)/python --no-deps -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+demo: setup
+	rm -rf $(DEMO)
+	$(BIN)/durian profile data/photo_shapes/test.parquet --model data/tiny_policy \
+	  --max-tokens 64 --part-size 200 --out $(DEMO)
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+# What ships in data/, made again (see data/README.md).
+data: setup
+	$(BIN)/python -m data.make_easy_vqa
+	$(BIN)/python -m data.make_photo_shapes --rows 1200 --seed 1 --out data/photo_shapes/train.parquet
+	$(BIN)/python -m data.make_photo_shapes --rows 600 --seed 2 --out data/photo_shapes/test.parquet
+
+tiny-policy: setup
+	$(BIN)/python -m data.make_tiny_policy --out data/tiny_policy
+
+# The pinned versions of the CPU road; no line of the file names a host.
+pins: setup
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra dev \
+	  --override overrides.txt --python-version 3.11 --no-emit-index-url --quiet -o requirements.txt
+
+wheel: setup
+	$(BIN)/uv build --wheel --quiet
+
+clean:
+	rm -rf runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The `durian` command: parse, call one function, show."""

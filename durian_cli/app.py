@@ -1,0 +1,72 @@
+"""The Typer app, and the one place where an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated, NoReturn
+
+import typer
+
+from durian_cli.profile import profile
+from durian_cli.report import report
+from durian_cli.schema import schema
+from pipelines.errors import DurianError, InputError
+
+app = typer.Typer(
+    name="durian",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Which samples of a multimodal dataset are hard for your model, and why.",
+)
+app.command()(profile)
+app.command()(report)
+app.command()(schema)
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"durian {version('durian')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Which samples of a multimodal dataset are hard for your model, and why."""
+
+
+def main() -> NoReturn:
+    """Run the command line: exit 0 done, 1 failed part-way, 2 wrong input, 130 interrupted."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        return app(standalone_mode=False) or 0
+    except typer.Exit as exit:
+        return exit.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail(INTERRUPTED, "interrupted; finished parts are kept, the same command resumes")
+    except typer.TyperException as error:  # an unknown option, a missing argument, ...
+        return _fail(2, f"{error.format_message()} (see durian --help)")
+    except DurianError as error:
+        return _fail(2 if isinstance(error, InputError) else 1, str(error))
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+    except OSError as error:  # a full disk, a folder that vanished
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(1, f"{where}{error.strerror or error}; mend it, and the same command resumes")
+
+
+def _fail(code: int, text: str) -> int:
+    line = " ".join(text.split())
+    print(f"durian: {line}", file=sys.stderr)
+    return code

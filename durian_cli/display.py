@@ -1,0 +1,192 @@
+"""What the terminal shows: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.progress import Progress as Watcher
+from pipelines.progress import Silent
+
+_EVERY = 15.0  # seconds between plain progress lines
+
+
+class Bars:
+    """One bar a stage, with its rate and the time left."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        self._tasks[stage] = self._bars.add_task(stage, total=total, completed=done, rate="")
+        self._begun[stage] = (time.monotonic(), 0)
+
+    def advance(self, stage: str, steps: int = 1) -> None:
+        begun, done = self._begun[stage]
+        self._begun[stage] = (begun, done + steps)
+        rate = f"{(done + steps) / max(time.monotonic() - begun, 1e-3):,.1f}/s"
+        self._bars.update(self._tasks[stage], advance=steps, rate=rate)
+
+    def note(self, text: str) -> None:
+        self._bars.console.print(Text(_printable(text)))
+
+
+class Lines:
+    """Plain lines, for logs: one when a stage begins, then one every few seconds."""
+
+    def __init__(self) -> None:
+        self._state: dict[str, tuple[int, int | None, float, int, float]] = {}
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        now = time.monotonic()
+        self._state[stage] = (done, total, now, done, now)
+        known = f" {done:,} of {total:,} done" if total is not None else ""
+        self.note(f"{stage}:{known or ' begun'}")
+
+    def advance(self, stage: str, steps: int = 1) -> None:
+        done, total, begun, first, shown = self._state[stage]
+        done, now = done + steps, time.monotonic()
+        if now - shown >= _EVERY or done == total:
+            rate = (done - first) / max(now - begun, 1e-3)
+            left = f" of {total:,}, {_duration((total - done) / rate)} left" if total else ""
+            self.note(f"{stage}: {done:,}{left}, {rate:,.1f}/s")
+            shown = now
+        self._state[stage] = (done, total, begun, first, shown)
+
+    def note(self, text: str) -> None:
+        print(_printable(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_for(*, quiet: bool) -> Iterator[Watcher]:
+    """Bars on a terminal, plain lines elsewhere, nothing when quiet."""
+    if quiet:
+        yield Silent()
+    elif sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.description:>8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bars:
+            yield Bars(bars)
+    else:
+        yield Lines()
+
+
+def show_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on stdout and nothing else; ASCII, so that any terminal takes it."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def show_profile(result: Mapping[str, Any]) -> None:
+    """Counts, failures, seconds by stage, errors by group, and where things are."""
+    counts, run = result["counts"], Path(result["run"])
+    again = f" ({counts['duplicate_rows']:,} repeated rows)" if counts["duplicate_rows"] else ""
+    lines = [
+        f"{counts['samples']:,} samples of {counts['rows']:,} rows{again}; "
+        f"{counts['failed']:,} with a measure missing"
+    ]
+    lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
+    seconds = ", ".join(f"{stage} {_duration(s)}" for stage, s in result["seconds"].items())
+    lines += [f"time: {seconds}", "", *_findings(result["summary"])]
+    lines += [
+        f"table:   {run / 'difficulty.parquet'}",
+        f"report:  {run / 'report' / 'index.html'}",
+    ]
+    _print(lines)
+
+
+def show_report(run: Path, summary: Mapping[str, Any]) -> None:
+    """What the report found, and where it is."""
+    _print([*_findings(summary), f"report:  {run / 'report' / 'index.html'}"])
+
+
+def show_plan(plan: Mapping[str, Any]) -> None:
+    """The dry run's counts and the first prompt."""
+    lines = [
+        f"{key.replace('_', ' ')}: {_value(value)}"
+        for key, value in plan.items()
+        if key != "first_prompt"
+    ]
+    if "first_prompt" in plan:
+        lines += ["first prompt:", *("  " + line for line in plan["first_prompt"].splitlines())]
+    _print(lines)
+
+
+def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:
+    """The columns of each table."""
+    console = Console()
+    for name, columns in tables.items():
+        table = Table(title=f"{name}.parquet", title_justify="left", box=None, pad_edge=False)
+        for heading in ("column", "type", "unit", "meaning"):
+            table.add_column(heading, no_wrap=heading in ("column", "type"))
+        for column in columns:
+            table.add_row(*column.values())
+        console.print(table)
+
+
+def _findings(summary: Mapping[str, Any]) -> list[str]:
+    return [*summary["sentences"], ""] if summary.get("sentences") else []
+
+
+def _most(reasons: Mapping[str, int], most: int = 5) -> list[tuple[str, int]]:
+    shown = list(reasons.items())[:most]
+    rest = sum(list(reasons.values())[most:])
+    return [*shown, ("other reasons, in the column 'error'", rest)] if rest else shown
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return (
+        f"{value:,.6g}"
+        if isinstance(value, float)
+        else (
+            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        )
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        print(_printable(line))
+
+
+def _printable(text: str) -> str:
+    """Text of a dataset or model without what could steer a terminal (escape codes)."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return shown.encode("utf-8", "backslashreplace").decode()

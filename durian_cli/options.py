@@ -1,0 +1,95 @@
+"""Options that every command has, and how texts become settings."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.errors import ConfigError
+
+
+def _load_config(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Take the YAML's values as the defaults of the command's options."""
+    if path is None or ctx.resilient_parsing:
+        return path
+    known = {p.name: p for p in ctx.command.params if p.name not in (None, "config", "help")}
+    defaults: dict[str, Any] = {}
+    for key, value in _read_yaml(path).items():
+        name = str(key).replace("-", "_")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0].replace('_', '-')}'?" if near else ""
+            raise ConfigError(f"{path}: no option '{key}'{hint}")
+        defaults[name] = _as_typed(value)
+    ctx.default_map = defaults
+    return path
+
+
+def _read_yaml(path: Path) -> Mapping[Any, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config: {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: {path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"config: {path} must hold 'option: value' lines")
+    return values
+
+
+def _as_typed(value: Any) -> Any:
+    """A YAML value as the command line would hold it."""
+    if isinstance(value, dict):
+        return [f"{key}={item}" for key, item in value.items()]
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        callback=_load_config,
+        is_eager=True,
+        help="YAML file of long option names; the command line wins.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """'pixel,confidence' -> ('pixel', 'confidence')."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def percentile_pair(text: str) -> tuple[float, float]:
+    """'25,75' -> (25.0, 75.0)."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"percentiles is '{text}'; write two numbers, like 25,75") from None
+    return low, high
+
+
+def key_values(pairs: list[str]) -> dict[str, Any]:
+    """['max_model_len=8192'] -> {'max_model_len': 8192}; values are read as YAML."""
+    import yaml
+
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"engine-arg is '{pair}'; write NAME=VALUE")
+        try:
+            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            values[key.strip().replace("-", "_")] = value
+    return values

@@ -1,0 +1,226 @@
+"""`durian profile`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from durian_cli.display import progress_for, show_json, show_plan, show_profile
+from durian_cli.options import Config, Json, Quiet, comma_list, key_values, percentile_pair
+from pipelines.config import ProfileConfig
+
+Default = ProfileConfig
+_DATA, _POLICY, _IMAGES = "Dataset", "Policy and sampling", "Images"
+_GROUPS, _RUN = "Groups", "Run"
+
+
+def profile(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="Hub id; a folder, file or glob of Parquet, JSONL, JSON, CSV, Arrow; "
+            "an image folder with metadata.jsonl; WebDataset tars."
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="Run folder to write.", rich_help_panel=_RUN)],
+    split: Annotated[str, typer.Option(help="Split to read.", rich_help_panel=_DATA)] = (
+        Default.split
+    ),
+    problem_column: Annotated[
+        str, typer.Option(help="Column of the question.", rich_help_panel=_DATA)
+    ] = Default.problem_column,
+    answer_column: Annotated[
+        str, typer.Option(help="Column of the reference answer.", rich_help_panel=_DATA)
+    ] = Default.answer_column,
+    images_column: Annotated[
+        str,
+        typer.Option(
+            help="Column of the images, or of one image; `image` is found by itself.",
+            rich_help_panel=_DATA,
+        ),
+    ] = Default.images_column,
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of sample ids. (default: a hash of the content)", rich_help_panel=_DATA
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Read the first N rows only.", rich_help_panel=_DATA)
+    ] = None,
+    measures: Annotated[
+        str, typer.Option(help="What to measure: pixel, confidence, or both.", rich_help_panel=_RUN)
+    ] = ",".join(Default.measures),
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Policy: local folder or hub id (scripted engine: a rollouts table).",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="vllm, transformers, or scripted (replays a rollouts table).",
+            rich_help_panel=_POLICY,
+        ),
+    ] = Default.engine,
+    rollouts: Annotated[
+        int, typer.Option(help="Completions per sample.", rich_help_panel=_POLICY)
+    ] = Default.rollouts,
+    temperature: Annotated[
+        float, typer.Option(help="Sampling temperature.", rich_help_panel=_POLICY)
+    ] = Default.temperature,
+    top_p: Annotated[
+        float, typer.Option(help="Nucleus sampling.", rich_help_panel=_POLICY)
+    ] = Default.top_p,
+    max_tokens: Annotated[
+        int, typer.Option(help="Longest completion, in tokens.", rich_help_panel=_POLICY)
+    ] = Default.max_tokens,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the sampling.", rich_help_panel=_POLICY)
+    ] = Default.seed,
+    system_prompt: Annotated[
+        str,
+        typer.Option(
+            help="System prompt; '' for none. (default: asks for <think> and \\boxed{})",
+            show_default=False,
+            rich_help_panel=_POLICY,
+        ),
+    ] = Default.system_prompt,
+    prompt_template: Annotated[
+        str | None,
+        typer.Option(
+            help="Jinja2 file around the problem, as EasyR1's: {{ content }}.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    reward: Annotated[
+        str,
+        typer.Option(
+            help="boxed (0.1 format + 0.9 accuracy), or FILE.py:function.", rich_help_panel=_POLICY
+        ),
+    ] = Default.reward,
+    tensor_parallel: Annotated[
+        int, typer.Option(help="GPUs that share one policy.", rich_help_panel=_POLICY)
+    ] = Default.tensor_parallel,
+    engine_arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE for the engine's own loader, as often as needed: max_model_len=8192.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            help="Run model code that comes from the hub.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = False,
+    min_pixels: Annotated[
+        int | None,
+        typer.Option(help="Smaller images are enlarged for the policy.", rich_help_panel=_IMAGES),
+    ] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(help="Larger images are shrunk for the policy.", rich_help_panel=_IMAGES),
+    ] = None,
+    pixel_limit: Annotated[
+        int,
+        typer.Option(
+            help="Images of more pixels are not decoded, but reported.", rich_help_panel=_IMAGES
+        ),
+    ] = Default.pixel_limit,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Image decoding threads. (default: all cores)", rich_help_panel=_IMAGES),
+    ] = None,
+    perceptual: Annotated[
+        str, typer.Option(help="Column behind perceptual_group.", rich_help_panel=_GROUPS)
+    ] = Default.perceptual,
+    reasoning: Annotated[
+        str, typer.Option(help="Column behind reasoning_group.", rich_help_panel=_GROUPS)
+    ] = Default.reasoning,
+    percentiles: Annotated[
+        str, typer.Option(help="Cuts between easy, medium, hard.", rich_help_panel=_GROUPS)
+    ] = "25,75",
+    bins: Annotated[
+        int, typer.Option(help="Reasoning bins.", rich_help_panel=_GROUPS)
+    ] = Default.bins,
+    part_size: Annotated[
+        int,
+        typer.Option(
+            help="Samples a part; a finished part survives anything.", rich_help_panel=_RUN
+        ),
+    ] = Default.part_size,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show counts, cost and the first prompt; run no model.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh", help="Throw unfinished parts away rather than resume.", rich_help_panel=_RUN
+        ),
+    ] = False,
+    config: Config = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Measure how hard each sample is for a model, and write the difficulty table.
+
+    Example: durian profile data/photo_shapes/test.parquet --model data/tiny_policy --out runs/a
+    """
+    settings = ProfileConfig(
+        dataset=dataset,
+        out=out,
+        split=split,
+        problem_column=problem_column,
+        answer_column=answer_column,
+        images_column=images_column,
+        id_column=id_column,
+        limit=limit,
+        measures=comma_list(measures),
+        model=model,
+        engine=engine,
+        rollouts=rollouts,
+        temperature=temperature,
+        top_p=top_p,
+        max_tokens=max_tokens,
+        seed=seed,
+        system_prompt=system_prompt,
+        prompt_template=prompt_template,
+        reward=reward,
+        tensor_parallel=tensor_parallel,
+        engine_args=key_values(engine_arg or []),
+        trust_remote_code=trust_remote_code,
+        workers=workers,
+        part_size=part_size,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        pixel_limit=pixel_limit,
+        perceptual=perceptual,
+        reasoning=reasoning,
+        percentiles=percentile_pair(percentiles),
+        bins=bins,
+    )
+    with progress_for(quiet=quiet) as progress:
+        if dry_run:
+            from pipelines.dry_run import plan_profile  # here, so that --help loads no torch
+
+            result, show = plan_profile(settings, progress=progress), show_plan
+        else:
+            from pipelines.profile import profile_dataset
+
+            result, show = profile_dataset(settings, fresh=fresh, progress=progress), show_profile
+    if json:
+        show_json(result)
+    elif not quiet:
+        show(result)

@@ -1,0 +1,159 @@
+"""STAGE 1: dataset -> samples -> images, rollouts -> measures -> difficulty table -> report.
+
+Departures from the paper, each with an option: pixel entropy stands beside spectral entropy as
+the perceptual measure; confidence is taken per token (`mean_logprob`) unless `sum_logprob` is
+asked for; groups are cut over the whole dataset, once, rather than within a rollout batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import ProfileConfig
+from pipelines.manifest import describe_run, run_identity
+from pipelines.progress import Progress, Silent, Stopwatch
+from pipelines.readers.chunks import Chunk, decoded_chunks
+from pipelines.readers.dataset import SampleReader, open_dataset
+from pipelines.readers.scan import DatasetIndex, distinct, scan
+from pipelines.report import keep_thumbnails, render_run
+from pipelines.sampling import Drawn, Policy, open_policy
+from pipelines.table.grouping import check_measure, group_samples
+from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
+from pipelines.table.run_folder import RunFolder, open_run
+from pipelines.table.schema import DIFFICULTY, ROLLOUTS
+
+
+def profile_dataset(
+    config: ProfileConfig, *, fresh: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure how hard each sample is, and write the run folder; resume it if it is begun.
+
+    Args:
+        fresh: throw unfinished parts away rather than resume.
+    Returns:
+        The manifest of the complete run.
+    Raises:
+        InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
+        RunError: the run stopped part-way; the same call resumes it.
+    """
+    progress, watch = progress or Silent(), Stopwatch()
+    check_measure("perceptual", config.perceptual)
+    check_measure("reasoning", config.reasoning)
+    reader = open_dataset(config.source)
+    with watch.time("scan"):
+        index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
+    identity = run_identity(config, index)
+    with open_run(Path(config.out), identity, fresh=fresh) as run:
+        if run.manifest is None:
+            measure_samples(config, reader, index, run, progress)
+            finish_run(config, reader, index, run, identity, watch, progress)
+        return run.complete_manifest()
+
+
+def measure_samples(
+    config: ProfileConfig,
+    reader: SampleReader,
+    index: DatasetIndex,
+    run: RunFolder,
+    progress: Progress,
+) -> None:
+    """Measure the samples that no finished part holds, and keep them part by part."""
+    parts = list(enumerate(index.parts(config.part_size)))
+    todo = [(number, samples) for number, samples in parts if not run.has_part(number)]
+    first = todo[0][1].start if todo else len(index.rows)
+    for stage in ("images", "rollouts") if config.needs_model else ("images",):
+        progress.start(stage, len(index.rows), first)
+    if not todo:
+        return
+    with _policy(config, progress) as policy:
+        chunks = decoded_chunks(
+            distinct(reader.samples(start=index.rows[first]), index, first),
+            todo,
+            keep=policy is not None,
+            pixel_limit=config.pixel_limit,
+            workers=config.workers,
+            progress=progress,
+        )
+        for number, of_part in groupby(chunks, key=lambda chunk: chunk.part):
+            _measure_part(config, number, of_part, index, policy, run)
+
+
+def finish_run(
+    config: ProfileConfig,
+    reader: SampleReader,
+    index: DatasetIndex,
+    run: RunFolder,
+    identity: dict[str, Any],
+    watch: Stopwatch,
+    progress: Progress,
+) -> None:
+    """Group the measured samples, join the parts into tables, render, and write the manifest."""
+    progress.start("report", None)
+    with watch.time("tables"):
+        groups = group_samples(config, run)
+        run.join_parts(groups.columns)
+    manifest = describe_run(config, reader.name, index, run, identity, groups)
+    with watch.time("report"):
+        keep_thumbnails(reader, run, config.pixel_limit)
+        render_run(run.path, manifest)
+    for number in run.finished_parts():
+        for stage, seconds in run.part_seconds(number).items():
+            watch.add(stage, seconds)
+    run.finish({**manifest, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}})
+
+
+@contextmanager
+def _policy(config: ProfileConfig, progress: Progress) -> Iterator[Policy | None]:
+    if not config.needs_model:
+        yield None
+        return
+    policy = open_policy(config, progress)
+    try:
+        yield policy
+    finally:
+        policy.close()
+
+
+def _measure_part(
+    config: ProfileConfig,
+    number: int,
+    chunks: Iterator[Chunk],
+    index: DatasetIndex,
+    policy: Policy | None,
+    run: RunFolder,
+) -> None:
+    watch = Stopwatch()
+    difficulty: list[dict[str, Any]] = []
+    completions: list[dict[str, Any]] = []
+    for chunk in chunks:
+        watch.add("images", chunk.seconds)
+        drawn = policy.draw(chunk, watch) if policy else [Drawn() for _ in chunk.samples]
+        for place, (sample, seen, answer) in enumerate(
+            zip(chunk.samples, chunk.looks, drawn, strict=True)
+        ):
+            pixel = "pixel" in config.measures
+            no_image = "no image" if pixel and not sample.images else None
+            reasons = (sample.error, seen.error, no_image, answer.error)
+            difficulty.append(
+                difficulty_row(
+                    sample,
+                    copies=index.copies[chunk.first + place],
+                    width=seen.width,
+                    height=seen.height,
+                    pixel_entropy=seen.pixel_entropy if pixel else None,
+                    rollouts=answer.rollouts,
+                    scores=answer.scores,
+                    error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
+                )
+            )
+            completions += rollout_rows(sample, answer.rollouts, answer.scores)
+    run.write_part(
+        number,
+        arrow_table(difficulty, DIFFICULTY),
+        arrow_table(completions, ROLLOUTS),
+        watch.seconds,
+    )

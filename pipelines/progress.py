@@ -1,0 +1,51 @@
+"""How a long piece of work tells whoever watches how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Watches named stages; the command line draws them, a library call ignores them."""
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        """A stage begins; `total` steps in all if known, `done` of them from an earlier run."""
+
+    def advance(self, stage: str, steps: int = 1) -> None:
+        """So many more steps of a stage are done."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Silent:
+    """Nobody watches."""
+
+    def start(self, stage: str, total: int | None, done: int = 0) -> None: ...
+
+    def advance(self, stage: str, steps: int = 1) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Stopwatch:
+    """Adds up wall-clock seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Count the block's time towards `stage`."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - begun)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count seconds that were measured elsewhere, such as by an interrupted run."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

@@ -1,0 +1,94 @@
+"""Samples with their images decoded, in chunks that fit in memory, one chunk ahead of the work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pipelines.progress import Progress
+from pipelines.readers.images import image_size
+from pipelines.readers.look import Look, look
+from pipelines.samples import Sample
+
+# Bounds of one chunk. Decoded pixels cost 3 bytes, and several times that once a policy's
+# processor has them; still enough samples of a megapixel to keep an engine's batch full.
+ENCODED_BYTES = 128 * 1024**2
+DECODED_PIXELS = 256 * 1024**2
+
+
+@dataclass(kw_only=True)
+class Chunk:
+    """Consecutive samples of one part."""
+
+    part: int
+    first: int  # number of its first sample in the dataset index
+    samples: list[Sample] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    seconds: float = 0.0  # spent on reading and decoding
+
+
+def decoded_chunks(
+    samples: Iterable[Sample],
+    parts: Iterable[tuple[int, range]],
+    *,
+    keep: bool,
+    pixel_limit: int,
+    workers: int | None,
+    progress: Progress,
+) -> Iterator[Chunk]:
+    """Decode samples on all cores and give them chunk by chunk; a chunk never spans two parts.
+
+    Args:
+        samples: those of `parts`, in order.
+        parts: part number and the numbers of its samples, rising.
+        keep: keep the decoded images for the policy.
+    """
+    stream = iter(samples)
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        chunks = _chunks(stream, parts, pool, keep=keep, pixel_limit=pixel_limit)
+        for chunk in _ahead(chunks):
+            progress.advance("images", len(chunk.samples))
+            yield chunk
+
+
+def _chunks(
+    stream: Iterator[Sample],
+    parts: Iterable[tuple[int, range]],
+    pool: ThreadPoolExecutor,
+    *,
+    keep: bool,
+    pixel_limit: int,
+) -> Iterator[Chunk]:
+    for part, numbers in parts:
+        begun, chunk = time.perf_counter(), Chunk(part=part, first=numbers.start)
+        encoded, pixels = 0, 0
+        looks: list[Future[Look]] = []
+        for number in numbers:
+            sample = next(stream)
+            chunk.samples.append(sample)
+            looks.append(pool.submit(look, sample, pixel_limit=pixel_limit, keep=keep))
+            encoded += sum(map(len, sample.images))
+            pixels += _pixels(sample) if keep else 0
+            if encoded >= ENCODED_BYTES or pixels >= DECODED_PIXELS or number == numbers[-1]:
+                chunk.looks = [future.result() for future in looks]
+                chunk.seconds = time.perf_counter() - begun
+                yield chunk
+                begun, chunk = time.perf_counter(), Chunk(part=part, first=number + 1)
+                encoded, pixels, looks = 0, 0, []
+
+
+def _pixels(sample: Sample) -> int:
+    sizes = [image_size(data) for data in sample.images]
+    return sum(width * height for width, height in filter(None, sizes))
+
+
+def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The same chunks, the next one made in a thread while the caller works on this one."""
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[Chunk | None] = thread.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = thread.submit(next, chunks, None)
+            yield chunk

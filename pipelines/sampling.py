@@ -1,0 +1,113 @@
+"""Samples to scored rollouts: prompt, engine, reward. Both stages and `durian eval` draw so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from pipelines.config import ProfileConfig
+from pipelines.engines.protocol import RolloutEngine, open_engine
+from pipelines.progress import Progress, Stopwatch
+from pipelines.prompts import PromptTemplate, build_messages, load_template
+from pipelines.readers.chunks import Chunk
+from pipelines.readers.look import Look
+from pipelines.rewards import Reward, Score, open_reward
+from pipelines.samples import Failed, Prompt, Rollout, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A sample's rollouts and their scores; empty, with the reason, where something failed.
+
+    Rollouts may stand without scores: a reward that fails does not throw completions away.
+    """
+
+    rollouts: Sequence[Rollout] = ()
+    scores: Sequence[Score] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A loaded policy with the prompt it is given and the reward it earns."""
+
+    engine: RolloutEngine
+    reward: Reward
+    system_prompt: str
+    template: PromptTemplate | None
+    seed: int
+    progress: Progress
+
+    def draw(self, chunk: Chunk, watch: Stopwatch) -> list[Drawn]:
+        """Rollouts and scores of each sample of a chunk, in order.
+
+        The seed of a chunk depends on its place in the dataset alone, so that a resumed run
+        draws what an uninterrupted one would have drawn.
+        """
+        prompts = [
+            self._prompt(s, seen) for s, seen in zip(chunk.samples, chunk.looks, strict=True)
+        ]
+        with watch.time("rollouts"):
+            usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
+            written = iter(self.engine.generate(usable, seed=chunk_seed(self.seed, chunk.first)))
+        self.progress.advance("rollouts", len(prompts))
+        with watch.time("rewards"):
+            return [
+                self._score(sample, prompt if isinstance(prompt, Failed) else next(written))
+                for sample, prompt in zip(chunk.samples, prompts, strict=True)
+            ]
+
+    def close(self) -> None:
+        """Give the policy's memory back."""
+        self.engine.close()
+
+    def _prompt(self, sample: Sample, seen: Look) -> Prompt | Failed:
+        error = sample.error or seen.error
+        if error is not None:
+            return Failed(error)
+        messages = build_messages(
+            sample.problem,
+            len(seen.images),
+            system_prompt=self.system_prompt,
+            template=self.template,
+        )
+        if isinstance(messages, Failed):
+            return messages
+        return Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
+
+    def _score(self, sample: Sample, rollouts: list[Rollout] | Failed) -> Drawn:
+        if isinstance(rollouts, Failed):
+            return Drawn(error=rollouts.error)
+        try:
+            scores = self.reward(
+                [r.completion for r in rollouts], [r.n_tokens for r in rollouts], sample.answer
+            )
+        except ValueError as error:
+            return Drawn(rollouts=rollouts, error=str(error))
+        return Drawn(rollouts=rollouts, scores=scores)
+
+
+def open_policy(config: ProfileConfig, progress: Progress) -> Policy:
+    """Load the template, the reward and then the policy, the slow one last.
+
+    Raises:
+        ConfigError: one of them cannot be loaded.
+    """
+    template = load_template(config.prompt_template) if config.prompt_template else None
+    reward = open_reward(config.reward)
+    progress.note(f"loading {config.model} into {config.engine}")
+    return Policy(
+        engine=open_engine(config.sampling),
+        reward=reward,
+        system_prompt=config.system_prompt,
+        template=template,
+        seed=config.seed,
+        progress=progress,
+    )
+
+
+def chunk_seed(seed: int, first: int) -> int:
+    """A seed of 31 bits for the chunk that begins at sample number `first`."""
+    digest = blake2b(f"{seed}:{first}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1

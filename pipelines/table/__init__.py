@@ -1,0 +1,1 @@
+"""The difficulty table: the contract between the stages."""

@@ -1,0 +1,249 @@
+"""The run folder: parts, lock, resume, manifest. What is in it is whole, whenever the run stops.
+
+RUN/parts/identity.json           what the run is of; a different one is refused
+RUN/parts/lock                    held by the process that works on the run
+RUN/parts/part-00007.parquet      difficulty rows of one part
+RUN/parts/rollouts-00007.parquet  its completions; written first, so the part above ends it
+RUN/manifest.json                 written last: a folder that has one is complete
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import RunFolderError
+from pipelines.table.files import sync_folder, written_aside
+from pipelines.table.schema import DIFFICULTY, ROLLOUTS, arrow_schema
+
+MANIFEST = "manifest.json"
+DIFFICULTY_FILE = "difficulty.parquet"
+ROLLOUTS_FILE = "rollouts.parquet"
+THUMBNAILS_FILE = "thumbnails.parquet"
+REPORT_FOLDER = "report"
+SECONDS_KEY = b"durian.seconds"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One profile's folder, while this process holds its lock."""
+
+    path: Path
+
+    @property
+    def parts(self) -> Path:
+        """Where unfinished work lies."""
+        return self.path / "parts"
+
+    @property
+    def identity(self) -> Path:
+        """What the unfinished run is of."""
+        return self.parts / "identity.json"
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest of a complete run; None while it is not."""
+        return read_manifest(self.path)
+
+    def has_part(self, number: int) -> bool:
+        """Whether a part is finished."""
+        return self._part(number).exists()
+
+    def write_part(
+        self,
+        number: int,
+        difficulty: pa.Table,
+        rollouts: pa.Table,
+        seconds: Mapping[str, float],
+    ) -> None:
+        """Keep a finished part for good; its seconds by stage go along in the file's metadata."""
+        with written_aside(self._rollouts_part(number)) as aside:
+            pq.write_table(rollouts, aside, compression="zstd")
+        timed = {**difficulty.schema.metadata, SECONDS_KEY: json.dumps(dict(seconds)).encode()}
+        with written_aside(self._part(number)) as aside:
+            pq.write_table(difficulty.replace_schema_metadata(timed), aside, compression="zstd")
+
+    def finished_parts(self) -> list[int]:
+        """Numbers of the finished parts, rising."""
+        return sorted(int(p.stem.removeprefix("part-")) for p in self.parts.glob("part-*.parquet"))
+
+    def part_seconds(self, number: int) -> dict[str, float]:
+        """Seconds by stage that a finished part took."""
+        metadata = pq.read_schema(self._part(number)).metadata
+        seconds: dict[str, float] = json.loads(metadata[SECONDS_KEY])
+        return seconds
+
+    def read_part_columns(self, columns: list[str]) -> pa.Table:
+        """Some columns of all parts, in the order of the dataset."""
+        return pa.concat_tables(
+            [pq.read_table(self._part(n), columns=columns) for n in self.finished_parts()]
+        )
+
+    def join_parts(self, groups: Mapping[str, pa.Array]) -> None:
+        """Write the two tables from the parts, a part at a time, with the group columns filled.
+
+        Args:
+            groups: column name -> one label a sample, over all parts in order.
+        """
+        with written_aside(self.path / DIFFICULTY_FILE) as aside:
+            schema = arrow_schema(DIFFICULTY)
+            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+                start = 0
+                for number in self.finished_parts():
+                    part = pq.read_table(self._part(number))
+                    for name, labels in groups.items():
+                        column = part.schema.get_field_index(name)
+                        label = labels.slice(start, part.num_rows)
+                        part = part.set_column(column, schema.field(name), label)
+                    writer.write_table(part.replace_schema_metadata(schema.metadata))
+                    start += part.num_rows
+        with written_aside(self.path / ROLLOUTS_FILE) as aside:
+            schema = arrow_schema(ROLLOUTS)
+            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+                for number in self.finished_parts():
+                    writer.write_table(pq.read_table(self._rollouts_part(number)))
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, which makes the run complete, and clear the parts away."""
+        write_json(self.path / MANIFEST, manifest)
+        self.clear_parts()
+
+    def clear_parts(self) -> None:
+        """Remove unfinished work."""
+        shutil.rmtree(self.parts, ignore_errors=True)
+        sync_folder(self.path)
+
+    def _part(self, number: int) -> Path:
+        return self.parts / f"part-{number:05d}.parquet"
+
+    def _rollouts_part(self, number: int) -> Path:
+        return self.parts / f"rollouts-{number:05d}.parquet"
+
+
+@contextmanager
+def open_run(
+    path: Path, identity: Mapping[str, Any], *, fresh: bool = False
+) -> Iterator[RunFolder]:
+    """Hold a run folder: made if it is not there, resumed if it is of the same run.
+
+    Args:
+        identity: all that a run's numbers depend on, JSON values by key.
+        fresh: throw unfinished parts away.
+    Raises:
+        RunFolderError: in use by another process, not a run folder, or a run of another identity.
+    """
+    _check_usable(path)
+    existed = path.exists()
+    run = RunFolder(path)
+    manifest = run.manifest
+    if manifest is not None:
+        _check_same(path, manifest["identity"], identity, "choose another --out")
+        run.clear_parts()  # a kill between the manifest and the clearing leaves them
+        yield run
+        return
+    try:
+        run.parts.mkdir(parents=True, exist_ok=True)
+        lock = open(run.parts / "lock", "a+")
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
+    with lock:
+        _take_lock(lock, path)
+        if fresh:
+            for old in run.parts.iterdir():
+                if old.name != "lock":
+                    old.unlink()
+        try:
+            known = json.loads(run.identity.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            write_json(run.identity, identity)
+        else:
+            _check_same(path, known, identity, "repeat the old value, or pass --fresh")
+        try:
+            yield run
+        except BaseException:
+            # Wrong input that shows only now (a model that cannot be loaded) leaves nothing.
+            if not run.finished_parts():
+                shutil.rmtree(run.parts if existed else path, ignore_errors=True)
+            raise
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest of a complete run folder, or None where there is none.
+
+    Raises:
+        RunFolderError: it is there and cannot be read.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"{path / MANIFEST}: cannot be read ({error}); profile again"
+        ) from error
+    return manifest
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write one JSON object, whole or not at all."""
+    with written_aside(path) as aside:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        # A lone surrogate in a name has no UTF-8: write its escape.
+        aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _check_usable(path: Path) -> None:
+    if path.is_file():
+        raise RunFolderError(f"{path}: is a file; --out names a folder")
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / MANIFEST).exists() and not (path / "parts").is_dir():
+            raise RunFolderError(f"{path}: holds other files and no run; choose another --out")
+
+
+def _take_lock(lock: IO[str], path: Path) -> None:
+    # flock, not a file that means "locked": the kernel lets go when its holder dies, however.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        raise RunFolderError(f"{path}: is in use by {holder}; wait for it, or stop it") from None
+    try:
+        mine = os.fstat(lock.fileno()).st_ino == os.stat(lock.name).st_ino
+    except FileNotFoundError:
+        mine = False
+    if not mine:  # its holder finished, and cleared it away, while this process opened it
+        raise RunFolderError(f"{path}: another process has just finished with it; try again")
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+    lock.flush()
+
+
+def _check_same(
+    path: Path, known: Mapping[str, Any], identity: Mapping[str, Any], way_out: str
+) -> None:
+    now = json.loads(json.dumps(identity))
+    for key in sorted(known.keys() | now.keys()):
+        if known.get(key) != now.get(key):
+            raise RunFolderError(
+                f"{path}: was made with {key} {_brief(known.get(key))}, not "
+                f"{_brief(now.get(key))}; {way_out}"
+            )
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
