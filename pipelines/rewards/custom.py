@@ -12,7 +12,7 @@ A TRL reward is wrapped in three lines:
 
     def mine(reward_input):
         completion = [{"role": "assistant", "content": reward_input["response"]}]
-        return trl_reward([None], [completion], solution=[reward_input["ground_truth"]])[0]
+        return trl_reward(completions=[completion], solution=[reward_input["ground_truth"]])[0]
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def answers_equal(answer: str, reference: str) -> bool:
         RunError: math-verify is needed and cannot be started.
     """
     answer, reference = answer.strip(), reference.strip()
-    if not answer:
+    if not answer or not reference:
         return False
     if max(len(answer), len(reference)) > MAX_LENGTH:
         return answer == reference
@@ -40,4 +40,6 @@ def _equal(answer: str, reference: str) -> bool:
     if verdict is not None:
         return verdict
     pair = mathematics(left, right)
-    return pair is not None and judge().equal(*pair)
+    if pair is None or max(map(len, pair)) > MAX_LENGTH:  # one character can become eighteen
+        return False
+    return judge().equal(*pair)

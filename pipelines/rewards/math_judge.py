@@ -49,9 +49,12 @@ class MathJudge:
                 except TimeoutError:
                     self._end(process)
                     return False
-                except (EOFError, OSError):
+                except (EOFError, OSError, ValueError):  # gone, or closed by another thread
                     if self._end(process) == -signal.SIGPROF:  # its bound of processor time
                         return False
+                except BaseException:  # Ctrl-C: its answer must not be taken for the next one's
+                    self._end(process)
+                    raise
             return False
 
     @property
@@ -74,7 +77,7 @@ class MathJudge:
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             # -P: the script's own folder holds names that must not hide other modules.
-            [sys.executable, "-P", str(_WORKER)],
+            [sys.executable, "-P", "-Wignore", str(_WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -84,8 +87,11 @@ class MathJudge:
         self._process, self._unread = process, b""
         try:
             said = self._read(process, _START_SECONDS)
-        except (EOFError, TimeoutError, OSError):
+        except (EOFError, OSError, ValueError):
             said = "it does not start"
+        except BaseException:
+            self._end(process)
+            raise
         if said != "ready":
             self._end(process)
             raise RunError(

@@ -1,7 +1,7 @@
 r"""Comparing answers as plain text: choices, words, numbers, units. No mathematics library.
 
 The rules, after `tidy`:
-- Letter case counts only where there is a LaTeX command (`\frac{X}{2}` is not `\frac{x}{2}`).
+- Letter case never counts; nor does it to math-verify, which reads X and x as one variable.
 - A choice is a letter from A to J, bare or in brackets: `B`, `(B)`, `B.`, `B)`; with words after
   it ("(B) a red cube") it equals the bare letter, and with other words it is compared as words.
 - Numbers are compared exactly, as fractions: `1/2`, `0.5`, `\frac{2}{4}` and `.50` are equal, so
@@ -38,7 +38,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 
 def compare_plain(answer: str, reference: str) -> bool | None:
     """Compare two tidied texts; None if they differ as text but are no words, choice or number."""
-    answer, reference = _folded(answer), _folded(reference)
+    answer, reference = answer.casefold(), reference.casefold()
     if answer == reference:
         return bool(answer)
     chosen = _same_choice(answer, reference)
@@ -47,29 +47,28 @@ def compare_plain(answer: str, reference: str) -> bool | None:
     left, right = _quantity(answer), _quantity(reference)
     if left is not None and right is not None:
         return _same_quantity(left, right)
+    if (left and not _SIGN_OF_MATHEMATICS.search(reference)) or (
+        right and not _SIGN_OF_MATHEMATICS.search(answer)
+    ):
+        return False  # a number against letters: the choice "B", the word "red"
     return None
 
 
 def mathematics(answer: str, reference: str) -> tuple[str, str] | None:
     """What a mathematics library should compare: both texts without their units.
 
-    None if one of them is words, or their units differ. Words must not go there: it takes
-    "on" and "no" for equal products of letters.
+    None if one of them is words (two letters together, and no sign of mathematics), if neither
+    has such a sign, or if their units differ. Words must not go there: it takes "on" and "no" for
+    equal products of letters.
     """
-    if not (_looks_mathematical(answer) and _looks_mathematical(reference)):
+    marked = [bool(_SIGN_OF_MATHEMATICS.search(text)) for text in (answer, reference)]
+    lettered = [bool(_WORD.search(text)) for text in (answer, reference)]
+    if not any(marked) or any(w and not m for w, m in zip(lettered, marked, strict=True)):
         return None
     (left, left_unit), (right, right_unit) = split_unit(answer), split_unit(reference)
     if left_unit and right_unit and left_unit != right_unit:
         return None
     return left, right
-
-
-def _looks_mathematical(text: str) -> bool:
-    return bool(_SIGN_OF_MATHEMATICS.search(text)) or not _WORD.search(text)
-
-
-def _folded(text: str) -> str:
-    return text if "\\" in text else text.casefold()
 
 
 def _same_choice(answer: str, reference: str) -> bool | None:

@@ -1,0 +1,131 @@
+"""The boxed reward: which answer is taken, what counts as the format, and the four rewards."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.rewards import boxed_reward, extract_answer, is_formatted
+
+BS = "\\"
+
+EXTRACTED = [
+    (r"\boxed{5}", "5", "a box alone"),
+    (r"so \boxed{ 5 } it is", "5", "stripped, text on both sides"),
+    (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", "nested braces"),
+    (r"\boxed{1} or rather \boxed{2}", "2", "the last box wins"),
+    (r"\boxed{a = \boxed{5}}", "5", "of nested boxes, the last opened"),
+    (r"\boxed {x}", "x", "white space before the brace"),
+    (r"\fbox{7}", "7", "fbox is a box"),
+    (r"\boxed{\{1, 2\}}", r"\{1, 2\}", "escaped braces are text"),
+    (r"\boxed{\}}", r"\}", "an escaped closing brace does not close"),
+    (r"\boxed{a \\}", r"a \\", "an escaped backslash, then a brace that closes"),
+    (r"\boxed{1} and \boxed{2", None, "the last box is cut off"),
+    (r"\boxed{\frac{1}{2}", None, "one brace short"),
+    (r"\boxed{}", None, "nothing in the box"),
+    (r"\boxed{  }", None, "only blanks in the box"),
+    (r"\boxed 5", None, "no brace, no box"),
+    (r"\boxed{5} means \boxed", "5", "a box without a brace is no box"),
+    (r"\boxedx{5}", None, "another command"),
+    ("the answer is 5", None, "no box"),
+    ("", None, "nothing"),
+    (r"<think>\boxed{1}</think> \boxed{2}", "2", "the answer after the reasoning"),
+    (r"<think>\boxed{1}</think> so it is 2", None, "a box in the reasoning is no answer"),
+    (r"<think>a \boxed{1} b", "1", "reasoning never closed: the whole text is searched"),
+    (r"<think>a</think>\boxed{1}</think>", None, "after the last closing tag"),
+    (r"<think>a< / think > \boxed{3}", "3", "spaces in the closing tag"),
+]
+
+
+@pytest.mark.parametrize(("completion", "answer", "why"), EXTRACTED)
+def test_the_answer_is_what_the_last_box_holds(completion, answer, why):
+    assert extract_answer(completion) == answer, why
+
+
+FORMATTED = [
+    (r"<think>a</think>\boxed{1}", True, "the shape"),
+    ("<think>\na\n</think>\n\nIt is \\boxed{1}.\n", True, "line breaks, text around the box"),
+    ("\n <think>a</think> \\boxed{1}", True, "white space before"),
+    (r"< think >a</ think > \boxed{1}", True, "spaces inside the tags"),
+    (r"<think></think>\boxed{1}", True, "EasyR1 asks for no words in the reasoning either"),
+    (r"Well. <think>a</think>\boxed{1}", False, "text before the reasoning"),
+    (r"a</think>\boxed{1}", False, "never opened"),
+    (r"<think>a \boxed{1}", False, "never closed"),
+    (r"<think>a \boxed{1}</think>", False, "box in the reasoning only"),
+    (r"<think>a</think> 1", False, "no box"),
+    (r"<think>a</think>\boxed{}", False, "empty box"),
+    (r"<think>a</think>\boxed{1", False, "box never closed"),
+    (r"</think><think>\boxed{1}", False, "closed before it is opened"),
+    (r"<THINK>a</THINK>\boxed{1}", False, "the tags are in small letters"),
+    ("", False, "nothing"),
+]
+
+
+@pytest.mark.parametrize(("completion", "expected", "why"), FORMATTED)
+def test_the_format_is_reasoning_and_then_a_box(completion, expected, why):
+    assert is_formatted(completion) is expected, why
+
+
+def test_the_reward_is_a_tenth_format_and_nine_tenths_accuracy():
+    completions = [
+        r"<think>a</think>\boxed{7}",  # both: 0.1 + 0.9 = 1
+        r"\boxed{7}",  # right, not in the format: 0.9
+        r"<think>a</think>\boxed{8}",  # in the format, wrong: 0.1
+        "7",  # neither: 0
+    ]
+    scores = boxed_reward(completions, [1, 1, 1, 1], "7")
+    assert [s.reward for s in scores] == [1.0, 0.9, 0.1, 0.0]
+    assert [s.correct for s in scores] == [True, True, False, False]
+    assert [s.formatted for s in scores] == [True, False, True, False]
+    assert [s.answer for s in scores] == ["7", "7", "8", None]
+
+
+def test_a_reference_that_is_a_solution_stands_for_its_box():
+    [score] = boxed_reward([r"\boxed{4}"], [1], r"Twice two: \boxed{4}.")
+    assert score.correct
+
+
+# Texts built of the very pieces that the scanners look for.
+PIECES = st.sampled_from(
+    [BS, "{", "}", "boxed", "fbox", BS + "boxed{", "<think>", "</think>", "<", " ", "/", "red", "$"]
+)
+
+
+@given(st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join)))
+def test_any_text_earns_one_of_the_four_rewards(completion):
+    # The reference is words, so that no mathematics is started.
+    [score] = boxed_reward([completion], [1], "red cube")
+    assert score.reward in (0.0, 0.1, 0.9, 1.0)
+    assert score.reward == 0.1 * score.formatted + 0.9 * score.correct
+    assert score.answer is None or score.answer in completion
+
+
+HUGE = 1_000_000
+HOSTILE = [
+    (BS + "boxed{" * 10_000, "boxes never closed, 10,000 deep"),
+    ((BS + "boxed{") * 10_000, "nested boxes never closed"),
+    (BS + "boxed{" + "{" * HUGE, "a megabyte of opening braces"),
+    (BS + "boxed" + " " * HUGE, "a megabyte of blanks where a brace may stand"),
+    ((BS + "boxed ") * 100_000, "many boxes without a brace"),
+    ("<" + " " * HUGE, "a megabyte of blanks in a tag"),
+    ("<" * HUGE, "a megabyte of tags opened"),
+    ("<think>" * 100_000, "reasoning opened again and again"),
+    (" " * HUGE, "a megabyte of blanks"),
+    (BS * HUGE, "a megabyte of backslashes"),
+]
+
+
+@pytest.mark.parametrize(("completion", "why"), HOSTILE, ids=[why for _, why in HOSTILE])
+def test_hostile_text_without_an_answer_is_read_in_one_pass(completion, why):
+    [score] = boxed_reward([completion], [1], "red")
+    assert score.answer is None and score.reward == 0.0
+
+
+def test_ten_thousand_nested_boxes_hold_the_innermost_answer():
+    completion = (BS + "boxed{") * 10_000 + "red" + "}" * 10_000
+    assert extract_answer(completion) == "red"
+
+
+def test_a_megabyte_in_a_box_equals_only_itself():
+    long = "a" * 1_000_000
+    right, wrong = boxed_reward([rf"\boxed{{{long}}}", rf"\boxed{{{long}b}}"], [1, 1], long)
+    assert right.correct and not wrong.correct
