@@ -1,0 +1,1 @@
+"""Small inputs that ship with Durian, and the commands that remake each (see README.md here)."""
