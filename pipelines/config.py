@@ -46,6 +46,10 @@ class SamplingConfig:
         _at_least("tensor-parallel", self.tensor_parallel, 1)
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ConfigError(f"temperature is {self.temperature}; it must be 0 or more")
+        if self.temperature == 0 and self.rollouts > 1:
+            raise ConfigError(
+                f"temperature 0 writes one completion {self.rollouts} times; pass --rollouts 1"
+            )
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top-p is {self.top_p}; it must be above 0 and at most 1")
 

@@ -79,7 +79,7 @@ def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> d
         if isinstance(text, Failed):
             continue
         plan.setdefault("first_prompt", text)
-        lengths.append(chat.count_tokens(prompt))
+        lengths.append(chat.count_tokens(text, list(prompt.images)))
     if lengths:
         plan["prompt_tokens_estimated"] = round(fmean(lengths) * samples)
         plan["prompt_tokens_of_one"] = {"mean": fmean(lengths), "largest": max(lengths)}

@@ -7,6 +7,7 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -23,7 +24,7 @@ from pipelines.report import keep_thumbnails, render_run
 from pipelines.sampling import Drawn, Policy, open_policy
 from pipelines.table.grouping import check_measure, group_samples
 from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
-from pipelines.table.run_folder import RunFolder, open_run
+from pipelines.table.run_folder import REPORT_FOLDER, SUMMARY_FILE, RunFolder, open_run
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
 
@@ -35,7 +36,8 @@ def profile_dataset(
     Args:
         fresh: throw unfinished parts away rather than resume.
     Returns:
-        The manifest of the complete run.
+        The manifest of the complete run, its folder as `run`, and the report's numbers as
+        `summary`.
     Raises:
         InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
         RunError: the run stopped part-way; the same call resumes it.
@@ -51,7 +53,8 @@ def profile_dataset(
         if run.manifest is None:
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
-        return run.complete_manifest()
+        summary = json.loads((run.path / REPORT_FOLDER / SUMMARY_FILE).read_text("utf-8"))
+        return {"run": str(run.path), **run.complete_manifest(), "summary": summary}
 
 
 def measure_samples(

@@ -16,6 +16,7 @@ from pipelines.errors import RunFolderError
 from pipelines.readers.dataset import SampleReader
 from pipelines.readers.images import decode_image
 from pipelines.rendering.page import write_report
+from pipelines.rendering.sentences import NAMES, sentences
 from pipelines.rendering.shown import shown_samples
 from pipelines.samples import Failed
 from pipelines.table.files import written_aside
@@ -27,6 +28,7 @@ from pipelines.table.run_folder import (
     RunFolder,
     read_manifest,
 )
+from pipelines.table.schema import DIFFICULTY
 
 THUMBNAIL_SIDE = 160  # pixels; the page shows it at half of that, sharp on dense screens
 _TEXT = ("problem", "answer")
@@ -55,7 +57,8 @@ def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Analyse a run's tables and write its report folder; gives the analysis."""
     table = pl.scan_parquet(path / DIFFICULTY_FILE)
     numbers = table.drop(_TEXT).collect()
-    summary = analyse(numbers)
+    summary = analyse(numbers, {name: DIFFICULTY[name].harder or "higher" for name in NAMES})
+    summary["sentences"] = sentences(summary)
     shown = shown_samples(numbers)
     write_report(
         path / REPORT_FOLDER,

@@ -50,8 +50,14 @@ class Policy:
         ]
         with watch.time("rollouts"):
             usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
-            written = iter(self.engine.generate(usable, seed=chunk_seed(self.seed, chunk.first)))
-        self.progress.advance("rollouts", len(prompts))
+            self.progress.advance("rollouts", len(prompts) - len(usable))
+            written = iter(
+                self.engine.generate(
+                    usable,
+                    seed=chunk_seed(self.seed, chunk.first),
+                    finished=lambda n: self.progress.advance("rollouts", n),
+                )
+            )
         with watch.time("rewards"):
             return [
                 self._score(sample, prompt if isinstance(prompt, Failed) else next(written))

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pipelines.config import SamplingConfig
 from pipelines.errors import ConfigError
 from pipelines.samples import Failed, Prompt, Rollout
 
+Finished = Callable[[int], None]  # told how many more prompts are done
+
 
 class RolloutEngine(Protocol):
     """Draws completions from a policy. vLLM, transformers and the script fill these methods."""
 
-    def generate(self, prompts: Sequence[Prompt], *, seed: int) -> list[list[Rollout] | Failed]:
+    def generate(
+        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
+    ) -> list[list[Rollout] | Failed]:
         """Draw `rollouts` completions a prompt; the outer list keeps the order of `prompts`.
 
-        Equal prompts and seed give equal completions where the engine can promise that.
-        A prompt that cannot be used comes back as `Failed(error)`; the batch goes on.
+        The same prompts and seed give the same completions, whatever was drawn before, as far as
+        the engine's program is repeatable. A prompt that cannot be used comes back as
+        `Failed(error)`; the batch goes on.
+
+        Raises:
+            RunError: the program behind the engine failed.
         """
 
     def close(self) -> None:
@@ -28,7 +36,7 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
     """Load the policy of `config` into its engine; each is imported only when chosen.
 
     Raises:
-        ConfigError: no such engine, its package is not installed, or the model cannot be loaded.
+        ConfigError: its package is not installed, or the model cannot be loaded.
     """
     match config.engine:
         case "vllm":
@@ -43,8 +51,5 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
             from pipelines.engines.scripted import ScriptedEngine
 
             return ScriptedEngine(config)
-        case _:
-            raise ConfigError(f"engine is '{config.engine}'; it must be one of {ENGINES_TEXT}")
-
-
-ENGINES_TEXT = "vllm, transformers, scripted"
+        case unknown:
+            raise ConfigError(f"engine '{unknown}' has no implementation")

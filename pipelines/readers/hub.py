@@ -17,8 +17,10 @@ class HubSource:
     """One split of a dataset, as Arrow files in the cache of `datasets`; no image is decoded."""
 
     def __init__(self, dataset: str, split: str) -> None:
-        self.name, self.folder = dataset, Path()
-        self._dataset = _load(dataset, split)
+        repo, _, config = dataset.partition(":")
+        place = _reachable(repo)
+        self.name, self.folder = dataset, Path(place)
+        self._dataset = _load(dataset, place, config or None, split)
 
     def columns(self) -> list[str]:
         """As the dataset declares them."""
@@ -38,13 +40,11 @@ class HubSource:
         return len(stored)
 
 
-def _load(dataset: str, split: str) -> Any:
+def _load(dataset: str, place: str, config: str | None, split: str) -> Any:
     import datasets  # here: it takes seconds, and local files do not need it
 
-    repo, _, config = dataset.partition(":")
-    place = _reachable(repo)
     try:
-        return datasets.load_dataset(place, config or None, split=split)
+        return datasets.load_dataset(place, config, split=split)
     except Exception as error:  # the loader and its builders raise whatever comes
         why = " ".join(str(error).split())[:300]
         raise DatasetError(f"{dataset}: cannot be loaded: {why}") from error
@@ -57,11 +57,15 @@ def _reachable(repo: str) -> str:
     for a snapshot that `hf download` has left in the cache.
     """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
         HfApi().dataset_info(repo, timeout=REACH_SECONDS)
-    except (HfHubHTTPError, HFValidationError) as error:
+    except (RepositoryNotFoundError, HFValidationError) as error:
         raise DatasetError(
             f"{repo}: no such file, folder or dataset of the Hub, or no access to it; "
             "check the name, or log in with `hf auth login`"

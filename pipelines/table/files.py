@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -32,3 +34,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write one JSON object, whole or not at all."""
+    with written_aside(path) as aside:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        # A lone surrogate in a name has no UTF-8: write its escape.
+        aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

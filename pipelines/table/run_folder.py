@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import sync_folder, written_aside
+from pipelines.table.files import sync_folder, write_json, written_aside
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS, arrow_schema
 
 MANIFEST = "manifest.json"
@@ -32,6 +32,7 @@ DIFFICULTY_FILE = "difficulty.parquet"
 ROLLOUTS_FILE = "rollouts.parquet"
 THUMBNAILS_FILE = "thumbnails.parquet"
 REPORT_FOLDER = "report"
+SUMMARY_FILE = "summary.json"  # in the report folder
 SECONDS_KEY = b"durian.seconds"
 
 
@@ -55,6 +56,16 @@ class RunFolder:
     def manifest(self) -> dict[str, Any] | None:
         """The manifest of a complete run; None while it is not."""
         return read_manifest(self.path)
+
+    def complete_manifest(self) -> dict[str, Any]:
+        """The manifest of a run that is known to be complete.
+
+        Raises:
+            RunFolderError: it is not.
+        """
+        if (manifest := self.manifest) is None:
+            raise RunFolderError(f"{self.path}: is not complete; run its profile again")
+        return manifest
 
     def has_part(self, number: int) -> bool:
         """Whether a part is finished."""
@@ -195,14 +206,6 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             f"{path / MANIFEST}: cannot be read ({error}); profile again"
         ) from error
     return manifest
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write one JSON object, whole or not at all."""
-    with written_aside(path) as aside:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        # A lone surrogate in a name has no UTF-8: write its escape.
-        aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _check_usable(path: Path) -> None:

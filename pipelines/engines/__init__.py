@@ -1,0 +1,1 @@
+"""Programs that run a policy, each behind one method."""

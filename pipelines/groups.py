@@ -1,0 +1,90 @@
+"""Measures to groups of like difficulty: three perceptual groups, quantile bins of confidence.
+
+Pure numbers (eq. 10, 16). A missing value (NaN) is in no group. Groups do not depend on the order
+of the samples, and equal values always share a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Harder = Literal["higher", "lower"]  # which end of a measure is the hard one
+Label = TypeVar("Label", bound=Hashable)
+PERCEPTUAL = ("easy", "medium", "hard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping(Generic[Label]):
+    """One label a sample, and how the cuts came out."""
+
+    labels: list[Label | None]  # (N,); None where the measure is missing
+    edges: tuple[float, ...]  # the cut values, rising; fewer than asked where values are equal
+    sizes: Mapping[Label, int]  # samples in each group
+
+
+def perceptual_groups(
+    values: NDArray[np.float64],
+    percentiles: tuple[float, float] = (25.0, 75.0),
+    *,
+    harder: Harder = "higher",
+) -> Grouping[str]:
+    """Easy, medium and hard, cut at two percentiles: easy H <= t_low; hard H >= t_high > t_low.
+
+    Percentiles are linear interpolation, as `numpy.percentile`. Where `harder` is "lower" the
+    measure is turned round first, so that "hard" is always the hard end.
+
+    Args:
+        values: shape (N,), NaN where missing.
+    Source: eq. 10.
+    """
+    low, high = percentiles
+    sign = 1.0 if harder == "higher" else -1.0
+    known = ~np.isnan(values)
+    labels: list[str | None] = [None] * len(values)
+    if not known.any():
+        return Grouping(labels=labels, edges=(), sizes=dict.fromkeys(PERCEPTUAL, 0))
+    turned = sign * values
+    t_low, t_high = np.percentile(turned[known], [low, high])
+    for place in np.flatnonzero(known):
+        value = turned[place]
+        if value <= t_low:
+            labels[place] = "easy"
+        else:
+            labels[place] = "hard" if value >= t_high else "medium"
+    edges = tuple(sorted({float(sign * t_low), float(sign * t_high)}))
+    return Grouping(labels=labels, edges=edges, sizes={g: labels.count(g) for g in PERCEPTUAL})
+
+
+def reasoning_groups(
+    values: NDArray[np.float64], bins: int = 10, *, harder: Harder = "lower"
+) -> Grouping[int]:
+    """Quantile bins of a measure, numbered from 0, the hardest (for confidence: the least sure).
+
+    The inner edges are the k/bins quantiles; a value on an edge belongs to the bin above it. Equal
+    edges count once and empty bins are left out, so bins can be uneven or fewer than asked.
+
+    Args:
+        values: shape (N,), NaN where missing.
+        bins: how many are asked for, 1 or more.
+    Source: eq. 16.
+    """
+    sign = 1.0 if harder == "lower" else -1.0
+    known = ~np.isnan(values)
+    labels: list[int | None] = [None] * len(values)
+    if not known.any():
+        return Grouping(labels=labels, edges=(), sizes={})
+    turned = sign * values[known]
+    cuts = np.percentile(turned, [100 * k / bins for k in range(1, bins)])
+    cuts = np.unique(cuts[cuts > turned.min()])  # nothing lies below the smallest value
+    numbers = np.searchsorted(cuts, turned, side="right")
+    kept, numbers = np.unique(numbers, return_inverse=True)
+    for place, number in zip(np.flatnonzero(known), numbers, strict=True):
+        labels[place] = int(number)
+    edges = tuple(sorted(float(sign * cuts[k - 1]) for k in kept if k > 0))
+    sizes = {int(k): int(n) for k, n in enumerate(np.bincount(numbers))}
+    return Grouping(labels=labels, edges=edges, sizes=sizes)

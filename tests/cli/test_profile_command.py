@@ -1,0 +1,172 @@
+"""`durian profile` from outside: exit codes, the exact line, and what is on the disk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipelines.samples import sample_id
+
+
+def durian(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "durian_cli", *map(str, args)],
+        capture_output=True, text=True, cwd=cwd,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, png: bytes) -> Path:
+    """Three rows, the second's image damaged, the third a repeat of the first."""
+    path = tmp_path / "geometry.parquet"
+    rows = [("How many?", "2", [png]), ("Which?", "red", [b"no image"]), ("How many?", "2", [png])]
+    pl.DataFrame(rows, schema=["problem", "answer", "images"], orient="row").write_parquet(path)
+    return path
+
+
+@pytest.fixture
+def script(tmp_path: Path, png: bytes) -> Path:
+    """Rollouts of the first sample: one right, one wrong."""
+    path = tmp_path / "rollouts.jsonl"
+    key = sample_id("How many?", "2", [png])
+    texts = ["<think>two</think> \\boxed{2}", "<think>three</think> \\boxed{3}"]
+    path.write_text(
+        "".join(
+            json.dumps({"sample_id": key, "rollout": n, "completion": text, "n_tokens": 4,
+                        "sum_logprob": -2.0 * (n + 1), "finish_reason": "stop"}) + "\n"
+            for n, text in enumerate(texts)
+        )
+    )  # fmt: skip
+    return path
+
+
+def test_a_pixel_profile_writes_the_contracts_folder(tmp_path, dataset):
+    done = durian("profile", dataset, "--measures", "pixel", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    assert sorted(p.name for p in run.iterdir()) == [
+        "difficulty.parquet", "manifest.json", "report", "rollouts.parquet", "thumbnails.parquet",
+    ]  # fmt: skip
+    assert {"index.html", "summary.json"} <= {p.name for p in (run / "report").iterdir()}
+    table = pl.read_parquet(run / "difficulty.parquet")
+    assert table["copies"].to_list() == [2, 1]  # rows in = rows out
+    assert table["row"].to_list() == [0, 1]
+    # The picture is half black, half white: 1 bit. The damaged one is a row with its reason.
+    assert table["pixel_entropy"].to_list() == [1.0, None]
+    assert table["error"].to_list()[0] is None
+    assert "cannot decode image" in table["error"].to_list()[1]
+    assert table["perceptual_group"].to_list() == ["easy", None]
+    assert table["mean_logprob"].null_count() == 2
+
+
+def test_json_is_one_object_and_nothing_else_is_on_stdout(tmp_path, dataset, script):
+    done = durian("profile", dataset, "--out", "run", "--engine", "scripted", "--model", script,
+                  "--rollouts", 2, "--json", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["counts"]["rows"] == 3
+    assert result["counts"]["samples"] == 2
+    assert result["counts"]["failed"] == 1
+    table = pl.read_parquet(tmp_path / "run" / "difficulty.parquet")
+    assert table["pass_rate"].to_list() == [0.5, None]
+    assert table["mean_logprob"].to_list() == [-0.75, None]  # (-2/4 + -4/4) / 2
+    assert table["reward_mean"].to_list() == [0.55, None]  # (1.0 + 0.1) / 2
+
+
+def test_quiet_shows_nothing(tmp_path, dataset):
+    done = durian("profile", dataset, "--measures", "pixel", "--out", "run", "-q", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_same_command_again_finds_the_run_complete(tmp_path, dataset):
+    first = durian("profile", dataset, "--measures", "pixel", "--out", "run", cwd=tmp_path)
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    again = durian("profile", dataset, "--measures", "pixel", "--out", "run", cwd=tmp_path)
+    assert again.returncode == 0
+    assert again.stdout == first.stdout
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before
+
+
+def test_options_come_from_yaml_and_the_command_line_wins(tmp_path, dataset):
+    (tmp_path / "c.yaml").write_text(
+        "measures: [pixel]\nout: from_yaml\npart-size: 1\npercentiles: [10, 90]\n"
+    )
+    done = durian("profile", dataset, "--config", "c.yaml", "--out", "run", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = json.loads(done.stdout)["config"]
+    assert (config["out"], config["part_size"]) == ("run", 1)
+    assert config["percentiles"] == [10.0, 90.0]
+
+
+def test_dry_run_counts_and_writes_nothing(tmp_path, dataset, script):
+    done = durian("profile", dataset, "--out", "run", "--engine", "scripted", "--model", script,
+                  "--dry-run", "--json", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert (plan["rows"], plan["samples"], plan["completions"]) == (3, 2, 16)
+    assert not (tmp_path / "run").exists()
+
+
+def test_report_is_rebuilt_from_the_tables_alone(tmp_path, dataset):
+    durian("profile", dataset, "--measures", "pixel", "--out", "run", cwd=tmp_path)
+    page = tmp_path / "run" / "report" / "index.html"
+    first = page.read_bytes()
+    dataset.unlink()
+    page.unlink()
+    done = durian("report", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert page.read_bytes() == first
+
+
+WRONG = [
+    # arguments after `durian profile`, and the one line on stderr
+    (["geometry.parquet", "--out", "run"],
+     "the confidence measure needs a policy: pass --model PATH_OR_HUB_ID, or --measures pixel"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixle"],
+     "measures has 'pixle'; it must be some of pixel, confidence"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--answer-column", "solution"],
+     "geometry.parquet: no column 'solution' (found: problem, answer, images)"),
+    (["nowhere.parquet", "--out", "run", "--measures", "pixel"], "nowhere.parquet: no such file"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--percentiles", "75,25"],
+     "percentiles is 75,25; it must be two rising numbers between 0 and 100"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--perceptual", "entropy"],
+     "perceptual is 'entropy'; it must be one of "),
+    (["geometry.parquet", "--out", "run", "--model", "no/where/at/all"], "no/where/at/all"),
+    (["geometry.parquet", "--out", "run", "--model", "x", "--rollouts", "0"],
+     "rollouts is 0; it must be 1 or more"),
+    (["geometry.parquet", "--out", "run", "--model", "x", "--engine", "vlm"],
+     "engine is 'vlm'; it must be one of vllm, transformers, scripted"),
+    (["geometry.parquet", "--out", "run", "--rollouts", "many"], "'many' is not a valid int"),
+    (["geometry.parquet"], "Missing option '--out'"),
+    (["geometry.parquet", "--out", "geometry.parquet", "--measures", "pixel"],
+     "geometry.parquet: is a file; --out names a folder"),
+    (["geometry.parquet", "--out", "run", "--config", "c.yaml"],
+     "c.yaml: no option 'rolouts'; did you mean 'rollouts'?"),
+    (["geometry.parquet", "--out", "run", "--engine", "scripted", "--model", "rollouts.jsonl",
+      "--reward", "mine.py:f"], "mine.py"),
+    (["geometry.parquet", "--out", "run", "--engine", "scripted", "--model", "rollouts.jsonl",
+      "--prompt-template", "none.jinja"], "none.jinja"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "line"), WRONG, ids=[line[:40] for _, line in WRONG])
+def test_wrong_input_is_one_line_exit_2_and_nothing_written(tmp_path, dataset, script, args, line):
+    (tmp_path / "c.yaml").write_text("rolouts: 4\n")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    done = durian("profile", *args, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("durian: ") and done.stderr.count("\n") == 1
+    assert line in done.stderr
+    assert done.stdout == ""
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_a_run_of_other_settings_is_refused_by_the_key_that_differs(tmp_path, dataset):
+    base = ["profile", dataset, "--measures", "pixel", "--out", "run"]
+    assert durian(*base, cwd=tmp_path).returncode == 0
+    done = durian(*base, "--bins", 4, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "durian: run: was made with bins 10, not 4; choose another --out\n"

@@ -1,0 +1,32 @@
+"""What tests of several rooms need."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def png() -> bytes:
+    """A PNG, half black and half white: exactly 1 bit of pixel entropy."""
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[:, 8:] = 255
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tiny_policy() -> Path:
+    """The policy that ships."""
+    return ROOT / "data" / "tiny_policy"
+
+
+@pytest.fixture(scope="session")
+def photo_shapes() -> Path:
+    """The test rows of photo_shapes, 600 of them."""
+    return ROOT / "data" / "photo_shapes" / "test.parquet"

@@ -1,0 +1,83 @@
+"""The shape of the house: imports run down only, and `--help` is light."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"torch", "vllm", "transformers", "datasets", "polars", "pyarrow", "matplotlib", "sympy"}
+PURE = ["measures", "analysis", "groups.py"]
+ALLOWED_IN_PURE = {"numpy", "torch", "polars", "scipy", "pipelines"}
+
+
+def test_imports_run_down_only():
+    lint = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+    assert "1 kept, 0 broken" in lint.stdout
+
+
+def test_every_module_has_its_place_in_the_contract():
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    placed = {
+        name.strip()
+        for layer in contract["contracts"][0]["layers"]
+        for name in layer.replace("|", ":").split(":")
+    }
+    rooms = {
+        f"pipelines.{path.stem}"
+        for path in (ROOT / "pipelines").iterdir()
+        if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
+    }
+    assert rooms <= placed, rooms - placed
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_pure_maths_imports_only_numbers():
+    for room in PURE:
+        place = ROOT / "pipelines" / room
+        for path in [place] if place.suffix else place.glob("*.py"):
+            outside = _imported(path) - ALLOWED_IN_PURE - set(sys.stdlib_module_names)
+            assert not outside, f"{path.name} imports {outside}"
+
+
+@pytest.mark.parametrize("command", [[], ["profile"], ["report"], ["schema"]])
+def test_help_loads_nothing_heavy(command):
+    code = (
+        "import sys\nfrom durian_cli.app import main\n"
+        f"sys.argv = {['durian', *command, '--help']!r}\n"
+        "try: main()\n"
+        f"finally: print('LOADED', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_every_command_has_help_with_an_example():
+    from durian_cli.app import app
+
+    for command in app.registered_commands:
+        assert command.callback is not None and command.callback.__doc__ is not None
+        assert f"Example: durian {command.callback.__name__}" in command.callback.__doc__
+
+
+def test_files_are_short():
+    for folder in ("durian_cli", "pipelines", "data"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= 400, path
