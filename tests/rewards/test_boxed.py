@@ -127,5 +127,5 @@ def test_ten_thousand_nested_boxes_hold_the_innermost_answer():
 
 def test_a_megabyte_in_a_box_equals_only_itself():
     long = "a" * 1_000_000
-    right, wrong = boxed_reward([rf"\boxed{{{long}}}", rf"\boxed{{{long}b}}"], [1, 1], long)
-    assert right.correct and not wrong.correct
+    completions = [rf"\boxed{{{long}}}", rf"\boxed{{{long}b}}", rf"\boxed{{${long}$}}"]
+    assert [s.correct for s in boxed_reward(completions, [1, 1, 1], long)] == [True, False, False]

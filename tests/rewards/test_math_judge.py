@@ -50,9 +50,17 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("answer", "why"), HOSTILE, ids=[why for _, why in HOSTILE])
-def test_hostile_answers_are_not_equal_and_the_next_question_is_answered(answer, why):
+def test_hostile_answers_are_not_equal_and_the_next_question_is_answered(answer, why, monkeypatch):
+    # Without the clock's help: the bound of processor time alone must end the endless ones.
+    monkeypatch.setattr(math_judge, "_WALL_SECONDS", 10.0 * GUARD_SECONDS)
     assert not answers_equal(answer, r"\frac{x}{7}+3"), why
     assert judge().equal(r"\sqrt{8}", r"2\sqrt{2}")
+
+
+def test_text_that_grows_when_tidied_is_not_asked_about():
+    judge().close()
+    assert not answers_equal("ﷺ" * 1_900 + "= x", "x + 1")  # 18 characters each: 34,200
+    assert judge().pid is None
 
 
 def test_a_process_killed_from_outside_is_replaced():
@@ -121,16 +129,26 @@ def test_the_process_may_take_two_gibibytes_beyond_its_start():
     assert 0 <= 2 * 1024**3 - (bound - now) < 256 * 1024**2
 
 
+def _answer_in_the_child(parents):
+    right = False
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(GUARD_SECONDS)  # alarms are not inherited
+        right = judge().pid is None and judge().equal("x + 2", "2 + x") and judge().pid != parents
+        judge().close()
+    finally:
+        os._exit(0 if right else 1)
+
+
 def test_a_forked_child_asks_a_process_of_its_own():
     assert judge().equal("x + 1", "1 + x")
     before = judge().pid
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads, from 3.12 on
-        child = os.fork()
-    if child == 0:
-        right = judge().pid is None and judge().equal("x + 2", "2 + x") and judge().pid != before
-        judge().close()
-        os._exit(0 if right else 1)
+        with judge()._lock:  # as if another thread were asking
+            child = os.fork()
+            if child == 0:
+                _answer_in_the_child(before)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert judge().pid == before and judge().equal("x + 3", "3 + x")
 
