@@ -1,1 +1,1 @@
-"""Programs that run a policy, each behind one method."""
+"""Programs that run a policy, each behind the one method of `protocol.RolloutEngine`."""

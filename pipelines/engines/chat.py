@@ -1,104 +1,158 @@
-"""A policy's processor: chat messages to the text that it reads."""
+"""The policy's own chat format: its processor, its prompt text, and what may not stand in it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import SamplingConfig
 from pipelines.errors import ConfigError
-from pipelines.samples import Failed, Prompt
-
-
-def one_line(error: BaseException) -> str:
-    """The gist of a library's error, which may fill a page: its first line of text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
-def check_model_exists(config: SamplingConfig) -> None:
-    """Refuse a path where no model is, before a library takes it for a hub id.
-
-    Raises:
-        ConfigError: no such folder, or no config.json in it.
-    """
-    path = Path(config.model)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ConfigError(f"model: {config.model} holds no config.json; is it a model folder?")
-    elif path.exists():
-        raise ConfigError(f"model: {config.model} is a file; give a model folder or a hub id")
-    elif config.model.count("/") > 1 or config.model.startswith((".", "/", "~")):
-        raise ConfigError(f"model: {config.model}: no such folder; check the path")
-
-
-def size_override(config: SamplingConfig) -> dict[str, Any]:
-    """The processor's settings for `min_pixels` and `max_pixels`, as Qwen-VL's name them."""
-    limits = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
-    return {name: value for name, value in limits.items() if value is not None}
+from pipelines.samples import Failed, Prompt, Rollout
 
 
 class Chat:
-    """Renders prompts by the policy's own chat template."""
+    """Renders prompts by the policy's chat template, and encodes them with its processor."""
 
     def __init__(self, processor: Any) -> None:
+        """Wrap a transformers processor that has a tokenizer and an image processor."""
         self.processor = processor
-        self.tokenizer = getattr(processor, "tokenizer", processor)
-        self._special = [
-            token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special
-        ]
+        self.tokenizer = processor.tokenizer
+        self._control = _control_tokens(processor)
 
     def render(self, prompt: Prompt) -> str | Failed:
         """The text that the policy reads, up to where its completion begins.
 
-        Dataset text must not speak the template's own language: a problem that holds one of the
-        tokenizer's special tokens (an image pad, an end of turn) is refused.
+        Dataset text must not speak the template's own language: a control token in it would end
+        a turn, or count as an image that is not there. Such a prompt comes back as `Failed`.
         """
         for message in prompt.messages:
-            if message["role"] == "user":
-                text = "".join(part.get("text", "") for part in message["content"])
-                for token in self._special:
-                    if token in text:
-                        return Failed(f"problem holds the special token {token}")
+            for part in message["content"]:
+                found = next((t for t in self._control if t in part.get("text", "")), None)
+                if found is not None:
+                    place = "system prompt" if message["role"] == "system" else "problem"
+                    return Failed(f"{place} holds the special token {found}")
         return str(
             self.processor.apply_chat_template(
                 prompt.messages, tokenize=False, add_generation_prompt=True
             )
         )
 
-    def encode(self, texts: list[str], images: list[list[Any]]) -> Any:
-        """Token ids, attention mask and pixels of a batch, as tensors, padded on the left."""
-        given = {"images": images} if any(images) else {}
+    def encode(self, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Any:
+        """Token ids, attention mask and pixels of rendered prompts, padded on the left.
+
+        Either all of the prompts have images or none has: processors do not mix them.
+        """
+        given = {"images": [list(of_one) for of_one in images]} if any(images) else {}
         return self.processor(
-            text=texts, **given, return_tensors="pt", padding=True, add_special_tokens=False
+            text=list(texts),
+            **given,
+            padding=True,
+            return_tensors="pt",
+            add_special_tokens=False,  # the chat template has put them where they belong
         )
 
-    def count_tokens(self, text: str, images: list[Any]) -> int:
-        """Tokens of one rendered prompt, those of its images included."""
+    def count_tokens(self, text: str, images: Sequence[Any]) -> int:
+        """Tokens of one rendered prompt, those of its images included.
+
+        Raises:
+            ValueError: the processor refuses the images.
+        """
         return int(self.encode([text], [images])["input_ids"].shape[1])
 
 
 def load_chat(config: SamplingConfig) -> Chat:
-    """Load a policy's processor.
+    """Load the processor of a policy, with the config's bounds on image size.
 
     Raises:
-        ConfigError: there is none, or it has no chat template.
+        ConfigError: the model is not there, or lacks what a chat with images needs; or the
+            sampling makes no sense for any engine.
     """
     from transformers import AutoProcessor
-    from transformers.utils import logging
 
-    check_model_exists(config)
-    logging.set_verbosity_error()
+    check_sampling(config)
+    check_model_exists(config.model)
     try:
         loader: Any = AutoProcessor  # its methods are untyped
         processor = loader.from_pretrained(
-            config.model, trust_remote_code=config.trust_remote_code, **size_override(config)
+            config.model,
+            trust_remote_code=config.trust_remote_code,
+            revision=config.engine_args.get("revision"),
+            **pixel_bounds(config),
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ConfigError(f"model: {config.model}: {one_line(error)}") from error
-    chat = Chat(processor)
-    if not (getattr(processor, "chat_template", None) or chat.tokenizer.chat_template):
-        raise ConfigError(f"model: {config.model} has no chat template")
-    chat.tokenizer.padding_side = "left"  # generation goes on where the prompt ends
-    return chat
+    except Exception as error:  # loaders raise whatever comes
+        raise cannot_load(config.model, error) from error
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise ConfigError(
+            f"model '{config.model}': no image processor; a vision-language model is needed"
+        )
+    if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
+        raise ConfigError(f"model '{config.model}': no chat template")
+    processor.tokenizer.padding_side = "left"  # generation goes on where each prompt ends
+    return Chat(processor)
+
+
+def pixel_bounds(config: SamplingConfig) -> dict[str, int]:
+    """The bounds on image size that were asked for, as Qwen-VL's processors name them."""
+    bounds = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
+    return {name: value for name, value in bounds.items() if value is not None}
+
+
+def check_sampling(config: SamplingConfig) -> None:
+    """Refuse to write one completion many times over.
+
+    Raises:
+        ConfigError: temperature 0 with more than one rollout.
+    """
+    if config.temperature == 0 and config.rollouts > 1:
+        raise ConfigError(
+            f"temperature is 0, so all {config.rollouts} rollouts of a sample would be the same; "
+            "pass --rollouts 1, or a temperature above 0"
+        )
+
+
+def check_model_exists(model: str) -> None:
+    """Refuse a path where no model is, before a library takes it for a hub id.
+
+    Raises:
+        ConfigError: no such folder, a file, or a folder without config.json.
+    """
+    path = Path(model)
+    if path.is_file():
+        raise ConfigError(f"model '{model}': a file; give a model folder or a hub id")
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ConfigError(f"model '{model}': no config.json in it; is it a model folder?")
+    elif not model or model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ConfigError(f"model '{model}': no such folder")
+
+
+def cannot_load(model: str, error: Exception) -> ConfigError:
+    """One line for whatever a loader raised."""
+    where = "" if Path(model).is_dir() else "no such folder, and the hub does not give it: "
+    return ConfigError(f"model '{model}': {where}{one_line(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """The gist of a library's error, which may fill a page: one line of at most 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def finite(rollouts: list[Rollout]) -> list[Rollout] | Failed:
+    """The rollouts, unless the policy overflowed: NaN and inf go into no table."""
+    if all(math.isfinite(rollout.sum_logprob) for rollout in rollouts):
+        return rollouts
+    return Failed("a log-probability is not finite")
+
+
+def _control_tokens(processor: Any) -> list[str]:
+    # Added tokens that are not special, as <think> of some policies, are text that a prompt may
+    # hold. The placeholders of images are control tokens even where they are not marked special.
+    tokenizer = processor.tokenizer
+    tokens = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    tokens |= set(tokenizer.all_special_tokens)
+    tokens |= {getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio")}
+    # Longest first: the reason names the whole token, not one that is part of it.
+    return sorted((t for t in tokens if isinstance(t, str) and t), key=lambda t: (-len(t), t))

@@ -1,4 +1,4 @@
-"""What model this is: a name that changes when the model does."""
+"""The identity of a policy: what must be equal for a run to be resumed with it."""
 
 from __future__ import annotations
 
@@ -9,48 +9,63 @@ from pipelines.config import SamplingConfig
 from pipelines.engines.chat import check_model_exists, one_line
 from pipelines.errors import ConfigError
 
-WHOLE = 16 * 1024**2  # bytes; larger files are sampled
-BLOCK, BLOCKS = 64 * 1024, 64
+WHOLE = 16 * 2**20  # bytes; a larger file of a model is read in samples
+BLOCK, BLOCKS = 16 * 2**10, 256
+REACH_SECONDS = 10.0
 
 
 def model_fingerprint(config: SamplingConfig) -> str:
-    """Identify a policy by its content.
+    """What identifies the policy of `config`, by its content and not by where it lies.
 
-    A local folder: blake2b over the names and content of its files; of a file above 16 MiB its
-    size and 64 blocks of 64 KiB, evenly spread, first and last included (a 7B model is known in
-    well under a second, and any training step changes every block). A hub id: `id@commit`. A
-    rollouts table (scripted engine): blake2b of the file.
+    A local folder: 32 hex digits of blake2b over the names, sizes and contents of the files in
+    it, sorted by name; hidden files and sub-folders (a training's checkpoints) are left out. Of a
+    file above 16 MiB it takes 256 blocks of 16 KiB, evenly spread from the first byte to the
+    last: enough to tell the checkpoints of a training apart in a second, but no proof that two
+    files are equal. The scripted engine's table: blake2b of all of it. A hub id: `id@commit`.
 
     Raises:
-        ConfigError: no such model.
+        ConfigError: no such folder or table, and no such model on the hub or in its cache.
     """
     path = Path(config.model)
-    if path.is_file() and config.engine == "scripted":
-        return _digest([path], path.parent)
-    if config.engine == "scripted":
-        raise ConfigError(f"model: {path}: no such rollouts table")
-    check_model_exists(config)
-    if path.is_dir():
-        return _digest([p for p in sorted(path.rglob("*")) if p.is_file()], path)
-    from transformers.utils.hub import cached_file, extract_commit_hash
+    try:
+        if config.engine == "scripted":
+            return _digest([path], whole=True)
+        check_model_exists(config.model)
+        if path.is_dir():
+            files = (f for f in path.iterdir() if f.is_file() and not f.name.startswith("."))
+            return _digest(sorted(files), whole=False)
+    except OSError as error:
+        raise ConfigError(f"model '{config.model}': {error.strerror}") from error
+    return f"{config.model}@{_commit(config.model, config.engine_args.get('revision'))}"
+
+
+def _digest(files: list[Path], *, whole: bool) -> str:
+    digest = blake2b(digest_size=16)
+    for path in files:
+        size = path.stat().st_size
+        name = b"" if whole else path.name.encode("utf-8", "surrogateescape")
+        digest.update(len(name).to_bytes(8, "little") + name + size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            if whole or size <= WHOLE:
+                while chunk := file.read(2**20):
+                    digest.update(chunk)
+            else:
+                for block in range(BLOCKS):
+                    file.seek((size - BLOCK) * block // (BLOCKS - 1))
+                    digest.update(file.read(BLOCK))
+    return digest.hexdigest()
+
+
+def _commit(model: str, revision: str | None) -> str:
+    """The commit that a loader would take now: the hub's, or without a network the cache's."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
 
     try:
-        found = cached_file(config.model, "config.json")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"model: {config.model}: {one_line(error)}") from error
-    return f"{config.model}@{extract_commit_hash(found, None)}"
-
-
-def _digest(files: list[Path], folder: Path) -> str:
-    digest = blake2b(digest_size=16)
-    for file in files:
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder)}\0{size}\0".encode())
-        with open(file, "rb") as content:
-            if size <= WHOLE:
-                digest.update(content.read())
-                continue
-            for block in range(BLOCKS):
-                content.seek(block * (size - BLOCK) // (BLOCKS - 1))
-                digest.update(content.read(BLOCK))
-    return digest.hexdigest()
+        return str(HfApi().model_info(model, revision=revision, timeout=REACH_SECONDS).sha)
+    except Exception as error:  # no network, no such model, no access: the cache decides
+        cached = try_to_load_from_cache(model, "config.json", revision=revision)
+        if not isinstance(cached, str):
+            raise ConfigError(
+                f"model '{model}': no such folder, and the hub does not give it: {one_line(error)}"
+            ) from error
+        return Path(cached).parent.name

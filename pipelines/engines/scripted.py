@@ -9,55 +9,94 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.config import SamplingConfig
+from pipelines.engines.chat import finite, one_line
 from pipelines.engines.protocol import Finished
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed, Prompt, Rollout
 
-COLUMNS = ("sample_id", "rollout", "completion", "n_tokens", "sum_logprob", "finish_reason")
+COLUMNS = {
+    "sample_id": pl.String,
+    "rollout": pl.Int32,
+    "completion": pl.String,
+    "n_tokens": pl.Int32,
+    "sum_logprob": pl.Float64,
+    "finish_reason": pl.String,
+}
 
 
 class ScriptedEngine:
-    """A policy that says what a rollouts table holds (`rollouts.parquet`, or .jsonl of it)."""
+    """A policy that says what a rollouts table holds for each sample, whatever the seed.
+
+    The table is scanned at each call, and only the rows asked for are held.
+    """
 
     def __init__(self, config: SamplingConfig) -> None:
-        path = Path(config.model)
-        if not path.is_file():
-            raise ConfigError(f"model: {path}: no such rollouts table; the scripted engine reads "
-                              "a rollouts.parquet or .jsonl")  # fmt: skip
+        """Open the table `config.model`: `rollouts.parquet`, or the same fields as .jsonl.
+
+        Raises:
+            ConfigError: no such file, another format, or a column is not there.
+        """
+        self._rollouts = config.rollouts
+        self._path = config.model
         try:
-            script = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_ndjson(path)
-            found = script.collect_schema().names()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise ConfigError(f"model: {path} cannot be read as a rollouts table") from error
+            found = _scan(self._path).collect_schema().names()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ConfigError(f"model '{self._path}': {one_line(error)}") from error
         missing = [name for name in COLUMNS if name not in found]
         if missing:
-            raise ConfigError(f"model: {path} has no column '{missing[0]}'; it needs "
-                              f"{', '.join(COLUMNS)}")  # fmt: skip
-        self._script = script.select(COLUMNS)
-        self._rollouts = config.rollouts
+            raise ConfigError(
+                f"model '{self._path}': no column '{missing[0]}' (found: {', '.join(found)}); "
+                "the scripted engine replays a rollouts table"
+            )
 
     def generate(
         self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
     ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`; the first `rollouts` of each sample, whatever the seed."""
-        asked = pl.col("sample_id").is_in([prompt.sample_id for prompt in prompts])
+        """See `RolloutEngine.generate`; gives the first `rollouts` of each sample."""
+        asked = pl.Series([prompt.sample_id for prompt in prompts], dtype=pl.String).unique()
+        try:
+            rows = (
+                _scan(self._path)
+                .select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+                .filter(pl.col("sample_id").is_in(asked.implode()))
+                .sort("rollout")
+                .collect(engine="streaming")
+            )
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise RunError(f"model '{self._path}': {one_line(error)}") from error
         written: dict[str, list[Rollout]] = defaultdict(list)
-        for row in self._script.filter(asked).sort("rollout").collect().iter_rows(named=True):
-            written[row["sample_id"]].append(
+        for sample_id, _, completion, n_tokens, logprob, reason in rows.iter_rows():
+            written[sample_id].append(
                 Rollout(
-                    completion=row["completion"],
-                    n_tokens=row["n_tokens"],
-                    sum_logprob=row["sum_logprob"],
-                    finish_reason=row["finish_reason"],
+                    completion=completion,
+                    n_tokens=n_tokens,
+                    sum_logprob=logprob,
+                    finish_reason=reason,
                 )
             )
         finished(len(prompts))
-        return [self._of(written.get(prompt.sample_id, [])) for prompt in prompts]
+        return [self._first(written.get(prompt.sample_id, [])) for prompt in prompts]
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing is held open."""
 
-    def _of(self, rollouts: list[Rollout]) -> list[Rollout] | Failed:
+    def _first(self, rollouts: list[Rollout]) -> list[Rollout] | Failed:
+        if not rollouts:
+            return Failed("no scripted rollouts for this sample")
         if len(rollouts) < self._rollouts:
-            return Failed(f"the script has {len(rollouts)} of {self._rollouts} rollouts")
-        return rollouts[: self._rollouts]
+            return Failed(
+                f"{len(rollouts)} scripted rollouts for this sample, not {self._rollouts}"
+            )
+        return finite(rollouts[: self._rollouts])
+
+
+def _scan(path: str) -> pl.LazyFrame:
+    if not Path(path).is_file():
+        raise FileNotFoundError("no such rollouts table")
+    match Path(path).suffix:
+        case ".parquet":
+            return pl.scan_parquet(path)
+        case ".jsonl":
+            return pl.scan_ndjson(path, infer_schema_length=None)
+        case _:
+            raise OSError("a rollouts table is a .parquet or .jsonl file")

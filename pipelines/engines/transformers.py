@@ -9,155 +9,191 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForImageTextToText,
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopPLogitsWarper,
 )
+from transformers.utils import logging
 
 from pipelines.config import SamplingConfig
-from pipelines.engines.chat import load_chat, one_line
+from pipelines.engines.chat import cannot_load, finite, load_chat, one_line
 from pipelines.engines.protocol import Finished
-from pipelines.errors import ConfigError, RunError
+from pipelines.errors import RunError
 from pipelines.samples import Failed, Prompt, Rollout
 
-SEQUENCES = 64  # completions written at a time
+BATCH_SIZE = 64  # completions written at a time
 
 
 class TransformersEngine:
-    """Completions by batched `generate`; log-probabilities before any sampling filter."""
+    """Completions by batched `generate`, log-probabilities before any sampling filter.
+
+    `engine_args` go to `from_pretrained`, but for `batch_size`, the completions written at a time.
+    What a call draws depends on its prompts and seed alone; torch's generators are left as found.
+    """
 
     def __init__(self, config: SamplingConfig) -> None:
+        """Load the policy, on the GPU if there is one.
+
+        Raises:
+            ConfigError: the model cannot be loaded.
+        """
         self._config = config
         self._chat = load_chat(config)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        settings = {
-            "dtype": "auto" if self._device == "cuda" else torch.float32,
-            "trust_remote_code": config.trust_remote_code,
-            **config.engine_args,
-        }
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        settings = {"dtype": "auto" if device == "cuda" else torch.float32, **config.engine_args}
+        self._batch_size = int(settings.pop("batch_size", BATCH_SIZE))
+        _untyped(logging.disable_progress_bar)()
         try:
-            model: Any = AutoModelForImageTextToText.from_pretrained(config.model, **settings)
-        except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
-            raise ConfigError(f"model: cannot load {config.model}: {one_line(error)}") from error
-        self._model = model.to(self._device).eval()
-        ends = model.generation_config.eos_token_id
-        ends = self._chat.tokenizer.eos_token_id if ends is None else ends
-        self._ends = [ends] if isinstance(ends, int) else list(ends)
-        pad = self._chat.tokenizer.pad_token_id
-        self._pad = self._ends[0] if pad is None else pad
+            model: Any = AutoModelForImageTextToText.from_pretrained(
+                config.model, trust_remote_code=config.trust_remote_code, **settings
+            )
+        except Exception as error:  # loaders raise whatever comes
+            raise cannot_load(config.model, error) from error
+        self._model = (model if "device_map" in settings else model.to(device)).eval()
+        self._context = int(model.config.get_text_config().max_position_embeddings)
+        self._ends = _end_tokens(model.generation_config, self._chat.tokenizer)
+        self._generation = self._plain_sampling()
+        # `generate` fills what is left open from here: the model's own penalties must not come in.
+        model.generation_config = _untyped(GenerationConfig)()
 
     def generate(
         self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
-        torch.manual_seed(seed)
-        drawn: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
-        ready: list[tuple[int, str, list[Any]]] = []
-        for place, prompt in enumerate(prompts):
-            text = self._chat.render(prompt)
-            if isinstance(text, Failed):
-                drawn[place] = text
-                finished(1)
-            else:
-                ready.append((place, text, list(prompt.images)))
-        # Prompts with and without images do not mix in one batch of a processor.
-        ready.sort(key=lambda item: not item[2])
-        step = max(1, SEQUENCES // self._config.rollouts)
-        for batch in _batches(ready, step):
-            written = self._write([text for _, text, _ in batch], [i for _, _, i in batch])
-            for (place, _, _), rollouts in zip(batch, written, strict=True):
-                drawn[place] = rollouts
-            finished(len(batch))
-        return drawn
+        results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+        with torch.random.fork_rng(devices), torch.inference_mode():
+            torch.manual_seed(seed)
+            for batch in self._batches(prompts):
+                drawn = self._draw([prompts[place] for place in batch])
+                for place, rollouts in zip(batch, drawn, strict=True):
+                    results[place] = rollouts
+                finished(len(batch))
+        return results
 
     def close(self) -> None:
-        """Free the model."""
+        """Give back the memory of the policy."""
         del self._model
         gc.collect()
-        if self._device == "cuda":
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _write(self, texts: list[str], images: list[list[Any]]) -> list[list[Rollout] | Failed]:
-        try:
-            inputs = self._chat.encode(texts, images).to(self._device)
-        except (ValueError, TypeError, RuntimeError, IndexError) as error:
-            if len(texts) == 1:
-                return [Failed(f"the processor refused the prompt: {one_line(error)}")]
-            pairs = zip(texts, images, strict=True)  # find the one at fault; the others go on
-            return [self._write([text], [of_it])[0] for text, of_it in pairs]
-        given, rollouts = self._config, self._config.rollouts
-        scorer = _RawLogprobs(given.temperature, given.top_p)
-        try:
-            with torch.inference_mode():
-                tokens = self._model.generate(
-                    **inputs,
-                    do_sample=given.temperature > 0,
-                    num_return_sequences=rollouts,
-                    max_new_tokens=given.max_tokens,
-                    logits_processor=LogitsProcessorList([scorer]),
-                    # Neither the model's own defaults nor transformers' filter the draw.
-                    temperature=1.0,
-                    top_p=1.0,
-                    top_k=0,
-                    repetition_penalty=1.0,
-                    eos_token_id=self._ends,
-                    pad_token_id=self._pad,
-                )
-        except RuntimeError as error:
-            raise RunError(f"transformers stopped: {one_line(error)}") from error
-        written = tokens[:, inputs["input_ids"].shape[1] :]  # (S * G, T)
-        logprobs = scorer.of(tokens)  # (S * G, T)
-        flat = [self._rollout(w, lp) for w, lp in zip(written, logprobs, strict=True)]
-        return [flat[k : k + rollouts] for k in range(0, len(flat), rollouts)]
+    def _plain_sampling(self) -> Any:
+        config, pad = self._config, self._chat.tokenizer.pad_token_id
+        sampled = {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
+        return _untyped(GenerationConfig)(
+            do_sample=config.temperature > 0,
+            **(sampled if config.temperature > 0 else {}),
+            num_return_sequences=config.rollouts,
+            eos_token_id=self._ends,
+            pad_token_id=self._ends[0] if pad is None else pad,
+        )
 
-    def _rollout(self, tokens: torch.Tensor, logprobs: torch.Tensor) -> Rollout:
-        ended = torch.isin(tokens, torch.tensor(self._ends, device=tokens.device)).nonzero()
-        length = int(ended[0]) + 1 if len(ended) else len(tokens)
+    def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
+        """Places of prompts that share a batch: all have images, or none has."""
+        size = max(1, self._batch_size // self._config.rollouts)
+        for with_images in (True, False):
+            kind = [i for i, prompt in enumerate(prompts) if bool(prompt.images) is with_images]
+            yield from (kind[start : start + size] for start in range(0, len(kind), size))
+
+    def _draw(self, prompts: Sequence[Prompt]) -> list[list[Rollout] | Failed]:
+        inputs = self._encode(prompts)
+        if isinstance(inputs, Failed):
+            # Which prompt is at fault is not known: each alone, so that the others go on.
+            return [inputs] if len(prompts) == 1 else [self._draw([p])[0] for p in prompts]
+        rooms = self._rooms(inputs)  # tokens, one a prompt
+        recorder = SampledLogprobs()
+        self._generation.max_new_tokens = max(rooms)
+        try:
+            sequences = self._model.generate(
+                **inputs.to(self._model.device),
+                generation_config=self._generation,
+                logits_processor=LogitsProcessorList([recorder]),
+            )
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise RunError(
+                f"out of memory with {self._batch_size} completions at a time; "
+                f"pass a smaller batch_size in engine_args ({one_line(error)})"
+            ) from error
+        written = sequences[:, inputs["input_ids"].shape[1] :]  # (B * G, T)
+        logprobs = recorder.of(sequences)  # (B * G, T)
+        count = self._config.rollouts
+        rollouts = [
+            self._rollout(tokens, values, rooms[row // count])
+            for row, (tokens, values) in enumerate(zip(written.tolist(), logprobs, strict=True))
+        ]
+        return [finite(rollouts[i : i + count]) for i in range(0, len(rollouts), count)]
+
+    def _encode(self, prompts: Sequence[Prompt]) -> Any:
+        """Tensors of all the prompts, or `Failed` if one of them cannot be used."""
+        texts: list[str] = []
+        for prompt in prompts:
+            text = self._chat.render(prompt)
+            if isinstance(text, Failed):
+                return text
+            texts.append(text)
+        try:
+            inputs = self._chat.encode(texts, [prompt.images for prompt in prompts])
+        except Exception as error:  # processors raise whatever comes
+            return Failed(f"prompt refused: {one_line(error)}")
+        if min(self._rooms(inputs)) < 1:
+            length = int(inputs["attention_mask"].sum(1).max())
+            return Failed(
+                f"prompt refused: its {length} tokens leave no room for a completion "
+                f"in a context of {self._context}"
+            )
+        return inputs
+
+    def _rooms(self, inputs: Any) -> list[int]:
+        lengths = inputs["attention_mask"].sum(1).tolist()
+        return [min(self._config.max_tokens, self._context - length) for length in lengths]
+
+    def _rollout(self, tokens: list[int], logprobs: torch.Tensor, room: int) -> Rollout:
+        end = next((i for i, token in enumerate(tokens[:room]) if token in self._ends), None)
+        n_tokens = room if end is None else end + 1
         return Rollout(
-            completion=self._chat.tokenizer.decode(tokens[:length], skip_special_tokens=True),
-            n_tokens=length,
-            sum_logprob=float(logprobs[:length].double().sum()),
-            finish_reason="stop" if len(ended) else "length",
+            completion=self._chat.tokenizer.decode(
+                tokens[:end] if end is not None else tokens[:room],
+                skip_special_tokens=True,
+                clean_up_tokenization_spaces=False,
+            ),
+            n_tokens=n_tokens,
+            sum_logprob=float(logprobs[:n_tokens].sum(dtype=torch.float64)),
+            finish_reason="length" if end is None else "stop",
         )
 
 
-class _RawLogprobs(LogitsProcessor):  # type: ignore[misc]
-    """Keeps each token's log-probability, then filters as the settings say.
+class SampledLogprobs(LogitsProcessor):  # type: ignore[misc,unused-ignore]
+    """Keeps each sampled token's log-probability at temperature 1, before any filter.
 
-    A step's token is known only at the next step, so the last step's distribution is kept until
-    then: two steps in memory, never the whole (tokens x vocabulary) history.
+    `generate` runs it ahead of temperature and top-p. The token drawn from one step's logits is
+    seen at the next step: one (B * G, vocabulary) matrix is held until then, never one a step.
     """
 
-    def __init__(self, temperature: float, top_p: float) -> None:
-        self._filters = []
-        if temperature not in (0.0, 1.0):
-            self._filters.append(TemperatureLogitsWarper(temperature))
-        if top_p < 1.0:
-            self._filters.append(TopPLogitsWarper(top_p))
-        self._last: torch.Tensor | None = None
-        self._kept: list[torch.Tensor] = []
+    def __init__(self) -> None:
+        self._last: torch.Tensor | None = None  # (B * G, V), of the token not yet seen
+        self._kept: list[torch.Tensor] = []  # (B * G, 1) each
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self._take(input_ids)
-        self._last = torch.log_softmax(scores.float(), dim=-1)
-        for apply in self._filters:
-            scores = apply(input_ids, scores)
+        self._last = scores.float().log_softmax(-1)
         return scores
 
-    def of(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of all tokens written, shape (S * G, T), nats."""
-        self._take(tokens)
-        return torch.stack(self._kept, dim=1)
+    def of(self, sequences: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of all the tokens written, shape (B * G, T), nats, on the CPU."""
+        self._take(sequences)
+        return torch.cat(self._kept, dim=1).cpu()
 
-    def _take(self, tokens: torch.Tensor) -> None:
+    def _take(self, sequences: torch.Tensor) -> None:
         if self._last is not None:
-            self._kept.append(self._last.gather(1, tokens[:, -1:]).squeeze(1))
+            self._kept.append(self._last.gather(1, sequences[:, -1:]))
 
 
-def _batches(
-    ready: list[tuple[int, str, list[Any]]], step: int
-) -> Iterator[list[tuple[int, str, list[Any]]]]:
-    for kind in (True, False):  # with images, then without
-        of_kind = [item for item in ready if bool(item[2]) is kind]
-        yield from (of_kind[k : k + step] for k in range(0, len(of_kind), step))
+def _end_tokens(generation_config: Any, tokenizer: Any) -> list[int]:
+    ends = generation_config.eos_token_id
+    found = ends if isinstance(ends, list) else [ends]
+    return sorted({token for token in [*found, tokenizer.eos_token_id] if token is not None})
+
+
+def _untyped(function: Any) -> Any:
+    return function

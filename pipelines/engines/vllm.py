@@ -4,135 +4,174 @@ from __future__ import annotations
 
 import gc
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from pipelines.config import SamplingConfig
-from pipelines.engines.chat import check_model_exists, load_chat, one_line, size_override
+from pipelines.engines.chat import cannot_load, finite, load_chat, one_line, pixel_bounds
 from pipelines.engines.protocol import Finished
 from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed, FinishReason, Prompt, Rollout
 
-# Most images of one prompt that memory is set aside for, and no video; `engine_args` overrides.
-MODALITIES = {"image": 8, "video": 0}
+# Set only where the user has not; vLLM reads them when it is imported.
+DEFAULTS = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # its scheduler in this process: repeatable batches
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, on CPU only; vLLM would take most of the memory
+}
 _FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 class VLLMEngine:
-    """Completions by `vllm.LLM` in this process, log-probabilities before any sampling filter.
+    """Completions by `vllm.LLM`, log-probabilities before any sampling filter.
 
-    Repeatable on one machine: with the engine in this process (tensor_parallel 1) its sampler
-    draws from torch's global generator, which each call seeds. With several GPUs the workers
-    keep the seed they started with, and a resumed run draws other completions.
+    `engine_args` are arguments of `vllm.LLM` and win over ours. What a call draws depends on its
+    prompts and seed alone, not on the calls before: each call seeds every worker and empties the
+    caches. That was tried on CPU. On GPUs it rests on the same two steps; there kernels whose
+    result depends on the batch, or another amount of free memory, which bounds the batch, can
+    still turn a draw between two runs (VLLM_BATCH_INVARIANT=1 is vLLM's remedy for the first).
     """
 
     def __init__(self, config: SamplingConfig) -> None:
-        check_model_exists(config)
-        # Before vLLM is imported: it reads these once. In this process, so that seeds reach it.
-        if config.tensor_parallel == 1:
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; on CPU only
+        """Load the policy.
+
+        Raises:
+            ConfigError: vLLM is not installed, or the model cannot be loaded.
+        """
+        self._chat = load_chat(config)
+        for name, value in DEFAULTS.items():
+            os.environ.setdefault(name, value)
         try:
-            from vllm import LLM, SamplingParams
-            from vllm.platforms import current_platform
+            with warnings.catch_warnings():  # of its own use of torch; not the user's matter
+                warnings.simplefilter("ignore")
+                from vllm import LLM, SamplingParams
+                from vllm.exceptions import VLLMValidationError
         except ImportError as error:
             raise ConfigError(
                 f"engine vllm cannot be imported ({one_line(error)}); install durian[vllm], or "
                 "pass --engine transformers"
             ) from error
-        self._chat = load_chat(config)
-        on_cpu = {"dtype": "float32", "enforce_eager": True} if current_platform.is_cpu() else {}
-        sizes = {"mm_processor_kwargs": size_override(config)} if size_override(config) else {}
-        settings: dict[str, Any] = {
-            "model": config.model,
-            "tensor_parallel_size": config.tensor_parallel,
-            "trust_remote_code": config.trust_remote_code,
-            "logprobs_mode": "raw_logprobs",
-            "generation_config": "vllm",  # not the model's own top_k, penalties, ...
-            "limit_mm_per_prompt": MODALITIES,
-            "disable_log_stats": True,
-            **on_cpu,
-            **sizes,
-            **config.engine_args,
-        }
         try:
-            self._llm = LLM(**settings)
-        except Exception as error:  # vLLM raises what it likes here; the user needs its gist
-            raise ConfigError(
-                f"model: vLLM cannot load {config.model}: {one_line(error)}"
-            ) from error
-        # The engine is seeded, not the request: on CPU a request's seed with n > 1 is refused.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._llm: Any = LLM(**(_arguments(config) | config.engine_args))
+        except Exception as error:  # loaders raise whatever comes
+            raise cannot_load(config.model, error) from error
+        self._refusals = (ValueError, TypeError, VLLMValidationError)
+        # No seed: on CPU a request's seed with n > 1 is refused, elsewhere it costs a kernel each.
         self._params = SamplingParams(
             n=config.rollouts,
             temperature=config.temperature,
             top_p=config.top_p,
             max_tokens=config.max_tokens,
-            logprobs=0,
+            logprobs=0,  # of the sampled token alone
         )
 
     def generate(
         self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
-        import torch
-
-        torch.manual_seed(seed)
-        failed: dict[int, Failed] = {}
-        for place, prompt in enumerate(prompts):
-            text = self._chat.render(prompt)
-            refused = text if isinstance(text, Failed) else self._enqueue(text, prompt)
-            if refused is not None:
-                failed[place] = refused
-                finished(1)
+        self._start_afresh(seed)
+        results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
+        taken: list[int] = []  # places of the prompts that vLLM took
+        requests: list[str] = []
         try:
-            outputs = self._llm.wait_for_completion(use_tqdm=lambda **kw: _Report(finished, **kw))
-        except Exception as error:
+            for place, prompt in enumerate(prompts):
+                request = self._enqueue(prompt)
+                if isinstance(request, Failed):
+                    results[place] = request
+                    finished(1)
+                else:
+                    taken.append(place)
+                    requests += request
+            for place, output in zip(taken, self._finish(finished), strict=True):
+                results[place] = finite([_rollout(o) for o in output.outputs])
+        except (
+            RuntimeError,
+            MemoryError,
+        ) as error:  # out of memory is one of torch's RuntimeErrors
             raise RunError(f"vLLM stopped: {one_line(error)}") from error
-        drawn = iter(outputs)  # in the order in which they were enqueued
-        return [
-            failed[place] if place in failed else [_rollout(o) for o in next(drawn).outputs]
-            for place in range(len(prompts))
-        ]
+        except BaseException:
+            self._llm.llm_engine.abort_request(requests, internal=True)  # nothing stays queued
+            raise
+        return results
 
     def close(self) -> None:
-        """Free the model; vLLM frees its memory when the last reference goes."""
+        """Give back the memory of the policy."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
         del self._llm
         gc.collect()
+        cleanup_dist_env_and_memory()
 
-    def _enqueue(self, text: str, prompt: Prompt) -> Failed | None:
+    def _start_afresh(self, seed: int) -> None:
+        # In every worker, in this process or, with tensor parallelism, in its own.
+        self._llm.collective_rpc(_seed_worker, args=(seed,))
+        # What earlier calls left in a cache changes which prompts share a batch, and so the draws.
+        self._llm.reset_prefix_cache()
+        self._llm.llm_engine.reset_mm_cache()
+        self._llm.llm_engine.reset_encoder_cache()
+
+    def _enqueue(self, prompt: Prompt) -> list[str] | Failed:
+        text = self._chat.render(prompt)
+        if isinstance(text, Failed):
+            return text
         request: dict[str, Any] = {"prompt": text}
         if prompt.images:
             request["multi_modal_data"] = {"image": list(prompt.images)}
         try:
-            self._llm.enqueue(
+            ids: list[str] = self._llm.enqueue(
                 [request],
                 self._params,
                 use_tqdm=False,
-                tokenization_kwargs={"add_special_tokens": False},
+                tokenization_kwargs={"add_special_tokens": False},  # the chat template has them
             )
-        except (ValueError, TypeError, RuntimeError) as error:  # too long, too many images, ...
-            return Failed(f"vLLM refused the prompt: {one_line(error)}")
-        return None
+        except self._refusals as error:  # too long, an image too thin, ...
+            return Failed(f"prompt refused: {one_line(_first_cause(error))}")
+        return ids
+
+    def _finish(self, finished: Finished) -> list[Any]:
+        """The finished requests, in the order in which they were enqueued."""
+        engine, outputs = self._llm.llm_engine, []
+        while engine.has_unfinished_requests():
+            done = [output for output in engine.step() if output.finished]
+            outputs += done
+            if done:
+                finished(len(done))
+        return sorted(outputs, key=lambda output: int(output.request_id))
 
 
-class _Report(tqdm):  # type: ignore[type-arg]
-    """Passes vLLM's progress on instead of drawing it: one call a finished prompt."""
+def _arguments(config: SamplingConfig) -> dict[str, Any]:
+    from vllm.platforms import current_platform
 
-    def __init__(self, finished: Finished, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "disable": False, "file": open(os.devnull, "w")})
-        self._finished = finished
+    arguments: dict[str, Any] = {
+        "model": config.model,
+        "trust_remote_code": config.trust_remote_code,
+        "tensor_parallel_size": config.tensor_parallel,
+        "logprobs_mode": "raw_logprobs",
+        "generation_config": "vllm",  # not the model's own top_k, penalties, ...
+        "use_tqdm_on_load": False,
+        "limit_mm_per_prompt": {"video": 0},  # no memory set aside for what no prompt holds
+        "mm_processor_kwargs": pixel_bounds(config) or None,
+    }
+    if current_platform.is_cpu():
+        arguments |= {"dtype": "float32", "enforce_eager": True}
+    return arguments
 
-    def update(self, n: float | None = 1) -> bool | None:
-        self._finished(1)
-        return super().update(n)
 
-    def close(self) -> None:
-        super().close()
-        if not self.fp.closed:
-            self.fp.close()
+def _seed_worker(worker: Any, seed: int) -> None:
+    from vllm.utils.torch_utils import set_random_seed
+
+    set_random_seed(seed)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    # What vLLM wraps around a processor's error holds the address of an image: of no use to a
+    # reader, and another one each time.
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _rollout(output: Any) -> Rollout:
