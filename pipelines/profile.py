@@ -20,11 +20,16 @@ from pipelines.progress import Progress, Silent, Stopwatch
 from pipelines.readers.chunks import Chunk, decoded_chunks
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
-from pipelines.report import keep_thumbnails, render_run
 from pipelines.sampling import Drawn, Policy, open_policy
 from pipelines.table.grouping import check_measure, group_samples
 from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
-from pipelines.table.run_folder import REPORT_FOLDER, SUMMARY_FILE, RunFolder, open_run
+from pipelines.table.run_folder import (
+    REPORT_FOLDER,
+    SUMMARY_FILE,
+    RunFolder,
+    check_usable,
+    open_run,
+)
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
 
@@ -45,10 +50,12 @@ def profile_dataset(
     progress, watch = progress or Silent(), Stopwatch()
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
+    check_usable(Path(config.out))
+    identity = run_identity(config)
     reader = open_dataset(config.source)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
-    identity = run_identity(config, index)
+    identity["dataset"] = index.fingerprint
     with open_run(Path(config.out), identity, fresh=fresh) as run:
         if run.manifest is None:
             measure_samples(config, reader, index, run, progress)
@@ -95,6 +102,9 @@ def finish_run(
     progress: Progress,
 ) -> None:
     """Group the measured samples, join the parts into tables, render, and write the manifest."""
+    # Here: drawing loads slowly, and wrong input should be told at once.
+    from pipelines.report import keep_thumbnails, render_run
+
     progress.start("report", None)
     with watch.time("tables"):
         groups = group_samples(config, run)

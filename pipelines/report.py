@@ -68,7 +68,8 @@ def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         .filter(pl.col("sample_id").is_in(shown))
         .collect(),
         thumbnails=_read_thumbnails(path),
-        manifest=manifest,
+        # Seconds are known only once the page is written; a rebuilt page is the same page.
+        manifest={key: value for key, value in manifest.items() if key != "seconds"},
     )
     return summary
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from pipelines.measures.pixel_entropy import pixel_entropy
-from pipelines.readers.images import decode_image
+from pipelines.readers.images import DecodedImage, decode_image
 from pipelines.samples import Failed, Sample
 
 
@@ -34,7 +34,7 @@ def look(sample: Sample, *, pixel_limit: int, keep: bool) -> Look:
     """
     if sample.error is not None or not sample.images:
         return NOTHING
-    decoded = []
+    decoded: list[DecodedImage] = []
     for number, data in enumerate(sample.images, start=1):
         image = decode_image(data, pixel_limit=pixel_limit, keep=keep)
         if isinstance(image, Failed):

@@ -154,7 +154,7 @@ def open_run(
     Raises:
         RunFolderError: in use by another process, not a run folder, or a run of another identity.
     """
-    _check_usable(path)
+    check_usable(path)
     existed = path.exists()
     run = RunFolder(path)
     manifest = run.manifest
@@ -208,7 +208,12 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _check_usable(path: Path) -> None:
+def check_usable(path: Path) -> None:
+    """Refuse a path that cannot be a run folder.
+
+    Raises:
+        RunFolderError: it is a file, or a folder with other things in it.
+    """
     if path.is_file():
         raise RunFolderError(f"{path}: is a file; --out names a folder")
     if path.is_dir() and any(path.iterdir()):

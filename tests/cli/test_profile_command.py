@@ -139,7 +139,7 @@ WRONG = [
      "rollouts is 0; it must be 1 or more"),
     (["geometry.parquet", "--out", "run", "--model", "x", "--engine", "vlm"],
      "engine is 'vlm'; it must be one of vllm, transformers, scripted"),
-    (["geometry.parquet", "--out", "run", "--rollouts", "many"], "'many' is not a valid int"),
+    (["geometry.parquet", "--out", "run", "--rollouts", "many"], "Invalid value for '--rollouts'"),
     (["geometry.parquet"], "Missing option '--out'"),
     (["geometry.parquet", "--out", "geometry.parquet", "--measures", "pixel"],
      "geometry.parquet: is a file; --out names a folder"),

@@ -1,0 +1,1 @@
+"""Benchmarks: ours, the naive way and a peer, side by side in one run, quoted as ratios."""

@@ -1,0 +1,25 @@
+"""`make bench`: every benchmark, as a table of ratios; the last line is one JSON object."""
+
+import json
+import sys
+
+from tests.benchmarks import bench_memory, bench_pixel_entropy, bench_sampling
+
+BENCHES = {
+    "pixel_entropy": bench_pixel_entropy.run,
+    "sampling": bench_sampling.run,
+    "memory": bench_memory.run,
+}
+
+
+def main() -> None:
+    """Run those named on the command line, or all."""
+    chosen = sys.argv[1:] or list(BENCHES)
+    rows = [row for name in chosen for row in BENCHES[name]()]
+    wide = max(len(row["what"]) for row in rows)
+    for row in rows:
+        print(f"{row['what']:<{wide}}  {row['ratio']:7.3f}  (aim {row['aim']})  {row['detail']}")
+    print(json.dumps({row["what"]: round(row["ratio"], 4) for row in rows}))
+
+
+main()

@@ -1,0 +1,73 @@
+"""Peak memory of a pixel profile: 20,000 rows against 2,000."""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from skimage import data
+
+FEW, MANY = 2_000, 20_000
+SIDE = 192
+
+
+def write_dataset(path: Path, rows: int) -> None:
+    """Distinct crops of a photograph as JPEGs, about 10 KB each, 500 rows a row group."""
+    photo, rng = data.astronaut(), np.random.default_rng(0)
+    writer = None
+    for start in range(0, rows, 500):
+        images = []
+        for number in range(start, min(start + 500, rows)):
+            y, x = rng.integers(0, 512 - SIDE, 2)
+            crop = photo[y : y + SIDE, x : x + SIDE].copy()
+            crop[0, :4, 0] = np.frombuffer(number.to_bytes(4, "little"), np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(crop).save(file, "JPEG", quality=90)
+            images.append([file.getvalue()])
+        n = len(images)
+        table = pa.table(
+            {
+                "problem": [f"Question {start + k}?" for k in range(n)],
+                "answer": [str(k) for k in range(n)],
+                "images": images,
+            }
+        )
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+
+
+def peak(dataset: Path, out: Path) -> int:
+    """Largest resident memory of one profile, in bytes, by the kernel's account."""
+    command = [sys.executable, "-m", "durian_cli", "profile", str(dataset)]
+    process = subprocess.Popen([*command, "--measures", "pixel", "--out", str(out), "--quiet"])
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    return usage.ru_maxrss * 1024
+
+
+def run() -> list[dict[str, Any]]:
+    """Ratio of peak memory, many rows to few."""
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = []
+        for rows in (FEW, MANY):
+            dataset = Path(folder) / f"{rows}.parquet"
+            write_dataset(dataset, rows)
+            peaks.append(peak(dataset, Path(folder) / f"run-{rows}"))
+    few, many = peaks
+    return [
+        {
+            "what": f"peak memory: {MANY:,} rows against {FEW:,}",
+            "ratio": many / few,
+            "aim": "<= 1.15",
+            "detail": f"{few / 2**20:.0f} and {many / 2**20:.0f} MiB",
+        }
+    ]
