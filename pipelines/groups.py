@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
@@ -39,7 +40,7 @@ def perceptual_groups(
     measure is turned round first, so that "hard" is always the hard end.
 
     Args:
-        values: shape (N,), NaN where missing.
+        values: shape (N,), finite, or NaN where missing.
     Source: eq. 10.
     """
     low, high = percentiles
@@ -49,7 +50,7 @@ def perceptual_groups(
     if not known.any():
         return Grouping(labels=labels, edges=(), sizes=dict.fromkeys(PERCEPTUAL, 0))
     turned = sign * values
-    t_low, t_high = np.percentile(turned[known], [low, high])
+    t_low, t_high = _quantiles(turned[known], [Fraction(low) / 100, Fraction(high) / 100])
     for place in np.flatnonzero(known):
         value = turned[place]
         if value <= t_low:
@@ -69,7 +70,7 @@ def reasoning_groups(
     edges count once and empty bins are left out, so bins can be uneven or fewer than asked.
 
     Args:
-        values: shape (N,), NaN where missing.
+        values: shape (N,), finite, or NaN where missing.
         bins: how many are asked for, 1 or more.
     Source: eq. 16.
     """
@@ -79,7 +80,7 @@ def reasoning_groups(
     if not known.any():
         return Grouping(labels=labels, edges=(), sizes={})
     turned = sign * values[known]
-    cuts = np.percentile(turned, [100 * k / bins for k in range(1, bins)])
+    cuts = _quantiles(turned, [Fraction(k, bins) for k in range(1, bins)])
     cuts = np.unique(cuts[cuts > turned.min()])  # nothing lies below the smallest value
     numbers = np.searchsorted(cuts, turned, side="right")
     kept, numbers = np.unique(numbers, return_inverse=True)
@@ -88,3 +89,21 @@ def reasoning_groups(
     edges = tuple(sorted(float(sign * cuts[k - 1]) for k in kept if k > 0))
     sizes = {int(k): int(n) for k, n in enumerate(np.bincount(numbers))}
     return Grouping(labels=labels, edges=edges, sizes=sizes)
+
+
+def _quantiles(values: NDArray[np.float64], shares: list[Fraction]) -> NDArray[np.float64]:
+    """Linear interpolation as `numpy.quantile`, at exact places.
+
+    A share times N - 1 in binary can miss a whole number by a hair; the cut then lies beside the
+    value it should fall on, and all samples of that value land in the wrong bin.
+    """
+    ordered, cuts = np.sort(values), []
+    for share in shares:
+        place = share * (len(ordered) - 1)
+        below = int(place)
+        part = place - below
+        a, b = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+        # From the nearer end: round-off never carries a cut past it.
+        nearer_a = part < Fraction(1, 2)
+        cuts.append(a + (b - a) * float(part) if nearer_a else b - (b - a) * float(1 - part))
+    return np.array(cuts, np.float64)
