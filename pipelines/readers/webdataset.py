@@ -42,7 +42,7 @@ class WebDatasetSource:
         del columns
         position = 0
         try:
-            with tarfile.open(self._path) as tar:
+            with tarfile.open(self._path, "r:") as tar:
                 for key, members in groupby(_members(tar), key=lambda member: member[0]):
                     if wanted.done(position):
                         break

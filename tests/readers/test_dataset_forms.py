@@ -216,6 +216,21 @@ def test_every_form_gives_the_rows_that_are_asked_for(tmp_path, form):
     assert list(limited.samples(rows=[1, 3])) == EXPECTED[1:2]
 
 
+def test_a_shard_gives_the_images_of_a_key_by_number(tmp_path):
+    order = ["10", "2", "0", "1"]
+    row = json.dumps({"problem": "p", "answer": "1"}).encode()
+    shard = tar(tmp_path / "a.tar", [("k.json", row), *((f"k.{n}.png", n.encode()) for n in order)])
+    [sample] = open_dataset(DatasetConfig(dataset=str(shard))).samples()
+    assert sample.images == (b"0", b"1", b"2", b"10")
+
+
+def test_a_damaged_member_of_a_shard_is_an_error_of_that_row_alone(tmp_path):
+    row = json.dumps({"problem": "p", "answer": "1"}).encode()
+    shard = tar(tmp_path / "a.tar", [("a.json", row), ("b.json", b"{"), ("c.json", row)])
+    samples = list(open_dataset(DatasetConfig(dataset=str(shard))).samples())
+    assert [sample.error for sample in samples] == [None, "b.json is not JSON", None]
+
+
 READ_OFFLINE = """
 import sys
 from pipelines.config import DatasetConfig
