@@ -15,9 +15,13 @@ from pipelines.samples import Failed, Prompt, Rollout
 class Chat:
     """Renders prompts by the policy's chat template, and encodes them with its processor."""
 
-    def __init__(self, processor: Any) -> None:
-        """Wrap a transformers processor that has a tokenizer and an image processor."""
+    def __init__(self, processor: Any, image_size: dict[str, int] | None = None) -> None:
+        """Wrap a transformers processor that has a tokenizer and an image processor.
+
+        `image_size`: the bounds in pixels that were set on it, as its `size`; None for its own.
+        """
         self.processor = processor
+        self.image_size = image_size
         self.tokenizer = processor.tokenizer
         self._control = _control_tokens(processor)
 
@@ -66,12 +70,10 @@ def load_chat(config: SamplingConfig) -> Chat:
     """Load the processor of a policy, with the config's bounds on image size.
 
     Raises:
-        ConfigError: the model is not there, or lacks what a chat with images needs; or the
-            sampling makes no sense for any engine.
+        ConfigError: the model is not there, or lacks what a chat with images needs.
     """
     from transformers import AutoProcessor
 
-    check_sampling(config)
     check_model_exists(config.model)
     try:
         loader: Any = AutoProcessor  # its methods are untyped
@@ -79,7 +81,6 @@ def load_chat(config: SamplingConfig) -> Chat:
             config.model,
             trust_remote_code=config.trust_remote_code,
             revision=config.engine_args.get("revision"),
-            **pixel_bounds(config),
         )
     except Exception as error:  # loaders raise whatever comes
         raise cannot_load(config.model, error) from error
@@ -90,26 +91,31 @@ def load_chat(config: SamplingConfig) -> Chat:
     if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
         raise ConfigError(f"model '{config.model}': no chat template")
     processor.tokenizer.padding_side = "left"  # generation goes on where each prompt ends
-    return Chat(processor)
+    return Chat(processor, _bound_pixels(processor.image_processor, config))
 
 
-def pixel_bounds(config: SamplingConfig) -> dict[str, int]:
-    """The bounds on image size that were asked for, as Qwen-VL's processors name them."""
-    bounds = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
-    return {name: value for name, value in bounds.items() if value is not None}
+def _bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int] | None:
+    """Set the bounds that were asked for; `size` is what Qwen-VL's processors call them now.
 
-
-def check_sampling(config: SamplingConfig) -> None:
-    """Refuse to write one completion many times over.
-
-    Raises:
-        ConfigError: temperature 0 with more than one rollout.
+    As arguments `min_pixels` and `max_pixels` are deprecated, and warned of at every image.
     """
-    if config.temperature == 0 and config.rollouts > 1:
+    bounds = {"shortest_edge": config.min_pixels, "longest_edge": config.max_pixels}
+    asked = {name: pixels for name, pixels in bounds.items() if pixels is not None}
+    if not asked:
+        return None
+    known = getattr(getattr(image_processor, "valid_kwargs", None), "__annotations__", {})
+    if "max_pixels" not in known:
         raise ConfigError(
-            f"temperature is 0, so all {config.rollouts} rollouts of a sample would be the same; "
-            "pass --rollouts 1, or a temperature above 0"
+            f"model '{config.model}': its images are not bounded in pixels; "
+            "leave out --min-pixels and --max-pixels"
         )
+    size = {name: getattr(image_processor.size, name) for name in bounds} | asked
+    if size["shortest_edge"] > size["longest_edge"]:
+        raise ConfigError(
+            f"min-pixels is {size['shortest_edge']}, above max-pixels {size['longest_edge']}"
+        )
+    image_processor.size = type(image_processor.size)(**size)
+    return size
 
 
 def check_model_exists(model: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pipelines.config import SamplingConfig
-from pipelines.engines.chat import cannot_load, finite, load_chat, one_line, pixel_bounds
+from pipelines.engines.chat import Chat, cannot_load, finite, load_chat, one_line
 from pipelines.engines.protocol import Finished
 from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed, FinishReason, Prompt, Rollout
@@ -43,8 +44,7 @@ class VLLMEngine:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         try:
-            with warnings.catch_warnings():  # of its own use of torch; not the user's matter
-                warnings.simplefilter("ignore")
+            with _without_warnings():
                 from vllm import LLM, SamplingParams
                 from vllm.exceptions import VLLMValidationError
         except ImportError as error:
@@ -53,9 +53,8 @@ class VLLMEngine:
                 "pass --engine transformers"
             ) from error
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._llm: Any = LLM(**(_arguments(config) | config.engine_args))
+            with _without_warnings():
+                self._llm: Any = LLM(**(_arguments(config, self._chat) | config.engine_args))
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
         self._refusals = (ValueError, TypeError, VLLMValidationError)
@@ -121,12 +120,13 @@ class VLLMEngine:
         if prompt.images:
             request["multi_modal_data"] = {"image": list(prompt.images)}
         try:
-            ids: list[str] = self._llm.enqueue(
-                [request],
-                self._params,
-                use_tqdm=False,
-                tokenization_kwargs={"add_special_tokens": False},  # the chat template has them
-            )
+            with _without_warnings():
+                ids: list[str] = self._llm.enqueue(
+                    [request],
+                    self._params,
+                    use_tqdm=False,
+                    tokenization_kwargs={"add_special_tokens": False},  # the template has them
+                )
         except self._refusals as error:  # too long, an image too thin, ...
             return Failed(f"prompt refused: {one_line(_first_cause(error))}")
         return ids
@@ -142,7 +142,15 @@ class VLLMEngine:
         return sorted(outputs, key=lambda output: int(output.request_id))
 
 
-def _arguments(config: SamplingConfig) -> dict[str, Any]:
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    # vLLM's own use of torch and transformers is deprecated here and there: not the user's matter.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _arguments(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
     from vllm.platforms import current_platform
 
     arguments: dict[str, Any] = {
@@ -153,7 +161,7 @@ def _arguments(config: SamplingConfig) -> dict[str, Any]:
         "generation_config": "vllm",  # not the model's own top_k, penalties, ...
         "use_tqdm_on_load": False,
         "limit_mm_per_prompt": {"video": 0},  # no memory set aside for what no prompt holds
-        "mm_processor_kwargs": pixel_bounds(config) or None,
+        "mm_processor_kwargs": {"size": chat.image_size} if chat.image_size else None,
     }
     if current_platform.is_cpu():
         arguments |= {"dtype": "float32", "enforce_eager": True}
