@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ class ParquetSource:
 class ArrowSource:
     """An .arrow file, of the file or the stream format; mapped, not read into memory."""
 
-    def __init__(self, path: Path) -> None:
-        self.name, self.folder = str(path), path.parent
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.name, self.folder = name or str(path), path.parent
         self._path = path
 
     def columns(self) -> list[str]:
@@ -89,16 +90,22 @@ class ArrowSource:
 
     @contextmanager
     def _open(self) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-        with _damage(self.name, "Arrow"), pa.memory_map(self.name) as file:
-            is_stream = file.read(6) != b"ARROW1"
-            file.seek(0)
-            if is_stream:
-                stream = pa.ipc.open_stream(file)
-                yield stream.schema, iter(stream)
-            else:
-                reader = pa.ipc.open_file(file)
+        with _damage(self.name, "Arrow"), self._path.open("rb") as file:
+            pages = mmap(file.fileno(), 0, access=ACCESS_READ)
+            if pages[:6] == b"ARROW1":
+                reader = pa.ipc.open_file(pa.py_buffer(pages))
                 batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-                yield reader.schema, batches
+                yield reader.schema, _let_go(pages, batches)
+            else:
+                stream = pa.ipc.open_stream(pa.py_buffer(pages))
+                yield stream.schema, _let_go(pages, iter(stream))
+
+
+def _let_go(pages: mmap, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; what has been read of the file does not stay in the process's memory."""
+    for batch in batches:
+        yield batch
+        pages.madvise(MADV_DONTNEED)  # a page that is needed after all is mapped again
 
 
 def batch_rows(
@@ -140,6 +147,6 @@ def label_names(schema: pa.Schema) -> dict[str, list[str]]:
 def _damage(name: str, kind: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         raise DatasetError(f"{name}: cannot be read as {kind}: {why}") from error

@@ -12,7 +12,7 @@ from pipelines.config import DatasetConfig
 from pipelines.errors import DatasetError
 from pipelines.readers.arrow_files import ArrowSource, ParquetSource
 from pipelines.readers.find import KINDS, find_files
-from pipelines.readers.hub import HubSource
+from pipelines.readers.hub import hub_files
 from pipelines.readers.rows import Columns, Source, Wanted, to_sample
 from pipelines.readers.text_files import CsvSource, JsonSource
 from pipelines.readers.webdataset import WebDatasetSource
@@ -72,7 +72,8 @@ def open_dataset(config: DatasetConfig) -> SampleReader:
     is_id = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", dataset)
     if not is_id or dataset.endswith(KINDS):
         raise DatasetError(f"{dataset}: no such file or folder; check the path")
-    return SampleReader(dataset, [HubSource(dataset, config.split)], config)
+    shards = hub_files(dataset, config.split)
+    return SampleReader(dataset, [ArrowSource(shard, name=dataset) for shard in shards], config)
 
 
 def _source(path: Path, config: DatasetConfig) -> Source:

@@ -1,53 +1,34 @@
-"""Datasets of the Hugging Face Hub: downloaded or from its cache, then mapped from disk."""
+"""Datasets of the Hugging Face Hub: downloaded, or from its cache, to Arrow files on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipelines.errors import DatasetError
-from pipelines.readers.arrow_files import BATCH_ROWS, batch_rows, label_names
-from pipelines.readers.rows import Rows, Wanted
 
 REACH_SECONDS = 10  # to learn whether there is a network, before anything retries
 
 
-class HubSource:
-    """One split of a dataset, as Arrow files in the cache of `datasets`; no image is decoded."""
+def hub_files(dataset: str, split: str) -> list[Path]:
+    """The Arrow files that `datasets` keeps of one split, in the order of its rows.
 
-    def __init__(self, dataset: str, split: str) -> None:
-        repo, _, config = dataset.partition(":")
-        place = _reachable(repo)
-        self.name, self.folder = dataset, Path(place)
-        self._dataset = _load(dataset, place, config or None, split)
-
-    def columns(self) -> list[str]:
-        """As the dataset declares them."""
-        return list(self._dataset.column_names)
-
-    def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
-        """See `Source.rows`."""
-        labels = label_names(self._dataset.features.arrow_schema)
-        present = [name for name in columns if name in self._dataset.column_names]
-        stored = self._dataset.select_columns(present).with_format("arrow")
-        for first in range(0, len(stored), BATCH_ROWS):
-            if wanted.done(first):
-                return first
-            if wanted.touches(first, first + BATCH_ROWS):
-                [batch] = stored[first : first + BATCH_ROWS].combine_chunks().to_batches()
-                yield from batch_rows(batch, first, wanted, labels)
-        return len(stored)
-
-
-def _load(dataset: str, place: str, config: str | None, split: str) -> Any:
+    Args:
+        dataset: an id of the Hub, or `ID:CONFIG` for one that has several configurations.
+    Raises:
+        DatasetError: no such dataset, configuration or split, or no network and no cached copy.
+    """
+    if "[" in split:
+        raise DatasetError(f"{dataset}: split '{split}' is a slice; pass a whole split and --limit")
+    repo, _, config = dataset.partition(":")
+    place = _reachable(repo)
     import datasets  # here: it takes seconds, and local files do not need it
 
     try:
-        return datasets.load_dataset(place, config, split=split)
+        loaded = datasets.load_dataset(place, config or None, split=split, keep_in_memory=False)
     except Exception as error:  # the loader and its builders raise whatever comes
         why = " ".join(str(error).split())[:300]
         raise DatasetError(f"{dataset}: cannot be loaded: {why}") from error
+    return [Path(file["filename"]) for file in loaded.cache_files]
 
 
 def _reachable(repo: str) -> str:

@@ -56,7 +56,7 @@ Rows = Generator[tuple[int, Mapping[str, Any] | BadRow], None, int]
 
 
 class Source(Protocol):
-    """One data file, or a whole dataset of the Hub. Rows have positions from 0."""
+    """One data file. Its rows have positions from 0."""
 
     name: str  # for messages
     folder: Path  # image paths are relative to it

@@ -53,7 +53,6 @@ class JsonSource:
                 return
             with self._path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
-                    line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                     if line.strip():
                         yield f"line {number}", line
         except (OSError, ValueError, RecursionError) as error:

@@ -161,7 +161,7 @@ def test_a_glob_takes_its_files_in_sorted_order_whatever_their_split():
          ["train-00000-of-00002", "train-00001-of-00002"]),
         (["data/mini-00000-of-00001", "data/full-00000-of-00001"], "mini",
          ["data/mini-00000-of-00001"]),
-        (["b", "a", "contest"], "train", ["a", "b", "contest"]),  # "contest" is no test
+        (["b", "a", "contest", "tests"], "train", ["a", "b", "contest", "tests"]),  # no word "test"
         (["mini/a", "train/a"], "mini", ["mini/a"]),
         (["train/a_test", "test/a_train"], "train", ["train/a_test"]),  # folders come first
         ([".hidden/train", "__cache__/train", "train"], "train", ["train"]),

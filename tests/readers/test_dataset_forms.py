@@ -92,7 +92,7 @@ def json_lines(folder: Path) -> Path:
 
 def json_array(folder: Path) -> Path:
     rows = rows_with_paths(folder, "image", one=True)
-    (folder / "a.json").write_text(json.dumps(rows, indent=1))
+    (folder / "a.json").write_text(json.dumps(rows, indent=1), encoding="utf-8-sig")
     return folder / "a.json"
 
 

@@ -321,6 +321,19 @@ def test_any_damage_gives_an_image_or_one_line_without_an_address():
     assert all(len(error) < 140 and "\n" not in error and "0x" not in error for error in errors)
 
 
+def test_an_error_of_pillow_that_holds_an_address_is_given_without_it():
+    # An IPTC file whose JPEG is none: "cannot identify image file <_io.BytesIO object at 0x...>".
+    def field(record: int, tag: int, data: bytes) -> bytes:
+        return bytes([0x1C, record, tag]) + struct.pack(">H", len(data)) + data
+
+    size = field(3, 20, b"\0\4") + field(3, 30, b"\0\4")
+    pixels = field(3, 120, b"\5") + field(8, 10, b"no JPEG") + bytes(5)
+    data = field(3, 60, b"\1\0") + size + pixels
+    assert decode_image(data, pixel_limit=LIMIT, keep=False) == Failed(
+        "cannot decode image: cannot identify image file"
+    )
+
+
 @pytest.mark.parametrize("size", [(30_000, 30_000), (13_500, 13_500), (1001, 1000)])
 def test_a_bomb_is_refused_by_its_header(size):
     # 30,000 x 30,000 is where Pillow's own check raises, 13,500 x 13,500 where it warns.
