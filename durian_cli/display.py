@@ -66,7 +66,7 @@ class Lines:
     def advance(self, stage: str, steps: int = 1) -> None:
         done, total, begun, first, shown = self._state[stage]
         done, now = done + steps, time.monotonic()
-        if now - shown >= _EVERY or done == total:
+        if steps and (now - shown >= _EVERY or done == total):
             rate = (done - first) / max(now - begun, 1e-3)
             left = f" of {total:,}, {_duration((total - done) / rate)} left" if total else ""
             self.note(f"{stage}: {done:,}{left}, {rate:,.1f}/s")

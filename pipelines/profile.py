@@ -75,11 +75,11 @@ def measure_samples(
     parts = list(enumerate(index.parts(config.part_size)))
     todo = [(number, samples) for number, samples in parts if not run.has_part(number)]
     first = todo[0][1].start if todo else len(index.rows)
-    for stage in ("images", "rollouts") if config.needs_model else ("images",):
-        progress.start(stage, len(index.rows), first)
     if not todo:
         return
     with _policy(config, progress) as policy:
+        for stage in ("images", "rollouts") if policy else ("images",):
+            progress.start(stage, len(index.rows), first)
         chunks = decoded_chunks(
             distinct(reader.samples(start=index.rows[first]), index, first),
             todo,
