@@ -15,13 +15,13 @@ def pass_rate_shares(wrong: NDArray[np.float64], total: NDArray[np.float64]) -> 
         wrong, total: (N,), a sample's wrong completions, and all of them.
     Returns:
         `no_variance`: 0 or G right (`never_right`, `always_right`: either of them); plain GRPO
-        learns nothing from these. `extreme`: 1 or G - 1 right, whose advantages it blows up, as a
-        share of all samples and `extreme_of_varied` of those with variance (null if there are
-        none). `histogram`: samples by pass rate.
+        learns nothing from these. `extreme`: 1 or G - 1 of G >= 3 right, whose advantages it blows
+        up (1 of 2 is an even split), as a share of all samples and `extreme_of_varied` of those
+        with variance (null if there are none). `histogram`: samples by pass rate.
     """
     n, right = len(wrong), total - wrong
     never, always = right == 0, wrong == 0
-    extreme = ((right == 1) | (wrong == 1)) & ~never & ~always
+    extreme = ((right == 1) | (wrong == 1)) & (total >= 3)
     varied = int((~never & ~always).sum())
     rates, counts = np.unique(right / total, return_counts=True)
     return {
