@@ -132,6 +132,14 @@ def test_text_that_is_no_json_at_all_is_refused():
         open_dataset(DatasetConfig(dataset="a.jsonl"))
 
 
+def test_a_slice_of_a_split_is_refused_for_the_option_that_does_it():
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(DatasetConfig(dataset="org/geo", split="train[:9]"))
+    assert str(caught.value) == (
+        "org/geo: split 'train[:9]' is a slice; pass a whole split and --limit"
+    )
+
+
 def test_the_name_is_what_a_person_calls_the_dataset(tmp_path):
     write_jsonl("data/geometry.jsonl", row(0))
     names = {
