@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.analysis.bootstrap import resampled_weights, with_interval
+from pipelines.analysis.bootstrap import Estimate, resampled_weights, with_interval
 from pipelines.groups import reasoning_groups
 
 CURVE_BINS = 12
@@ -23,7 +23,7 @@ def error_rate(
         wrong, total: shape (N,): a sample's wrong completions, and all of them.
     """
     draws = [(w @ wrong) / (w @ total) for w in resampled_weights(len(wrong), seed=seed)]
-    return with_interval(wrong.sum() / total.sum(), np.concatenate(draws)).as_dict()
+    return _rate(wrong.sum(), total.sum(), len(wrong), np.concatenate(draws))
 
 
 def errors_by_group(
@@ -64,8 +64,12 @@ def errors_by_group(
             "samples": int(member[:, k].sum()),
             "completions": int(completions[k]),
             "errors": int(errors[k]),
-            "error_share": _ratio(errors[k], errors.sum(), draws[0, :, k], "nothing is wrong"),
-            "error_rate": _ratio(errors[k], completions[k], draws[1, :, k], "the group is empty"),
+            "error_share": (
+                with_interval(errors[k] / errors.sum(), draws[0, :, k])
+                if errors.any()
+                else Estimate(value=None, reason="nothing is wrong")
+            ).as_dict(),
+            "error_rate": _rate(errors[k], completions[k], member[:, k].sum(), draws[1, :, k]),
         }
         rows.append(row)
     return rows
@@ -89,7 +93,19 @@ def error_curve(
     return [{**row, "mean": float(values[numbers == row["group"]].mean())} for row in rows]
 
 
-def _ratio(part: float, whole: float, draws: NDArray[np.float64], why_not: str) -> dict[str, Any]:
-    if whole == 0:
-        return {"value": None, "low": None, "high": None, "reason": why_not}
-    return with_interval(part / whole, draws).as_dict()
+def _rate(
+    errors: float, completions: float, samples: float, draws: NDArray[np.float64]
+) -> dict[str, Any]:
+    """An error rate; where nothing or all is wrong, resamples cannot show how sure that is.
+
+    The bound is then Clopper and Pearson's with each sample as one trial, "has an error": it holds
+    however alike the rollouts of a sample are.
+    """
+    if not completions:
+        return Estimate(value=None, reason="the group is empty").as_dict()
+    margin = float(1 - 0.025 ** (1 / samples))
+    if errors == 0:
+        return Estimate(value=0.0, low=0.0, high=margin).as_dict()
+    if errors == completions:
+        return Estimate(value=1.0, low=1 - margin, high=1.0).as_dict()
+    return with_interval(errors / completions, draws).as_dict()

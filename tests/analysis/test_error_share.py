@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from pipelines.analysis.error_share import error_curve, errors_by_group
+from pipelines.analysis.error_share import error_curve, error_rate, errors_by_group
 
 # Four samples of two completions. Wrong: a 0, b 1, c 2, d 1; a and b are easy, c is hard, d is in
 # no group. Grouped errors: 0 + 1 + 2 = 3.
@@ -32,8 +33,17 @@ def test_the_interval_of_a_share_is_that_of_its_resamples_by_hand(rows):
     assert (hard["low"], hard["high"]) == (0.0, 1.0)
     # The rate of the easy group (a 0, b 1/2 wrong): from 0 (only a) to 1/2 (only b).
     assert (rows[0]["error_rate"]["low"], rows[0]["error_rate"]["high"]) == (0.0, 0.5)
-    # The hard group is one sample: its rate has no interval.
-    assert rows[2]["error_rate"]["low"] is None and rows[2]["error_rate"]["reason"]
+
+
+@pytest.mark.parametrize("n", [1, 9, 60])
+def test_nothing_wrong_is_bounded_by_the_number_of_samples_not_completions(n):
+    # Clopper and Pearson's 95 % bounds of 0 and of n out of n.
+    never = error_rate(np.zeros(n), np.full(n, 8.0), seed=0)
+    exact = binomtest(0, n).proportion_ci(method="exact")
+    assert never == {"value": 0.0, "low": 0.0, "high": pytest.approx(exact.high)}
+    always = error_rate(np.full(n, 8.0), np.full(n, 8.0), seed=0)
+    exact = binomtest(n, n).proportion_ci(method="exact")
+    assert always == {"value": 1.0, "low": pytest.approx(exact.low), "high": 1.0}
 
 
 def test_without_any_error_there_is_no_share():
