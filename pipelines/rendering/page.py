@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import jinja2
 import polars as pl
@@ -19,6 +20,7 @@ from pipelines.table.run_folder import SUMMARY_FILE
 from pipelines.table.schema import DIFFICULTY
 
 CLIP = 300  # characters of a text that the page shows
+_KEPT = "\n\t\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # scripts and emoji need the joiners
 _HERE = Path(__file__).parent
 
 
@@ -75,23 +77,38 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "shown": shown_text,
+        "problem": _problem,
         "percent": lambda share: "–" if share is None else f"{100 * share:.1f} %",
+        "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
         "estimate": _estimate,
         "number": lambda value: "–" if value is None else f"{value:.3g}",
+        "thousands": lambda count: f"{count:,}",
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     }
     return environment
 
 
 def shown_text(text: str | None, clip: int = CLIP) -> str:
-    """Text of a dataset or model as a page can hold it: clipped, no control characters.
+    """Text of a dataset or model as a page can hold it: clipped, its unseen characters escaped.
 
-    Escaping for HTML is the template's, which escapes everything.
+    Control characters, marks that turn the direction of writing and lone surrogates, which have
+    no UTF-8, come as their Python escapes. Escaping for HTML is the template's.
     """
     if text is None:
         return "–"
     clipped = text if len(text) <= clip else text[: clip - 1] + "…"
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in clipped)
+    return "".join(
+        c if c.isprintable() or c in _KEPT or category(c) == "Zs" else _escape(c) for c in clipped
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _problem(text: str | None) -> str:
+    """A problem without its image marks: the card shows the image."""
+    return shown_text(None if text is None else text.replace("<image>", " ").strip())
 
 
 def _estimate(estimate: Mapping[str, Any], percent: bool = True) -> str:

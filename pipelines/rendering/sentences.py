@@ -36,10 +36,10 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
             f"is most confident in {_percent(last['error_rate'])}."
         )
     rates = summary["pass_rates"]
+    same, extreme = (f"{100 * rates[key]:.0f} %" for key in ("no_variance", "extreme"))
     said.append(
-        f"{rates['no_variance']:.0%} of the samples are always right or always wrong and teach "
-        f"plain GRPO nothing; {rates['extreme']:.0%} are extreme, with one completion that "
-        "differs from all others."
+        f"{same} of the samples are always right or always wrong and teach plain GRPO nothing; "
+        f"{extreme} are extreme, with one completion that differs from all others."
     )
     return said
 

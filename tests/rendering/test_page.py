@@ -1,0 +1,207 @@
+"""The report page: whole whatever is missing, safe whatever the data says, the same each time."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from pipelines.rendering.page import CLIP, shown_text
+
+FIGURES = ["perceptual", "reasoning", "curves", "auroc", "pass_rates"]
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements, attributes and text."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.bytes = (folder / "index.html").read_bytes()
+        self.elements, self.open, self.text = [], [], ""
+        self.feed(self.bytes.decode("utf-8"))
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def shape(self):
+        """Elements and attribute names, with the values that a page may run or load."""
+        return [
+            (tag, tuple(attrs), {k: v[:30] for k, v in attrs.items() if k not in ("alt", "src")})
+            for tag, attrs in self.elements
+        ]
+
+
+def pixel_only(rows):
+    kept = ("sample_id", "row", "problem", "answer", "pixel_entropy", "perceptual_group")
+    return [{name: row[name] for name in kept} for row in rows]
+
+
+def failed(rows):
+    kept = ("sample_id", "row", "problem", "answer")
+    return [{name: row[name] for name in kept} | {"error": "does not decode"} for row in rows]
+
+
+def without(*names):
+    return lambda rows: [{k: v for k, v in row.items() if k not in names} for row in rows]
+
+
+def all_of(pass_rate):
+    return lambda rows: [row | {"pass_rate": pass_rate} for row in rows]
+
+
+# what is rendered -> the figures it allows
+CASES = {
+    "normal": (lambda rows: rows, FIGURES),
+    "pixel only": (pixel_only, []),
+    "all failed": (failed, []),
+    "no sample": (lambda rows: [], []),
+    "one sample": (lambda rows: rows[:1], ["perceptual", "reasoning", "pass_rates"]),
+    "all right": (all_of(1.0), ["perceptual", "reasoning", "curves", "pass_rates"]),
+    "all wrong": (all_of(0.0), ["perceptual", "reasoning", "curves", "pass_rates"]),
+    "no perceptual group": (without("pixel_entropy", "perceptual_group"), FIGURES[1:]),
+    "no reasoning group": (without("reasoning_group"), ["perceptual", *FIGURES[2:]]),
+    "an empty group": (
+        lambda rows: [row for row in rows if row["perceptual_group"] != "hard"], FIGURES,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_run_has_a_page_and_the_figures_its_numbers_allow(rows, write, case):
+    change, figures = CASES[case]
+    folder = write(change(rows))
+    page = Page(folder)
+    assert page.open == []  # every element is closed
+    assert [attrs["id"] for tag, attrs in page.elements if tag == "figure"] == figures
+    names = {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
+    assert {path.name for path in folder.iterdir()} == {*names, "index.html", "summary.json"}
+    for name in figures:
+        with Image.open(folder / f"{name}.png") as image:
+            assert image.format == "PNG" and image.width == 1280  # 8 inches of 160 pixels
+        assert (folder / f"{name}.svg").read_text().startswith("<?xml")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} in summary.json")
+
+    summary = json.loads((folder / "summary.json").read_text(), parse_constant=refuse)
+    assert all(sentence in page.text.replace("\u00a0", " ") for sentence in summary["sentences"])
+    assert not {"None", "nan", "inf"} & set(re.findall(r"\w+", page.text))
+
+
+HOSTILE = {
+    "script": "<script>alert(1)</script>",
+    "attribute": '"><img src=x onerror=alert(1)>',
+    "quote": "' onmouseover='alert(1)",
+    "closing": "</pre></p></article></main></body><h1>gone</h1>",
+    "comment": "<!-- ",
+    "style": "</style><style>*{display:none}</style>",
+    "template": "{{ 7*7 }}{% raw %}",
+    "entity": "&lt;script&gt;&#60;b&#62;",
+    "control": "a\x00b\x1b[31mc\x7f",
+    "surrogate": "\ud800 and \udfff",
+    "direction": "abc\u202edef\u2066",
+    "reference": "https://example.org/x.png http://example.org",
+    "long": "x" * 1_000_000,
+    "mathtext": "$\\frac{1}{$ \\boxed{",
+}
+
+
+def assert_harmless(page, plain):
+    """The page has the elements of the plain one, and loads and runs nothing."""
+    assert page.shape() == plain.shape()
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "iframe", "object", "link"})
+    for _, attrs in page.elements:
+        assert not any(key.startswith("on") for key in attrs)
+        assert attrs.get("src", "data:image/").startswith("data:image/")
+    assert not re.search(rb"url\(|@import|href=", page.bytes)
+    assert not set(page.text) & {*map(chr, range(9)), "\x1b", "\x7f", "\u202e", "\u2066"}
+    assert len(page.bytes) < 2_000_000
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_of_the_dataset_becomes_markup(rows, write, name):
+    text = HOSTILE[name]
+    hostile = [row | {"problem": text, "answer": text} for row in pixel_only(rows)]
+    page = Page(write(hostile, folder="hostile", name=text, model=text))
+    assert_harmless(page, Page(write(pixel_only(rows))))
+    if name in ("script", "attribute", "quote", "closing", "template", "entity", "mathtext"):
+        assert page.text.count(text) >= 30  # problem and answer of 15 cards, as they are
+    assert "49" not in page.text or name != "template"  # 7 * 7 was not worked out
+
+
+def test_no_completion_becomes_markup(rows, write):
+    plain = Page(write(rows))
+    page = Page(write(rows, "".join(HOSTILE.values()), "hostile"))
+    assert_harmless(page, plain)
+    assert "<script>alert(1)</script>" in page.text
+
+
+@pytest.mark.parametrize("name", ["script", "attribute", "control", "direction", "long"])
+def test_no_reason_of_a_failure_becomes_markup(rows, write, name):
+    text = HOSTILE[name]
+    seen = pixel_only(rows)
+    page = Page(write([row | {"error": text} for row in seen]))
+    assert_harmless(page, Page(write([row | {"error": "plain"} for row in seen], folder="plain")))
+    assert shown_text(text) in page.text
+
+
+def test_an_id_of_the_dataset_stays_within_its_attribute(rows, write):
+    seen = pixel_only(rows)
+    odd = [row | {"sample_id": f'{row["row"]}"><script>x</script>'} for row in seen]
+    page = Page(write(odd))
+    assert_harmless(page, Page(write(seen, folder="plain")))
+    alts = [attrs["alt"] for tag, attrs in page.elements if attrs.get("class") == "thumb"]
+    assert alts and all('"><script>' in alt for alt in alts)
+
+
+def test_the_page_forbids_itself_to_load_anything(rows, write):
+    policies = [
+        attrs["content"]
+        for tag, attrs in Page(write(pixel_only(rows))).elements
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_equal_runs_give_equal_bytes(rows, write):
+    one, other = write(rows), write(rows, folder="other")
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+
+
+def test_a_second_report_takes_the_place_of_the_first(rows, write):
+    write(rows)
+    page = Page(write(pixel_only(rows)))
+    assert "median" in page.text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (None, "–"),
+        ("", ""),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("bell\x07", "bell\\x07"),
+        ("\ud800", "\\ud800"),
+        ("\u202e", "\\u202e"),
+        ("\U000e0041", "\\U000e0041"),  # an unseen tag character
+        ("全角\u3000空白 naïve\u00a0é", "全角\u3000空白 naïve\u00a0é"),
+        # Joiners are part of words and emoji.
+        ("می\u200cخواهم 👩\u200d🔬", "می\u200cخواهم 👩\u200d🔬"),
+        ("x" * (CLIP + 1), "x" * (CLIP - 1) + "…"),
+        ("x" * CLIP, "x" * CLIP),
+    ],
+)  # fmt: skip
+def test_text_is_shown_as_it_is_but_for_what_cannot_be_seen(text, shown):
+    assert shown_text(text) == shown
