@@ -11,6 +11,8 @@ from pipelines.config import SamplingConfig
 from pipelines.errors import ConfigError
 from pipelines.samples import Failed, Prompt, Rollout
 
+REACH_SECONDS = 10.0
+
 
 class Chat:
     """Renders prompts by the policy's chat template, and encodes them with its processor."""
@@ -119,11 +121,14 @@ def _bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int
 
 
 def check_model_exists(model: str) -> None:
-    """Refuse a path where no model is, before a library takes it for a hub id.
+    """Refuse at once what no loader could find; they retry for minutes without a network.
 
     Raises:
-        ConfigError: no such folder, a file, or a folder without config.json.
+        ConfigError: no such folder, a file, a folder without config.json, or a hub id that is
+            not in the cache and that the hub does not give.
     """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
     path = Path(model)
     if path.is_file():
         raise ConfigError(f"model '{model}': a file; give a model folder or a hub id")
@@ -132,6 +137,12 @@ def check_model_exists(model: str) -> None:
             raise ConfigError(f"model '{model}': no config.json in it; is it a model folder?")
     elif not model or model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise ConfigError(f"model '{model}': no such folder")
+    else:
+        try:
+            if not isinstance(try_to_load_from_cache(model, "config.json"), str):
+                HfApi().model_info(model, timeout=REACH_SECONDS)
+        except Exception as error:  # no network, no such model, no access, no such form of name
+            raise cannot_load(model, error) from error
 
 
 def cannot_load(model: str, error: Exception) -> ConfigError:

@@ -6,12 +6,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 from pipelines.config import SamplingConfig
-from pipelines.engines.chat import check_model_exists, one_line
+from pipelines.engines.chat import REACH_SECONDS, cannot_load, check_model_exists
 from pipelines.errors import ConfigError
 
 WHOLE = 16 * 2**20  # bytes; a larger file of a model is read in samples
 BLOCK, BLOCKS = 16 * 2**10, 256
-REACH_SECONDS = 10.0
 
 
 def model_fingerprint(config: SamplingConfig) -> str:
@@ -65,7 +64,5 @@ def _commit(model: str, revision: str | None) -> str:
     except Exception as error:  # no network, no such model, no access: the cache decides
         cached = try_to_load_from_cache(model, "config.json", revision=revision)
         if not isinstance(cached, str):
-            raise ConfigError(
-                f"model '{model}': no such folder, and the hub does not give it: {one_line(error)}"
-            ) from error
+            raise cannot_load(model, error) from error
         return Path(cached).parent.name

@@ -29,6 +29,7 @@ def told(rollout, teacher):
     """
     tokens = teacher.tokens(rollout.completion)
     hidden = rollout.n_tokens - len(tokens) - (rollout.finish_reason == "stop")
+    assert hidden >= 0  # else a token that was drawn, the end token say, is not counted
     return tokens if hidden == 0 else None
 
 
@@ -187,6 +188,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_in_one_line(name, tiny_model, 
         (str(half), "half': "),
         (str(tmp_path / "nowhere"), "nowhere': no such folder$"),
         (str(tmp_path), "no config.json in it"),
+        ("no-such-owner/no-such-model", "no such folder, and the hub does not give it: "),
     ):
         with pytest.raises(ConfigError, match=reason) as caught:
             open_engine(SamplingConfig(model=model, engine=name))

@@ -70,5 +70,7 @@ def test_a_scripted_table_is_known_by_its_content(tmp_path):
 def test_what_is_not_there_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="nowhere': no such folder"):
         fingerprint(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="a model': no such folder, and the hub does not give it"):
+        fingerprint("a model")
     with pytest.raises(ConfigError, match="none.parquet': No such file"):
         fingerprint(tmp_path / "none.parquet", "scripted")
