@@ -25,8 +25,7 @@ from scipy.stats import spearmanr
 def measure(policy: Path, rows: Path, rollouts: int, seed: int) -> pl.DataFrame:
     """One row a sample: right greedily, pass rate, mean log-probability, pixel entropy."""
     table = pl.read_parquet(rows)
-    images = [Image.open(io.BytesIO(cell[0]["bytes"])) for cell in table["images"]]
-    images = [image.convert("RGB") for image in images]
+    images = [Image.open(io.BytesIO(cell[0]["bytes"])).convert("RGB") for cell in table["images"]]
     greedy, sampled = _generate(policy, table["problem"].to_list(), images, rollouts, seed)
     records = []
     for index, answer in enumerate(table["answer"]):
@@ -95,14 +94,14 @@ def summary(measured: pl.DataFrame) -> dict[str, Any]:
     confidence = measured["mean_logprob"].to_numpy()
     edges = np.percentile(confidence, np.arange(10, 100, 10))
     bins = np.searchsorted(edges, confidence, side="right")
-    varied = (measured["pass_rate"] > 0) & (measured["pass_rate"] < 1)
+    means = {
+        name: float(measured[name].to_numpy().mean())
+        for name in ("greedy", "pass_rate", "boxed", "mean_tokens")
+    }
     found: dict[str, Any] = {
         "samples": len(measured),
-        "greedy": float(measured["greedy"].mean()),
-        "pass_rate": float(measured["pass_rate"].mean()),
-        "strictly_between": float(varied.mean()),
-        "boxed": float(measured["boxed"].mean()),
-        "tokens": float(measured["mean_tokens"].mean()),
+        **means,
+        "strictly_between": float(((error > 0) & (error < 1)).mean()),
         "error_easy_medium_hard": [
             float(error[entropy <= low].mean()),
             float(error[(entropy > low) & (entropy < high)].mean()),
