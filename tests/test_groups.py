@@ -82,6 +82,8 @@ def test_perceptual_groups_are_numpys_percentiles(values):
     values = array(values)
     known = values[~np.isnan(values)]
     grouping = perceptual_groups(values)
+    peer = np.percentile(known, [25, 75]) if len(known) else []
+    assert grouping.edges == tuple(sorted(set(peer)))  # to the last bit
     for value, label in zip(values, grouping.labels, strict=True):
         if np.isnan(value):
             assert label is None

@@ -135,7 +135,7 @@ def _curves(curves: Mapping[str, Rows], units: Mapping[str, str]) -> Figure:
         axes.plot(x, value, color=BLUE, marker="o", markersize=4, clip_on=False)
         axes.set(title=_title(name), xlabel=f"{name} [{units[name]}]")
         axes.yaxis.set_major_formatter(_PERCENT)
-    panels[0].set_ylim(0, min(1.0, 1.05 * top) or 1.0)  # of all panels, once all are drawn
+    panels[0].set_ylim(0, min(1.0, 1.05 * top))  # of all panels, once all are drawn
     for axes in panels[len(curves) :]:
         axes.set_axis_off()
     for axes in panels[::2]:

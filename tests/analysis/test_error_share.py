@@ -35,6 +35,14 @@ def test_the_interval_of_a_share_is_that_of_its_resamples_by_hand(rows):
     assert (rows[0]["error_rate"]["low"], rows[0]["error_rate"]["high"]) == (0.0, 0.5)
 
 
+def test_samples_in_no_group_change_nothing():
+    rng = np.random.default_rng(3)
+    labels, wrong = rng.choice(["easy", "hard"], 40).tolist(), rng.binomial(8, 0.4, 40) * 1.0
+    more = [*labels, *[None] * 20], np.r_[wrong, rng.binomial(8, 0.9, 20)]
+    alone = errors_by_group(labels, ORDER, wrong, np.full(40, 8.0), seed=0)
+    assert errors_by_group(more[0], ORDER, more[1], np.full(60, 8.0), seed=0) == alone
+
+
 @pytest.mark.parametrize("n", [1, 9, 60])
 def test_nothing_wrong_is_bounded_by_the_number_of_samples_not_completions(n):
     # Clopper and Pearson's 95 % bounds of 0 and of n out of n.
