@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,12 +16,15 @@ from pipelines.engines.protocol import Finished
 from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed, FinishReason, Prompt, Rollout
 
-# Set only where the user has not; vLLM reads them when it is imported.
+# Set only where the user has not; vLLM and torch read them when they are imported.
 DEFAULTS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # its scheduler in this process: repeatable batches
     "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # else C++ tells of NUMA binding on every CPU
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, on CPU only; vLLM would take most of the memory
 }
+# What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
+CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
 _FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
 
 
@@ -43,6 +47,8 @@ class VLLMEngine:
         self._chat = load_chat(config)
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
+        for name in CHATTER:
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             with _without_warnings():
                 from vllm import LLM, SamplingParams

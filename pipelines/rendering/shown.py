@@ -26,12 +26,18 @@ def shelves(table: pl.DataFrame) -> dict[str, list[str]]:
         return _take(orders, PLAIN_SHELVES)
     return _take(
         {
-            "Hardest for the policy": scored.sort("pass_rate", "mean_logprob", "row"),
+            "Hardest for the policy": scored.sort(
+                "pass_rate", "mean_logprob", "row", nulls_last=True
+            ),
             "Sure of itself, and wrong": scored.filter(pl.col("pass_rate") <= 0.5).sort(
-                "mean_logprob", "row", descending=[True, False]
+                "mean_logprob", "row", descending=[True, False], nulls_last=True
             ),
             "Easiest": scored.sort(
-                "pass_rate", "mean_logprob", "row", descending=[True, True, False]
+                "pass_rate",
+                "mean_logprob",
+                "row",
+                descending=[True, True, False],
+                nulls_last=True,
             ),
         },
         SHELVES,

@@ -102,3 +102,22 @@ def test_a_finished_part_is_never_measured_again(command, tmp_path):
     subprocess.run([*command, "--out", str(run), "--quiet"], check=True)
     problems = pl.read_parquet(run / "difficulty.parquet")["problem"].to_list()
     assert problems[:8] == ["marked"] * 8 and problems[8] == "Question 8?"
+
+
+def test_ctrl_c_stops_with_130_and_says_how_to_resume(command, tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [*command, "--out", str(run)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore SIGINT, and so would the child of a test run as one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while len(list((run / "parts").glob("part-*.parquet"))) < 2:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    last = said.splitlines()[-1]
+    assert last == "durian: interrupted; finished parts are kept, the same command resumes"
+    assert list((run / "parts").glob("part-*.parquet"))

@@ -1,0 +1,40 @@
+"""What the README promises exists, and what exists is in it."""
+
+import re
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from durian_cli.app import app
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+HELP = CliRunner().invoke(app, ["profile", "--help"], env={"COLUMNS": "200"}).output
+
+
+def test_every_command_is_in_the_readme():
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"durian {command.callback.__name__}" in README
+
+
+def test_every_option_in_the_readme_exists():
+    everywhere = {"--quiet", "--json", "--config", "--help"}
+    others = {"--no-deps"}  # of the package installer
+    for option in set(re.findall(r"`?(--[a-z][a-z-]+)", README)) - others:
+        assert option in HELP or option in everywhere, option
+
+
+def test_the_options_of_the_contract_exist():
+    for option in (
+        "--split --problem-column --answer-column --images-column --id-column --limit --measures "
+        "--model --engine --rollouts --temperature --top-p --max-tokens --seed --system-prompt "
+        "--prompt-template --reward --tensor-parallel --workers --part-size --max-pixels "
+        "--min-pixels --percentiles --bins --dry-run --fresh --perceptual --reasoning --out "
+        "--config --quiet --json"
+    ).split():
+        assert re.search(rf"{option}\b", HELP), option
+
+
+def test_version():
+    shown = CliRunner().invoke(app, ["--version"])
+    assert shown.exit_code == 0 and re.fullmatch(r"durian \d+\.\d+\.\d+\n", shown.output)
