@@ -49,11 +49,12 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        return app(standalone_mode=False) or 0
+        code: int = app(standalone_mode=False) or 0  # Typer turns Ctrl-C into a code
+        return _interrupted() if code == INTERRUPTED else code
     except typer.Exit as exit:
         return exit.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return _fail(INTERRUPTED, "interrupted; finished parts are kept, the same command resumes")
+        return _interrupted()
     except typer.TyperException as error:  # an unknown option, a missing argument, ...
         return _fail(2, f"{error.format_message()} (see durian --help)")
     except DurianError as error:
@@ -64,6 +65,10 @@ def _run() -> int:
     except OSError as error:  # a full disk, a folder that vanished
         where = f"{error.filename}: " if error.filename else ""
         return _fail(1, f"{where}{error.strerror or error}; mend it, and the same command resumes")
+
+
+def _interrupted() -> int:
+    return _fail(INTERRUPTED, "interrupted; finished parts are kept, the same command resumes")
 
 
 def _fail(code: int, text: str) -> int:
