@@ -6,6 +6,8 @@ export OMP_WAIT_POLICY = passive
 export GOMP_SPINCOUNT = 0
 export HF_HUB_OFFLINE = 1
 DEMO := runs/demo
+# What libraries cache goes into the project's own environment, not into the user's home.
+RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
 .PHONY: demo test lint bench setup data tiny-policy pins wheel clean
 
@@ -22,11 +24,11 @@ setup: .venv/ready
 
 demo: setup
 	rm -rf $(DEMO)
-	$(BIN)/durian profile data/photo_shapes/test.parquet --model data/tiny_policy \
+	$(RUN)/durian profile data/photo_shapes/test.parquet --model data/tiny_policy \
 	  --max-tokens 64 --part-size 200 --out $(DEMO)
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(RUN)/python -m pytest -q --basetemp=.venv/test-tmp -p no:cacheprovider
 
 lint: setup
 	$(BIN)/ruff check .
@@ -35,11 +37,12 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python -m tests.benchmarks
+	$(RUN)/python -m tests.benchmarks
 
 # What ships in data/, made again (see data/README.md).
 data: setup
-	$(BIN)/python -m data.make_easy_vqa
+	$(BIN)/python -m data.make_easy_vqa --split train --rows 800 --seed 1 --out data/easy_vqa/train.parquet
+	$(BIN)/python -m data.make_easy_vqa --split test --rows 400 --seed 1 --out data/easy_vqa/test.parquet
 	$(BIN)/python -m data.make_photo_shapes --rows 1200 --seed 1 --out data/photo_shapes/train.parquet
 	$(BIN)/python -m data.make_photo_shapes --rows 600 --seed 2 --out data/photo_shapes/test.parquet
 

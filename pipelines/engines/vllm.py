@@ -20,6 +20,7 @@ from pipelines.samples import Failed, FinishReason, Prompt, Rollout
 DEFAULTS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # its scheduler in this process: repeatable batches
     "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",  # nothing of a profile leaves the machine
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # else C++ tells of NUMA binding on every CPU
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, on CPU only; vLLM would take most of the memory
 }
@@ -44,11 +45,11 @@ class VLLMEngine:
         Raises:
             ConfigError: vLLM is not installed, or the model cannot be loaded.
         """
-        self._chat = load_chat(config)
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         for name in CHATTER:
             logging.getLogger(name).setLevel(logging.ERROR)
+        self._chat = load_chat(config)
         try:
             with _without_warnings():
                 from vllm import LLM, SamplingParams
