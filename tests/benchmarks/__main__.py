@@ -1,14 +1,22 @@
-"""`make bench`: every benchmark, as a table of ratios; the last line is one JSON object."""
+"""`make bench`: every benchmark, as a table, mostly of ratios; the last line is one JSON object."""
 
 import json
 import sys
 
-from tests.benchmarks import bench_memory, bench_pixel_entropy, bench_sampling
+from tests.benchmarks import (
+    bench_logprobs,
+    bench_measures,
+    bench_memory,
+    bench_pixel_entropy,
+    bench_sampling,
+)
 
 BENCHES = {
     "pixel_entropy": bench_pixel_entropy.run,
     "sampling": bench_sampling.run,
     "memory": bench_memory.run,
+    "logprobs": bench_logprobs.run,
+    "measures": bench_measures.run,
 }
 
 
@@ -19,7 +27,7 @@ def main() -> None:
     wide = max(len(row["what"]) for row in rows)
     for row in rows:
         print(f"{row['what']:<{wide}}  {row['ratio']:7.3f}  (aim {row['aim']})  {row['detail']}")
-    print(json.dumps({row["what"]: round(row["ratio"], 4) for row in rows}))
+    print(json.dumps({row["what"]: float(f"{row['value']:.4g}") for row in rows}))
 
 
 main()

@@ -66,7 +66,7 @@ def run() -> list[dict[str, Any]]:
     return [
         {
             "what": f"peak memory: {MANY:,} rows against {FEW:,}",
-            "ratio": many / few,
+            "value": many / few,
             "aim": "<= 1.15",
             "detail": f"{few / 2**20:.0f} and {many / 2**20:.0f} MiB",
         }

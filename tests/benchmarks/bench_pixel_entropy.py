@@ -90,7 +90,7 @@ def run() -> list[dict[str, Any]]:
             rows.append(
                 {
                     "what": f"pixel entropy, {kind}: speed against {what}",
-                    "ratio": ratio(seconds["ours"], seconds[name]),
+                    "value": ratio(seconds["ours"], seconds[name]),
                     "aim": aim,
                     "detail": of,
                 }
