@@ -28,7 +28,7 @@ from data.tiny_model import build_model, build_processor
 from data.tiny_tokenizer import train_tokenizer
 
 STEPS, NOISE_STEPS = 2300, 350
-NOISE = {"shape": 0.35, "colour": 0.28, "yes_no": 0.20, "count": 0.60, "position": 0.20}
+NOISE = {"shape": 0.35, "colour": 0.35, "yes_no": 0.20, "count": 0.45, "position": 0.45}
 
 
 @dataclass(frozen=True)

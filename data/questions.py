@@ -72,8 +72,7 @@ def _ask_yes_no(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def _ask_count(scene: Scene, rng: np.random.Generator) -> Question:
-    in_order = sorted(scene.items, key=lambda item: item.x)
-    names = [f"{item.color} {item.shape}" for item in in_order]
+    names = _left_to_right(scene.items)
     others = [f"{color} {_word(SHAPES, rng)}" for color in rng.permutation(list(COLORS))]
     # A thought that miscounts drops some of the items, or goes on with some that are not there.
     others = [name for name in others if name.split()[0] not in {i.color for i in scene.items}]
@@ -97,9 +96,14 @@ def _ask_position(scene: Scene, rng: np.random.Generator) -> Question | None:
     one, other = pairs[int(rng.integers(len(pairs)))]
     answer = place(one, other)
     assert answer is not None
-    thoughts = {word: f"It is {word}." for word in PLACES}
+    pair = ", ".join(_left_to_right((one, other)))
+    thoughts = {word: f"Left to right: {pair}. It is {word}." for word in PLACES}
     problem = f"where is the {one.color} shape relative to the {other.color} shape?"
     return Question("position", problem, answer, thoughts)
+
+
+def _left_to_right(items: tuple[Item, ...]) -> list[str]:
+    return [f"{item.color} {item.shape}" for item in sorted(items, key=lambda item: item.x)]
 
 
 def place(one: Item, other: Item) -> str | None:

@@ -26,7 +26,7 @@ def main() -> None:
     rows = [row for name in chosen for row in BENCHES[name]()]
     wide = max(len(row["what"]) for row in rows)
     for row in rows:
-        print(f"{row['what']:<{wide}}  {row['ratio']:7.3f}  (aim {row['aim']})  {row['detail']}")
+        print(f"{row['what']:<{wide}}  {row['value']:9.3g}  (aim {row['aim']})  {row['detail']}")
     print(json.dumps({row["what"]: float(f"{row['value']:.4g}") for row in rows}))
 
 
