@@ -67,13 +67,18 @@ def open_dataset(config: DatasetConfig) -> SampleReader:
     dataset = config.dataset
     files = find_files(dataset, config.split)
     if files is not None:
-        name = dataset if has_magic(dataset) else Path(dataset).resolve().name
+        name = dataset if has_magic(dataset) else _short_name(Path(dataset).resolve())
         return SampleReader(name, [_source(file, config) for file in files], config)
     is_id = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", dataset)
     if not is_id or dataset.endswith(KINDS):
         raise DatasetError(f"{dataset}: no such file or folder; check the path")
     shards = hub_files(dataset, config.split)
     return SampleReader(dataset, [ArrowSource(shard, name=dataset) for shard in shards], config)
+
+
+def _short_name(path: Path) -> str:
+    # "test.parquet" alone would not tell one dataset from another.
+    return f"{path.parent.name}/{path.name}" if path.is_file() else path.name
 
 
 def _source(path: Path, config: DatasetConfig) -> Source:

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipelines.rendering.sentences import NAMES
 
@@ -99,6 +99,7 @@ def _by_group(rows: Rows, label: str, colour: str) -> Figure:
         axes.set(title=title, xlabel=label)
         axes.set_ylim(0, None if any(heights) else 1)
         axes.yaxis.set_major_formatter(_PERCENT)
+        axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # whole per cents
         if not known:
             axes.text(0.5, 0.5, "no errors", transform=axes.transAxes, ha="center", color=GREY)
     if (completions := sum(row["completions"] for row in rows)) and known:

@@ -146,7 +146,7 @@ def test_the_name_is_what_a_person_calls_the_dataset(tmp_path):
         dataset: open_dataset(DatasetConfig(dataset=dataset)).name
         for dataset in ("data", f"{tmp_path}/data/", "data/geometry.jsonl", "data/*.jsonl")
     }
-    assert list(names.values()) == ["data", "data", "geometry.jsonl", "data/*.jsonl"]
+    assert list(names.values()) == ["data", "data", "data/geometry.jsonl", "data/*.jsonl"]
 
 
 # Splits
