@@ -52,6 +52,7 @@ def _generate(
     # Read by vLLM as it is imported; one process makes equal seeds give equal completions.
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     from transformers import AutoProcessor
     from vllm import LLM, SamplingParams
 
