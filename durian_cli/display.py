@@ -38,6 +38,9 @@ class Bars:
         self._begun: dict[str, tuple[float, int]] = {}
 
     def start(self, stage: str, total: int | None, done: int = 0) -> None:
+        for task in self._bars.tasks:
+            if task.total is None:  # the stage before it is over: its bar need not go on moving
+                self._bars.update(task.id, total=task.completed)
         self._tasks[stage] = self._bars.add_task(stage, total=total, completed=done, rate="")
         self._begun[stage] = (time.monotonic(), 0)
 
