@@ -12,7 +12,6 @@ from tests.benchmarks import (
 )
 
 BENCHES = {
-    # First: a child's peak memory counts what this process holds when it forks.
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
     "sampling": bench_sampling.run,

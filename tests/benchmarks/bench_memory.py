@@ -1,7 +1,6 @@
 """Peak memory of a pixel profile: 20,000 rows against 2,000."""
 
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -45,13 +44,25 @@ def write_dataset(path: Path, rows: int) -> None:
     writer.close()
 
 
+# A process's peak counts what its parent held when it was forked, so the parent must be small.
+_SMALL_PARENT = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def peak(dataset: Path, out: Path) -> int:
     """Largest resident memory of one profile, in bytes, by the kernel's account."""
     command = [sys.executable, "-m", "durian_cli", "profile", str(dataset)]
-    process = subprocess.Popen([*command, "--measures", "pixel", "--out", str(out), "--quiet"])
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return usage.ru_maxrss * 1024
+    asked = ["--measures", "pixel", "--out", str(out), "--quiet"]
+    told = subprocess.run(
+        [sys.executable, "-S", "-c", _SMALL_PARENT, *command, *asked],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return int(told.stdout) * 1024
 
 
 def run() -> list[dict[str, Any]]:
