@@ -10,12 +10,13 @@ from typing import Any
 from pipelines.config import ProfileConfig
 from pipelines.engines.chat import load_chat
 from pipelines.progress import Progress, Silent
-from pipelines.prompts import build_messages, load_template
+from pipelines.prompts import load_template
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.look import look
 from pipelines.readers.scan import scan
 from pipelines.rewards import open_reward
-from pipelines.samples import Failed, Prompt
+from pipelines.samples import Failed
+from pipelines.sampling import build_prompt
 from pipelines.table.grouping import check_measure
 from pipelines.table.run_folder import RunFolder, read_manifest
 
@@ -64,22 +65,16 @@ def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> d
     lengths: list[int] = []
     for sample in islice(reader.samples(), PROBE):
         seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
-        if sample.error or seen.error:
-            continue
-        messages = build_messages(
-            sample.problem,
-            len(seen.images),
-            system_prompt=config.system_prompt,
-            template=template,
-        )
-        if isinstance(messages, Failed):
-            continue
-        prompt = Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
-        text = chat.render(prompt)
+        prompt = build_prompt(sample, seen, system_prompt=config.system_prompt, template=template)
+        text = prompt if isinstance(prompt, Failed) else chat.render(prompt)
         if isinstance(text, Failed):
             continue
+        try:
+            length = chat.count_tokens(text, list(seen.images))
+        except ValueError:  # the processor refuses its images, as the engine will
+            continue
         plan.setdefault("first_prompt", text)
-        lengths.append(chat.count_tokens(text, list(prompt.images)))
+        lengths.append(length)
     if lengths:
         plan["prompt_tokens_estimated"] = round(fmean(lengths) * samples)
         plan["prompt_tokens_of_one"] = {"mean": fmean(lengths), "largest": max(lengths)}

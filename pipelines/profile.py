@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,11 @@ def measure_samples(
 ) -> None:
     """Measure the samples that no finished part holds, and keep them part by part."""
     parts = list(enumerate(index.parts(config.part_size)))
-    todo = [(number, samples) for number, samples in parts if not run.has_part(number)]
-    first = todo[0][1].start if todo else len(index.rows)
+    # From the first one missing: should a later part be there, its samples stream past anyway.
+    todo = list(dropwhile(lambda part: run.has_part(part[0]), parts))
     if not todo:
         return
+    first = todo[0][1].start
     with _policy(config, progress) as policy:
         for stage in ("images", "rollouts") if policy else ("images",):
             progress.start(stage, len(index.rows), first)

@@ -46,7 +46,8 @@ class Policy:
         draws what an uninterrupted one would have drawn.
         """
         prompts = [
-            self._prompt(s, seen) for s, seen in zip(chunk.samples, chunk.looks, strict=True)
+            build_prompt(s, seen, system_prompt=self.system_prompt, template=self.template)
+            for s, seen in zip(chunk.samples, chunk.looks, strict=True)
         ]
         with watch.time("rollouts"):
             usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
@@ -68,20 +69,6 @@ class Policy:
         """Give the policy's memory back."""
         self.engine.close()
 
-    def _prompt(self, sample: Sample, seen: Look) -> Prompt | Failed:
-        error = sample.error or seen.error
-        if error is not None:
-            return Failed(error)
-        messages = build_messages(
-            sample.problem,
-            len(seen.images),
-            system_prompt=self.system_prompt,
-            template=self.template,
-        )
-        if isinstance(messages, Failed):
-            return messages
-        return Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
-
     def _score(self, sample: Sample, rollouts: list[Rollout] | Failed) -> Drawn:
         if isinstance(rollouts, Failed):
             return Drawn(error=rollouts.error)
@@ -92,6 +79,21 @@ class Policy:
         except ValueError as error:
             return Drawn(rollouts=rollouts, error=str(error))
         return Drawn(rollouts=rollouts, scores=scores)
+
+
+def build_prompt(
+    sample: Sample, seen: Look, *, system_prompt: str, template: PromptTemplate | None
+) -> Prompt | Failed:
+    """What the policy is given for a sample, or why there is nothing to give."""
+    error = sample.error or seen.error
+    if error is not None:
+        return Failed(error)
+    messages = build_messages(
+        sample.problem, len(seen.images), system_prompt=system_prompt, template=template
+    )
+    if isinstance(messages, Failed):
+        return messages
+    return Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
 
 
 def open_policy(config: ProfileConfig, progress: Progress) -> Policy:

@@ -104,6 +104,20 @@ def test_a_finished_part_is_never_measured_again(command, tmp_path):
     assert problems[:8] == ["marked"] * 8 and problems[8] == "Question 8?"
 
 
+def test_a_part_that_was_removed_is_measured_again_in_its_place(command, whole, tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen([*command, "--out", str(run), "--quiet"])
+    parts = run / "parts"
+    while len(list(parts.glob("part-*.parquet"))) < 4:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    (parts / "part-00001.parquet").unlink()
+    subprocess.run([*command, "--out", str(run), "--quiet"], check=True)
+    for name in ("difficulty.parquet", "rollouts.parquet"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+
+
 def test_ctrl_c_stops_with_130_and_says_how_to_resume(command, tmp_path):
     run = tmp_path / "run"
     process = subprocess.Popen(
