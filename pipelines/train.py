@@ -1,0 +1,1 @@
+"""STAGE 2: difficulty table -> groups -> rollouts -> normalizer -> policy."""

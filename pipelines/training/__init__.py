@@ -1,0 +1,1 @@
+"""The GRPO loop around the normalizer, built on TRL's trainer."""
