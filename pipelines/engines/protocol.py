@@ -16,14 +16,17 @@ class RolloutEngine(Protocol):
     """Draws completions from a policy. vLLM, transformers and the script fill these methods."""
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
+        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
     ) -> list[list[Rollout] | Failed]:
-        """Draw `rollouts` completions a prompt; the outer list keeps the order of `prompts`.
+        """Draw `rollouts` completions a prompt, or the greedy one; in the order of `prompts`.
 
         The same prompts and seed give the same completions, whatever was drawn before, as far as
         the engine's program is repeatable. A prompt that cannot be used comes back as
         `Failed(error)`; the batch goes on.
 
+        Args:
+            greedy: give one completion a prompt, at temperature 0, whatever the config's
+                sampling.
         Raises:
             RunError: the program behind the engine failed.
         """

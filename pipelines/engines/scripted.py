@@ -50,9 +50,9 @@ class ScriptedEngine:
             )
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
+        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
     ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`; gives the first `rollouts` of each sample."""
+        """See `RolloutEngine.generate`; gives the first `rollouts` of each sample (greedy: one)."""
         asked = pl.Series([prompt.sample_id for prompt in prompts], dtype=pl.String).unique()
         try:
             rows = (
@@ -75,19 +75,18 @@ class ScriptedEngine:
                 )
             )
         finished(len(prompts))
-        return [self._first(written.get(prompt.sample_id, [])) for prompt in prompts]
+        count = 1 if greedy else self._rollouts
+        return [self._first(written.get(prompt.sample_id, []), count) for prompt in prompts]
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _first(self, rollouts: list[Rollout]) -> list[Rollout] | Failed:
+    def _first(self, rollouts: list[Rollout], count: int) -> list[Rollout] | Failed:
         if not rollouts:
             return Failed("no scripted rollouts for this sample")
-        if len(rollouts) < self._rollouts:
-            return Failed(
-                f"{len(rollouts)} scripted rollouts for this sample, not {self._rollouts}"
-            )
-        return finite(rollouts[: self._rollouts])
+        if len(rollouts) < count:
+            return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {count}")
+        return finite(rollouts[:count])
 
 
 def _scan(path: str) -> pl.LazyFrame:

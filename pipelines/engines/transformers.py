@@ -52,20 +52,22 @@ class TransformersEngine:
         self._model = (model if "device_map" in settings else model.to(device)).eval()
         self._context = int(model.config.get_text_config().max_position_embeddings)
         self._ends = _end_tokens(model.generation_config, self._chat.tokenizer)
-        self._generation = self._plain_sampling()
+        self._sampled = self._generation(config.rollouts, config.temperature)
+        self._greedy = self._generation(1, 0.0)
         # `generate` fills what is left open from here: the model's own penalties must not come in.
         model.generation_config = _untyped(GenerationConfig)()
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
+        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
         devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
         with torch.random.fork_rng(devices), torch.inference_mode():
             torch.manual_seed(seed)
-            for batch in self._batches(prompts):
-                drawn = self._draw([prompts[place] for place in batch])
+            generation = self._greedy if greedy else self._sampled
+            for batch in self._batches(prompts, generation):
+                drawn = self._draw([prompts[place] for place in batch], generation)
                 for place, rollouts in zip(batch, drawn, strict=True):
                     results[place] = rollouts
                 finished(len(batch))
@@ -78,36 +80,38 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _plain_sampling(self) -> Any:
-        config, pad = self._config, self._chat.tokenizer.pad_token_id
-        sampled = {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
+    def _generation(self, count: int, temperature: float) -> Any:
+        pad = self._chat.tokenizer.pad_token_id
+        sampled = {"temperature": temperature, "top_p": self._config.top_p, "top_k": 0}
         return _untyped(GenerationConfig)(
-            do_sample=config.temperature > 0,
-            **(sampled if config.temperature > 0 else {}),
-            num_return_sequences=config.rollouts,
+            do_sample=temperature > 0,
+            **(sampled if temperature > 0 else {}),
+            num_return_sequences=count,
             eos_token_id=self._ends,
             pad_token_id=self._ends[0] if pad is None else pad,
         )
 
-    def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
+    def _batches(self, prompts: Sequence[Prompt], generation: Any) -> Iterator[list[int]]:
         """Places of prompts that share a batch: all have images, or none has."""
-        size = max(1, self._batch_size // self._config.rollouts)
+        size = max(1, self._batch_size // generation.num_return_sequences)
         for with_images in (True, False):
             kind = [i for i, prompt in enumerate(prompts) if bool(prompt.images) is with_images]
             yield from (kind[start : start + size] for start in range(0, len(kind), size))
 
-    def _draw(self, prompts: Sequence[Prompt]) -> list[list[Rollout] | Failed]:
+    def _draw(self, prompts: Sequence[Prompt], generation: Any) -> list[list[Rollout] | Failed]:
         inputs = self._encode(prompts)
         if isinstance(inputs, Failed):
             # Which prompt is at fault is not known: each alone, so that the others go on.
-            return [inputs] if len(prompts) == 1 else [self._draw([p])[0] for p in prompts]
+            if len(prompts) == 1:
+                return [inputs]
+            return [self._draw([prompt], generation)[0] for prompt in prompts]
         rooms = self._rooms(inputs)  # tokens, one a prompt
         recorder = SampledLogprobs()
-        self._generation.max_new_tokens = max(rooms)
+        generation.max_new_tokens = max(rooms)
         try:
             sequences = self._model.generate(
                 **inputs.to(self._model.device),
-                generation_config=self._generation,
+                generation_config=generation,
                 logits_processor=LogitsProcessorList([recorder]),
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -117,7 +121,7 @@ class TransformersEngine:
             ) from error
         written = sequences[:, inputs["input_ids"].shape[1] :]  # (B * G, T)
         logprobs = recorder.of(sequences)  # (B * G, T)
-        count = self._config.rollouts
+        count = generation.num_return_sequences
         rollouts = [
             self._rollout(tokens, values, rooms[row // count])
             for row, (tokens, values) in enumerate(zip(written.tolist(), logprobs, strict=True))

@@ -66,25 +66,27 @@ class VLLMEngine:
             raise cannot_load(config.model, error) from error
         self._refusals = (ValueError, TypeError, VLLMValidationError)
         # No seed: on CPU a request's seed with n > 1 is refused, elsewhere it costs a kernel each.
-        self._params = SamplingParams(
+        self._sampled = SamplingParams(
             n=config.rollouts,
             temperature=config.temperature,
             top_p=config.top_p,
             max_tokens=config.max_tokens,
             logprobs=0,  # of the sampled token alone
         )
+        self._greedy = SamplingParams(temperature=0.0, max_tokens=config.max_tokens, logprobs=0)
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished
+        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
         self._start_afresh(seed)
+        params = self._greedy if greedy else self._sampled
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
         taken: list[int] = []  # places of the prompts that vLLM took
         requests: list[str] = []
         try:
             for place, prompt in enumerate(prompts):
-                request = self._enqueue(prompt)
+                request = self._enqueue(prompt, params)
                 if isinstance(request, Failed):
                     results[place] = request
                     finished(1)
@@ -119,7 +121,7 @@ class VLLMEngine:
         self._llm.llm_engine.reset_mm_cache()
         self._llm.llm_engine.reset_encoder_cache()
 
-    def _enqueue(self, prompt: Prompt) -> list[str] | Failed:
+    def _enqueue(self, prompt: Prompt, params: Any) -> list[str] | Failed:
         text = self._chat.render(prompt)
         if isinstance(text, Failed):
             return text
@@ -130,7 +132,7 @@ class VLLMEngine:
             with _without_warnings():
                 ids: list[str] = self._llm.enqueue(
                     [request],
-                    self._params,
+                    params,
                     use_tqdm=False,
                     tokenization_kwargs={"add_special_tokens": False},  # the template has them
                 )

@@ -18,8 +18,8 @@ ENGINES = ["transformers", "vllm"]
 MAX_TOKENS = 16
 
 
-def draw(engine, prompts, seed=0):
-    return engine.generate(prompts, seed=seed, finished=lambda count: None)
+def draw(engine, prompts, seed=0, **how):
+    return engine.generate(prompts, seed=seed, finished=lambda count: None, **how)
 
 
 def told(rollout, teacher):
@@ -178,6 +178,21 @@ def test_greedy_completions_are_the_same_from_both_engines(open_once, prompts):
     for [one], [other] in zip(ours, theirs, strict=True):
         assert asdict(one) | {"sum_logprob": 0} == asdict(other) | {"sum_logprob": 0}
         assert one.sum_logprob == pytest.approx(other.sum_logprob, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_sampling_engine_writes_the_greedy_completion_too(name, open_once, prompts, teacher):
+    engine = open_once(name, temperature=0.5, top_p=0.6)
+    sampled = draw(engine, prompts, seed=7)
+    greedy = draw(engine, prompts, seed=8, greedy=True)
+    assert [len(rollouts) for rollouts in greedy] == [1] * len(prompts)
+    assert_logprobs_are_the_teachers(prompts, greedy, teacher)
+    for prompt, [rollout] in zip(prompts, greedy, strict=True):
+        tokens = told(rollout, teacher)
+        if tokens is not None:  # each is the likeliest after those before it
+            by_step = teacher.logprobs(prompt, tokens)
+            assert by_step.argmax(-1)[: len(tokens)].tolist() == tokens
+    assert draw(engine, prompts, seed=7) == sampled
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -41,6 +41,8 @@ def test_each_sample_gets_its_first_rollouts_in_the_order_of_the_prompts(name, t
         [told("b0"), told("b1")],
     ]
     assert sum(counted) == len(prompts)
+    greedy = engine.generate(prompts, seed=3, finished=counted.append, greedy=True)
+    assert greedy[0] == [told("b0")] and greedy[3] == [told("c0")]
 
 
 def test_a_log_probability_that_is_not_finite_goes_into_no_table(tmp_path, ask):
