@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipelines.analysis.summary import analyse
-from pipelines.errors import RunFolderError
 from pipelines.readers.dataset import SampleReader
 from pipelines.readers.images import decode_image
 from pipelines.rendering.page import write_report
@@ -26,7 +25,6 @@ from pipelines.table.run_folder import (
     ROLLOUTS_FILE,
     THUMBNAILS_FILE,
     RunFolder,
-    read_manifest,
 )
 from pipelines.table.schema import DIFFICULTY
 
@@ -42,15 +40,7 @@ def build_report(path: Path) -> dict[str, Any]:
     Raises:
         RunFolderError: not a complete run folder.
     """
-    manifest = read_manifest(path)
-    if manifest is None:
-        state = (
-            "is not complete: run its profile again"
-            if (path / "parts").is_dir()
-            else ("is not a run folder (no manifest.json); give the --out of a profile")
-        )
-        raise RunFolderError(f"{path}: {state}")
-    return render_run(path, manifest)
+    return render_run(path, RunFolder(path).complete_manifest())
 
 
 def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -58,13 +58,18 @@ class RunFolder:
         return read_manifest(self.path)
 
     def complete_manifest(self) -> dict[str, Any]:
-        """The manifest of a run that is known to be complete.
+        """The manifest of a run that is complete.
 
         Raises:
-            RunFolderError: it is not.
+            RunFolderError: it is not, or this is no run folder.
         """
         if (manifest := self.manifest) is None:
-            raise RunFolderError(f"{self.path}: is not complete; run its profile again")
+            raise RunFolderError(
+                f"{self.path}: is not complete: run its profile again"
+                if self.parts.is_dir()
+                else f"{self.path}: is not a run folder (no manifest.json); "
+                "give the --out of a profile"
+            )
         return manifest
 
     def has_part(self, number: int) -> bool:
@@ -159,7 +164,7 @@ def open_run(
     run = RunFolder(path)
     manifest = run.manifest
     if manifest is not None:
-        _check_same(path, manifest["identity"], identity, "choose another --out")
+        check_same(path, manifest["identity"], identity, "choose another --out")
         run.clear_parts()  # a kill between the manifest and the clearing leaves them
         yield run
         return
@@ -171,7 +176,7 @@ def open_run(
             f"{path}: cannot be written ({error.strerror}); choose another --out"
         ) from error
     with lock:
-        _take_lock(lock, path)
+        take_lock(lock, path)
         if fresh:
             for old in run.parts.iterdir():
                 if old.name != "lock":
@@ -181,7 +186,7 @@ def open_run(
         except FileNotFoundError:
             write_json(run.identity, identity)
         else:
-            _check_same(path, known, identity, "repeat the old value, or pass --fresh")
+            check_same(path, known, identity, "repeat the old value, or pass --fresh")
         try:
             yield run
         except BaseException:
@@ -221,7 +226,12 @@ def check_usable(path: Path) -> None:
             raise RunFolderError(f"{path}: holds other files and no run; choose another --out")
 
 
-def _take_lock(lock: IO[str], path: Path) -> None:
+def take_lock(lock: IO[str], path: Path) -> None:
+    """Hold an open lock file of the folder `path` until it is closed.
+
+    Raises:
+        RunFolderError: another process holds it, or has just finished.
+    """
     # flock, not a file that means "locked": the kernel lets go when its holder dies, however.
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,9 +250,14 @@ def _take_lock(lock: IO[str], path: Path) -> None:
     lock.flush()
 
 
-def _check_same(
+def check_same(
     path: Path, known: Mapping[str, Any], identity: Mapping[str, Any], way_out: str
 ) -> None:
+    """Refuse to go on with a folder of another identity.
+
+    Raises:
+        RunFolderError: names the first key that differs, with both values.
+    """
     now = json.loads(json.dumps(identity))
     for key in sorted(known.keys() | now.keys()):
         if known.get(key) != now.get(key):
