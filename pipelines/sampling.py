@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from pipelines.config import ProfileConfig
+from pipelines.config import EvalConfig, ProfileConfig
 from pipelines.engines.protocol import RolloutEngine, open_engine
 from pipelines.progress import Progress, Stopwatch
 from pipelines.prompts import PromptTemplate, build_messages, load_template
@@ -39,8 +39,8 @@ class Policy:
     seed: int
     progress: Progress
 
-    def draw(self, chunk: Chunk, watch: Stopwatch) -> list[Drawn]:
-        """Rollouts and scores of each sample of a chunk, in order.
+    def draw(self, chunk: Chunk, watch: Stopwatch, *, greedy: bool = False) -> list[Drawn]:
+        """Rollouts and scores of each sample of a chunk, in order; greedy: one rollout each.
 
         The seed of a chunk depends on its place in the dataset alone, so that a resumed run
         draws what an uninterrupted one would have drawn.
@@ -49,14 +49,16 @@ class Policy:
             build_prompt(s, seen, system_prompt=self.system_prompt, template=self.template)
             for s, seen in zip(chunk.samples, chunk.looks, strict=True)
         ]
-        with watch.time("rollouts"):
+        stage = "greedy" if greedy else "rollouts"
+        with watch.time(stage):
             usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
-            self.progress.advance("rollouts", len(prompts) - len(usable))
+            self.progress.advance(stage, len(prompts) - len(usable))
             written = iter(
                 self.engine.generate(
                     usable,
                     seed=chunk_seed(self.seed, chunk.first),
-                    finished=lambda n: self.progress.advance("rollouts", n),
+                    finished=lambda n: self.progress.advance(stage, n),
+                    greedy=greedy,
                 )
             )
         with watch.time("rewards"):
@@ -96,12 +98,15 @@ def build_prompt(
     return Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
 
 
-def open_policy(config: ProfileConfig, progress: Progress) -> Policy:
+def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Policy:
     """Load the template, the reward and then the policy, the slow one last.
 
+    Args:
+        config: of an evaluation, what it left open filled in (`manifest.as_profiled`).
     Raises:
         ConfigError: one of them cannot be loaded.
     """
+    assert config.system_prompt is not None and config.reward is not None
     template = load_template(config.prompt_template) if config.prompt_template else None
     reward = open_reward(config.reward)
     progress.note(f"loading {config.model} into {config.engine}")
