@@ -43,7 +43,7 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
         **kept,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_model else None,
-        "prompt_template": _file_fingerprint(config.prompt_template),
+        "prompt_template": file_fingerprint(config.prompt_template),
     }
 
 
@@ -75,7 +75,7 @@ def describe_run(
             "failed_by_reason": dict(failed.most_common()),
         },
         "groups": groups.described,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions()},
     }
 
 
@@ -95,7 +95,7 @@ def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
     return replace(config, **{name: known[name] for name in left_open})
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:
         try:
@@ -105,7 +105,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _file_fingerprint(path: str | None) -> str | None:
+def file_fingerprint(path: str | None) -> str | None:
     if path is None:
         return None
     try:
