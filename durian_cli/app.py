@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from durian_cli.eval import evaluate
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(profile)
 app.command()(report)
+app.command("eval")(evaluate)
 app.command()(schema)
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,21 @@ def show_report(run: Path, summary: Mapping[str, Any]) -> None:
     _print([*_findings(summary), f"report:  {run / 'report' / 'index.html'}"])
 
 
+def show_training(result: Mapping[str, Any]) -> None:
+    """What took part, how the reward moved, and where things are."""
+    counts, ends, out = result["counts"], result["result"], Path(result["out"])
+    lines = [f"{counts['samples']:,} of {counts['rows']:,} rows took part"]
+    lines += [f"  {n:,} left out: {reason}" for reason, n in _most(counts["left_out"])]
+    if "reward_first" in ends:
+        lines.append(
+            f"sampled reward {ends['reward_first']:.3f} over the first {ends['averaged_steps']} "
+            f"logged steps, {ends['reward_last']:.3f} over the last "
+            f"(of {ends['logged_steps']}, {_duration(result['seconds']['in all'])})"
+        )
+    lines += [f"picture: {out / 'training.png'}", f"policy:  {out}"]
+    _print(lines)
+
+
 def show_plan(plan: Mapping[str, Any]) -> None:
     """The dry run's counts and the first prompt."""
     lines = [
@@ -150,6 +165,75 @@ def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:
         for column in columns:
             table.add_row(*column.values())
         console.print(table)
+
+
+def show_eval(result: Mapping[str, Any]) -> None:
+    """Accuracy of each policy and their difference, overall and by group, and what was left out."""
+    console, counts, compared = Console(), result["counts"], result["comparison"]
+    for model in result["models"]:
+        table = _accuracy_table(f"accuracy of {model['name']}", counts["judged"], model, _rate)
+        for label, key, show in (
+            ("in the format", "format_rate", _percent),
+            ("tokens", "mean_tokens", lambda mean: f"{mean:.1f}"),
+            ("cut by max-tokens", "truncated", _percent),
+        ):
+            table.add_row(label, "", *(show(model[name][key]) for name in _drawn(model)))
+        console.print(table, "")
+    if compared is not None:
+        whole = compared | {name: compared[name]["difference"] for name in _drawn(compared)}
+        title = f"{compared['first']} minus {compared['second']}, in points"
+        console.print(_accuracy_table(title, counts["judged"], whole, _points), "")
+    lines = list(result["sentences"])
+    if counts["duplicate_rows"]:
+        lines.append(f"{counts['duplicate_rows']:,} repeated rows were judged once.")
+    if counts["failed"]:
+        lines.append(f"{counts['failed']:,} samples failed and are in no rate:")
+        lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
+    for label, key in (
+        ("are not in the table", "not_in_table"),
+        ("are in no perceptual group", "in_no_perceptual_group"),
+        ("are in no reasoning group", "in_no_reasoning_group"),
+    ):
+        if (result["table"] or {}).get(key):
+            lines.append(f"{result['table'][key]:,} of the samples judged {label}.")
+    if result["settings"]["out"] is not None:
+        lines.append(f"result:  {result['settings']['out']}")
+    _print(lines)
+
+
+def _accuracy_table(
+    title: str, n: int, numbers: Mapping[str, Any], show: Callable[[Mapping[str, Any]], str]
+) -> Table:
+    table = Table(title=Text(_printable(title)), title_justify="left", box=None, pad_edge=False)
+    for heading in ("", "samples", *_drawn(numbers)):
+        table.add_column(heading, justify="right" if heading == "samples" else "left")
+    rows = [("all", {**numbers, "n": n})]
+    for kind in ("perceptual", "reasoning"):
+        rows += [(f"{kind} {row['group']}", row) for row in numbers.get(kind, [])]
+    for label, row in rows:
+        table.add_row(label, f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers)))
+    return table
+
+
+def _drawn(numbers: Mapping[str, Any]) -> list[str]:
+    return [name for name in ("greedy", "sampled") if name in numbers]
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    if rate["low"] is None:
+        return _percent(rate["accuracy"])
+    return f"{_percent(rate['accuracy'])} ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})"
+
+
+def _points(difference: Mapping[str, Any]) -> str:
+    points = f"{100 * difference['value']:+.1f}"
+    if difference["low"] is None:
+        return points
+    return f"{points} ({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _findings(summary: Mapping[str, Any]) -> list[str]:
