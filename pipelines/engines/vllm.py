@@ -109,6 +109,8 @@ class VLLMEngine:
         """Give back the memory of the policy."""
         from vllm.distributed import cleanup_dist_env_and_memory
 
+        # Not left to the collector: workers of a tensor-parallel policy are processes.
+        self._llm.llm_engine.engine_core.shutdown()
         del self._llm
         gc.collect()
         cleanup_dist_env_and_memory()
