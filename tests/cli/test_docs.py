@@ -14,7 +14,7 @@ HELP = CliRunner().invoke(app, ["profile", "--help"], env={"COLUMNS": "200"}).ou
 def test_every_command_is_in_the_readme():
     for command in app.registered_commands:
         assert command.callback is not None
-        assert f"durian {command.callback.__name__}" in README
+        assert f"durian {command.name or command.callback.__name__}" in README
 
 
 def test_every_option_in_the_readme_exists():
