@@ -12,6 +12,7 @@ from durian_cli.eval import evaluate
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
+from durian_cli.train import train
 from pipelines.errors import DurianError, InputError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app.command()(profile)
 app.command()(report)
 app.command("eval")(evaluate)
 app.command()(schema)
+app.command()(train)
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

@@ -171,18 +171,19 @@ def show_eval(result: Mapping[str, Any]) -> None:
     """Accuracy of each policy and their difference, overall and by group, and what was left out."""
     console, counts, compared = Console(), result["counts"], result["comparison"]
     for model in result["models"]:
-        table = _accuracy_table(f"accuracy of {model['name']}", counts["judged"], model, _rate)
+        table = _accuracy_table(counts["judged"], model, _rate)
         for label, key, show in (
             ("in the format", "format_rate", _percent),
             ("tokens", "mean_tokens", lambda mean: f"{mean:.1f}"),
             ("cut by max-tokens", "truncated", _percent),
         ):
             table.add_row(label, "", *(show(model[name][key]) for name in _drawn(model)))
-        console.print(table, "")
+        console.print(Text(_printable(f"accuracy of {model['name']}")), table, "", sep="\n")
     if compared is not None:
         whole = compared | {name: compared[name]["difference"] for name in _drawn(compared)}
-        title = f"{compared['first']} minus {compared['second']}, in points"
-        console.print(_accuracy_table(title, counts["judged"], whole, _points), "")
+        title = Text(_printable(f"{compared['first']} minus {compared['second']}, in points"))
+        table = _accuracy_table(counts["judged"], whole, _points)
+        console.print(title, table, "", sep="\n")
     lines = list(result["sentences"])
     if counts["duplicate_rows"]:
         lines.append(f"{counts['duplicate_rows']:,} repeated rows were judged once.")
@@ -202,9 +203,9 @@ def show_eval(result: Mapping[str, Any]) -> None:
 
 
 def _accuracy_table(
-    title: str, n: int, numbers: Mapping[str, Any], show: Callable[[Mapping[str, Any]], str]
+    n: int, numbers: Mapping[str, Any], show: Callable[[Mapping[str, Any]], str]
 ) -> Table:
-    table = Table(title=Text(_printable(title)), title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for heading in ("", "samples", *_drawn(numbers)):
         table.add_column(heading, justify="right" if heading == "samples" else "left")
     rows = [("all", {**numbers, "n": n})]

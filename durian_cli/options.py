@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,19 +14,61 @@ from pipelines.errors import ConfigError
 
 def _load_config(ctx: typer.Context, path: Path | None) -> Path | None:
     """Take the YAML's values as the defaults of the command's options."""
-    if path is None or ctx.resilient_parsing:
+    if path is not None and not ctx.resilient_parsing:
+        ctx.default_map = _defaults(ctx, path, _read_yaml(path))
+    return path
+
+
+def load_sections(
+    options: str, passed_through: str
+) -> Callable[[typer.Context, Path | None], Path | None]:
+    """As every command's `--config`, of a file that also has two sections.
+
+    Args:
+        options: a section of options, beside those at the top.
+        passed_through: a section that is left as it is, in the context's `meta`.
+    """
+
+    def load(ctx: typer.Context, path: Path | None) -> Path | None:
+        if path is None or ctx.resilient_parsing:
+            return path
+        values = dict(_read_yaml(path))
+        sections = {name: values.pop(name, None) or {} for name in (options, passed_through)}
+        for name, section in sections.items():
+            if not isinstance(section, dict):
+                raise ConfigError(f"{path}: '{name}' must hold 'name: value' lines")
+        ctx.default_map = _defaults(ctx, path, values, also=(options, passed_through))
+        ctx.default_map |= _defaults(ctx, path, sections[options], section=options)
+        ctx.meta[passed_through] = {str(k): v for k, v in sections[passed_through].items()}
         return path
-    known = {p.name: p for p in ctx.command.params if p.name not in (None, "config", "help")}
+
+    return load
+
+
+def _defaults(
+    ctx: typer.Context,
+    path: Path,
+    values: Mapping[Any, Any],
+    *,
+    section: str | None = None,
+    also: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Options' values from a file's, by the options' own names."""
+    known = {p.name: p for p in ctx.command.params if p.name not in (None, "config", "help", *also)}
     defaults: dict[str, Any] = {}
-    for key, value in _read_yaml(path).items():
+    for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{near[0].replace('_', '-')}'?" if near else ""
-            raise ConfigError(f"{path}: no option '{key}'{hint}")
+            near = difflib.get_close_matches(name, [*known, *also], n=1)
+            hint = (
+                f"; did you mean '{near[0].replace('_', '-') if near[0] not in also else near[0]}'?"
+                if near
+                else ""
+            )
+            where = f" under '{section}'" if section else ""
+            raise ConfigError(f"{path}: no option '{key}'{where}{hint}")
         defaults[name] = _as_typed(value)
-    ctx.default_map = defaults
-    return path
+    return defaults
 
 
 def _read_yaml(path: Path) -> Mapping[Any, Any]:
@@ -79,7 +121,16 @@ def percentile_pair(text: str) -> tuple[float, float]:
     return low, high
 
 
-def key_values(pairs: list[str]) -> dict[str, Any]:
+def weight_triple(text: str) -> tuple[float, float, float]:
+    """'0.4,0.3,0.3' -> (0.4, 0.3, 0.3)."""
+    try:
+        own, perceptual, reasoning = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"weights is '{text}'; write three numbers, like 0.4,0.3,0.3") from None
+    return own, perceptual, reasoning
+
+
+def key_values(pairs: list[str], option: str = "engine-arg") -> dict[str, Any]:
     """['max_model_len=8192'] -> {'max_model_len': 8192}; values are read as YAML."""
     import yaml
 
@@ -87,7 +138,7 @@ def key_values(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"engine-arg is '{pair}'; write NAME=VALUE")
+            raise ConfigError(f"{option} is '{pair}'; write NAME=VALUE")
         try:
             values[key.strip().replace("-", "_")] = yaml.safe_load(value)
         except yaml.YAMLError:

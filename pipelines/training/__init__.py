@@ -1,1 +1,6 @@
 """The GRPO loop around the normalizer, built on TRL's trainer."""
+
+import warnings
+
+# Said at import wherever vLLM's CPU build is installed; there TRL draws with transformers.
+warnings.filterwarnings("ignore", message="TRL currently supports vLLM versions", module="trl")

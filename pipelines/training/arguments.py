@@ -1,0 +1,118 @@
+"""The `grpo:` section: any field of TRL's GRPOConfig, checked by name, with Durian's own set."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import torch
+from trl import GRPOConfig
+
+from pipelines.config import TrainConfig
+from pipelines.engines.chat import one_line
+from pipelines.errors import ConfigError
+from pipelines.training.plan import BatchPlan
+
+# Fields that Durian sets from its own options, and which option that is.
+_OURS = {
+    "output_dir": "--out",
+    "scale_rewards": "normalizer",
+    "shuffle_dataset": "order",
+    "remove_unused_columns": "nothing: all columns are kept",
+    "resume_from_checkpoint": "nothing: the same command resumes",
+    "auto_find_batch_size": "rollout_batch and per_device_train_batch_size",
+    "trust_remote_code": "--trust-remote-code",
+}
+_AS_PROFILED = {
+    "max_completion_length": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+}
+# What TRL reads to size its batches; the plan is made of these.
+BATCH_FIELDS = (
+    "per_device_train_batch_size", "gradient_accumulation_steps", "num_generations",
+    "steps_per_generation", "generation_batch_size", "num_iterations", "save_steps", "max_steps",
+    "num_train_epochs",
+)  # fmt: skip
+
+
+def check_grpo(grpo: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The section's values with numbers as numbers (YAML reads 1e-6 as text).
+
+    Completions are as long and as hot as the table's profile drew them, unless the section says.
+
+    Raises:
+        ConfigError: a field that GRPOConfig does not have, or that Durian sets itself, or that
+            cannot be had here.
+    """
+    known = {f.name: f for f in fields(GRPOConfig)}
+    checked: dict[str, Any] = {}
+    for name, value in grpo.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"grpo: no field '{name}' in trl.GRPOConfig{hint}")
+        if name in _OURS:
+            raise ConfigError(f"grpo: '{name}' is set by Durian; use {_OURS[name]}")
+        checked[name] = _as_number(name, value, str(known[name].type))
+    if checked.get("eval_strategy", "no") != "no" or checked.get("do_eval"):
+        raise ConfigError("grpo: 'eval_strategy' needs a second dataset; use durian eval")
+    if checked.get("use_vllm") and not torch.cuda.is_available():
+        raise ConfigError(
+            "grpo: 'use_vllm' needs a GPU (TRL cannot load new weights into vLLM on a CPU); "
+            "leave it out, and completions are drawn with transformers"
+        )
+    profiled = manifest["config"]
+    return {name: profiled[name_then] for name, name_then in _AS_PROFILED.items()} | checked
+
+
+def grpo_defaults() -> dict[str, Any]:
+    """GRPOConfig's own values of the fields that size its batches."""
+    return {f.name: f.default for f in fields(GRPOConfig) if f.name in BATCH_FIELDS}
+
+
+def grpo_config(
+    config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan, scale: str | None
+) -> GRPOConfig:
+    """The trainer's arguments; what the section leaves open is TRL's default, but for a few.
+
+    Args:
+        grpo: as `check_grpo` gives it.
+        scale: TRL's `scale_rewards` that is the normalizer; None where Durian replaces it.
+    Raises:
+        ConfigError: TRL refuses a value.
+    """
+    on_gpu = torch.cuda.is_available()
+    given = {k: v for k, v in grpo.items() if k not in ("generation_batch_size", "save_steps")}
+    given.pop("steps_per_generation", None)
+    values: dict[str, Any] = {
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "num_completions_to_print": 0,  # TRL prints them on stdout, where the result goes
+        **({} if on_gpu else {"use_cpu": True, "bf16": False}),
+        **({"ddp_backend": "gloo"} if not on_gpu and plan.processes > 1 else {}),
+        **given,
+        "output_dir": config.out,
+        "scale_rewards": scale or "group",
+        "shuffle_dataset": config.order == "shuffle",
+        "remove_unused_columns": False,
+        "trust_remote_code": config.trust_remote_code,
+        "generation_batch_size": plan.generation_batch_size,
+        "save_steps": plan.save_steps,
+    }
+    try:
+        return GRPOConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"grpo: {one_line(error)}") from error
+
+
+def _as_number(name: str, value: Any, kind: str) -> Any:
+    if not isinstance(value, str) or "float" not in kind or "str" in kind:
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"grpo: '{name}' is '{value}', not a number") from None

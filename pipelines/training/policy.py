@@ -1,0 +1,82 @@
+"""The policy to train: its weights, an adapter over them, and what of it stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers.utils.logging import disable_progress_bar
+from trl import GRPOConfig
+from trl.trainer.utils import create_model_from_path
+
+from pipelines.config import TrainConfig
+from pipelines.engines.chat import cannot_load
+from pipelines.errors import ConfigError, RunError
+
+VISION = ("visual", "vision_tower", "vision_model")  # how models name their vision encoder
+
+
+def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) -> nn.Module:
+    """Load the weights: the checkpoint's on resuming, for transformers' trainer does not.
+
+    An adapter's base is always the model itself; its own weights are restored by the trainer.
+
+    Raises:
+        ConfigError: the model cannot be loaded.
+        RunError: the checkpoint cannot.
+    """
+    whole = checkpoint is not None and config.lora_r is None
+    source = str(checkpoint) if whole else config.model
+    disable_progress_bar()
+    init = {"trust_remote_code": config.trust_remote_code, **(args.model_init_kwargs or {})}
+    try:
+        model: Any = create_model_from_path(source, **init)
+    except Exception as error:  # loaders raise whatever comes
+        if whole:
+            raise RunError(f"{checkpoint}: cannot be loaded ({error}); remove it") from error
+        raise cannot_load(config.model, error) from error
+    # TRL loads the reference policy (beta > 0) from here: never from a checkpoint.
+    model.config._name_or_path = config.model
+    if config.freeze_vision:
+        freeze_vision(model, config.model)
+    return model  # type: ignore[no-any-return]
+
+
+def lora_config(config: TrainConfig) -> Any:
+    """The adapter that was asked for, as PEFT has it; None where all weights are trained."""
+    if config.lora_r is None:
+        return None
+    from peft import LoraConfig
+
+    targets = config.lora_target_modules
+    # A frozen vision encoder gets no adapter either.
+    excluded = rf".*\b({'|'.join(VISION)})\b.*" if config.freeze_vision else None
+    return LoraConfig(
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=targets[0] if targets == ("all-linear",) else list(targets),
+        exclude_modules=excluded,
+        task_type="CAUSAL_LM",
+    )
+
+
+def freeze_vision(model: nn.Module, name: str) -> int:
+    """Keep the vision encoder, with its projector where it holds one, as it is.
+
+    Returns:
+        How many parameters are frozen.
+    Raises:
+        ConfigError: the model has no encoder of a known name.
+    """
+    towers = [m for path, m in model.named_modules() if path.rpartition(".")[2] in VISION]
+    if not towers:
+        raise ConfigError(
+            f"model '{name}': no vision encoder found (looked for {', '.join(VISION)}); "
+            "leave out --freeze-vision"
+        )
+    frozen = {id(weight): weight for tower in towers for weight in tower.parameters()}
+    for weight in frozen.values():
+        weight.requires_grad_(False)
+    return sum(weight.numel() for weight in frozen.values())
