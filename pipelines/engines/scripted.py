@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 
 import polars as pl
@@ -92,10 +93,11 @@ class ScriptedEngine:
 def _scan(path: str) -> pl.LazyFrame:
     if not Path(path).is_file():
         raise FileNotFoundError("no such rollouts table")
+    name = escape(path)  # polars would take brackets in it for a pattern
     match Path(path).suffix:
         case ".parquet":
-            return pl.scan_parquet(path)
+            return pl.scan_parquet(name)
         case ".jsonl":
-            return pl.scan_ndjson(path, infer_schema_length=None)
+            return pl.scan_ndjson(name, infer_schema_length=None)
         case _:
             raise OSError("a rollouts table is a .parquet or .jsonl file")

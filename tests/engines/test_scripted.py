@@ -27,7 +27,9 @@ def told(completion):
     return Rollout(completion=completion, n_tokens=2, sum_logprob=-1.5, finish_reason="stop")
 
 
-@pytest.mark.parametrize("name", ["rollouts.parquet", "rollouts.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["rollouts.parquet", "rollouts.jsonl", "a[1].parquet", "a*[1].jsonl"]
+)
 def test_each_sample_gets_its_first_rollouts_in_the_order_of_the_prompts(name, tmp_path, ask):
     engine = scripted(write(tmp_path / name, ROWS))
     counted = []
