@@ -186,17 +186,17 @@ def show_eval(result: Mapping[str, Any]) -> None:
         console.print(title, table, "", sep="\n")
     lines = list(result["sentences"])
     if counts["duplicate_rows"]:
-        lines.append(f"{counts['duplicate_rows']:,} repeated rows were judged once.")
+        lines.append(f"repeated rows, judged once: {counts['duplicate_rows']:,}")
     if counts["failed"]:
-        lines.append(f"{counts['failed']:,} samples failed and are in no rate:")
+        lines.append(f"{counts['failed']:,} of {counts['samples']:,} samples failed; in no rate:")
         lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
     for label, key in (
-        ("are not in the table", "not_in_table"),
-        ("are in no perceptual group", "in_no_perceptual_group"),
-        ("are in no reasoning group", "in_no_reasoning_group"),
+        ("not in the table", "not_in_table"),
+        ("in no perceptual group", "in_no_perceptual_group"),
+        ("in no reasoning group", "in_no_reasoning_group"),
     ):
         if (result["table"] or {}).get(key):
-            lines.append(f"{result['table'][key]:,} of the samples judged {label}.")
+            lines.append(f"{label}: {result['table'][key]:,} of the samples judged")
     if result["settings"]["out"] is not None:
         lines.append(f"result:  {result['settings']['out']}")
     _print(lines)

@@ -133,7 +133,7 @@ def _open_table(run: str | None) -> tuple[dict[str, Any] | None, pl.DataFrame | 
         return None, None
     manifest, path = RunFolder(Path(run)).complete_manifest(), Path(run) / DIFFICULTY_FILE
     try:
-        groups = pl.read_parquet(path, columns=["sample_id", *_GROUPS.values()])
+        groups = pl.read_parquet(path, columns=["sample_id", *_GROUPS.values()], glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunFolderError(f"{path}: cannot be read ({error}); profile again") from error
     return manifest, groups.with_columns(known=pl.lit(True))

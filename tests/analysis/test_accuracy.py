@@ -70,7 +70,7 @@ def test_where_all_completions_are_right_the_bound_counts_samples():
 
 def test_the_bootstraps_interval_covers_where_samples_differ():
     # Pass rates from Beta(0.5, 0.5), mean 1/2: most samples are nearly always right or wrong.
-    # Taking the 480 completions for independent trials would cover 4 times in 10.
+    # Taking the 480 completions for independent trials covers 2 times in 3.
     rng, covered, naive = np.random.default_rng(0), 0, 0
     for seed in range(200):
         right = rng.binomial(8, rng.beta(0.5, 0.5, size=60)).astype(np.float64)

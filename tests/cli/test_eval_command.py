@@ -1,0 +1,145 @@
+"""`durian eval` from outside: exit codes, the exact line, and what is on the disk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from durian_cli.app import main
+from pipelines.samples import sample_id
+
+ESCAPE = "\x1b[31m"  # would turn the terminal red
+
+
+@pytest.fixture
+def durian(monkeypatch, capsys):
+    """The command line in this process: exit code, stdout, stderr."""
+
+    def call(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["durian", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        told = capsys.readouterr()
+        return int(left.value.code or 0), told.out, told.err
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, png: bytes, monkeypatch) -> Path:
+    """data.parquet: two samples and a damaged one; a.jsonl right in both, b.jsonl in one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [("How many?", "2", [png]), ("Which?", "red", [png]), ("And?", "2", [b"no image"])]
+    pl.DataFrame(rows, schema=["problem", "answer", "images"], orient="row").write_parquet(
+        "data.parquet"
+    )
+    for name, answers in (("a", ["2", "red"]), ("b", ["2", "blue"]), (f"{ESCAPE}c", ["1", "1"])):
+        lines = [
+            {"sample_id": sample_id(problem, answer, [png]), "rollout": number, "n_tokens": 4,
+             "completion": f"<think>so</think> \\boxed{{{said}}}", "sum_logprob": -1.0,
+             "finish_reason": "stop"}
+            for (problem, answer, _), said in zip(rows, answers, strict=False)
+            for number in range(2)
+        ]  # fmt: skip
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "begun" / "parts").mkdir(parents=True)
+    return tmp_path
+
+
+BASE = ("eval", "data.parquet", "--engine", "scripted", "--rollouts", 2)
+
+
+def test_json_is_one_object_and_the_file_holds_the_same(durian):
+    Path("eval.json").write_text("of an earlier run")
+    code, out, _ = durian(*BASE, "--model", "a.jsonl", "--out", "eval.json", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert json.loads(Path("eval.json").read_text()) == found
+    assert not list(Path().glob("*.tmp"))
+    assert found["models"][0]["greedy"]["accuracy"] == 1.0
+    assert (found["counts"]["judged"], found["counts"]["failed"]) == (2, 1)
+
+
+def test_the_terminal_is_told_what_was_found_and_what_was_left_out(durian):
+    code, out, _ = durian(*BASE, "--model", "a.jsonl", "--compare", "b.jsonl")
+    assert code == 0
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    # Wilson's interval of 2 of 2, with z = 1.96: from 2 / (2 + 3.8415) = 34.2 %.
+    assert "accuracy of a.jsonl" in lines
+    assert any(line.startswith("all 2 100.0 % (34.2 to 100.0)") for line in lines)
+    assert any(line.startswith("all 2 50.0 %") for line in lines)
+    assert "a.jsonl minus b.jsonl, in points" in lines
+    assert any(line.startswith("all 2 +50.0") for line in lines)
+    assert "1 of 3 samples failed; in no rate:" in lines
+    assert any(line.startswith("1 x cannot decode image") for line in lines)
+    assert any(line.endswith("above 0, a.jsonl is right more often.") for line in lines)
+
+
+def test_quiet_shows_nothing(durian):
+    assert durian(*BASE, "--model", "a.jsonl", "-q") == (0, "", "")
+
+
+def test_what_could_steer_a_terminal_is_shown_harmless(durian):
+    code, out, err = durian(*BASE, "--model", f"{ESCAPE}c.jsonl", "--compare", f"{ESCAPE}c.jsonl")
+    assert code == 0
+    assert "\x1b" not in out + err and "\\x1b[31mc.jsonl" in out + err
+
+
+def test_options_come_from_yaml_and_the_command_line_wins(durian):
+    Path("c.yaml").write_text("model: b.jsonl\nengine: scripted\nrollouts: 7\nlimit: 2\n")
+    code, out, _ = durian("eval", "data.parquet", "--config", "c.yaml", "--rollouts", 0, "--json")
+    assert code == 0
+    settings = json.loads(out)["settings"]
+    assert (settings["model"], settings["rollouts"], settings["limit"]) == ("b.jsonl", 0, 2)
+
+
+WRONG = [
+    # arguments after `durian eval data.parquet --engine scripted`, and the one line on stderr
+    ([], "Missing option '--model'"),
+    (["--model", "none.jsonl"], "model 'none.jsonl': No such file or directory"),
+    (["--model", "a.jsonl", "--compare", "none.jsonl"], "model 'none.jsonl': No such file"),
+    (["--model", "a.jsonl", "--rollouts", "-1"], "rollouts is -1; it must be 0 or more"),
+    (["--model", "a.jsonl", "--temperature", "0"],
+     "temperature is 0, which is greedy; pass --rollouts 0 for it alone"),
+    (["--model", "a.jsonl", "--engine", "vlm"],
+     "engine is 'vlm'; it must be one of vllm, transformers, scripted"),
+    (["--model", "a.jsonl", "--table", "nowhere"], "nowhere: is not a run folder"),
+    (["--model", "a.jsonl", "--table", "begun"], "begun: is not complete: run its profile again"),
+    (["--model", "a.jsonl", "--out", "begun"],
+     "out: begun is a folder; give a file, like begun/eval.json"),
+    (["--model", "a.jsonl", "--out", "no/eval.json"], "out: no folder no; make it first"),
+    (["--model", "a.jsonl", "--answer-column", "solution"], "no column 'solution'"),
+    (["--model", "a.jsonl", "--reward", "mine.py:f"], "mine.py"),
+    (["--model", "a.jsonl", "--prompt-template", "none.jinja"], "none.jinja"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "line"), WRONG, ids=[line[:40] for _, line in WRONG])
+def test_wrong_input_is_one_line_exit_2_and_nothing_written(durian, folder, args, line):
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    code, out, err = durian("eval", "data.parquet", "--engine", "scripted", *args)
+    said = err.splitlines()[-1]
+    assert (code, out) == (2, "") and said.startswith("durian: ")
+    assert line in said
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+def test_where_nothing_could_be_judged_the_exit_is_1(durian):
+    code, out, err = durian(*BASE, "--model", "a.jsonl", "--rollouts", 3)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "durian: none of 3 samples could be judged: 2 x 2 scripted rollouts for this sample, not 3"
+    )
+
+
+def test_it_runs_as_a_command_of_its_own(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "durian_cli", *map(str, BASE), "--model", "a.jsonl", "--json"],
+        capture_output=True, text=True, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counts"]["samples"] == 3
