@@ -26,8 +26,6 @@ class TrainingReward:
         completion_ids: Sequence[Sequence[int]],
         sample_id: Sequence[str],
         answer: Sequence[str],
-        perceptual_group: Sequence[int],
-        reasoning_group: Sequence[int],
         log_extra: Any,
         log_metric: Any,
         **_: Any,
@@ -58,8 +56,6 @@ class TrainingReward:
             log_metric("rewards/format", sum(formatted) / len(formatted))
         log_metric("rewards/failed", failed / len(texts))
         log_extra("sample_id", list(sample_id))
-        log_extra("perceptual_group", list(perceptual_group))
-        log_extra("reasoning_group", list(reasoning_group))
         return rewards
 
 

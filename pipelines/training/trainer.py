@@ -29,6 +29,7 @@ from pipelines.training.reward import TrainingReward
 # What TRL itself computes: then its own advantages stand, to the bit.
 TRL_SCALES = {"grpo": "group", "dr_grpo": "none", "batch": "batch"}
 PERCEPTUAL = ("easy", "medium", "hard")
+_KNOWN = ("perceptual_group", "reasoning_group", "perceptual", "confidence")  # of each sample
 # What the forward pass of a rollout batch may need, by TRL's names.
 _FORWARD = (
     "pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "spatial_shapes",
@@ -103,10 +104,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         """TRL's rewards, kept with what Durian knows of each sample, over all processes."""
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
         device = rewards.device
-        known = ("perceptual_group", "reasoning_group", "perceptual", "confidence")
         local = torch.tensor(
             [
-                [float(right), *(float(x[name]) for name in known)]
+                [float(right), *(float(x[name]) for name in _KNOWN)]
                 for x, right in zip(inputs, self._reward.correct, strict=True)
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
@@ -152,6 +152,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             for _ in range(min(len(flat), len(logged))):
                 logged.pop()
             logged.extend(flat.tolist())
+        for name in ("perceptual_group", "reasoning_group"):
+            labels = getattr(batch, name).repeat_interleave(self._generations)
+            self._logs["extra"][name].extend(labels.tolist())
         if training:
             used = torch.tensor(list(self._logs["advantages"])[-batch.rewards.numel() :])
             self._log_batch(batch, terms, used.view_as(batch.rewards))
