@@ -3,9 +3,15 @@
 Each term centres a reward on its own sample's mean. They differ in what they divide by: the std of
 that sample's rewards (GRPO), or of all rewards of its perceptual or its reasoning group (Durian).
 A completion that nothing could score is a NaN: it counts nowhere, and its advantage is 0.
+
+Statistics are taken in float64 and on the CPU wherever the rewards are: each process and device
+then gets the same numbers to the bit (a GPU sums groups in an order that changes from run to run,
+MPS has no float64), and a rollout batch is too small for a GPU to be faster.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,136 +35,159 @@ def durian_advantages(
 
     Args:
         rewards: shape (B, G), float: B samples, G completions; NaN where unscored.
-        perceptual_group: shape (B,), integer; equal labels are one group, -1 is none, and the term
-            is then the sample's own.
+        perceptual_group: shape (B,), integer, on the same device; equal labels are one group, -1 is
+            none: the term is then the sample's own.
         reasoning_group: shape (B,), likewise.
         weights: (a_own, a_percep, a_reason).
         eps: added to every std.
     Returns:
-        Shape (B, G), dtype and device of `rewards`. Each sample's advantages sum to 0. Where a std
-        is below 1e-6 they are exactly 0.
+        Shape (B, G), dtype and device of `rewards`. Each sample's advantages sum to 0. A sample
+        whose rewards spread (std) less than 1e-6 gets exactly 0, and so does a single completion.
     Raises:
-        ValueError: wrong shape or dtype, an infinite reward, or a label below -1.
+        ValueError: wrong shape, dtype or device, an infinite reward, or a label below -1.
     Source: eq. 12-13, 18-20.
     """
-    terms = durian_terms(rewards, perceptual_group, reasoning_group, eps=eps, exact=True)
-    mixed = sum((w * term for w, term in zip(weights, terms, strict=True)), terms[0].new_zeros(()))
-    return mixed.to(rewards.dtype)
+    samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps)
+    mixed = sum((w * s for w, s in zip(weights, scales, strict=True)), torch.zeros(()))
+    return _scaled(samples, mixed, rewards)
 
 
 def durian_terms(
-    rewards: Tensor,
-    perceptual_group: Tensor,
-    reasoning_group: Tensor,
-    *,
-    eps: float = EPS,
-    exact: bool = False,
+    rewards: Tensor, perceptual_group: Tensor, reasoning_group: Tensor, *, eps: float = EPS
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The three terms of `durian_advantages`, unweighted: own, perceptual, reasoning.
+    """The three terms that `durian_advantages` weighs and sums: own, perceptual, reasoning.
 
-    Args:
-        exact: leave them in the dtype of the statistics, float64 where the device has it.
-    Returns:
-        Three tensors of shape (B, G).
+    Arguments, shapes and errors as there. Source: eq. 2, 12, 18.
     """
-    _check_groups(rewards, perceptual_group, reasoning_group)
-    centred, wide = _centred(rewards)
-    groups = (_alone(wide), _or_alone(perceptual_group), _or_alone(reasoning_group))
-    own, perceptual, reasoning = (
-        _scaled(centred, _group_std(wide, group), eps).to(wide.dtype if exact else rewards.dtype)
-        for group in groups
-    )
+    samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps)
+    own, perceptual, reasoning = (_scaled(samples, scale, rewards) for scale in scales)
     return own, perceptual, reasoning
 
 
 def grpo_advantages(rewards: Tensor, *, eps: float = EPS) -> Tensor:
-    """Each sample scaled by the std of its own rewards (eq. 2). Shapes as `durian_advantages`."""
-    centred, wide = _centred(rewards)
-    return _scaled(centred, _group_std(wide, _alone(wide)), eps).to(rewards.dtype)
+    """Each sample scaled by the std of its own rewards. Otherwise as `durian_advantages`.
+
+    Source: eq. 2.
+    """
+    samples = _measure(rewards)
+    return _scaled(samples, _inverse(samples.std, eps), rewards)
 
 
 def dr_grpo_advantages(rewards: Tensor) -> Tensor:
-    """Each sample centred and not scaled, as Dr. GRPO. Shapes as `durian_advantages`."""
-    return _centred(rewards)[0].to(rewards.dtype)
+    """Each sample centred and not scaled, as Dr. GRPO. Otherwise as `durian_advantages`."""
+    samples = _measure(rewards)
+    return _scaled(samples, torch.ones_like(samples.std), rewards)
 
 
 def batch_advantages(rewards: Tensor, *, eps: float = EPS) -> Tensor:
     """All samples scaled by the std of all rewards, as TRL's `scale_rewards="batch"`."""
-    centred, wide = _centred(rewards)
-    together = torch.zeros(len(wide), dtype=torch.long, device=wide.device)
-    return _scaled(centred, _group_std(wide, together), eps).to(rewards.dtype)
+    samples = _measure(rewards)
+    together = torch.zeros(len(rewards), dtype=torch.int64)
+    return _scaled(samples, _inverse(_std_by(samples, together, 1)[together], eps), rewards)
 
 
 def group_spread(rewards: Tensor, group: Tensor) -> dict[int, tuple[float, int]]:
-    """What each group shares: label -> (std of its rewards, number of its samples).
+    """What each group shares: label -> (std of all its rewards, number of its samples).
 
-    Samples in no group (-1) are left out. Shapes as `durian_advantages`.
+    Samples in no group (-1), and those with no scored completion, are left out. Arguments as
+    `durian_advantages`. Source: eq. 13, 19.
     """
-    _check_groups(rewards, group)
-    _, wide = _centred(rewards)
-    inside = group >= 0
-    labels, inverse, sizes = group[inside].unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
-    stds = _std_of(wide[inside], inverse, len(labels))
+    samples = _measure(rewards)
+    label = _labels(group, rewards)
+    labels, number = label.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    stds = _std_by(samples, number, len(labels))
+    sizes = number[samples.count > 0].bincount(minlength=len(labels))
     rows = zip(labels.tolist(), stds.tolist(), sizes.tolist(), strict=True)
-    return {label: (std, size) for label, std, size in rows}
+    return {label: (std, size) for label, std, size in rows if label >= 0 and size}
 
 
-def _centred(rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """Rewards less their sample's mean, and the rewards, both in the dtype of the statistics."""
+@dataclass(frozen=True, kw_only=True)
+class _Samples:
+    """What every normalizer needs of each sample, taken once. Float64, on the CPU."""
+
+    centred: Tensor  # (B, G) rewards less their sample's mean; 0 where unscored or without spread
+    count: Tensor  # (B,) scored completions
+    total: Tensor  # (B,) sum of the rewards
+    squares: Tensor  # (B,) sum of the squares of `centred`
+
+    @property
+    def std(self) -> Tensor:
+        """Of the sample's own rewards, n - 1; 0 for a single one. (B,)"""
+        return (self.squares / (self.count - 1).clamp(min=1)).sqrt()
+
+
+def _measure(rewards: Tensor) -> _Samples:
     if rewards.dim() != 2 or not rewards.is_floating_point():
         raise ValueError(
             f"rewards must be a float tensor (B, G), not {rewards.dtype} {tuple(rewards.shape)}"
         )
-    wide = rewards.to(torch.float32 if rewards.device.type == "mps" else torch.float64)
-    if wide.isinf().any():
-        raise ValueError("a reward is infinite")
-    scored = ~wide.isnan()
-    mean = wide.nansum(dim=1) / scored.sum(dim=1).clamp(min=1)
-    centred = torch.where(scored, wide - mean[:, None], 0.0)
-    # Equal rewards can miss their mean by round-off, which a group's small std would show.
-    flat = centred.abs().amax(dim=1) < SPREAD if wide.numel() else centred.new_ones(len(wide))
-    return torch.where(flat.bool()[:, None], 0.0, centred), wide
+    wide = rewards.to("cpu", torch.float64)
+    unscored = wide.isnan()
+    wide = wide.masked_fill(unscored, 0.0)
+    total = wide.sum(dim=1)
+    if not total.isfinite().all():
+        raise ValueError(f"sample {int((~total.isfinite()).nonzero()[0])} has an infinite reward")
+    count = rewards.shape[1] - unscored.sum(dim=1, dtype=torch.float64)
+    centred = wide.sub_((total / count.clamp(min=1))[:, None]).masked_fill_(unscored, 0.0)
+    raw = _Samples(centred=centred, count=count, total=total, squares=centred.square().sum(dim=1))
+    # Equal rewards can miss their mean by round-off, which a group's std would let through.
+    flat = raw.std < SPREAD
+    return _Samples(
+        centred=centred.masked_fill_(flat[:, None], 0.0),
+        count=count,
+        total=total,
+        squares=raw.squares.masked_fill(flat, 0.0),
+    )
 
 
-def _group_std(wide: Tensor, group: Tensor) -> Tensor:
-    """The std of each sample's group. (B,)"""
-    labels, inverse = group.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    return _std_of(wide, inverse, len(labels))[inverse]
+def _std_by(samples: _Samples, number: Tensor, groups: int) -> Tensor:
+    """Std (n - 1) of all rewards of each group, within samples and between them. (groups,)
+
+    Args:
+        number: (B,) each sample's group, from 0 to groups - 1.
+    """
+
+    def summed(values: Tensor) -> Tensor:
+        return values.new_zeros(groups).index_add_(0, number, values)
+
+    count = summed(samples.count)
+    mean = summed(samples.total) / count.clamp(min=1)
+    away = samples.total / samples.count.clamp(min=1) - mean[number]
+    squares = summed(samples.squares + samples.count * away.square())
+    return (squares / (count - 1).clamp(min=1)).sqrt()
 
 
-def _std_of(wide: Tensor, number: Tensor, groups: int) -> Tensor:
-    """Std (n - 1) of the scored rewards in groups numbered 0 to groups - 1. (groups,)"""
-    scored = ~wide.isnan()
-    zeros = wide.new_zeros(groups)
-    count = zeros.index_add(0, number, scored.sum(dim=1).to(wide.dtype))
-    mean = zeros.index_add(0, number, wide.nansum(dim=1)) / count.clamp(min=1)
-    squares = torch.where(scored, wide - mean[number][:, None], 0.0).square().sum(dim=1)
-    return (zeros.index_add(0, number, squares) / (count - 1).clamp(min=1)).sqrt()
+def _scales(
+    rewards: Tensor, perceptual_group: Tensor, reasoning_group: Tensor, eps: float
+) -> tuple[_Samples, list[Tensor]]:
+    """What each term multiplies a sample's centred rewards by: own, perceptual, reasoning. (B,)"""
+    samples = _measure(rewards)
+    scales = [_inverse(samples.std, eps)]
+    for group in (perceptual_group, reasoning_group):
+        label = _labels(group, rewards)
+        labels, number = label.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        shared = _std_by(samples, number, len(labels))[number]
+        scales.append(_inverse(torch.where(label < 0, samples.std, shared), eps))
+    return samples, scales
 
 
-def _scaled(centred: Tensor, std: Tensor, eps: float) -> Tensor:
-    usable = (std >= SPREAD)[:, None]
-    return torch.where(usable, centred / (std + eps).clamp(min=SPREAD)[:, None], 0.0)
+def _inverse(std: Tensor, eps: float) -> Tensor:
+    return torch.where(std < SPREAD, 0.0, 1 / (std + eps))
 
 
-def _alone(wide: Tensor) -> Tensor:
-    return torch.arange(len(wide), device=wide.device)
+def _scaled(samples: _Samples, scale: Tensor, like: Tensor) -> Tensor:
+    return (samples.centred * scale[:, None]).to(like.device, like.dtype)
 
 
-def _or_alone(group: Tensor) -> Tensor:
-    """Labels with each sample that is in no group put into one of its own."""
-    fresh = torch.arange(len(group), device=group.device)
-    above = group.max() + 1 if len(group) else 0
-    return torch.where(group < 0, above + fresh, group.long())
-
-
-def _check_groups(rewards: Tensor, *groups: Tensor) -> None:
-    for group in groups:
-        whole = not group.is_floating_point() and group.dtype != torch.bool
-        if group.dim() != 1 or not whole or len(group) != len(rewards):
-            raise ValueError(
-                f"a group must be an integer tensor ({len(rewards)},), "
-                f"not {group.dtype} {tuple(group.shape)}"
-            )
-        if len(group) and int(group.min()) < -1:
-            raise ValueError(f"a group's label is {int(group.min())}; it must be -1 or more")
+def _labels(group: Tensor, rewards: Tensor) -> Tensor:
+    """A group's labels, checked, where the statistics are taken. (B,)"""
+    whole = not (group.is_floating_point() or group.is_complex() or group.dtype == torch.bool)
+    if group.shape != rewards.shape[:1] or not whole or group.device != rewards.device:
+        raise ValueError(
+            f"a group must be an integer tensor ({len(rewards)},) on {rewards.device}, "
+            f"not {group.dtype} {tuple(group.shape)} on {group.device}"
+        )
+    label = group.to("cpu", torch.int64)
+    if (label < -1).any():
+        raise ValueError(f"a group's label is {int(label.min())}; it must be -1 or more")
+    return label
