@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "vllm", "transformers", "datasets", "polars", "pyarrow", "matplotlib", "sympy"}
-PURE = ["measures", "analysis", "groups.py"]
+PURE = ["measures", "analysis", "groups.py", "normalizer.py"]
 ALLOWED_IN_PURE = {"numpy", "torch", "polars", "scipy", "pipelines"}
 
 
