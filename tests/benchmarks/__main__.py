@@ -7,6 +7,7 @@ from tests.benchmarks import (
     bench_logprobs,
     bench_measures,
     bench_memory,
+    bench_normalizer,
     bench_pixel_entropy,
     bench_sampling,
 )
@@ -17,6 +18,7 @@ BENCHES = {
     "sampling": bench_sampling.run,
     "logprobs": bench_logprobs.run,
     "measures": bench_measures.run,
+    "normalizer": bench_normalizer.run,
 }
 
 
