@@ -39,6 +39,7 @@ def run() -> list[dict[str, Any]]:
                 "trl": lambda r=rewards: trl_formula(r),
             },
             rounds,
+            time.process_time,
         )
         micro = {name: median(times) * 1e6 for name, times in seconds.items()}
         for name, whose in (("grpo", "ours"), ("trl", "TRL's formula, float32")):

@@ -51,11 +51,11 @@ def test_one_of_three_right_is_extreme():
 
 def test_only_scored_completions_make_a_sample_extreme():
     # 2 of 3 scored: all but one, extreme. 2 of 4 scored: even. 1 of 2 scored: even. Nothing
-    # scored: no part of the shares.
-    rewards = [[1, 1, 0, NAN], [1, 1, 0, 0], [1, 0, NAN, NAN], [NAN, NAN, NAN, NAN]]
-    metrics = metrics_of(rewards)
-    assert metrics["durian/extreme"] == 1 / 3
-    assert metrics["durian/no_variance"] == 0.0
+    # scored: no part of the shares. 1 scored: no variance.
+    rest = [[1, 1, 0, 0], [1, 0, NAN, NAN], [NAN, NAN, NAN, NAN], [1, NAN, NAN, NAN]]
+    metrics = metrics_of([[1, 1, 0, NAN], *rest])
+    assert metrics["durian/extreme"] == 1 / 4
+    assert metrics["durian/no_variance"] == 1 / 4
 
 
 def test_a_right_completion_without_a_reward_does_not_count():
