@@ -1,14 +1,21 @@
-"""`durian profile --dry-run`: counts, cost and the first prompt, without the policy."""
+"""`durian profile --dry-run`: counts, cost and the first prompt, without the policy.
+
+`durian train --dry-run` likewise: its table, batches, memory and first prompt.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipelines.config import ProfileConfig
+from pipelines.config import ProfileConfig, TrainConfig
 from pipelines.engines.chat import load_chat
+from pipelines.manifest import as_profiled
 from pipelines.progress import Progress, Silent
 from pipelines.prompts import load_template
 from pipelines.readers.dataset import SampleReader, open_dataset
@@ -18,7 +25,9 @@ from pipelines.rewards import open_reward
 from pipelines.samples import Failed
 from pipelines.sampling import build_prompt
 from pipelines.table.grouping import check_measure
+from pipelines.table.join import open_table
 from pipelines.table.run_folder import RunFolder, read_manifest
+from pipelines.training.launch import launched_processes
 
 PROBE = 32  # samples whose prompts are rendered to estimate the cost
 
@@ -78,4 +87,78 @@ def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> d
     if lengths:
         plan["prompt_tokens_estimated"] = round(fmean(lengths) * samples)
         plan["prompt_tokens_of_one"] = {"mean": fmean(lengths), "largest": max(lengths)}
+    return plan
+
+
+def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+    """What `train_policy` would do with these settings; nothing is written, no weights are loaded.
+
+    Batches are planned for `processes`, whatever this launch has. Images are decoded only for the
+    first prompts, so that damaged ones and long prompts are not counted yet.
+
+    Raises:
+        InputError: as `train_policy`.
+    """
+    # Here: TRL is an extra, and takes seconds to import.
+    from pipelines.training.arguments import check_grpo, plan_of
+    from pipelines.training.folder import check_training_folder
+    from pipelines.training.plan import memory_estimate
+    from pipelines.training.policy import count_parameters
+    from pipelines.training.record import training_warnings
+    from pipelines.training.samples import open_screen, scan_rows
+
+    progress = progress or Silent()
+    check_training_folder(Path(config.out))
+    table = open_table(config)
+    config = as_profiled(config, table.manifest)
+    grpo = check_grpo(config.grpo, table.manifest, run=False)
+    processes = config.processes or launched_processes()
+    open_reward(config.reward)
+    screen = open_screen(config, grpo)
+    reader = open_dataset(config.source)
+    rows = scan_rows(reader, config, table, progress)
+    found = [table.find(sample_id) for sample_id in rows.ids]
+    taken = sum(not isinstance(known, str) for known in found)
+    batches = plan_of(config, grpo, table, samples=taken, processes=processes)
+    for line in (
+        *batches.warnings,
+        *training_warnings(config, table, reader.name, rows.fingerprint),
+    ):
+        progress.note(f"warning: {line}")
+    trained, frozen = count_parameters(config)
+    plan: dict[str, Any] = {
+        "dataset": reader.name,
+        "table": config.table,
+        "model": config.model,
+        "normalizer": config.normalizer,
+        "weights": list(config.weights),
+        "groups": config.groups,
+        "rows": len(rows.ids),
+        "left_out": dict(Counter(known for known in found if isinstance(known, str))),
+        **{key: value for key, value in asdict(batches).items() if key != "warnings"},
+        "completions": batches.generation_batch_size
+        * ceil(batches.total_steps / batches.steps_per_rollout_batch),
+        "longest_prompt": screen.most_tokens,
+        "parameters_trained": trained,
+        "parameters_left": frozen,
+        "memory_gib": {
+            name: round(value, 3)
+            for name, value in memory_estimate(
+                trainable=trained,
+                frozen=frozen,
+                bytes_each=4,
+                reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
+                processes=processes,
+            ).items()
+        },
+    }
+    for sample in islice(reader.samples(), PROBE):
+        seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
+        prompt = build_prompt(
+            sample, seen, system_prompt=screen.system_prompt, template=screen.template
+        )
+        text = prompt if isinstance(prompt, Failed) else screen.chat.render(prompt)
+        if not isinstance(text, Failed):
+            plan["first_prompt"] = text
+            break
     return plan

@@ -26,7 +26,12 @@ from pipelines.training.checkpoints import newest_checkpoint
 from pipelines.training.folder import check_training_folder, open_training
 from pipelines.training.launch import join_launch, process_rank
 from pipelines.training.policy import load_policy, lora_config
-from pipelines.training.record import describe_training, training_identity, write_results
+from pipelines.training.record import (
+    describe_training,
+    training_identity,
+    training_warnings,
+    write_results,
+)
 from pipelines.training.reward import TrainingReward
 from pipelines.training.samples import open_samples, open_screen, prepare_samples, scan_rows
 from pipelines.training.trainer import DurianTrainer, normalization_of
@@ -68,10 +73,15 @@ def train_policy(
             complete = held.enter_context(open_training(out, identity, fresh=fresh))
             if complete is not None:
                 return {"out": str(out), **complete}
+            for line in training_warnings(config, table, reader.name, rows.fingerprint):
+                progress.note(f"warning: {line}")
             prepare_samples(out, config, reader, rows, table, screen, progress)
         join_launch()  # the others wait here for the first
         samples = open_samples(out, config.pixel_limit)
         plan = plan_of(config, grpo, table, samples=samples.rows)
+        if first:
+            for line in plan.warnings:
+                progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
         args = grpo_config(config, grpo, plan, normalization.trl_scale)
         checkpoint = newest_checkpoint(out)

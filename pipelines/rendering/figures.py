@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pipelines.rendering.sentences import NAMES
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "durian",  # equal numbers give equal files
     "svg.fonttype": "path",
     "font.size": 10,
@@ -38,7 +38,7 @@ def draw_figures(
         return {}
     measures = summary["measures"]
     drawn: dict[str, tuple[str, Figure]] = {}
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         if any(row["samples"] for row in summary["perceptual"]):
             drawn["perceptual"] = (
                 "Errors by perceptual group, easy to hard to see, with 95 % intervals. "
@@ -74,7 +74,7 @@ def draw_figures(
 def encode_figure(figure: Figure, kind: str) -> bytes:
     """A figure as 'svg' or 'png' bytes, the same for the same figure."""
     file = io.BytesIO()
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(file, format=kind, dpi=160, metadata=metadata)
     return file.getvalue()

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from trl import GRPOConfig
 
 from pipelines.config import TrainConfig
 from pipelines.engines.chat import one_line
 from pipelines.errors import ConfigError
-from pipelines.training.plan import BatchPlan
+from pipelines.table.join import TrainingTable
+from pipelines.training.launch import launched_processes
+from pipelines.training.plan import BatchPlan, plan_batches
 
 # Fields that Durian sets from its own options, and which option that is.
 _OURS = {
@@ -38,11 +42,15 @@ BATCH_FIELDS = (
 )  # fmt: skip
 
 
-def check_grpo(grpo: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+def check_grpo(
+    grpo: Mapping[str, Any], manifest: Mapping[str, Any], *, run: bool = True
+) -> dict[str, Any]:
     """The section's values with numbers as numbers (YAML reads 1e-6 as text).
 
     Completions are as long and as hot as the table's profile drew them, unless the section says.
 
+    Args:
+        run: it is to be run here, rather than planned for another machine.
     Raises:
         ConfigError: a field that GRPOConfig does not have, or that Durian sets itself, or that
             cannot be had here.
@@ -59,18 +67,13 @@ def check_grpo(grpo: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str
         checked[name] = _as_number(name, value, str(known[name].type))
     if checked.get("eval_strategy", "no") != "no" or checked.get("do_eval"):
         raise ConfigError("grpo: 'eval_strategy' needs a second dataset; use durian eval")
-    if checked.get("use_vllm") and not torch.cuda.is_available():
+    if run and checked.get("use_vllm") and not torch.cuda.is_available():
         raise ConfigError(
             "grpo: 'use_vllm' needs a GPU (TRL cannot load new weights into vLLM on a CPU); "
             "leave it out, and completions are drawn with transformers"
         )
     profiled = manifest["config"]
     return {name: profiled[name_then] for name, name_then in _AS_PROFILED.items()} | checked
-
-
-def grpo_defaults() -> dict[str, Any]:
-    """GRPOConfig's own values of the fields that size its batches."""
-    return {f.name: f.default for f in fields(GRPOConfig) if f.name in BATCH_FIELDS}
 
 
 def grpo_config(
@@ -116,3 +119,45 @@ def _as_number(name: str, value: Any, kind: str) -> Any:
         return float(value)
     except ValueError:
         raise ConfigError(f"grpo: '{name}' is '{value}', not a number") from None
+
+
+def plan_of(
+    config: TrainConfig,
+    grpo: Mapping[str, Any],
+    table: TrainingTable,
+    *,
+    samples: int | None,
+    processes: int | None = None,
+) -> BatchPlan:
+    """The batches of a training, from its settings and the groups of its table.
+
+    Args:
+        samples: that take part; None while that is not known.
+        processes: that are to be planned for; None for those of this launch, which must then be
+            as many as the config says.
+    Raises:
+        ConfigError: sizes that do not divide, or a launch of another number of processes.
+    """
+    launched = launched_processes()
+    if processes is None and config.processes not in (None, launched):
+        raise ConfigError(
+            f"processes is {config.processes}, and this launch has {launched}; launch with "
+            f"torchrun --nproc_per_node {config.processes} -m durian_cli train ..., or change it"
+        )
+    defaults = {f.name: f.default for f in fields(GRPOConfig) if f.name in BATCH_FIELDS}
+    defaults["save_steps"] = None
+    bins = table.reasoning_group[table.passes]
+    parts = table.perceptual_group[table.passes]
+    return plan_batches(
+        {**defaults, **{name: grpo[name] for name in BATCH_FIELDS if name in grpo}},
+        rollout_batch=config.rollout_batch,
+        processes=processes or launched,
+        samples=samples,
+        smallest_groups={"bins": _smallest(bins), "percentiles": _smallest(parts)},
+    )
+
+
+def _smallest(labels: NDArray[np.int64]) -> tuple[int, float]:
+    """How many groups there are, and the share of all samples in the smallest."""
+    _, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    return len(sizes), float(sizes.min() / len(labels)) if len(sizes) else 0.0

@@ -28,8 +28,12 @@ def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) 
     """
     whole = checkpoint is not None and config.lora_r is None
     source = str(checkpoint) if whole else config.model
-    disable_progress_bar()
-    init = {"trust_remote_code": config.trust_remote_code, **(args.model_init_kwargs or {})}
+    quiet: Any = disable_progress_bar  # untyped
+    quiet()
+    init: dict[str, Any] = {
+        "trust_remote_code": config.trust_remote_code,
+        **(args.model_init_kwargs or {}),
+    }
     try:
         model: Any = create_model_from_path(source, **init)
     except Exception as error:  # loaders raise whatever comes
@@ -80,3 +84,29 @@ def freeze_vision(model: nn.Module, name: str) -> int:
     for weight in frozen.values():
         weight.requires_grad_(False)
     return sum(weight.numel() for weight in frozen.values())
+
+
+def count_parameters(config: TrainConfig) -> tuple[int, int]:
+    """Parameters that a training would train, and those that it would leave; loads no weights.
+
+    Raises:
+        ConfigError: the model's configuration cannot be read.
+    """
+    from accelerate import init_empty_weights
+    from peft import get_peft_model
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    auto: Any = AutoModelForImageTextToText
+    try:
+        shape = AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
+        with init_empty_weights():
+            model = auto.from_config(shape, trust_remote_code=config.trust_remote_code)
+    except Exception as error:  # loaders raise whatever comes
+        raise cannot_load(config.model, error) from error
+    if config.freeze_vision:
+        freeze_vision(model, config.model)
+    if (adapter := lora_config(config)) is not None:
+        with init_empty_weights():
+            model = get_peft_model(model, adapter)
+    trained = sum(w.numel() for w in model.parameters() if w.requires_grad)
+    return trained, sum(w.numel() for w in model.parameters()) - trained

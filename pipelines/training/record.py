@@ -18,6 +18,7 @@ from pipelines.manifest import file_fingerprint, versions
 from pipelines.rendering.training_figure import training_figure
 from pipelines.rewards import reward_fingerprint
 from pipelines.table.files import write_json
+from pipelines.table.join import TrainingTable, table_warnings
 from pipelines.table.run_folder import DIFFICULTY_FILE, MANIFEST
 from pipelines.training.folder import LOG_FILE
 from pipelines.training.launch import launched_processes
@@ -52,6 +53,19 @@ def training_identity(
         "prompt_template": file_fingerprint(config.prompt_template),
         "processes": launched_processes(),
     }
+
+
+def training_warnings(
+    config: TrainConfig, table: TrainingTable, dataset: str, fingerprint: str
+) -> list[str]:
+    """A line for each way in which the table was made from other things than this training."""
+    policy = SamplingConfig(
+        model=config.model, engine="transformers", trust_remote_code=config.trust_remote_code
+    )
+    return table_warnings(
+        table.manifest, dataset=dataset, fingerprint=fingerprint, model=config.model,
+        model_print=model_fingerprint(policy),
+    )  # fmt: skip
 
 
 def table_fingerprint(run: Path) -> str:

@@ -148,7 +148,7 @@ def prompt_length(chat: Chat, text: str, images: tuple[Image.Image, ...]) -> int
     if not images:
         return words
     pads = tell(image_sizes=[(image.height, image.width) for image in images]).num_image_tokens
-    return words + sum(pads) - len(images)  # the text holds one mark an image
+    return int(words + sum(pads) - len(images))  # the text holds one mark an image
 
 
 def scan_rows(
@@ -266,7 +266,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """The rows of a chunk that take part; the others are counted."""
     for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
-        known = table.find(sample)
+        known = table.find(sample.sample_id)
         if isinstance(known, str):
             left_out[known] += 1
             continue

@@ -20,7 +20,7 @@ _SHOWN = {
 }
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):
     """Advances the stage `train` a step at a time, with a line for each step that is logged."""
 
     def __init__(self, progress: Progress, checkpoint: Path | None) -> None:
