@@ -20,7 +20,7 @@ from trl import GRPOTrainer
 
 from pipelines.config import TrainConfig
 from pipelines.groups import Harder, perceptual_groups, reasoning_groups
-from pipelines.normalizer import durian_terms
+from pipelines.normalizer import durian_advantages, durian_terms
 from pipelines.table.schema import DIFFICULTY
 from pipelines.training.checkpoints import check_restored, mark_complete
 from pipelines.training.diagnostics import batch_metrics, drift
@@ -140,11 +140,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             eps=self._normalization.eps,
         )  # fmt: skip
         if self._normalization.trl_scale is None:
-            weights = self._normalization.weights
-            advantages = sum(
-                (w * term for w, term in zip(weights, terms, strict=True)),
-                torch.zeros_like(batch.rewards),
-            )
+            advantages = durian_advantages(
+                batch.rewards, batch.perceptual_group, batch.reasoning_group,
+                self._normalization.weights, eps=self._normalization.eps,
+            )  # fmt: skip
             # HERE TRL's advantages become Durian's, and so do the ones that it logs.
             flat = advantages.flatten()
             out["advantages"] = flat[first : first + rows].to(out["advantages"].dtype)

@@ -1,0 +1,60 @@
+"""A small profile by the policy that ships, and short trainings over it."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+# What TRL, vLLM and torch warn of while they are imported is theirs; all else is an error here.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from trl import GRPOTrainer  # noqa: F401
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+ROWS = 24
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first training rows of photo_shapes."""
+    source = Path(__file__).parents[2] / "data" / "photo_shapes" / "train.parquet"
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    pl.read_parquet(source).head(ROWS).write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(rows: Path, tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile of them, drawn with transformers, in 3 reasoning bins."""
+    from pipelines.config import ProfileConfig
+    from pipelines.profile import profile_dataset
+
+    out = tmp_path_factory.mktemp("runs") / "profile"
+    profile_dataset(
+        ProfileConfig(dataset=str(rows), out=str(out), model=str(tiny_policy), max_tokens=40,
+                      engine="transformers", rollouts=4, bins=3)
+    )  # fmt: skip
+    return out
+
+
+@pytest.fixture(scope="session")
+def settings(rows: Path, run: Path, tiny_policy: Path) -> dict[str, Any]:
+    """Of a training of 3 rollout batches of 4 prompts x 4 completions; two steps each."""
+    return {
+        "dataset": str(rows),
+        "table": str(run),
+        "model": str(tiny_policy),
+        "rollout_batch": 4,
+        "grpo": {
+            "num_generations": 4,
+            "per_device_train_batch_size": 8,
+            "max_steps": 6,
+            "learning_rate": 1e-3,
+            "gradient_checkpointing": False,
+            "save_steps": 2,
+            "log_completions": True,
+        },
+    }

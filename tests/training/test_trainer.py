@@ -1,0 +1,245 @@
+"""Trainings by real TRL steps: what is Durian's is exact, what is TRL's is untouched."""
+
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from trl import GRPOConfig, GRPOTrainer
+
+from pipelines.config import TrainConfig
+from pipelines.errors import RunError
+from pipelines.train import train_policy
+from pipelines.training.samples import open_samples
+
+WEIGHTS = (0.4, 0.3, 0.3)
+
+
+def train(settings, out, **changes):
+    grpo = {**settings["grpo"], **changes.pop("grpo", {})}
+    config = TrainConfig(**{**settings, **changes, "out": str(out), "grpo": grpo})
+    return train_policy(config)
+
+
+def weights_of(folder: Path, name: str = "model.safetensors") -> dict[str, torch.Tensor]:
+    return load_file(folder / name)
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    """A training with Durian's weights that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    train(settings, out)
+    return out
+
+
+class StockTrainer(GRPOTrainer):
+    """TRL's own trainer, and, where it is given one, another way from rewards to advantages."""
+
+    of_rewards = None
+
+    def _calculate_rewards(self, inputs, *rest):
+        self.inputs = inputs
+        self.rewards = super()._calculate_rewards(inputs, *rest)
+        return self.rewards
+
+    def _generate_and_score_completions(self, inputs):
+        out = super()._generate_and_score_completions(inputs)
+        if self.of_rewards is not None:
+            rewards = self.rewards[:, 0].tolist()
+            groups = [(x["perceptual_group"], x["reasoning_group"]) for x in self.inputs]
+            out["advantages"] = torch.tensor(type(self).of_rewards(rewards, groups))
+        return out
+
+
+def stock(settings, prepared: Path, out: Path, of_rewards=None, **fields):
+    """The same training by TRL alone, on the samples that a Durian training prepared."""
+    from pipelines.config import SamplingConfig
+    from pipelines.engines.chat import load_chat
+    from pipelines.rewards import open_reward
+    from pipelines.training.reward import TrainingReward
+
+    kind = type(
+        "Stock", (StockTrainer,), {"of_rewards": staticmethod(of_rewards) if of_rewards else None}
+    )
+    given = {**settings["grpo"], "save_strategy": "no", "generation_batch_size": 16,
+             "max_completion_length": 40, "use_cpu": True, "bf16": False, "report_to": "none",
+             "logging_steps": 1, "disable_tqdm": True, "num_completions_to_print": 0,
+             "remove_unused_columns": False, **fields}  # fmt: skip
+    given.pop("save_steps")
+    trainer = kind(
+        model=settings["model"],
+        reward_funcs=[TrainingReward(open_reward("boxed"))],
+        args=GRPOConfig(output_dir=str(out), **given),
+        train_dataset=open_samples(prepared, 10**8).dataset,
+        processing_class=load_chat(SamplingConfig(model=settings["model"])).processor,
+    )
+    trainer.train()
+    trainer.save_model(str(out))
+    return trainer
+
+
+def by_hand(rewards, groups, size=4, eps=1e-6):
+    """Equation 20 in plain Python, for samples of `size` completions in a row."""
+    samples = [rewards[i : i + size] for i in range(0, len(rewards), size)]
+    labels = groups[::size]
+    advantages = []
+    for number, own in enumerate(samples):
+        stds = [statistics.stdev(own)]
+        for kind in (0, 1):
+            label = labels[number][kind]
+            pool = [
+                r for s, of in zip(samples, labels, strict=True) if of[kind] == label for r in s
+            ]
+            stds.append(statistics.stdev(pool if label >= 0 else own))
+        mean = statistics.fmean(own)
+        for reward in own:
+            terms = [(reward - mean) / (std + eps) if std > 1e-6 else 0.0 for std in stds]
+            advantages.append(sum(w * term for w, term in zip(WEIGHTS, terms, strict=True)))
+    return advantages
+
+
+def test_plain_weights_are_stock_trl_to_the_bit(settings, tmp_path):
+    train(settings, tmp_path / "ours", weights=(1.0, 0.0, 0.0))
+    stock(settings, tmp_path / "ours", tmp_path / "trl", scale_rewards="group")
+    assert equal(weights_of(tmp_path / "ours"), weights_of(tmp_path / "trl"))
+    assert not equal(weights_of(tmp_path / "ours"), weights_of(Path(settings["model"])))
+
+
+def test_the_loss_is_taken_with_equation_20(settings, whole, tmp_path):
+    # TRL alone, with advantages from plain Python in place of its own: the same policy comes out.
+    stock(settings, whole, tmp_path / "by_hand", of_rewards=by_hand)
+    ours, hand = weights_of(whole), weights_of(tmp_path / "by_hand")
+    furthest = max(float((ours[k] - hand[k]).abs().max()) for k in ours)
+    assert furthest < 1e-6  # each of 6 steps moves a weight by up to 1e-3
+
+
+def test_logged_advantages_and_groups_are_those_of_the_table(whole, run):
+    logged = pl.read_parquet(whole / "completions" / "*.parquet")
+    table = pl.read_parquet(run / "difficulty.parquet")
+    names = dict(zip(("easy", "medium", "hard"), range(3), strict=True))
+    known = {
+        row["sample_id"]: (names[row["perceptual_group"]], row["reasoning_group"])
+        for row in table.to_dicts()
+    }
+    for _, step in logged.group_by("step"):
+        groups = [known[key] for key in step["sample_id"]]
+        assert step.select("perceptual_group", "reasoning_group").rows() == groups
+        expected = by_hand(step["reward"].to_list(), groups)
+        assert step["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "scale"), [("grpo", "group"), ("batch", "batch"), ("dr_grpo", "none")]
+)
+def test_our_siblings_give_trls_own_numbers(settings, whole, tmp_path, normalizer, scale):
+    from pipelines import normalizer as ours
+
+    trainer = stock(settings, whole, tmp_path, scale_rewards=scale, max_steps=1)
+    rewards = torch.tensor(list(trainer._logs["rewards"]["reward"])).view(-1, 4)
+    function = getattr(ours, f"{normalizer}_advantages")
+    expected = function(rewards) if scale == "none" else function(rewards, eps=1e-4)
+    assert list(trainer._logs["advantages"]) == pytest.approx(expected.flatten().tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"loss_type": "grpo"},
+        {"loss_type": "bnpo"},
+        {"loss_type": "dr_grpo"},
+        {"loss_type": "dapo", "epsilon_high": 0.28},
+        {"loss_type": "cispo", "epsilon_high": 5.0},
+        {"loss_type": "grpo", "importance_sampling_level": "sequence"},
+        {"beta": 0.04},
+    ],
+    ids=lambda fields: "-".join(map(str, fields.values())),
+)
+def test_every_loss_trains_with_durians_advantages(settings, tmp_path, fields):
+    result = train(settings, tmp_path / "out", grpo={"max_steps": 2, **fields})
+    assert result["counts"]["samples"] == 24
+    assert not equal(weights_of(tmp_path / "out"), weights_of(Path(settings["model"])))
+
+
+def test_online_groups_are_cut_within_each_rollout_batch(settings, tmp_path):
+    train(settings, tmp_path / "out", groups="online", percentiles=(25.0, 75.0), bins=4,
+          grpo={"max_steps": 2})  # fmt: skip
+    logged = pl.read_parquet(tmp_path / "out" / "completions" / "completions_00001.parquet")
+    # Of 4 prompts of distinct confidence, 4 quantile bins hold one each; of 4 of distinct entropy
+    # the lowest is easy, the highest hard.
+    assert sorted(logged["reasoning_group"].to_list()[::4]) == [0, 1, 2, 3]
+    assert sorted(logged["perceptual_group"].to_list()[::4]) == [0, 1, 1, 2]
+
+
+def test_a_frozen_vision_encoder_stays_and_the_rest_moves(settings, tmp_path):
+    train(settings, tmp_path / "out", freeze_vision=True, grpo={"max_steps": 2})
+    before, after = weights_of(Path(settings["model"])), weights_of(tmp_path / "out")
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert moved and not any("visual" in key for key in moved)
+    assert any("visual" in key for key in before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "file"),
+    [({}, "model.safetensors"), ({"lora_r": 4}, "adapter_model.safetensors")],
+    ids=["full", "lora"],
+)
+def test_a_killed_training_resumes_to_the_same_weights(settings, tmp_path, changes, file):
+    train(settings, tmp_path / "whole", **changes)
+    config = {key: value for key, value in settings.items() if key not in ("dataset", "grpo")}
+    section = {"rollout_batch": config.pop("rollout_batch")}
+    (tmp_path / "train.yaml").write_text(
+        yaml.safe_dump({**config, **changes, "durian": section, "grpo": settings["grpo"]})
+    )
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "durian_cli", "train", settings["dataset"], "--out", str(out),
+               "--config", str(tmp_path / "train.yaml")]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("step 3"):  # after the checkpoint of step 2
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL and not (out / "manifest.json").exists()
+    notes: list[str] = []
+
+    class Notes:
+        def start(self, stage, total, done=0): ...
+        def advance(self, stage, steps=1): ...
+        def note(self, text):
+            notes.append(text)
+
+    grpo = dict(settings["grpo"])
+    train_policy(
+        TrainConfig(**{**settings, **changes, "out": str(out), "grpo": grpo}), progress=Notes()
+    )
+    assert any("resuming from" in note and "checkpoint-2" in note for note in notes)
+    assert equal(weights_of(out, file), weights_of(tmp_path / "whole", file))
+
+
+def test_a_checkpoint_of_other_weights_is_refused(settings, whole, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    for name in ("manifest.json", "checkpoint-6", "checkpoint-4"):
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copy(Path(settings["model"]) / "model.safetensors", out / "checkpoint-2")
+    with pytest.raises(RunError, match="weights were not restored"):
+        train(settings, out)
+
+
+def test_a_finished_training_is_not_done_twice(settings, whole):
+    before = (whole / "model.safetensors").stat().st_mtime_ns
+    assert train(settings, whole)["kind"] == "training"
+    assert (whole / "model.safetensors").stat().st_mtime_ns == before
