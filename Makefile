@@ -6,6 +6,7 @@ export OMP_WAIT_POLICY = passive
 export GOMP_SPINCOUNT = 0
 export HF_HUB_OFFLINE = 1
 DEMO := runs/demo
+POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.
 RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
@@ -24,8 +25,13 @@ setup: .venv/ready
 
 demo: setup
 	rm -rf $(DEMO)
-	$(RUN)/durian profile data/photo_shapes/test.parquet --model data/tiny_policy \
-	  --max-tokens 64 --part-size 200 --out $(DEMO)
+	$(RUN)/durian profile data/photo_shapes/train.parquet $(POLICY) --part-size 200 --out $(DEMO)/train
+	$(RUN)/durian profile data/photo_shapes/test.parquet $(POLICY) --part-size 200 --out $(DEMO)/test
+	$(RUN)/durian report $(DEMO)/test --quiet
+	$(RUN)/durian train data/photo_shapes/train.parquet --table $(DEMO)/train --model data/tiny_policy \
+	  --config data/recipes/cpu_demo.yaml --out $(DEMO)/policy
+	$(RUN)/durian eval data/photo_shapes/test.parquet --table $(DEMO)/test --max-tokens 64 \
+	  --model $(DEMO)/policy --compare data/tiny_policy --out $(DEMO)/eval.json
 
 test: setup
 	$(RUN)/python -m pytest -q --basetemp=.venv/test-tmp -p no:cacheprovider

@@ -8,7 +8,13 @@ from typer.testing import CliRunner
 from durian_cli.app import app
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-HELP = CliRunner().invoke(app, ["profile", "--help"], env={"COLUMNS": "200"}).output
+
+
+def help_of(command: str) -> str:
+    return CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+
+
+HELP = help_of("profile")
 
 
 def test_every_command_is_in_the_readme():
@@ -19,9 +25,10 @@ def test_every_command_is_in_the_readme():
 
 def test_every_option_in_the_readme_exists():
     everywhere = {"--quiet", "--json", "--config", "--help"}
-    others = {"--no-deps"}  # of the package installer
+    others = {"--no-deps", "--nproc"}  # of the package installer and of torchrun
+    known = HELP + help_of("train") + help_of("eval")
     for option in set(re.findall(r"`?(--[a-z][a-z-]+)", README)) - others:
-        assert option in HELP or option in everywhere, option
+        assert option in known or option in everywhere, option
 
 
 def test_the_options_of_the_contract_exist():

@@ -1,5 +1,6 @@
 """Trainings by real TRL steps: what is Durian's is exact, what is TRL's is untouched."""
 
+import os
 import shutil
 import signal
 import statistics
@@ -243,3 +244,25 @@ def test_a_finished_training_is_not_done_twice(settings, whole):
     before = (whole / "model.safetensors").stat().st_mtime_ns
     assert train(settings, whole)["kind"] == "training"
     assert (whole / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_two_processes_share_their_groups(settings, run, tmp_path):
+    # 4 prompts of 4 completions, 2 prompts a process: a group's std spans both.
+    config = {**settings, "durian": {"rollout_batch": 4}, "processes": 2,
+              "grpo": {**settings["grpo"], "max_steps": 2}}  # fmt: skip
+    dataset = config.pop("dataset")
+    config.pop("rollout_batch")
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
+    out = tmp_path / "out"
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m",
+         "durian_cli", "train", dataset, "--out", str(out), "--config",
+         str(tmp_path / "train.yaml")],
+        check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
+    )  # fmt: skip
+    for logged in map(pl.read_parquet, sorted((out / "completions").glob("*.parquet"))):
+        assert logged["sample_id"].n_unique() == 4 and len(logged) == 16
+        groups = logged.select("perceptual_group", "reasoning_group").rows()
+        expected = by_hand(logged["reward"].to_list(), groups)
+        assert logged["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
+    assert not equal(weights_of(out), weights_of(Path(settings["model"])))

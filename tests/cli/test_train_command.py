@@ -1,0 +1,112 @@
+"""`durian train`: exit codes, one-line messages, and nothing written where the input is wrong."""
+
+import contextlib
+import io
+import json
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import polars as pl
+import pytest
+
+from durian_cli.app import main
+
+# What TRL, vLLM and torch warn of while they are imported is theirs; all else is an error here.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from trl import GRPOTrainer  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "data" / "recipes"
+
+
+def durian(*args: object) -> SimpleNamespace:
+    """The command in this process: a fresh one imports TRL for 10 seconds."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        patch.object(sys, "argv", ["durian", *map(str, args)]),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        pytest.raises(SystemExit) as exit,
+    ):
+        main()
+    return SimpleNamespace(
+        returncode=exit.value.code, stdout=stdout.getvalue(), stderr=stderr.getvalue()
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A dataset of 1,024 rows (so that a batch of 512 fits) and its table, measured by pixels."""
+    folder = tmp_path_factory.mktemp("world")
+    rows = pl.read_parquet(ROOT / "data" / "photo_shapes" / "train.parquet").head(1024)
+    rows.write_parquet(folder / "rows.parquet")
+    done = durian("profile", folder / "rows.parquet", "--measures", "pixel", "--out",
+                  folder / "run", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {"rows": folder / "rows.parquet", "run": folder / "run", "model": tiny_policy}
+
+
+def train(world, out, *args):
+    return durian("train", world["rows"], "--table", world["run"], "--model", world["model"],
+                  "--out", out, *args)  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", ["geometry3k_qwen2_5_vl_7b.yaml", "cpu_demo.yaml"])
+def test_the_recipes_that_ship_pass_the_dry_run(world, tmp_path, recipe):
+    done = train(world, tmp_path / "out", "--config", RECIPES / recipe, "--dry-run", "--json",
+                 "--max-prompt-tokens", 200, "--grpo", "max_completion_length=56")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    if recipe.startswith("geometry3k"):
+        assert (plan["processes"], plan["rollout_batch"], plan["generations"]) == (8, 512, 8)
+        assert plan["steps_per_rollout_batch"] == 4  # 512 prompts, 128 an update
+        assert plan["total_steps"] == 2 * 4 * 15  # 1,024 samples: 2 rollout batches an epoch
+    else:
+        assert (plan["rollout_batch"], plan["total_steps"]) == (64, 45)
+    assert "shape" in plan["first_prompt"] and plan["parameters_trained"] > 1_000_000
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        (
+            "durian: {normaliser: grpo}",
+            "no option 'normaliser' under 'durian'; did you mean 'normalizer'",
+        ),
+        (
+            "grpo: {learning_rat: 1e-6}",
+            "no field 'learning_rat' in trl.GRPOConfig; did you mean 'learning_rate'",
+        ),
+        ("grp: {beta: 0.1}", "no option 'grp'; did you mean 'grpo'"),
+        ("grpo: {scale_rewards: batch}", "'scale_rewards' is set by Durian; use normalizer"),
+        ("grpo: {use_vllm: true}", "'use_vllm' needs a GPU"),
+        ("durian: {weights: [1, 2]}", "weights is '1,2'"),
+        (
+            "durian: {rollout_batch: 3}\ngrpo: {per_device_train_batch_size: 16}",
+            "the nearest that fit: 2 or 4",
+        ),
+        ("durian: {filter: pass_rat > 0}", "did you mean 'pass_rate'"),
+        ("grpo: {learning_rate: fast}", "'learning_rate' is 'fast', not a number"),
+        ("processes: 8", "processes is 8, and this launch has 1"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_one_line(world, tmp_path, yaml, said):
+    (tmp_path / "train.yaml").write_text(yaml)
+    done = train(world, tmp_path / "out", "--config", tmp_path / "train.yaml")
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_rows_that_the_table_lacks_are_named(world, tmp_path):
+    others = ROOT / "data" / "photo_shapes" / "test.parquet"
+    done = durian("train", others, "--table", world["run"], "--model", world["model"], "--out",
+                  tmp_path / "out", "--grpo", "max_completion_length=40")  # fmt: skip
+    assert done.returncode == 2
+    assert "lacks 600 of 600 rows, the first at row 0" in done.stderr
+    assert not (tmp_path / "out").exists()
