@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipelines.config import ProfileConfig
 from pipelines.errors import ConfigError
-from pipelines.groups import perceptual_groups, reasoning_groups
+from pipelines.groups import Grouping, perceptual_groups, reasoning_groups
 from pipelines.table.run_folder import RunFolder
 from pipelines.table.schema import DIFFICULTY
 
@@ -36,6 +37,18 @@ def check_measure(option: str, column: str) -> None:
         raise ConfigError(f"{option} is '{column}'; it must be one of {', '.join(numeric)}")
 
 
+def cut_perceptual(
+    column: str, values: NDArray[np.float64], percentiles: tuple[float, float]
+) -> Grouping[str]:
+    """Perceptual groups by a column of the table, its hard end as the schema says (eq. 10)."""
+    return perceptual_groups(values, percentiles, harder=DIFFICULTY[column].harder or "higher")
+
+
+def cut_reasoning(column: str, values: NDArray[np.float64], bins: int) -> Grouping[int]:
+    """Reasoning groups by a column of the table, its hard end as the schema says (eq. 16)."""
+    return reasoning_groups(values, bins, harder=DIFFICULTY[column].harder or "lower")
+
+
 def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
     """Cut the measured samples of a run into perceptual and reasoning groups (eq. 10, 16)."""
     names = [config.perceptual, config.reasoning]
@@ -44,12 +57,8 @@ def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
         table[name].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
         for name in names
     )
-    perceptual = perceptual_groups(
-        seen, config.percentiles, harder=DIFFICULTY[config.perceptual].harder or "higher"
-    )
-    reasoning = reasoning_groups(
-        thought, config.bins, harder=DIFFICULTY[config.reasoning].harder or "lower"
-    )
+    perceptual = cut_perceptual(config.perceptual, seen, config.percentiles)
+    reasoning = cut_reasoning(config.reasoning, thought, config.bins)
     return Groups(
         columns={
             "perceptual_group": pa.array(perceptual.labels, pa.string()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,22 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.config import TrainConfig
-from pipelines.errors import ConfigError, InputError, RunFolderError
-from pipelines.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
-from pipelines.table.run_folder import DIFFICULTY_FILE, RunFolder
-from pipelines.table.schema import DIFFICULTY, SCHEMA_VERSION
+from pipelines.errors import ConfigError, DatasetError, InputError, RunFolderError
+from pipelines.groups import PERCEPTUAL
+from pipelines.table.grouping import cut_perceptual, cut_reasoning
+from pipelines.table.run_folder import DIFFICULTY_FILE, MANIFEST, RunFolder
+from pipelines.table.schema import DIFFICULTY, SCHEMA_KEY, SCHEMA_VERSION
 
 FILTERED = "filtered out"
 UNKNOWN = "not in the table, so that the filter cannot tell"
+EXAMPLE = "'pass_rate > 0 AND pass_rate < 1'"
+LONGEST_FILTER = 10_000  # characters; polars parses by recursion, and dies of very long chains
+_GROUPS = ("perceptual_group", "reasoning_group")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +68,14 @@ class TrainingTable:
         Args:
             ids: of all dataset rows, in order.
         Raises:
-            InputError: how many are missing, and the first one's row.
+            InputError: how many are missing, and the first one's row; or all are.
         """
         missing = [row for row, sample_id in enumerate(ids) if sample_id not in self.number]
+        if missing and len(missing) == len(ids):  # then it is a mistake, whatever was asked
+            raise DatasetError(
+                f"the table has none of the {len(ids):,} rows; give the table of this dataset, "
+                "with the --id-column of its profile"
+            )
         if missing and not self.own:
             raise InputError(
                 f"the table lacks {len(missing):,} of {len(ids):,} rows, the first at row "
@@ -84,85 +96,167 @@ class TrainingTable:
 def open_table(config: TrainConfig) -> TrainingTable:
     """Read a run's table, cut its groups anew where the config says so, and apply the filter.
 
+    Groups are cut over the whole table, whatever the filter leaves of it.
+
     Raises:
-        RunFolderError: no complete run, or a table of a newer Durian.
-        ConfigError: a filter that is no condition over the columns, or that nothing passes.
+        RunFolderError: no complete run, or a table that cannot be read or is of a newer Durian.
+        ConfigError: a filter that is no condition over the columns, or that nothing passes; an
+            order by a measure that no sample has.
     """
     run = Path(config.table)
     manifest = RunFolder(run).complete_manifest()
-    if manifest.get("schema", 0) > SCHEMA_VERSION:
-        raise RunFolderError(f"{run}: its table is of a newer Durian; update durian")
     try:
-        table = pl.read_parquet(run / DIFFICULTY_FILE, glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunFolderError(f"{run / DIFFICULTY_FILE}: cannot be read; profile again") from error
-    measures = {kind: manifest["groups"][kind]["measure"] for kind in ("perceptual", "reasoning")}
+        groups = manifest["groups"]
+        by_perceptual, by_reasoning = (groups[k]["measure"] for k in ("perceptual", "reasoning"))
+    except (KeyError, TypeError):  # a training's folder has a manifest too
+        raise RunFolderError(
+            f"{run / MANIFEST}: is not of a profile; give the --out of a durian profile"
+        ) from None
+    measures, condition = [by_perceptual, by_reasoning], _parse_filter(config.filter)
+    table = _read_columns(run / DIFFICULTY_FILE, measures, condition)
     seen, thought = (
-        table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
-        for name in measures.values()
+        table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in measures
     )
-    perceptual, reasoning = table["perceptual_group"].to_list(), table["reasoning_group"].to_list()
     if config.percentiles is not None:
-        harder = DIFFICULTY[measures["perceptual"]].harder or "higher"
-        perceptual = perceptual_groups(seen, config.percentiles, harder=harder).labels
+        labels = cut_perceptual(by_perceptual, seen, config.percentiles).labels
+        table = table.with_columns(pl.Series("perceptual_group", labels, pl.String))
     if config.bins is not None:
-        harder = DIFFICULTY[measures["reasoning"]].harder or "lower"
-        reasoning = reasoning_groups(thought, config.bins, harder=harder).labels
+        bins = cut_reasoning(by_reasoning, thought, config.bins).labels
+        table = table.with_columns(pl.Series("reasoning_group", bins, pl.Int32))
+    passes = _passes(table, condition, config.filter)
+    if config.order != "shuffle" and not np.isfinite(thought[passes]).any():
+        raise ConfigError(
+            f"order is '{config.order}', by {by_reasoning}, which no sample of the table has; "
+            "profile with a --model, or pass --order shuffle"
+        )
+    numbers = {label: number for number, label in enumerate(PERCEPTUAL)}
     return TrainingTable(
         manifest=manifest,
         number={sample_id: place for place, sample_id in enumerate(table["sample_id"])},
         perceptual_group=np.array(
-            [-1 if label is None else PERCEPTUAL.index(label) for label in perceptual], np.int64
+            [numbers.get(label, -1) for label in table["perceptual_group"]], np.int64
         ),
-        reasoning_group=np.array([-1 if bin is None else bin for bin in reasoning], np.int64),
+        reasoning_group=table["reasoning_group"].fill_null(-1).cast(pl.Int64).to_numpy(),
         perceptual=seen,
         confidence=thought,
-        passes=_passes(table, config.filter),
+        passes=passes,
         own=config.missing == "own",
         filtered=config.filter is not None,
         order_by=config.order,
     )
 
 
-def _passes(table: pl.DataFrame, condition: str | None) -> NDArray[np.bool_]:
-    """Which samples a condition holds for; unknown (NULL) is no."""
+def _read_columns(path: Path, measures: list[str], condition: pl.Expr | None) -> pl.DataFrame:
+    """The columns of a table that are needed; problems and answers only where the filter asks."""
+    asked = [] if condition is None else condition.meta.root_names()
+    try:
+        schema = pq.read_schema(path)
+        version = int((schema.metadata or {})[SCHEMA_KEY])
+        if version > SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{path}: is of a newer Durian (table version {version}, known here: "
+                f"{SCHEMA_VERSION}); update durian"
+            )
+        needed = ("sample_id", *_GROUPS, *measures)
+        if lost := next((n for n in needed if n not in schema.names or n not in DIFFICULTY), None):
+            raise RunFolderError(f"{path}: lacks the column '{lost}'; profile again")
+        _check_columns(asked, schema.names)
+        columns = list(dict.fromkeys((*needed, *asked)))
+        return pl.read_parquet(path, columns=columns, glob=False)
+    except (OSError, KeyError, ValueError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        gist = " ".join(str(error).split())[:160]
+        raise RunFolderError(f"{path}: cannot be read ({gist}); profile again") from error
+
+
+def _parse_filter(condition: str | None) -> pl.Expr | None:
+    """A condition as an expression, which nothing has judged yet.
+
+    Raises:
+        ConfigError: it is none.
+    """
     if condition is None:
+        return None
+    if len(condition) > LONGEST_FILTER:
+        raise ConfigError(
+            f"filter: has {len(condition):,} characters; it must have {LONGEST_FILTER:,} or fewer"
+        )
+    # A subquery could read other files; it has no place in a condition on one sample.
+    if re.search(r"\bselect\b", re.sub(r"'[^']*'|\"[^\"]*\"", "", condition), re.IGNORECASE):
+        raise ConfigError(
+            f"filter: {_shown(condition)} is a query; give the condition alone, like {EXAMPLE}"
+        )
+    try:
+        parsed = pl.sql_expr(condition)
+    except (Exception, pl.exceptions.PanicException) as error:  # polars raises many kinds
+        raise _unreadable(condition, error) from error
+    if parsed.meta.has_multiple_outputs():  # a pattern of columns
+        raise _no_condition(condition)
+    return parsed
+
+
+def _check_columns(asked: Sequence[str], known: Sequence[str]) -> None:
+    unknown = next((name for name in asked if name not in known), None)
+    if unknown is None:
+        return
+    near = difflib.get_close_matches(unknown.lower(), known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}"
+    raise ConfigError(
+        f"filter: no column {_shown(unknown)} in the table; {hint} (text stands in single quotes)"
+    )
+
+
+def _passes(table: pl.DataFrame, condition: pl.Expr | None, text: str | None) -> NDArray[np.bool_]:
+    """Which samples a condition holds for; unknown (NULL) is no."""
+    if condition is None or text is None:
         return np.ones(len(table), np.bool_)
     try:
-        holds = table.select(holds=pl.sql_expr(condition))["holds"]
-    except pl.exceptions.ColumnNotFoundError as error:
-        missing = str(error).split('"')[1] if '"' in str(error) else str(error).split()[-1]
-        near = difflib.get_close_matches(missing, table.columns, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"filter: no column '{missing}' in the table{hint}") from error
-    except Exception as error:  # polars raises many kinds for text that is no expression
-        gist = " ".join(str(error).split())[:160]
-        raise ConfigError(f"filter: '{condition}' is no SQL condition ({gist})") from error
+        holds = table.select(holds=condition)["holds"]
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise _unreadable(text, error) from error
     if holds.dtype != pl.Boolean or len(holds) != len(table):
-        raise ConfigError(
-            f"filter: '{condition}' is no condition on a sample; write one like "
-            "'pass_rate > 0 AND pass_rate < 1'"
-        )
-    passes = holds.fill_null(False).to_numpy().astype(np.bool_)
+        raise _no_condition(text)
+    passes = holds.fill_null(False).to_numpy()
     if not passes.any():
-        raise ConfigError(f"filter: no sample of {len(table):,} passes '{condition}'; loosen it")
+        raise ConfigError(f"filter: no sample of {len(table):,} passes {_shown(text)}; loosen it")
     return passes
+
+
+def _no_condition(condition: str) -> ConfigError:
+    return ConfigError(
+        f"filter: {_shown(condition)} is no condition on a sample; write one like {EXAMPLE}"
+    )
+
+
+def _unreadable(condition: str, error: BaseException) -> ConfigError:
+    gist = " ".join(str(error).split("\n\n")[0].split())[:160]
+    return ConfigError(
+        f"filter: {_shown(condition)} is no SQL condition ({gist}); write one like {EXAMPLE}"
+    )
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return f"'{line}'" if len(line) <= 80 else f"'{line[:77]}...'"
 
 
 def table_warnings(
     manifest: Mapping[str, Any], *, dataset: str, fingerprint: str, model: str, model_print: str
 ) -> list[str]:
     """A line for each way in which the table was made from other things than the training."""
-    made_of, made_by = manifest["dataset"], manifest["model"]
+    made_of, made_by, groups = manifest["dataset"], manifest["model"], manifest["groups"]
     lines = []
     if made_of["fingerprint"] != fingerprint:
         lines.append(
             f"the table was made from {made_of['name']}, not from these rows of {dataset}; "
             "samples are joined by their content"
         )
-    if made_by["fingerprint"] is None:
-        lines.append("the table was made without a policy; no sample has a reasoning group")
-    elif made_by["fingerprint"] != model_print:
+    for kind in ("perceptual", "reasoning"):
+        if not any(groups[kind]["sizes"].values()):
+            lines.append(
+                f"no sample of the table has a {kind} group ({groups[kind]['measure']} was not "
+                f"measured): the {kind} term will be each sample's own"
+            )
+    if made_by["fingerprint"] not in (None, model_print):
         lines.append(
             f"the table was made by {made_by['name']}, not by {model}; its reasoning groups are "
             "of another policy"

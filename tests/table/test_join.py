@@ -11,17 +11,18 @@ import pytest
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError, InputError, RunFolderError
 from pipelines.table.join import FILTERED, UNKNOWN, open_table, table_warnings
-from pipelines.table.schema import DIFFICULTY, arrow_schema
+from pipelines.table.schema import DIFFICULTY, SCHEMA_KEY, arrow_schema
 
 MANIFEST = {
     "schema": 1,
     "groups": {
-        "perceptual": {"measure": "pixel_entropy", "percentiles": [25.0, 75.0]},
-        "reasoning": {"measure": "mean_logprob", "bins": 2},
+        "perceptual": {"measure": "pixel_entropy", "percentiles": [25.0, 75.0],
+                       "sizes": {"easy": 2, "medium": 0, "hard": 1}},
+        "reasoning": {"measure": "mean_logprob", "bins": 2, "sizes": {"0": 1, "1": 2}},
     },
     "dataset": {"name": "planted", "fingerprint": "aa"},
     "model": {"name": "judge", "fingerprint": "bb"},
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -76,15 +77,77 @@ def test_a_filter_keeps_what_it_holds_for_and_null_is_no(run):
     [
         ("pass_rat > 0", "no column 'pass_rat' in the table; did you mean 'pass_rate'"),
         ("pass_rate >", "is no SQL condition"),
+        ("pass_rate >\n\n", "is no SQL condition"),
+        ("", "is no SQL condition"),
+        ("WHERE pass_rate > 0", "is no SQL condition"),
         ("pass_rate", "is no condition on a sample"),
-        ("pass_rate > 2", "no sample of 4 passes"),
-        ("SELECT * FROM table", "filter: "),
+        ("1", "is no condition on a sample"),
+        ("MAX(pass_rate) > 0", "is no condition on a sample"),  # one answer for all
+        ("COLUMNS('pass') > 0", "is no condition on a sample"),
+        ("pass_rate > 'half'", "cannot compare string with numeric"),
+        ("answer ~ '('", "is no SQL condition"),
+        ("PASS_RATE > 0", "did you mean 'pass_rate'"),
+        ('answer = "it"', "no column 'it' in the table"),  # double quotes name a column
+        ("pass_rate > 2", "no sample of 4 passes 'pass_rate > 2'; loosen it"),
+        ("pass_rate > NULL", "no sample of 4 passes"),
+        ("SELECT * FROM self", "is a query"),
+        ("pass_rate IN (select a from read_csv('/etc/hostname'))", "is a query"),
+        ("pass_rate > 0; DROP TABLE self", "is no SQL condition"),
+        ("answer = '\ud800'", "is no SQL condition"),  # has no UTF-8
+        ("pass_rate > 0" + " OR pass_rate > 0" * 9000, "10,000 or fewer"),
     ],
 )
 def test_a_filter_that_cannot_be_is_one_line(run, condition, said):
     with pytest.raises(ConfigError, match="^filter: ") as raised:
         opened(run, filter=condition)
     assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_filter_may_say_select_in_text_and_compare_with_all_samples(run):
+    assert opened(run, filter="answer != 'select'").passes.tolist() == [True, False, False, False]
+    # Pass rates 1, 1/2, 1/4: mean 7/12, which only the first exceeds.
+    above = opened(run, filter="pass_rate > AVG(pass_rate)")
+    assert above.passes.tolist() == [True, False, False, False]
+
+
+def test_groups_are_cut_over_the_whole_table_and_the_filter_sees_the_new_ones(run):
+    # Percentiles 50 and 60 of 1, 2, 3 are 2 and 2.2: a and b easy (at most 2), c hard. One bin of
+    # all three; of the table's own bins, b alone was in 0.
+    table = opened(run, percentiles=(50.0, 60.0), bins=1, filter="perceptual_group = 'easy'")
+    assert table.passes.tolist() == [True, True, False, False]
+    assert table.perceptual_group.tolist() == [0, 0, 2, -1]
+    assert table.reasoning_group.tolist() == [0, 0, 0, -1]
+    # Percentiles 10 and 90 are 1.2 and 2.8: one each. Over the filtered a and b there is no hard.
+    table = opened(run, percentiles=(10.0, 90.0), filter="perceptual_group IN ('medium', 'hard')")
+    assert table.perceptual_group.tolist() == [0, 1, 2, -1]
+    assert table.passes.tolist() == [False, True, True, False]
+    assert opened(run, bins=1, filter="reasoning_group = 0").passes.sum() == 3
+
+
+def test_a_measure_that_grows_with_difficulty_turns_bins_and_order_round(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["groups"]["reasoning"]["measure"] = "pixel_entropy"  # 1, 2, 3: c is the hardest
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    table = opened(run, bins=3, order="easy_first")
+    assert [table.find(key)["reasoning_group"] for key in "cba"] == [0, 1, 2]
+    assert table.find("c")["confidence"] == 3.0
+    assert table.order(["c", "d", "a", "b"]) == [2, 3, 0, 1]
+
+
+def test_equal_measures_keep_the_datasets_order_both_ways(run):
+    # Rows of one sample are equal: a, a and c.
+    assert opened(run, order="easy_first").order(["c", "a", "x", "a"]) == [1, 3, 0, 2]
+    assert opened(run, order="hard_first").order(["a", "x", "a", "c"]) == [3, 0, 2, 1]
+
+
+def test_an_order_by_a_measure_that_nothing_has_is_refused(run):
+    with pytest.raises(ConfigError, match="order is 'hard_first', by mean_logprob, which no"):
+        opened(run, order="hard_first", filter="error IS NOT NULL")
+
+
+def test_a_table_with_none_of_the_samples_is_refused_even_where_own_will_do(run):
+    with pytest.raises(InputError, match="none of the 2 rows; give the table of this dataset"):
+        opened(run, missing="own").check_missing(["x", "y"])
 
 
 def test_samples_that_the_table_lacks_are_an_error_or_in_no_group(run):
@@ -113,9 +176,57 @@ def test_a_table_of_other_things_is_said(run):
     assert len(lines) == 2 and "planted" in lines[0] and "judge, not by pupil" in lines[1]
 
 
-def test_no_run_folder_and_a_newer_table_are_refused(run, tmp_path):
-    with pytest.raises(RunFolderError, match="not a run folder"):
-        opened(tmp_path / "nowhere")
-    (run / "manifest.json").write_text(json.dumps({**MANIFEST, "schema": 99}))
-    with pytest.raises(RunFolderError, match="newer Durian"):
-        opened(run)
+def test_a_term_without_groups_is_said(run):
+    manifest = json.loads(json.dumps(MANIFEST))
+    manifest["model"] = {"name": None, "fingerprint": None}
+    manifest["groups"]["reasoning"]["sizes"] = {}
+    (line,) = table_warnings(
+        manifest, dataset="planted", fingerprint="aa", model="pupil", model_print="y"
+    )
+    assert "no sample of the table has a reasoning group (mean_logprob was not measured)" in line
+    manifest["groups"]["perceptual"]["sizes"] = {"easy": 0, "medium": 0, "hard": 0}
+    lines = table_warnings(
+        manifest, dataset="planted", fingerprint="aa", model="pupil", model_print="y"
+    )
+    assert "the perceptual term will be each sample's own" in lines[0]
+
+
+def test_folders_that_hold_no_usable_table_are_refused_in_one_line(run):
+    table, manifest = run / "difficulty.parquet", run / "manifest.json"
+    whole = table.read_bytes()
+
+    def refused(said):
+        with pytest.raises(RunFolderError, match=said) as raised:
+            opened(run)
+        assert "\n" not in str(raised.value)
+
+    manifest.write_text(json.dumps({"kind": "training", "config": {}}))
+    refused("is not of a profile")
+    manifest.write_text(
+        json.dumps(
+            {
+                **MANIFEST,
+                "groups": {
+                    "perceptual": {"measure": "beauty"},
+                    "reasoning": {"measure": "mean_logprob"},
+                },
+            }
+        )
+    )
+    refused("lacks the column 'beauty'")
+    manifest.write_text(json.dumps(MANIFEST))
+    table.write_bytes(whole[: len(whole) // 2])
+    refused("difficulty.parquet: cannot be read")
+    table.unlink()
+    refused("difficulty.parquet: cannot be read")
+    pq.write_table(pa.table({"sample_id": ["a"]}), table)
+    refused("difficulty.parquet: cannot be read")
+    schema = arrow_schema(DIFFICULTY).with_metadata({SCHEMA_KEY: b"2"})
+    pq.write_table(schema.empty_table(), table)
+    refused("table version 2, known here: 1")
+    pq.write_table(arrow_schema(DIFFICULTY).empty_table().drop(["reasoning_group"]), table)
+    refused("lacks the column 'reasoning_group'")
+    manifest.unlink()
+    refused("not a run folder")
+    (run / "parts").mkdir()
+    refused("is not complete")
