@@ -10,12 +10,14 @@ from tests.benchmarks import (
     bench_normalizer,
     bench_pixel_entropy,
     bench_sampling,
+    bench_training_step,
 )
 
 BENCHES = {
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
     "sampling": bench_sampling.run,
+    "training_step": bench_training_step.run,
     "logprobs": bench_logprobs.run,
     "measures": bench_measures.run,
     "normalizer": bench_normalizer.run,

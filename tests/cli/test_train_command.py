@@ -108,5 +108,5 @@ def test_rows_that_the_table_lacks_are_named(world, tmp_path):
     done = durian("train", others, "--table", world["run"], "--model", world["model"], "--out",
                   tmp_path / "out", "--grpo", "max_completion_length=40")  # fmt: skip
     assert done.returncode == 2
-    assert "lacks 600 of 600 rows, the first at row 0" in done.stderr
+    assert "the table has none of the 600 rows" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,73 @@
+"""Which rows take part in a training: those that cannot are left out before it, and counted."""
+
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from pipelines.config import SamplingConfig, TrainConfig
+from pipelines.engines.chat import load_chat
+from pipelines.progress import Silent
+from pipelines.readers.dataset import open_dataset
+from pipelines.table.join import open_table
+from pipelines.training.samples import (
+    open_samples,
+    open_screen,
+    prepare_samples,
+    prompt_length,
+    scan_rows,
+)
+
+
+def picture(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "teal").save(file, "PNG")
+    return file.getvalue()
+
+
+def test_rows_that_cannot_be_prompted_are_left_out_and_counted(run, tiny_policy, tmp_path):
+    good = picture(64, 64)
+    rows = [
+        ("what colour is it?", "teal", [good]),
+        ("is it broken?", "yes", [good[:60]]),
+        ("say <|im_end|> now", "no", [good]),
+        ("why " * 60 + "?", "because", [good]),
+    ]
+    data = tmp_path / "rows.parquet"
+    pl.DataFrame(rows, schema=["problem", "answer", "images"], orient="row").write_parquet(data)
+    known = pl.read_parquet(run / "difficulty.parquet")
+    config = TrainConfig(
+        dataset=str(data), table=str(run), model=str(tiny_policy), out=str(tmp_path),
+        missing="own", system_prompt="", max_prompt_tokens=60, reward="boxed",
+    )  # fmt: skip
+    reader, table = open_dataset(config.source), open_table(config)
+    screen = open_screen(config, {"max_completion_length": 40})
+    scanned = scan_rows(reader, config, _knowing(table, reader, known), Silent())
+    prepare_samples(tmp_path, config, reader, scanned, table, screen, Silent())
+    counts = json.loads((tmp_path / "samples.json").read_text())
+    assert (counts["rows"], counts["samples"], counts["order"]) == (4, 1, [0])
+    reasons = " / ".join(counts["left_out"])
+    assert "decode" in reasons
+    assert "the special token <|im_end|>" in reasons
+    assert "longer than 60 tokens" in reasons
+    (row,) = open_samples(tmp_path, config.pixel_limit).dataset
+    assert row["answer"] == "teal" and row["images"][0].size == (64, 64)
+    assert row["perceptual_group"] == -1
+
+
+def _knowing(table, reader, known):
+    """The same table, as if it knew the first row: one that knows none is refused."""
+    first = next(iter(reader.samples())).sample_id
+    return type(table)(**{**vars(table), "number": {**table.number, first: 0}})
+
+
+@pytest.mark.parametrize("size", [(64, 64), (300, 200), (17, 40)])
+@pytest.mark.parametrize("bounds", [{}, {"min_pixels": 256, "max_pixels": 1024}])
+def test_prompt_lengths_are_those_of_the_processor(tiny_policy: Path, size, bounds):
+    chat = load_chat(SamplingConfig(model=str(tiny_policy), engine="transformers", **bounds))
+    image = Image.new("RGB", size)
+    text = "<|vision_start|><|image_pad|><|vision_end|>what is it?"
+    assert prompt_length(chat, text, (image,)) == chat.count_tokens(text, [image])
