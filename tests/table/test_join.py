@@ -138,6 +138,9 @@ def test_equal_measures_keep_the_datasets_order_both_ways(run):
     # Rows of one sample are equal: a, a and c.
     assert opened(run, order="easy_first").order(["c", "a", "x", "a"]) == [1, 3, 0, 2]
     assert opened(run, order="hard_first").order(["a", "x", "a", "c"]) == [3, 0, 2, 1]
+    # Long enough for numpy to sort otherwise than by insertion, which is stable by nature.
+    many = opened(run, order="easy_first").order(["c", "a"] * 100)
+    assert many == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
 def test_an_order_by_a_measure_that_nothing_has_is_refused(run):
@@ -214,6 +217,9 @@ def test_folders_that_hold_no_usable_table_are_refused_in_one_line(run):
         )
     )
     refused("lacks the column 'beauty'")
+    wider = pq.read_table(table)
+    pq.write_table(wider.append_column("beauty", pa.array([1.0] * 4)), table)
+    refused("lacks the column 'beauty'")  # it is there, but nothing says which end is hard
     manifest.write_text(json.dumps(MANIFEST))
     table.write_bytes(whole[: len(whole) // 2])
     refused("difficulty.parquet: cannot be read")
