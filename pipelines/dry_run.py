@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from itertools import islice
-from math import ceil
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -136,8 +135,6 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
         "rows": len(rows.ids),
         "left_out": dict(Counter(known for known in found if isinstance(known, str))),
         **{key: value for key, value in asdict(batches).items() if key != "warnings"},
-        "completions": batches.generation_batch_size
-        * ceil(batches.total_steps / batches.steps_per_rollout_batch),
         "longest_prompt": screen.most_tokens,
         "parameters_trained": trained,
         "parameters_left": frozen,

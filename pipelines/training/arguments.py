@@ -154,6 +154,7 @@ def plan_of(
         processes=processes or launched,
         samples=samples,
         smallest_groups={"bins": _smallest(bins), "percentiles": _smallest(parts)},
+        shuffled=config.order == "shuffle",
     )
 
 
