@@ -214,6 +214,17 @@ class TrainConfig:
         """The part of the settings that names the dataset."""
         return DatasetConfig(**_shared(self, DatasetConfig))
 
+    @property
+    def policy(self) -> SamplingConfig:
+        """The part of the settings that names the policy, as `transformers` loads it."""
+        return SamplingConfig(
+            model=self.model,
+            engine="transformers",
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+            trust_remote_code=self.trust_remote_code,
+        )
+
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:

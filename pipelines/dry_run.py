@@ -103,7 +103,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     from pipelines.training.folder import check_training_folder
     from pipelines.training.plan import memory_estimate
     from pipelines.training.policy import count_parameters
-    from pipelines.training.record import training_warnings
+    from pipelines.training.record import training_identity, training_warnings
     from pipelines.training.samples import open_screen, scan_rows
 
     progress = progress or Silent()
@@ -121,7 +121,9 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
     for line in (
         *batches.warnings,
-        *training_warnings(config, table, reader.name, rows.fingerprint),
+        *training_warnings(
+            config, table, reader.name, training_identity(config, grpo, rows.fingerprint)
+        ),
     ):
         progress.note(f"warning: {line}")
     trained, frozen = count_parameters(config)
@@ -151,11 +153,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     }
     for sample in islice(reader.samples(), PROBE):
         seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
-        prompt = build_prompt(
-            sample, seen, system_prompt=screen.system_prompt, template=screen.template
-        )
-        text = prompt if isinstance(prompt, Failed) else screen.chat.render(prompt)
-        if not isinstance(text, Failed):
-            plan["first_prompt"] = text
+        if not isinstance(rendered := screen.render(sample, seen), Failed):
+            plan["first_prompt"] = rendered[1]
             break
     return plan

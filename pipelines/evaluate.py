@@ -26,10 +26,10 @@ from pipelines.analysis.accuracy import (
     difference_by_group,
     rates,
 )
-from pipelines.analysis.summary import PERCEPTUAL
 from pipelines.config import EvalConfig, ProfileConfig
 from pipelines.engines.fingerprint import model_fingerprint
 from pipelines.errors import ConfigError, DatasetError, RunError, RunFolderError
+from pipelines.groups import PERCEPTUAL
 from pipelines.manifest import as_profiled
 from pipelines.progress import Progress, Silent, Stopwatch
 from pipelines.readers.chunks import Chunk, decoded_chunks

@@ -28,6 +28,7 @@ from pipelines.training.launch import join_launch, process_rank
 from pipelines.training.policy import load_policy, lora_config
 from pipelines.training.record import (
     describe_training,
+    finite_log,
     training_identity,
     training_warnings,
     write_results,
@@ -73,7 +74,7 @@ def train_policy(
             complete = held.enter_context(open_training(out, identity, fresh=fresh))
             if complete is not None:
                 return {"out": str(out), **complete}
-            for line in training_warnings(config, table, reader.name, rows.fingerprint):
+            for line in training_warnings(config, table, reader.name, identity):
                 progress.note(f"warning: {line}")
             prepare_samples(out, config, reader, rows, table, screen, progress)
         join_launch()  # the others wait here for the first
@@ -100,9 +101,10 @@ def train_policy(
         trainer.save_model(str(out))
         if not first:
             return {}
+        log = finite_log(trainer.state.log_history)
         manifest = describe_training(
-            config, table.manifest, reader.name, samples.counts, plan, trainer.state.log_history,
+            config, table.manifest, reader.name, samples.counts, plan, log,
             time.perf_counter() - begun,
         )  # fmt: skip
-        write_results(out, trainer.state.log_history, manifest)
+        write_results(out, log, manifest)
         return {"out": str(out), **manifest}

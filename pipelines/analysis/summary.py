@@ -12,8 +12,7 @@ from pipelines.analysis.association import auroc_of_error, spearman_with_error
 from pipelines.analysis.bootstrap import resamples_for
 from pipelines.analysis.error_share import error_curve, error_rate, errors_by_group
 from pipelines.analysis.pass_rates import pass_rate_shares
-
-PERCEPTUAL = ("easy", "medium", "hard")
+from pipelines.groups import PERCEPTUAL
 
 
 def analyse(

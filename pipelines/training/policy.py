@@ -11,7 +11,7 @@ from trl import GRPOConfig
 from trl.trainer.utils import create_model_from_path
 
 from pipelines.config import TrainConfig
-from pipelines.engines.chat import cannot_load
+from pipelines.engines.chat import cannot_load, one_line
 from pipelines.errors import ConfigError, RunError
 
 VISION = ("visual", "vision_tower", "vision_model")  # how models name their vision encoder
@@ -38,7 +38,9 @@ def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) 
         model: Any = create_model_from_path(source, **init)
     except Exception as error:  # loaders raise whatever comes
         if whole:
-            raise RunError(f"{checkpoint}: cannot be loaded ({error}); remove it") from error
+            raise RunError(
+                f"{checkpoint}: cannot be loaded ({one_line(error)}); remove it"
+            ) from error
         raise cannot_load(config.model, error) from error
     # TRL loads the reference policy (beta > 0) from here: never from a checkpoint.
     model.config._name_or_path = config.model

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipelines.config import SamplingConfig, TrainConfig
+from pipelines.config import TrainConfig
 from pipelines.engines.fingerprint import model_fingerprint
 from pipelines.manifest import file_fingerprint, versions
 from pipelines.rendering.training_figure import training_figure
@@ -40,15 +40,12 @@ def training_identity(
         ConfigError: a template, reward or model that cannot be read.
     """
     kept = {key: value for key, value in asdict(config).items() if key not in _FREE}
-    policy = SamplingConfig(
-        model=config.model, engine="transformers", trust_remote_code=config.trust_remote_code
-    )
     return {
         **kept,
         **{f"grpo.{key}": value for key, value in grpo.items() if key not in _FREE_GRPO},
         "dataset": dataset_fingerprint,
         "table": table_fingerprint(Path(config.table)),
-        "model": model_fingerprint(policy),
+        "model": model_fingerprint(config.policy),
         "reward": reward_fingerprint(config.reward),
         "prompt_template": file_fingerprint(config.prompt_template),
         "processes": launched_processes(),
@@ -56,15 +53,16 @@ def training_identity(
 
 
 def training_warnings(
-    config: TrainConfig, table: TrainingTable, dataset: str, fingerprint: str
+    config: TrainConfig, table: TrainingTable, dataset: str, identity: Mapping[str, Any]
 ) -> list[str]:
-    """A line for each way in which the table was made from other things than this training."""
-    policy = SamplingConfig(
-        model=config.model, engine="transformers", trust_remote_code=config.trust_remote_code
-    )
+    """A line for each way in which the table was made from other things than this training.
+
+    Args:
+        identity: as `training_identity` gives it.
+    """
     return table_warnings(
-        table.manifest, dataset=dataset, fingerprint=fingerprint, model=config.model,
-        model_print=model_fingerprint(policy),
+        table.manifest, dataset=dataset, fingerprint=identity["dataset"], model=config.model,
+        model_print=identity["model"],
     )  # fmt: skip
 
 
@@ -104,16 +102,34 @@ def describe_training(
 
 
 def write_results(out: Path, log: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
-    """Keep the log and its picture, and then the manifest, which makes the training complete."""
-    clean = [{k: v for k, v in entry.items() if v is not None} for entry in log]
-    write_json(out / LOG_FILE, {"steps": json.loads(json.dumps(clean))})
-    training_figure(clean, out / "training")
+    """Keep the log and its picture, and then the manifest, which makes the training complete.
+
+    Args:
+        log: as `finite_log` gives it.
+    """
+    write_json(out / LOG_FILE, {"steps": log})
+    training_figure(log, out / "training")
     write_json(out / MANIFEST, manifest)
+
+
+def finite_log(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The trainer's log without what is no number: JSON has no NaN, and one must end no training.
+
+    A gradient that overflows, or a step in which no reward could be had, logs NaN.
+    """
+    return [
+        {
+            name: value
+            for name, value in entry.items()
+            if value is not None and not (isinstance(value, float) and not isfinite(value))
+        }
+        for entry in log
+    ]
 
 
 def _ends(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean reward of the first and the last logged steps: of what was sampled while training."""
-    rewards = [float(entry["reward"]) for entry in log if entry.get("reward") is not None]
+    rewards = [float(entry["reward"]) for entry in log if "reward" in entry]
     taken = min(ENDS, len(rewards) // 2)
     if not taken:
         return {"logged_steps": len(rewards)}

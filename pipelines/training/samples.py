@@ -17,8 +17,8 @@ import datasets
 import pyarrow as pa
 from PIL import Image
 
-from pipelines.config import SamplingConfig, TrainConfig
-from pipelines.engines.chat import Chat, cannot_load, load_chat
+from pipelines.config import TrainConfig
+from pipelines.engines.chat import Chat, cannot_load, load_chat, one_line
 from pipelines.errors import ConfigError
 from pipelines.progress import Progress
 from pipelines.prompts import PromptTemplate, load_template
@@ -27,7 +27,7 @@ from pipelines.readers.dataset import SampleReader
 from pipelines.readers.images import decode_image
 from pipelines.readers.look import Look
 from pipelines.readers.scan import scan
-from pipelines.samples import Failed, Sample
+from pipelines.samples import Failed, Prompt, Sample
 from pipelines.sampling import build_prompt
 from pipelines.table.files import write_json, written_aside
 from pipelines.table.join import TrainingTable
@@ -57,18 +57,26 @@ class Screen:
     template: PromptTemplate | None
     most_tokens: int
 
-    def check(self, sample: Sample, seen: Look) -> list[dict[str, Any]] | Failed:
-        """The chat messages of a sample, or why it cannot take part."""
+    def render(self, sample: Sample, seen: Look) -> tuple[Prompt, str] | Failed:
+        """The prompt of a sample and its text, or why there is none."""
         prompt = build_prompt(
             sample, seen, system_prompt=self.system_prompt, template=self.template
         )
-        text = prompt if isinstance(prompt, Failed) else self.chat.render(prompt)
-        if isinstance(prompt, Failed) or isinstance(text, Failed):
-            return text if isinstance(text, Failed) else Failed("no prompt")
+        if isinstance(prompt, Failed):
+            return prompt
+        text = self.chat.render(prompt)
+        return text if isinstance(text, Failed) else (prompt, text)
+
+    def check(self, sample: Sample, seen: Look) -> list[dict[str, Any]] | Failed:
+        """The chat messages of a sample, or why it cannot take part."""
+        rendered = self.render(sample, seen)
+        if isinstance(rendered, Failed):
+            return rendered
+        prompt, text = rendered
         try:
             length = prompt_length(self.chat, text, prompt.images)
         except ValueError as error:  # the processor refuses the images
-            return Failed(" ".join(str(error).split())[:200])
+            return Failed(one_line(error))
         if length > self.most_tokens:
             return Failed(f"the prompt is longer than {self.most_tokens:,} tokens")
         return prompt.messages
@@ -101,12 +109,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
     Raises:
         ConfigError: one of them cannot be loaded, or no prompt fits.
     """
-    chat = load_chat(
-        SamplingConfig(
-            model=config.model, engine="transformers", min_pixels=config.min_pixels,
-            max_pixels=config.max_pixels, trust_remote_code=config.trust_remote_code,
-        )
-    )  # fmt: skip
+    chat = load_chat(config.policy)
     context, room = _context(config), int(grpo["max_completion_length"])
     most = context - room if config.max_prompt_tokens is None else config.max_prompt_tokens
     if most < 1 or most + room > context:

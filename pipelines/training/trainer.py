@@ -19,8 +19,9 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import GRPOTrainer
 
 from pipelines.config import TrainConfig
-from pipelines.groups import Harder, perceptual_groups, reasoning_groups
+from pipelines.groups import PERCEPTUAL, Harder, reasoning_groups
 from pipelines.normalizer import durian_advantages, durian_terms
+from pipelines.table.grouping import cut_perceptual
 from pipelines.table.schema import DIFFICULTY
 from pipelines.training.checkpoints import check_restored, mark_complete
 from pipelines.training.diagnostics import batch_metrics, drift
@@ -28,7 +29,6 @@ from pipelines.training.reward import TrainingReward
 
 # What TRL itself computes: then its own advantages stand, to the bit.
 TRL_SCALES = {"grpo": "group", "dr_grpo": "none", "batch": "batch"}
-PERCEPTUAL = ("easy", "medium", "hard")
 _KNOWN = ("perceptual_group", "reasoning_group", "perceptual", "confidence")  # of each sample
 # What the forward pass of a rollout batch may need, by TRL's names.
 _FORWARD = (
@@ -47,7 +47,7 @@ class Normalization:
     online: bool
     percentiles: tuple[float, float]
     bins: int
-    perceptual_harder: Harder
+    perceptual_measure: str  # the table's column behind the perceptual groups
     reasoning_harder: Harder
     whole_logprob: bool  # confidence is the sequence's log-probability, not the mean a token
 
@@ -70,7 +70,7 @@ def normalization_of(config: TrainConfig, manifest: Mapping[str, Any]) -> Normal
         online=config.groups == "online",
         percentiles=config.percentiles or tuple(groups["perceptual"]["percentiles"]),
         bins=config.bins or groups["reasoning"]["bins"],
-        perceptual_harder=DIFFICULTY[perceptual].harder or "higher",
+        perceptual_measure=perceptual,
         reasoning_harder=DIFFICULTY[reasoning].harder or "lower",
         whole_logprob=reasoning == "sum_logprob",
     )
@@ -212,10 +212,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     def _group_online(self, batch: RolloutBatch, confidence: Tensor) -> None:
         """Cut the batch in hand into groups, as the paper does (eq. 10, 16)."""
         normalization, device = self._normalization, batch.rewards.device
-        seen = perceptual_groups(
+        seen = cut_perceptual(
+            normalization.perceptual_measure,
             batch.perceptual.cpu().numpy().astype(np.float64),
             normalization.percentiles,
-            harder=normalization.perceptual_harder,
         )
         thought = reasoning_groups(
             confidence.cpu().numpy().astype(np.float64), normalization.bins, harder="lower"

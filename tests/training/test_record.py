@@ -1,0 +1,15 @@
+"""What is kept of a training's log."""
+
+import json
+
+from pipelines.training.record import finite_log, write_results
+
+
+def test_a_nan_in_the_log_ends_no_training(tmp_path):
+    nan, inf = float("nan"), float("inf")
+    logged = [{"step": 1, "reward": 0.5, "grad_norm": nan}, {"step": 2, "reward": None, "kl": inf}]
+    log = finite_log(logged)
+    assert log == [{"step": 1, "reward": 0.5}, {"step": 2}]
+    write_results(tmp_path, log, {"kind": "training"})
+    assert json.loads((tmp_path / "log.json").read_text())["steps"] == log
+    assert (tmp_path / "manifest.json").exists()
