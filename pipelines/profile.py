@@ -21,6 +21,7 @@ from pipelines.readers.chunks import Chunk, decoded_chunks
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
 from pipelines.sampling import Drawn, Policy, open_policy
+from pipelines.table.dataset_columns import Further, with_columns, write_columns
 from pipelines.table.grouping import check_measure, group_samples
 from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
 from pipelines.table.run_folder import (
@@ -109,6 +110,7 @@ def finish_run(
     progress.start("report", None)
     with watch.time("tables"):
         groups = group_samples(config, run)
+        write_columns(run)
         run.join_parts(groups.columns)
     manifest = describe_run(config, reader.name, index, run, identity, groups)
     with watch.time("report"):
@@ -143,7 +145,9 @@ def _measure_part(
     watch = Stopwatch()
     difficulty: list[dict[str, Any]] = []
     completions: list[dict[str, Any]] = []
+    further: list[Further] = []
     for chunk in chunks:
+        further += [Further(sample.image_id, sample.columns) for sample in chunk.samples]
         watch.add("images", chunk.seconds)
         drawn = policy.draw(chunk, watch) if policy else [Drawn() for _ in chunk.samples]
         for place, (sample, seen, answer) in enumerate(
@@ -167,7 +171,7 @@ def _measure_part(
             completions += rollout_rows(sample, answer.rollouts, answer.scores)
     run.write_part(
         number,
-        arrow_table(difficulty, DIFFICULTY),
+        with_columns(arrow_table(difficulty, DIFFICULTY), further),
         arrow_table(completions, ROLLOUTS),
         watch.seconds,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,14 @@ class Sample:
     answer: str
     images: tuple[bytes, ...] = ()  # encoded, in order; b"" for one that could not be read
     error: str | None = None  # why the row could not be read whole, a short phrase
+    columns: Mapping[str, float | str] = field(default_factory=dict)  # the dataset's own further
+
+    @property
+    def image_id(self) -> str:
+        """The same for samples with the same images; the sample's own id where it has none."""
+        if not self.images or not all(self.images):
+            return self.sample_id
+        return sample_id("", "", self.images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +69,9 @@ def sample_id(problem: str, answer: str, images: Iterable[bytes]) -> str:
         32 hex digits.
     """
     digest = blake2b(digest_size=16)
-    for field in (_utf8(problem), _utf8(answer), *images):
-        digest.update(len(field).to_bytes(8, "little"))
-        digest.update(field)
+    for part in (_utf8(problem), _utf8(answer), *images):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
     return digest.hexdigest()
 
 

@@ -31,6 +31,11 @@ class ParquetSource:
         with self._open() as file:
             return list(file.schema_arrow.names)
 
+    def plain_columns(self) -> list[str]:
+        """See `Source.plain_columns`."""
+        with self._open() as file:
+            return plain_names(file.schema_arrow)
+
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """Skip whole row groups; see `Source.rows`."""
         with self._open() as file:
@@ -73,6 +78,11 @@ class ArrowSource:
         """As the schema says."""
         with self._open() as (schema, _):
             return list(schema.names)
+
+    def plain_columns(self) -> list[str]:
+        """See `Source.plain_columns`."""
+        with self._open() as (schema, _):
+            return plain_names(schema)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`."""
@@ -128,6 +138,20 @@ def batch_rows(
             if isinstance(label, int) and 0 <= label < len(known):
                 values[name] = known[label]
         yield first + index, values
+
+
+def plain_names(schema: pa.Schema) -> list[str]:
+    """Columns of numbers, flags or texts; images and lists are not read for nothing."""
+    plain = (
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_decimal,
+        pa.types.is_boolean,
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_dictionary,
+    )
+    return [field.name for field in schema if any(test(field.type) for test in plain)]
 
 
 def label_names(schema: pa.Schema) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from glob import has_magic
 from pathlib import Path
@@ -27,6 +28,8 @@ _USUAL = {
                "image_path", "image_paths", "image_bytes", "file_name", "file_names", "jpg", "png"),
     "id": ("id", "uid", "uuid", "sample_id", "question_id", "index"),
 }  # fmt: skip
+
+MOST_FURTHER = 32  # columns beside those of a sample, the first ones
 
 
 class SampleReader:
@@ -124,12 +127,14 @@ def _columns(source: Source, config: DatasetConfig) -> Columns:
         unnamed = set(images).isdisjoint(found) and not set(_USUAL["images"]).isdisjoint(found)
         if named or unnamed:  # neither: a dataset of text
             _check(source, found, "images", config.images_column)
-    return Columns(
+    columns = Columns(
         problem=config.problem_column,
         answer=config.answer_column,
         images=images,
         id=config.id_column,
     )
+    further = [name for name in source.plain_columns() if name not in columns.needed]
+    return replace(columns, further=tuple(further[:MOST_FURTHER]))
 
 
 def _check(source: Source, found: list[str], field: str, column: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Generator, Mapping, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.samples import Sample, sample_id
+
+LONGEST_LABEL = 100  # characters; a longer text names no kind of sample
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class Source(Protocol):
     def columns(self) -> list[str] | None:
         """Names of the columns, by the head of the file; None where it has no rows to tell."""
 
+    def plain_columns(self) -> list[str]:
+        """Names of those that may hold single numbers or texts: what a report can look at."""
+
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """Give the wanted rows in order, with at least those of `columns` that they have.
 
@@ -82,12 +88,18 @@ class Columns:
     answer: str
     images: tuple[str, ...]  # the first one that a row has
     id: str | None
+    further: tuple[str, ...] = ()  # plain columns that a report can hold against error
+
+    @property
+    def needed(self) -> list[str]:
+        """Those that a sample is made of, each once."""
+        names = [self.problem, self.answer, *self.images, *([self.id] if self.id else [])]
+        return list(dict.fromkeys(names))
 
     @property
     def names(self) -> list[str]:
-        """All of them, each once."""
-        names = [self.problem, self.answer, *self.images, *([self.id] if self.id else [])]
-        return list(dict.fromkeys(names))
+        """All that are read, each once."""
+        return [*self.needed, *self.further]
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,25 @@ def to_sample(
         answer=answer.value,
         images=tuple(image.value for image in images),
         error="; ".join(field.error for field in fields if field.error) or None,
+        columns={
+            name: plain
+            for name in columns.further
+            if (plain := _plain(values.get(name))) is not None
+        },
     )
+
+
+def _plain(value: object) -> float | str | None:
+    """A number (a flag is 0 or 1), a short text, or None for all else."""
+    if isinstance(value, (bool, int, float, Decimal)):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_LABEL:  # CSV has no null but ""
+        return _without_surrogates(value)
+    return None
 
 
 def _text(value: object, name: str) -> _Field:

@@ -32,6 +32,10 @@ class JsonSource:
             raise DatasetError(f"{self.name}: neither one JSON object a line nor an array of them")
         return list(dict.fromkeys(key for values in good for key in values)) if head else None
 
+    def plain_columns(self) -> list[str]:
+        """All: an object is parsed whole."""
+        return self.columns() or []
+
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`. A damaged line is a bad row, and the next line is read."""
         del columns  # an object is parsed whole
@@ -90,6 +94,10 @@ class CsvSource:
     def columns(self) -> list[str]:
         """The header."""
         return next(self._lines(), [])
+
+    def plain_columns(self) -> list[str]:
+        """All: a line is read whole."""
+        return self.columns()
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`. A field that a line is too short for is null."""

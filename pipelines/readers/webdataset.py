@@ -37,6 +37,10 @@ class WebDatasetSource:
             first = next(good, None)
         return None if first is None else list(first)
 
+    def plain_columns(self) -> list[str]:
+        """All: a sample's members are read whole."""
+        return self.columns() or []
+
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`."""
         del columns

@@ -100,6 +100,10 @@ class RunFolder:
         seconds: dict[str, float] = json.loads(metadata[SECONDS_KEY])
         return seconds
 
+    def read_part(self, number: int) -> pa.Table:
+        """All that a finished part holds of its samples."""
+        return pq.read_table(self._part(number))
+
     def read_part_columns(self, columns: list[str]) -> pa.Table:
         """Some columns of all parts, in the order of the dataset."""
         return pa.concat_tables(
@@ -117,7 +121,7 @@ class RunFolder:
             with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
                 start = 0
                 for number in self.finished_parts():
-                    part = pq.read_table(self._part(number))
+                    part = self.read_part(number).select(list(DIFFICULTY))
                     for name, labels in groups.items():
                         column = part.schema.get_field_index(name)
                         label = labels.slice(start, part.num_rows)
