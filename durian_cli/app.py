@@ -68,11 +68,15 @@ def _run() -> int:
         return 1
     except OSError as error:  # a full disk, a folder that vanished
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(1, f"{where}{error.strerror or error}; mend it, and the same command resumes")
+        return _fail(
+            1, f"{where}{error.strerror or error}; mend it, and give the same command again"
+        )
 
 
 def _interrupted() -> int:
-    return _fail(INTERRUPTED, "interrupted; finished parts are kept, the same command resumes")
+    return _fail(
+        INTERRUPTED, "interrupted; a profile or training that has begun resumes by the same command"
+    )
 
 
 def _fail(code: int, text: str) -> int:

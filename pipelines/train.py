@@ -25,7 +25,8 @@ from pipelines.training.arguments import check_grpo, grpo_config, plan_of
 from pipelines.training.checkpoints import newest_checkpoint
 from pipelines.training.folder import check_training_folder, open_training
 from pipelines.training.launch import join_launch, process_rank
-from pipelines.training.policy import load_policy, lora_config
+from pipelines.training.normalization import normalization_of
+from pipelines.training.policy import MERGED, load_policy, lora_config, merge_adapter
 from pipelines.training.record import (
     describe_training,
     finite_log,
@@ -35,7 +36,7 @@ from pipelines.training.record import (
 )
 from pipelines.training.reward import TrainingReward
 from pipelines.training.samples import open_samples, open_screen, prepare_samples, scan_rows
-from pipelines.training.trainer import DurianTrainer, normalization_of
+from pipelines.training.trainer import DurianTrainer
 from pipelines.training.watch import Watch
 
 
@@ -101,6 +102,8 @@ def train_policy(
         trainer.save_model(str(out))
         if not first:
             return {}
+        if config.lora_r is not None and not trainer.sharded:
+            merge_adapter(trainer, out / MERGED)
         log = finite_log(trainer.state.log_history)
         manifest = describe_training(
             config, table.manifest, reader.name, samples.counts, plan, log,

@@ -133,6 +133,10 @@ def check_model_exists(model: str) -> None:
     if path.is_file():
         raise ConfigError(f"model '{model}': a file; give a model folder or a hub id")
     if path.is_dir():
+        if not (path / "config.json").is_file() and (path / "adapter_config.json").is_file():
+            merged = path / "merged"
+            way_out = f"pass {merged}" if merged.is_dir() else "merge it into its base model first"
+            raise ConfigError(f"model '{model}': an adapter without its base model; {way_out}")
         if not (path / "config.json").is_file():
             raise ConfigError(f"model '{model}': no config.json in it; is it a model folder?")
     elif not model or model.startswith((".", "/", "~")) or model.count("/") > 1:

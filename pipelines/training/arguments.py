@@ -17,6 +17,7 @@ from pipelines.engines.chat import one_line
 from pipelines.errors import ConfigError
 from pipelines.table.join import TrainingTable
 from pipelines.training.launch import launched_processes
+from pipelines.training.normalization import normalization_of
 from pipelines.training.plan import BatchPlan, plan_batches
 
 # Fields that Durian sets from its own options, and which option that is.
@@ -146,16 +147,32 @@ def plan_of(
         )
     defaults = {f.name: f.default for f in fields(GRPOConfig) if f.name in BATCH_FIELDS}
     defaults["save_steps"] = None
-    bins = table.reasoning_group[table.passes]
-    parts = table.perceptual_group[table.passes]
     return plan_batches(
         {**defaults, **{name: grpo[name] for name in BATCH_FIELDS if name in grpo}},
         rollout_batch=config.rollout_batch,
         processes=processes or launched,
         samples=samples,
-        smallest_groups={"bins": _smallest(bins), "percentiles": _smallest(parts)},
+        smallest_groups=_smallest_groups(config, table),
         shuffled=config.order == "shuffle",
     )
+
+
+def _smallest_groups(config: TrainConfig, table: TrainingTable) -> dict[str, tuple[int, float]]:
+    """By option: how many groups it makes, and the share of samples expected in the smallest."""
+    if config.normalizer != "durian":
+        return {}
+    _, perceptual, reasoning = config.weights
+    if config.groups == "online":  # quantiles of each rollout batch, whatever the table says
+        normalization = normalization_of(config, table.manifest)
+        low, high = normalization.percentiles
+        thirds = (low, high - low, 100 - high)
+        seen = len(thirds), min(thirds) / 100
+        thought = normalization.bins, 1 / normalization.bins
+    else:
+        seen = _smallest(table.perceptual_group[table.passes])
+        thought = _smallest(table.reasoning_group[table.passes])
+    taking_part = {"bins": (reasoning, thought), "percentiles": (perceptual, seen)}
+    return {name: group for name, (weight, group) in taking_part.items() if weight}
 
 
 def _smallest(labels: NDArray[np.int64]) -> tuple[int, float]:

@@ -14,19 +14,21 @@ from pipelines.config import TrainConfig
 from pipelines.engines.chat import cannot_load, one_line
 from pipelines.errors import ConfigError, RunError
 
+MERGED = "merged"  # the folder, in that of a training with an adapter, of the whole model
 VISION = ("visual", "vision_tower", "vision_model")  # how models name their vision encoder
 
 
 def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) -> nn.Module:
     """Load the weights: the checkpoint's on resuming, for transformers' trainer does not.
 
-    An adapter's base is always the model itself; its own weights are restored by the trainer.
+    An adapter's base is always the model itself; its own weights are restored by the trainer, and
+    so are shards, which no loader of models can read.
 
     Raises:
         ConfigError: the model cannot be loaded.
         RunError: the checkpoint cannot.
     """
-    whole = checkpoint is not None and config.lora_r is None
+    whole = checkpoint is not None and config.lora_r is None and holds_weights(checkpoint)
     source = str(checkpoint) if whole else config.model
     quiet: Any = disable_progress_bar  # untyped
     quiet()
@@ -47,6 +49,19 @@ def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) 
     if config.freeze_vision:
         freeze_vision(model, config.model)
     return model  # type: ignore[no-any-return]
+
+
+def holds_weights(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds a whole model's weights, not an adapter's or shards."""
+    files = ("model*.safetensors", "pytorch_model*.bin")
+    return any(any(checkpoint.glob(name)) for name in files)
+
+
+def merge_adapter(trainer: Any, folder: Path) -> None:
+    """Write the model with its trained adapter added to the weights, as every loader takes it."""
+    merged = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+    merged.save_pretrained(folder)
+    trainer.processing_class.save_pretrained(folder)
 
 
 def lora_config(config: TrainConfig) -> Any:

@@ -6,7 +6,6 @@ one to see log-probabilities that TRL computes anyway; all three are private to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,62 +17,20 @@ from torch import Tensor
 from transformers.trainer_utils import rotate_checkpoints
 from trl import GRPOTrainer
 
-from pipelines.config import TrainConfig
-from pipelines.groups import PERCEPTUAL, Harder, reasoning_groups
+from pipelines.groups import PERCEPTUAL, reasoning_groups
 from pipelines.normalizer import durian_advantages, durian_terms
 from pipelines.table.grouping import cut_perceptual
-from pipelines.table.schema import DIFFICULTY
 from pipelines.training.checkpoints import check_restored, mark_complete
 from pipelines.training.diagnostics import batch_metrics, drift
+from pipelines.training.normalization import Normalization
 from pipelines.training.reward import TrainingReward
 
-# What TRL itself computes: then its own advantages stand, to the bit.
-TRL_SCALES = {"grpo": "group", "dr_grpo": "none", "batch": "batch"}
 _KNOWN = ("perceptual_group", "reasoning_group", "perceptual", "confidence")  # of each sample
 # What the forward pass of a rollout batch may need, by TRL's names.
 _FORWARD = (
     "pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "spatial_shapes",
     "num_tiles", "image_sizes", "token_type_ids", "mm_token_type_ids", "image_position_ids",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """How rewards become advantages in one training."""
-
-    normalizer: str
-    weights: tuple[float, float, float]
-    eps: float
-    online: bool
-    percentiles: tuple[float, float]
-    bins: int
-    perceptual_measure: str  # the table's column behind the perceptual groups
-    reasoning_harder: Harder
-    whole_logprob: bool  # confidence is the sequence's log-probability, not the mean a token
-
-    @property
-    def trl_scale(self) -> str | None:
-        """TRL's `scale_rewards` that is this very normalizer; None where Durian's own is needed."""
-        if self.normalizer == "durian":
-            return "group" if self.weights[1] == self.weights[2] == 0 else None
-        return TRL_SCALES[self.normalizer]
-
-
-def normalization_of(config: TrainConfig, manifest: Mapping[str, Any]) -> Normalization:
-    """How a training normalizes; what its config leaves open is as the table's manifest says."""
-    groups = manifest["groups"]
-    perceptual, reasoning = groups["perceptual"]["measure"], groups["reasoning"]["measure"]
-    return Normalization(
-        normalizer=config.normalizer,
-        weights=config.weights,
-        eps=config.eps,
-        online=config.groups == "online",
-        percentiles=config.percentiles or tuple(groups["perceptual"]["percentiles"]),
-        bins=config.bins or groups["reasoning"]["bins"],
-        perceptual_measure=perceptual,
-        reasoning_harder=DIFFICULTY[reasoning].harder or "lower",
-        whole_logprob=reasoning == "sum_logprob",
-    )
 
 
 @dataclass(kw_only=True)
@@ -276,14 +233,15 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         Transformers' own loading finds no key of Qwen2.5-VL's and says so in a warning only. The
         full model has been built from the checkpoint; an adapter and shards are loaded here.
         """
-        if self._sharded or hasattr(self.model, "peft_config"):
+        if self.sharded or hasattr(self.model, "peft_config"):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         check_restored(Path(resume_from_checkpoint), self._whole_model())
 
     @property
-    def _sharded(self) -> bool:
+    def sharded(self) -> bool:
+        """Whether no process holds the whole model."""
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _whole_model(self) -> torch.nn.Module | None:
         """The model where this process holds all of it; None where it is in shards."""
-        return None if self._sharded else self.accelerator.unwrap_model(self.model)
+        return None if self.sharded else self.accelerator.unwrap_model(self.model)

@@ -25,10 +25,11 @@ def run() -> list[dict[str, object]]:
         from pipelines.table.join import open_table
         from pipelines.train import train_policy
         from pipelines.training.arguments import check_grpo, grpo_config, plan_of
+        from pipelines.training.normalization import normalization_of
         from pipelines.training.policy import load_policy
         from pipelines.training.reward import TrainingReward
         from pipelines.training.samples import open_samples, open_screen
-        from pipelines.training.trainer import DurianTrainer, normalization_of
+        from pipelines.training.trainer import DurianTrainer
 
     with tempfile.TemporaryDirectory() as folder:
         data, model = str(ROOT / "data/photo_shapes/train.parquet"), str(ROOT / "data/tiny_policy")

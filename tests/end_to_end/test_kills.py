@@ -133,5 +133,7 @@ def test_ctrl_c_stops_with_130_and_says_how_to_resume(command, tmp_path):
     _, said = process.communicate()
     assert process.returncode == 130
     last = said.splitlines()[-1]
-    assert last == "durian: interrupted; finished parts are kept, the same command resumes"
+    assert last == (
+        "durian: interrupted; a profile or training that has begun resumes by the same command"
+    )
     assert list((run / "parts").glob("part-*.parquet"))

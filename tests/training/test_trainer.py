@@ -1,5 +1,6 @@
 """Trainings by real TRL steps: what is Durian's is exact, what is TRL's is untouched."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,17 +17,19 @@ from safetensors.torch import load_file
 from trl import GRPOConfig, GRPOTrainer
 
 from pipelines.config import TrainConfig
-from pipelines.errors import RunError
+from pipelines.engines.chat import check_model_exists
+from pipelines.errors import ConfigError, RunError
 from pipelines.train import train_policy
+from pipelines.training.policy import load_policy
 from pipelines.training.samples import open_samples
 
 WEIGHTS = (0.4, 0.3, 0.3)
 
 
 def train(settings, out, **changes):
-    grpo = {**settings["grpo"], **changes.pop("grpo", {})}
+    grpo, fresh = {**settings["grpo"], **changes.pop("grpo", {})}, changes.pop("fresh", False)
     config = TrainConfig(**{**settings, **changes, "out": str(out), "grpo": grpo})
-    return train_policy(config)
+    return train_policy(config, fresh=fresh)
 
 
 def weights_of(folder: Path, name: str = "model.safetensors") -> dict[str, torch.Tensor]:
@@ -229,6 +232,55 @@ def test_a_killed_training_resumes_to_the_same_weights(settings, tmp_path, chang
     assert equal(weights_of(out, file), weights_of(tmp_path / "whole", file))
 
 
+def test_an_adapter_comes_with_the_model_that_it_makes(settings, tmp_path):
+    # LoRA: W + (alpha / r) B A, here alpha 8 and r 4.
+    out = tmp_path / "out"
+    train(settings, out, lora_r=4, lora_alpha=8, grpo={"max_steps": 2})
+    base, merged = weights_of(Path(settings["model"])), weights_of(out / "merged")
+    adapter = weights_of(out, "adapter_model.safetensors")
+    assert base.keys() == merged.keys()
+    added = 0
+    for name, weight in base.items():
+        inner = name.removesuffix(".weight").removeprefix("model.")
+        pair = [
+            value
+            for kind in ("lora_A", "lora_B")
+            for key, value in adapter.items()
+            if key.endswith(f"{inner}.{kind}.weight")
+        ]
+        expected = weight + 2 * (pair[1] @ pair[0]) if pair else weight
+        assert torch.allclose(merged[name], expected, atol=1e-6), name
+        added += bool(pair) and not torch.equal(weight, expected)
+    assert added > 10
+    with pytest.raises(ConfigError, match=f"an adapter without its base model; pass {out}/merged"):
+        check_model_exists(str(out))
+    check_model_exists(str(out / "merged"))
+
+
+def test_a_checkpoint_of_shards_is_left_to_the_trainer(settings, tmp_path):
+    # What FSDP writes: no file that a loader of models could read.
+    shards = tmp_path / "checkpoint-2"
+    (shards / "pytorch_model_fsdp_0").mkdir(parents=True)
+    config = TrainConfig(**{**settings, "out": str(tmp_path), "grpo": {}})
+    model = load_policy(config, GRPOConfig(output_dir=str(tmp_path), use_cpu=True), shards)
+    base = weights_of(Path(settings["model"]))
+    assert torch.equal(model.model.visual.merger.mlp[0].weight,
+                       base["model.visual.merger.mlp.0.weight"])  # fmt: skip
+
+
+def test_fresh_throws_an_unfinished_training_away(settings, whole, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    (out / "manifest.json").unlink()
+    (out / "checkpoint-2" / "old").touch()
+    shutil.copy(Path(settings["model"]) / "model.safetensors", out / "checkpoint-6")  # another's
+    with pytest.raises(RunError, match="or pass --fresh"):
+        train(settings, out)
+    train(settings, out, fresh=True)
+    assert equal(weights_of(out), weights_of(whole))
+    assert not (out / "checkpoint-2" / "old").exists()
+
+
 def test_a_checkpoint_of_other_weights_is_refused(settings, whole, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(whole, out)
@@ -255,9 +307,9 @@ def test_two_processes_share_their_groups(settings, run, tmp_path):
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
     out = tmp_path / "out"
     subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m",
-         "durian_cli", "train", dataset, "--out", str(out), "--config",
-         str(tmp_path / "train.yaml")],
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+         str(Path(__file__).parent / "keep_slices.py"), str(tmp_path / "slice"), "train", dataset,
+         "--out", str(out), "--config", str(tmp_path / "train.yaml")],
         check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
     )  # fmt: skip
     for logged in map(pl.read_parquet, sorted((out / "completions").glob("*.parquet"))):
@@ -265,4 +317,18 @@ def test_two_processes_share_their_groups(settings, run, tmp_path):
         groups = logged.select("perceptual_group", "reasoning_group").rows()
         expected = by_hand(logged["reward"].to_list(), groups)
         assert logged["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
+        # Each process learns from its own rows: the first half of the log, or the second.
+        kept = zip(*(slices(tmp_path / f"slice-{rank}.jsonl") for rank in (0, 1)), strict=True)
+        own = [[row for rank in batch for row in rank] for batch in kept]
+        rows = [(i, a) for i, a in zip(logged["sample_id"], expected, strict=True)]
+        assert any(
+            [i for i, _ in of] == [i for i, _ in rows]
+            and [a for _, a in of] == pytest.approx([a for _, a in rows], abs=1e-5)
+            for of in own
+        )
     assert not equal(weights_of(out), weights_of(Path(settings["model"])))
+
+
+def slices(path: Path) -> list[list[tuple[str, float]]]:
+    """By rollout batch: sample id and advantage of each completion of one process."""
+    return [[(i, a) for i, a in json.loads(line)] for line in path.read_text().splitlines()]

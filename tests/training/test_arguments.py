@@ -1,0 +1,39 @@
+"""Which groups a plan warns of: those that take part in this training, as they will be cut."""
+
+import pytest
+
+from pipelines.config import TrainConfig
+from pipelines.table.join import open_table
+from pipelines.training.arguments import plan_of
+
+# The table: 24 samples, in 3 reasoning bins of 8 and perceptual groups of 6, 12 and 6.
+
+
+def warned(settings, **changes):
+    config = TrainConfig(**{**settings, "out": "out", "rollout_batch": 4, "grpo": {}, **changes})
+    grpo = {"num_generations": 4, "per_device_train_batch_size": 8}
+    return plan_of(config, grpo, open_table(config), samples=24).warnings
+
+
+def test_thin_groups_of_the_table_are_warned_of(settings):
+    # 4 prompts x 8 / 24 and 4 x 6 / 24: below the 2 that a std needs.
+    bins, percentiles = warned(settings)
+    assert bins.startswith("bins: the smallest of 3 groups is expected to hold 1.3 of 4 prompts")
+    assert percentiles.startswith("percentiles: the smallest of 3 groups is expected to hold 1.0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"normalizer": "dr_grpo"}, []),  # no group takes part
+        ({"weights": (0.5, 0.5, 0.0)}, ["percentiles"]),
+        ({"weights": (0.5, 0.0, 0.5)}, ["bins"]),
+        ({"weights": (1.0, 0.0, 0.0)}, []),
+        # Online: 2 bins of the 4 prompts hold 2 each; halves at 10 and 60 % leave 0.4 below.
+        ({"groups": "online", "bins": 2, "percentiles": (10.0, 60.0)}, ["percentiles"]),
+        ({"groups": "online", "bins": 4, "percentiles": (10.0, 60.0)}, ["bins", "percentiles"]),
+    ],
+    ids=str,
+)
+def test_groups_that_take_no_part_are_not(settings, changes, said):
+    assert [line.partition(":")[0] for line in warned(settings, **changes)] == said
