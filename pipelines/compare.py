@@ -1,0 +1,337 @@
+"""`durian compare`: two runs' tables -> joined samples -> drift -> verdict -> page and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipelines.analysis.drift import Side, drift, learned_samples
+from pipelines.analysis.floor import Drawn
+from pipelines.errors import ConfigError, RunFolderError
+from pipelines.groups import PERCEPTUAL
+from pipelines.rendering.compare_page import MOST_SHOWN, write_comparison
+from pipelines.rendering.compare_sentences import compare_sentences
+from pipelines.table.grouping import hard_end
+from pipelines.table.run_folder import (
+    DIFFICULTY_FILE,
+    ROLLOUTS_FILE,
+    SUMMARY_FILE,
+    THUMBNAILS_FILE,
+    RunFolder,
+)
+from pipelines.table.schema import DIFFICULTY
+
+COMPARE_FOLDER = "compare"
+KIND = "comparison"  # what the folder's summary.json says it is
+MEASURES = tuple(name for name, column in DIFFICULTY.items() if column.harder is not None)
+_TEXT = ("problem", "answer")
+_KINDS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
+
+# What each measure is the mean of, over a sample's completions.
+_OF_A_COMPLETION = {
+    "mean_logprob": pl.col("sum_logprob") / pl.col("n_tokens"),
+    "sum_logprob": pl.col("sum_logprob"),
+    "mean_tokens": pl.col("n_tokens"),
+    "truncated": pl.col("finish_reason") == "length",
+    "pass_rate": pl.col("correct"),
+    "format_rate": pl.col("formatted"),
+    "reward_mean": pl.col("reward"),
+}
+_OF_ALL_COMPLETIONS = ("answer_entropy", "reward_std")  # of a sample, and no mean
+
+# Settings that change what a difference between two runs means.
+_SETTINGS = (
+    "engine", "rollouts", "temperature", "top_p", "max_tokens", "system_prompt", "prompt_template",
+    "reward", "min_pixels", "max_pixels", "problem_column", "answer_column", "images_column",
+    "id_column",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A complete profile's folder as it was read."""
+
+    path: Path
+    manifest: dict[str, Any]
+    table: pl.DataFrame  # difficulty.parquet without its texts
+
+
+def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str, Any]:
+    """Hold two profiles against each other and write a page about it.
+
+    Args:
+        first, second: run folders of complete profiles: A, whose groups may have gone stale, and
+            B, of the policy in hand.
+        out: the folder to write; by default compare/<name of A> in B's folder.
+    Returns:
+        The numbers, as in the folder's summary.json, with `out`.
+    Raises:
+        RunFolderError: either is not a complete run, or they share no sample.
+        ConfigError: `out` cannot be used, or both runs are one.
+    """
+    if first.resolve() == second.resolve():
+        raise ConfigError(f"{second}: is given twice; compare needs two runs")
+    a, b = _read_run(first), _read_run(second)
+    out = second / COMPARE_FOLDER / first.resolve().name if out is None else out
+    _check_out(out)
+    ids = a.table.select("sample_id").join(
+        b.table.select("sample_id"), on="sample_id", how="semi", maintain_order="left"
+    )
+    if ids.is_empty():
+        raise RunFolderError(
+            f"{second}: has no sample of {first} ({a.manifest['dataset']['name']}, "
+            f"{b.manifest['dataset']['name']}); compare runs of the same dataset, with the same "
+            "--id-column"
+        )
+    sides = _side(ids, a.table), _side(ids, b.table)
+    clusters, of = _clusters(ids, b.path, a.path)
+    drawn, no_floor = _drawn(ids, a)
+    summary = {
+        "kind": KIND,
+        "a": _named(a),
+        "b": _named(b),
+        "samples": {
+            "both": len(ids),
+            "only_a": len(a.table) - len(ids),
+            "only_b": len(b.table) - len(ids),
+        },
+        "clusters": {"of": of, "n": int(clusters.max()) + 1},
+        "warnings": _warnings(a, b, len(ids)),
+        "missing": {"a": _missing(a.table), "b": _missing(b.table)},
+        "grouping": {"a": a.manifest["groups"], "b": b.manifest["groups"]},
+        "drift": drift(
+            *sides,
+            harder={name: DIFFICULTY[name].harder or "higher" for name in MEASURES},
+            clusters=clusters,
+            drawn=drawn,
+            no_floor=no_floor,
+        ),
+    }
+    summary["sentences"] = compare_sentences(summary)
+    out.mkdir(parents=True, exist_ok=True)
+    write_comparison(
+        out,
+        summary=summary,
+        shelves=_shelves(ids, sides, a, b),
+        thumbnails=_thumbnails(a.path) | _thumbnails(b.path),
+        manifests={
+            side: {key: value for key, value in run.manifest.items() if key != "seconds"}
+            for side, run in (("a", a), ("b", b))
+        },
+    )
+    return {"out": str(out), **summary}
+
+
+def _read_run(path: Path) -> _Run:
+    manifest, file = RunFolder(path).complete_manifest(), path / DIFFICULTY_FILE
+    if not file.exists():  # the folder of a training has a manifest too
+        raise RunFolderError(f"{path}: has no {DIFFICULTY_FILE}; give the --out of a profile")
+    try:
+        table = pl.scan_parquet(file, glob=False).drop(_TEXT).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunFolderError(f"{file}: cannot be read ({error}); profile again") from error
+    return _Run(path, manifest, table)
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out: {out} is a file; give a folder")
+    if out.is_dir() and any(out.iterdir()):
+        try:
+            known = f'"kind": "{KIND}"' in (out / SUMMARY_FILE).read_text(encoding="utf-8")
+        except OSError:
+            known = False
+        if not known:
+            raise ConfigError(f"out: {out} holds other files; give a new folder")
+
+
+def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
+    """One run's part of the joined samples, in their order."""
+    joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
+    numbers = {
+        name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for name in (*MEASURES, "rollouts", "pass_rate")
+    }
+    total = np.where(np.isnan(numbers["pass_rate"]), np.nan, numbers["rollouts"])
+    return Side(
+        wrong=np.round((1 - numbers["pass_rate"]) * total),
+        total=total,
+        groups={kind: joined[column].to_list() for kind, column in _KINDS.items()},
+        measures={name: numbers[name] for name in MEASURES},
+    )
+
+
+def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
+    """Number of each sample's image, as the first run that kept it says; else its own number."""
+    for run in runs:
+        file = run / "columns.parquet"
+        if file.exists():
+            images = pl.read_parquet(file, columns=["sample_id", "image_id"], glob=False)
+            joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
+            of = joined.select(pl.coalesce("image_id", "sample_id")).to_series()
+            numbers = np.unique(of.to_numpy(), return_inverse=True)[1].astype(np.intp)
+            return numbers, "image" if numbers.max() + 1 < len(ids) else "sample"
+    return np.arange(len(ids)), "sample"
+
+
+def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Drawn | None, dict[str, str]]:
+    """A run's completions of the joined samples, and for which groupings they give no floor."""
+    values, sizes, missing = {}, {}, {}
+    for kind, column in _KINDS.items():
+        measure = run.manifest["groups"][kind]["measure"]
+        labels = ids.join(run.table, on="sample_id", maintain_order="left")[column].drop_nulls()
+        order = list(PERCEPTUAL) if kind == "perceptual" else sorted(labels.unique())
+        if measure in _OF_ALL_COMPLETIONS:
+            missing[kind] = f"{measure} is no mean over completions"
+        elif measure not in _OF_A_COMPLETION:
+            missing[kind] = "fixed"
+        elif labels.is_empty():
+            missing[kind] = "A has no groups"
+        else:
+            # Codes rise from "easy" to "hard", and from bin 0, the hardest.
+            rising = "higher" if kind == "perceptual" else "lower"
+            sign = 1.0 if hard_end(measure, rising) == rising else -1.0  # type: ignore[arg-type]
+            values[kind] = sign * _OF_A_COMPLETION[measure].cast(pl.Float64)
+            sizes[kind] = tuple(int((labels == group).sum()) for group in order)
+    completions = run.table["rollouts"].max()
+    if completions is None or run.table["pass_rate"].null_count() == len(run.table):
+        return None, missing
+    if completions < 2:
+        return None, missing | dict.fromkeys(values, "A has one completion a sample")
+    matrices = _matrices(ids, run, values, completions)
+    wrong = matrices.pop("wrong")
+    if not len(wrong):
+        return None, missing
+    return Drawn(values=matrices, sizes=sizes, wrong=wrong), missing
+
+
+def _matrices(
+    ids: pl.DataFrame, run: _Run, values: Mapping[str, pl.Expr], completions: int
+) -> dict[str, NDArray[np.float64]]:
+    """(N, G) each, of the samples that have all their completions, scored."""
+    numbers = {**values, "wrong": 1 - pl.col("correct").cast(pl.Float64)}
+    written = (
+        pl.scan_parquet(run.path / ROLLOUTS_FILE, glob=False)
+        .join(ids.lazy(), on="sample_id", how="semi")
+        .select("sample_id", "rollout", **numbers)
+        .drop_nulls()
+        .collect()
+        .filter(pl.len().over("sample_id") == completions)
+        .sort("sample_id", "rollout")
+    )
+    return {name: written[name].to_numpy().reshape(-1, completions) for name in numbers}
+
+
+def _named(run: _Run) -> dict[str, Any]:
+    manifest = run.manifest
+    return {
+        "run": str(run.path),
+        "model": manifest["model"]["name"],
+        "dataset": manifest["dataset"]["name"],
+        "created": manifest["created"],
+        "samples": len(run.table),
+    }
+
+
+def _missing(table: pl.DataFrame) -> list[dict[str, Any]]:
+    counts = table["error"].drop_nulls().value_counts(sort=True).rows()
+    return [{"reason": reason, "samples": count} for reason, count in counts]
+
+
+def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
+    """What differs between the runs beside the policy: one line each, with both values."""
+    said = [
+        f"{name.replace('_', ' ')} differs: {_brief(one)} in A, {_brief(other)} in B"
+        for name, one, other in _differences(a.manifest, b.manifest)
+    ]
+    if a.manifest["model"].get("fingerprint") == b.manifest["model"].get("fingerprint") is not None:
+        said.append("both runs are of the same policy: what differs is the luck of the draw")
+    for name, run in (("A", a), ("B", b)):
+        if both < len(run.table):
+            said.append(
+                f"{name} has {len(run.table) - both:,} samples that the other lacks; its groups "
+                f"were cut over all of its {len(run.table):,}"
+            )
+    return said
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    pairs = [("schema", a.get("schema"), b.get("schema"))]
+    pairs += [(key, a["config"].get(key), b["config"].get(key)) for key in _SETTINGS]
+    pairs.append(("logprobs_mode", a.get("logprobs_mode"), b.get("logprobs_mode")))
+    for kind in _KINDS:
+        one, other = a["groups"][kind], b["groups"][kind]
+        for key in ("measure", "percentiles", "bins"):
+            if key in one or key in other:
+                pairs.append((f"{kind} {key}", one.get(key), other.get(key)))
+    # A run without a policy has no settings of one.
+    if None in (a["model"]["name"], b["model"]["name"]):
+        pairs = [pair for pair in pairs if pair[0] not in (*_SETTINGS, "logprobs_mode")]
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def _brief(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> list[dict[str, Any]]:
+    """Samples learned and unlearned, with a completion of either run."""
+    learned, unlearned = (places[:MOST_SHOWN] for places in learned_samples(*sides))
+    shown = ids["sample_id"].gather([*learned, *unlearned])
+    texts = _texts(b.path, shown)
+    said = _completions(a.path, shown), _completions(b.path, shown)
+
+    def card(place: int, was_right: bool) -> dict[str, Any]:
+        key = ids["sample_id"][place]
+        rates = [float(side.pass_rate[place]) for side in sides]
+        # The completion that changed: of A's as it was, of B's as it is now.
+        wanted = (was_right, not was_right)
+        one, other = (of.get((key, right)) for of, right in zip(said, wanted, strict=True))
+        return {
+            "sample_id": key, **texts[key], "a": rates[0], "b": rates[1],
+            "completion_a": one, "completion_b": other, "learned": not was_right,
+        }  # fmt: skip
+
+    return [
+        {"heading": "Learned", "cards": [card(place, False) for place in learned]},
+        {"heading": "Unlearned", "cards": [card(place, True) for place in unlearned]},
+    ]
+
+
+def _texts(run: Path, shown: pl.Series) -> dict[str, dict[str, Any]]:
+    rows = (
+        pl.scan_parquet(run / DIFFICULTY_FILE, glob=False)
+        .select("sample_id", "row", *_TEXT)
+        .filter(pl.col("sample_id").is_in(shown.implode()))
+        .collect()
+    )
+    return {row.pop("sample_id"): row for row in rows.iter_rows(named=True)}
+
+
+def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:
+    """The first right and the first wrong completion of each sample that has one."""
+    rows = (
+        pl.scan_parquet(run / ROLLOUTS_FILE, glob=False)
+        .select("sample_id", "rollout", "completion", "correct")
+        .filter(pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null())
+        .collect()
+        .sort("rollout", descending=True)
+    )
+    return {(row[0], row[3]): row[2] for row in rows.iter_rows()}
+
+
+def _thumbnails(run: Path) -> dict[str, bytes]:
+    file = run / THUMBNAILS_FILE
+    if not file.exists():
+        return {}
+    table: Sequence[tuple[str, bytes]] = (
+        pl.read_parquet(file, glob=False).select("sample_id", "jpeg").rows()
+    )
+    return dict(table)

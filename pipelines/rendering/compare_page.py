@@ -1,0 +1,135 @@
+"""The page of a comparison: one self-contained file, its figures, its numbers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.rendering import flow_figure
+from pipelines.rendering.compare_sentences import verdict_sentence
+from pipelines.rendering.figures import encode_figure
+from pipelines.rendering.names import CONFIDENCE, name_of
+from pipelines.rendering.page import page_environment, page_parts
+from pipelines.rendering.report_figures import ReportFigure
+from pipelines.table.files import write_json, written_aside
+from pipelines.table.run_folder import SUMMARY_FILE
+
+MOST_SHOWN = 12  # samples learned, and unlearned
+
+
+def write_comparison(
+    folder: Path,
+    *,
+    summary: Mapping[str, Any],
+    shelves: Sequence[Mapping[str, Any]],
+    thumbnails: Mapping[str, bytes],
+    manifests: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
+
+    Args:
+        summary: of `compare_runs`, with its `sentences`.
+        shelves: `heading` and `cards`: sample_id, row, problem, answer, pass rates `a` and `b`,
+            `completion_a`, `completion_b` (text or None), `learned`.
+        thumbnails: sample id -> JPEG.
+        manifests: of both runs, "a" and "b".
+    """
+    figures = []
+    for figure in comparison_figures(summary):
+        drawn = figure.drawn()
+        for kind in ("svg", "png"):
+            with written_aside(folder / f"{figure.name}.{kind}") as aside:
+                aside.write_bytes(encode_figure(drawn, kind))
+        figures.append(
+            {
+                "name": figure.name,
+                "heading": figure.heading,
+                "caption": figure.caption,
+                "wide": _base64((folder / f"{figure.name}.svg").read_bytes()),
+                "narrow": _base64(encode_figure(figure.narrow(), "svg")),
+            }
+        )
+    page = page_environment().get_template("compare.html.j2").render(
+        **page_parts(),
+        summary=summary,
+        drift=summary["drift"],
+        verdict=verdict_sentence(summary),
+        figures={figure["name"]: figure for figure in figures},
+        shelves=[
+            {
+                **shelf,
+                "cards": [
+                    {**card, "image": _base64(thumbnails.get(card["sample_id"], b""))}
+                    for card in shelf["cards"]
+                ],
+            }
+            for shelf in shelves
+        ],
+        manifests=manifests,
+    )  # fmt: skip
+    with written_aside(folder / "index.html") as aside:
+        aside.write_text(page, encoding="utf-8")
+    write_json(folder / SUMMARY_FILE, summary)
+
+
+def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
+    """Those that the numbers allow."""
+    drift, made = summary["drift"], []
+    for kind in ("perceptual", "reasoning"):
+        flow = drift["flows"][kind]
+        if not flow["samples"]:
+            continue
+        heading = _heading(summary, kind)
+        ribbons = max(len(flow["groups_a"]), len(flow["groups_b"])) <= flow_figure.MOST_RIBBONS
+        made.append(
+            ReportFigure(
+                f"flows_{kind}",
+                f"Who changed {kind} group",
+                "Samples from each group of A to each group of B. "
+                + (
+                    "A ribbon is as thick as its samples are many."
+                    if ribbons
+                    else "A row is a group of A; the darker a cell, the larger its part of the "
+                    "row. Outlined: the same group in both."
+                ),
+                lambda width, flow=flow, heading=heading: flow_figure.flows(flow, heading, width),
+            )
+        )
+    panels = {_heading(summary, kind): rows for kind, rows in drift["changes"].items() if rows}
+    if panels:
+        made.append(
+            ReportFigure(
+                "changes",
+                "Errors before and after",
+                "Share of wrong completions within each group of A: of A (hollow) and of B (full).",
+                lambda width: flow_figure.changes(panels, width),
+            )
+        )
+    known = {n: of for n, of in drift["measures"].items() if of["auroc_a"]["value"] is not None}
+    if known:
+        made.append(
+            ReportFigure(
+                "measures",
+                "Which measures kept their meaning",
+                "How well each measure tells B's wrong completions from its right ones, as A took "
+                "it (hollow) and as B took it (full), with 95 % intervals: 0.5 is chance.",
+                lambda width: flow_figure.meanings(known, width),
+            )
+        )
+    return made
+
+
+def _heading(summary: Mapping[str, Any], kind: str) -> str:
+    """'Perceptual group', 'Confidence bin (0 = least confident)', 'Bin of kind (0 = hardest)'."""
+    if kind == "perceptual":
+        return "Perceptual group"
+    measure = summary["grouping"]["a"]["reasoning"]["measure"]
+    if measure in CONFIDENCE:
+        return "Confidence bin (0 = least confident)"
+    return f"Bin of {name_of(measure)} (0 = hardest)"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
