@@ -1,104 +1,202 @@
-"""Does a measure predict error? AUROC over completions, Spearman over samples."""
+"""Does a measure predict error? AUROC and AURC over completions, rank correlations over samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.analysis.bootstrap import Estimate, resampled_weights, with_interval
+from pipelines.analysis.bootstrap import Estimate, Resampled, resample, with_interval
+from pipelines.analysis.concordance import Concordance
+from pipelines.analysis.risk_coverage import (
+    Harmonic,
+    aurc,
+    best_aurc,
+    risk_coverage_points,
+)
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+AUROC, SPEARMAN, KENDALL, AURC, EXCESS = range(5)
+NAMES = ("auroc", "spearman", "kendall", "aurc", "excess_aurc")
 
 
-def auroc_of_error(score: Floats, wrong: Floats, total: Floats, *, seed: int) -> Estimate:
-    """Chance that a wrong completion's sample scores higher than a right one's; ties count half.
+class ScoreOrder:
+    """The samples that have a score, from the easiest to the hardest."""
 
-    The area under the ROC curve, as the Mann-Whitney statistic over completions.
+    def __init__(self, score: Floats, wrong: Floats, total: Floats) -> None:
+        """Order the samples.
+
+        Args:
+            score: (N,), turned so that higher means harder; NaN where missing.
+            wrong, total: (N,), a sample's wrong completions, and all of them.
+        """
+        known = np.flatnonzero(~np.isnan(score))
+        self.index: Ints = known[np.argsort(score[known], kind="stable")]  # (M,) of the N
+        self.score, self.wrong, self.total = (x[self.index] for x in (score, wrong, total))
+        self.starts = starts_of(self.score)  # (m,), first place of each distinct score
+        self._tied = len(self.starts) < len(self.index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def of(self, weights: Floats) -> Floats:
+        """(b, N) weights to (b, M), in the order of the score."""
+        return np.take(weights, self.index, axis=1)
+
+    def by_score(self, values: Floats) -> Floats:
+        """(b, M) to sums over samples of equal score, (b, m)."""
+        return np.add.reduceat(values, self.starts, axis=1) if self._tied else values
+
+
+class Auroc:
+    """AUROC of error as a statistic, (b, N) weights to (b, 1)."""
+
+    def __init__(self, order: ScoreOrder) -> None:
+        self._order = order
+
+    def __call__(self, weights: Floats) -> Floats:
+        """NaN where a resample has no right or no wrong completion."""
+        w = self._order.of(weights)
+        errors = self._order.by_score(w * self._order.wrong)
+        right = self._order.by_score(w * (self._order.total - self._order.wrong))
+        return auroc_of(errors, right, np.cumsum(right, axis=1))[:, None]
+
+
+class Association:
+    """All that holds a score against error, as one statistic: (b, N) weights to (b, 5), `NAMES`."""
+
+    def __init__(self, order: ScoreOrder) -> None:
+        self.order = order
+        self._harmonic = Harmonic()
+        rates, self._levels = np.unique(order.wrong / order.total, return_inverse=True)
+        self._of_level = (self._levels[:, None] == np.arange(len(rates))).astype(np.float64)
+        blocks = np.repeat(
+            np.arange(len(order.starts)), np.diff(np.r_[order.starts, len(order)])
+        ).astype(np.intp)
+        self._concordance = Concordance(blocks, self._levels)
+
+    def __call__(self, weights: Floats) -> Floats:
+        """NaN where a resample lacks what a number needs."""
+        order = self.order
+        w = order.of(weights)
+        samples = order.by_score(w)
+        errors, completions = order.by_score(w * order.wrong), order.by_score(w * order.total)
+        errors_to, completions_to = np.cumsum(errors, axis=1), np.cumsum(completions, axis=1)
+        area = aurc(errors_to, completions_to, self._harmonic)
+        best = best_aurc(errors_to[:, -1], completions_to[:, -1], self._harmonic)
+        auroc = auroc_of(errors, completions - errors, completions_to - errors_to)
+        spearman, kendall = self._correlations(w, samples)
+        return np.stack([auroc, spearman, kendall, area, area - best], axis=1)
+
+    def _correlations(self, w: Floats, samples: Floats) -> tuple[Floats, Floats]:
+        """Spearman's rho and Kendall's tau-b of score and error rate, ties included.
+
+        A sample drawn w times counts as w samples of equal score and rate.
+        """
+        n = samples.sum(axis=1)
+        level = w @ self._of_level  # (b, R), samples of each error rate
+        level_ranks = np.cumsum(level, axis=1) - (level - 1) / 2
+        ranks = np.cumsum(samples, axis=1) - (samples - 1) / 2
+        weighed = self.order.by_score(w * np.take(level_ranks, self._levels, axis=1))
+        covariance = np.einsum("bi,bi->b", ranks, weighed) - n * ((n + 1) / 2) ** 2
+        # Mid-ranks of tied groups of t have a sum of squares (n^3 - sum t^3) / 12 about their mean,
+        # and n^2 - sum t^2 is twice the number of pairs that are not tied.
+        spread = [(n**3 - (t**3).sum(axis=1)) / 12 for t in (samples, level)]
+        untied = [(n**2 - (t**2).sum(axis=1)) / 2 for t in (samples, level)]
+        return (
+            _or_nan(covariance, np.sqrt(spread[0] * spread[1])),
+            _or_nan(self._concordance(w), np.sqrt(untied[0] * untied[1])),
+        )
+
+    def estimates(self, resampled: Resampled) -> dict[str, dict[str, Any]]:
+        """Each number with its interval, or why it is missing, as JSON values."""
+        reasons = undefined(self.order)
+        return {
+            name: (
+                with_interval(resampled.value[k], resampled.draws[:, k])
+                if reasons[k] is None
+                else Estimate(value=None, reason=reasons[k])
+            ).as_dict()
+            for k, name in enumerate(NAMES)
+        }
+
+    def risk_coverage(self) -> list[dict[str, float]]:
+        """Points of the risk-coverage curve of the samples as they are."""
+        errors, completions = (
+            np.cumsum(self.order.by_score(x[None])[0]) for x in (self.order.wrong, self.order.total)
+        )
+        return risk_coverage_points(errors, completions)
+
+
+def associate(
+    score: Floats,
+    wrong: Floats,
+    total: Floats,
+    *,
+    seed: int,
+    clusters: NDArray[np.integer[Any]] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Hold one measure against error, with intervals of the cluster bootstrap.
+
+    `auroc`: chance that a wrong completion's sample scores higher than a right one's, ties count
+    half (the Mann-Whitney statistic over completions; 0.5 is no better than chance). `spearman`,
+    `kendall`: rank correlation and tau-b of score and error rate over samples. `aurc`,
+    `excess_aurc`: as in `risk_coverage`.
 
     Args:
-        score: (N,), turned so that higher means harder; no NaN.
+        score: (N,), turned so that higher means harder; NaN where missing.
         wrong, total: (N,), a sample's wrong completions, and all of them.
-    Returns:
-        0.5 is no better than chance; undefined, with the reason, where all are right or wrong or
-        the score is constant.
+        clusters: as `bootstrap.resampled_weights`.
     """
-    if not len(score):
-        return Estimate(value=None, reason="no sample has it")
-    right = total - wrong
-    if not wrong.any() or not right.any():
-        return Estimate(value=None, reason=f"all are {'wrong' if wrong.any() else 'right'}")
-    if score.min() == score.max():
-        return Estimate(value=None, reason="the measure is constant")
-    order = np.argsort(score, kind="stable")
-    starts = _starts(score[order])
-    pos, neg = wrong[order], right[order]
-    value = _auroc(pos[None], neg[None], starts)[0]
-    draws = [_auroc(w * pos, w * neg, starts) for w in _reordered(len(score), order, seed=seed)]
-    return with_interval(value, np.concatenate(draws))
+    order = ScoreOrder(score, wrong, total)
+    if not len(order):
+        return no_estimates()
+    association = Association(order)
+    drawn = resample({"": association}, len(score), seed=seed, clusters=clusters)
+    return association.estimates(drawn[""])
 
 
-def spearman_with_error(score: Floats, wrong: Floats, total: Floats, *, seed: int) -> Estimate:
-    """Rank correlation of a measure with the error rate of each sample, ties at mid-rank.
-
-    Args: as `auroc_of_error`.
-    """
-    if not len(score):
-        return Estimate(value=None, reason="no sample has it")
-    rate = wrong / total
-    if score.min() == score.max():
-        return Estimate(value=None, reason="the measure is constant")
-    if rate.min() == rate.max():
-        return Estimate(value=None, reason="the error rate is constant")
-    x, y = _Ranks(score), _Ranks(rate)
-    value = _spearman(x, y, np.ones((1, len(score))))[0]
-    draws = [_spearman(x, y, w) for w in resampled_weights(len(score), seed=seed)]
-    return with_interval(value, np.concatenate(draws))
+def no_estimates() -> dict[str, dict[str, Any]]:
+    """The numbers of a measure that no sample has."""
+    return {name: Estimate(value=None, reason="no sample has it").as_dict() for name in NAMES}
 
 
-def _starts(ordered: Floats) -> NDArray[np.intp]:
+def undefined(order: ScoreOrder) -> Sequence[str | None]:
+    """Why a number of `NAMES` is undefined, None where it is not."""
+    if not len(order):
+        return ["no sample has it"] * len(NAMES)
+    errors, right = order.wrong.any(), (order.wrong < order.total).any()
+    all_alike = None if errors and right else f"all are {'wrong' if errors else 'right'}"
+    rates = order.wrong / order.total
+    constant = "the measure is constant" if len(order.starts) == 1 else None
+    flat = "the error rate is constant" if rates.min() == rates.max() else None
+    correlation = constant or flat
+    # AURC needs no spread: of a constant score, and where all are alike, it is the base rate.
+    return [all_alike or constant, correlation, correlation, None, all_alike]
+
+
+def _or_nan(number: Floats, scale: Floats) -> Floats:
+    """A quotient; NaN where a resample has no spread."""
+    return np.divide(number, scale, out=np.full_like(number, np.nan), where=scale > 0)
+
+
+def starts_of(ordered: Floats) -> Ints:
     """Where each distinct value begins in a rising array."""
+    if not len(ordered):
+        return np.empty(0, np.intp)
     return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
 
-def _auroc(pos: Floats, neg: Floats, starts: NDArray[np.intp]) -> Floats:
-    """Of each row of weights, shape (b, N) in the order of the score."""
-    pos = np.add.reduceat(pos, starts, axis=1)  # (b, distinct values)
-    neg = np.add.reduceat(neg, starts, axis=1)
-    below = np.cumsum(neg, axis=1) - neg
+def auroc_of(errors: Floats, right: Floats, right_to: Floats) -> Floats:
+    """AUROC of each row from counts (b, m) at each distinct score, rising.
+
+    Args:
+        right_to: right ones up to and with each score.
+    """
+    won = np.einsum("bi,bi->b", errors, right_to - right / 2)
     with np.errstate(invalid="ignore"):  # a resample without a right or a wrong one: NaN
-        area: Floats = (pos * (below + neg / 2)).sum(axis=1) / (pos.sum(axis=1) * neg.sum(axis=1))
+        area: Floats = won / (errors.sum(axis=1) * right_to[:, -1])
     return area
-
-
-def _reordered(n: int, order: NDArray[np.intp], *, seed: int) -> Iterator[Floats]:
-    return (weights[:, order] for weights in resampled_weights(n, seed=seed))
-
-
-class _Ranks:
-    """Mid-ranks of one variable under weights."""
-
-    def __init__(self, values: Floats) -> None:
-        self.order = np.argsort(values, kind="stable")
-        self.starts = _starts(values[self.order])
-        _, self.inverse = np.unique(values, return_inverse=True)
-
-    def under(self, weights: Floats) -> Floats:
-        """(b, N) weights to (b, N) mid-ranks, in the samples' own order."""
-        tied = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
-        ranks: Floats = np.cumsum(tied, axis=1) - (tied - 1) / 2
-        return ranks[:, self.inverse]
-
-
-def _spearman(x: _Ranks, y: _Ranks, weights: Floats) -> Floats:
-    n = weights.sum(axis=1, keepdims=True)
-    centred = []
-    for ranks in (x.under(weights), y.under(weights)):
-        centred.append(ranks - (weights * ranks).sum(axis=1, keepdims=True) / n)
-    a, b = centred
-    with np.errstate(invalid="ignore"):  # a resample without spread: NaN
-        rho: Floats = (weights * a * b).sum(axis=1) / np.sqrt(
-            (weights * a * a).sum(axis=1) * (weights * b * b).sum(axis=1)
-        )
-    return rho

@@ -1,16 +1,26 @@
-"""Cluster bootstrap: whole samples are drawn again, since a sample's rollouts go together."""
+"""Cluster bootstrap: whole clusters are drawn again, since what is alike in them goes together.
+
+A sample's rollouts share its image and question; several samples may share one image. A cluster is
+a sample, or all samples of an image where images repeat.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES, FEWER_RESAMPLES, MANY = 1000, 200, 50_000
-_BLOCK = 4_000_000  # weights held at a time
+_BLOCK = 200_000  # weights held at a time: with what is made of them they stay in the cache
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+# From weights of shape (b, n), how often each sample counts, to numbers of shape (b, k).
+Statistic = Callable[[Floats], Floats]
+Key = TypeVar("Key", bound=Hashable)
 
 
 def resamples_for(n: int) -> int:
@@ -18,15 +28,55 @@ def resamples_for(n: int) -> int:
     return RESAMPLES if n <= MANY else FEWER_RESAMPLES
 
 
-def resampled_weights(n: int, *, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each of `n` samples is drawn in each resample, in blocks of shape (b, n)."""
+def resampled_weights(
+    n: int, *, seed: int, clusters: NDArray[np.integer[Any]] | None = None
+) -> Iterator[Floats]:
+    """How often each of `n` samples is drawn in each resample, in blocks of shape (b, n).
+
+    Args:
+        clusters: (n,), the cluster of each sample, numbered from 0 without gaps; samples of one
+            cluster are drawn together. None: each sample is its own.
+    """
     rng, left = np.random.default_rng(seed), resamples_for(n)
+    drawable = n if clusters is None else int(clusters.max()) + 1
     while left:
         b = min(left, max(1, _BLOCK // n))
-        drawn = rng.integers(n, size=(b, n)) + n * np.arange(b)[:, None]
+        drawn = rng.integers(drawable, size=(b, drawable)) + drawable * np.arange(b)[:, None]
         # Counting draws is nine times as fast as a multinomial over n samples.
-        yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
+        counts = np.bincount(drawn.ravel(), minlength=b * drawable).reshape(b, drawable)
+        weights = counts.astype(np.float64)
+        yield weights if clusters is None else weights[:, clusters]
         left -= b
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """k numbers of the samples as they are, and of each of B resamples of them."""
+
+    value: Floats  # (k,)
+    draws: Floats  # (B, k)
+
+
+def resample(
+    statistics: Mapping[Key, Statistic],
+    n: int,
+    *,
+    seed: int,
+    clusters: NDArray[np.integer[Any]] | None = None,
+) -> dict[Key, Resampled]:
+    """Take all statistics on the same resamples, so that what comes out can be subtracted.
+
+    Args: as `resampled_weights`; n >= 1.
+    """
+    as_they_are = np.ones((1, n))
+    draws: dict[Key, list[Floats]] = {key: [] for key in statistics}
+    for weights in resampled_weights(n, seed=seed, clusters=clusters):
+        for key, statistic in statistics.items():
+            draws[key].append(statistic(weights))
+    return {
+        key: Resampled(statistic(as_they_are)[0], np.concatenate(draws[key]))
+        for key, statistic in statistics.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +94,7 @@ class Estimate:
         return known if self.reason is None else {**known, "reason": self.reason}
 
 
-def with_interval(value: float, draws: NDArray[np.float64]) -> Estimate:
+def with_interval(value: float, draws: Floats) -> Estimate:
     """An estimate with the interval of its resampled values; undefined ones (NaN) are left out.
 
     Resamples that all agree (one sample, or no error at all) say nothing of the uncertainty: the

@@ -8,31 +8,123 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.analysis.bootstrap import Estimate, resampled_weights, with_interval
-from pipelines.groups import reasoning_groups
+from pipelines.analysis.bootstrap import Estimate, Resampled, resample, with_interval
 
-CURVE_BINS = 12
+Floats = NDArray[np.float64]
+Clusters = NDArray[np.integer[Any]] | None  # (N,), as `bootstrap.resampled_weights` takes them
+
+
+class GroupErrors:
+    """Wrong and all completions of each of K groups, as one statistic: (b, N) to (b, 2 K)."""
+
+    def __init__(
+        self,
+        labels: Sequence[Hashable | None],
+        order: Sequence[Hashable],
+        wrong: Floats,
+        total: Floats,
+        clusters: Clusters = None,
+    ) -> None:
+        """Sort the samples into their groups.
+
+        Args:
+            labels: (N,), the group of each sample; None, or not in `order`: in no group.
+            order: the K groups.
+            wrong, total: (N,), a sample's wrong completions, and all of them.
+        """
+        self.order = order
+        codes = {group: code for code, group in enumerate(order)}
+        code = np.array([codes.get(label, -1) for label in labels], np.intp)
+        self.label = code  # (N,), -1 for no group
+        self._index = np.flatnonzero(code >= 0)
+        self._index = self._index[np.argsort(code[self._index], kind="stable")]
+        placed = code[self._index]
+        self.samples = np.bincount(placed, minlength=len(order))
+        self._filled = np.flatnonzero(self.samples)
+        self._starts = np.searchsorted(placed, self._filled)
+        self._wrong, self._total = wrong[self._index], total[self._index]
+        # What the resamples draw: it says how much each group is known by.
+        own = self._index if clusters is None else clusters[self._index]
+        pairs = np.unique(np.stack([placed, own]), axis=1)
+        self.clusters = np.bincount(pairs[0], minlength=len(order))
+
+    def __call__(self, weights: Floats) -> Floats:
+        """Errors of each group, then completions of each."""
+        k, counts = len(self.order), np.zeros((len(weights), 2 * len(self.order)))
+        if not len(self._index):
+            return counts
+        w = np.take(weights, self._index, axis=1)
+        for first, per_sample in ((0, self._wrong), (k, self._total)):
+            counts[:, first + self._filled] = np.add.reduceat(w * per_sample, self._starts, axis=1)
+        return counts
+
+    def rates(self, resampled: Resampled) -> Floats:
+        """Error rate of each group, drawn again, (B, K); NaN where it is then empty."""
+        k = len(self.order)
+        with np.errstate(invalid="ignore"):
+            rates: Floats = resampled.draws[:, :k] / resampled.draws[:, k:]
+        return rates
+
+    def rows(self, resampled: Resampled) -> list[dict[str, Any]]:
+        """One entry a group, as `errors_by_group` gives them."""
+        k = len(self.order)
+        errors, completions = resampled.value[:k], resampled.value[k:]
+        drawn = resampled.draws[:, :k]
+        with np.errstate(invalid="ignore"):  # no error at all: NaN
+            shares = drawn / drawn.sum(axis=1, keepdims=True)
+        rates = self.rates(resampled)
+        return [
+            {
+                "group": group,
+                "samples": int(self.samples[i]),
+                "completions": int(completions[i]),
+                "errors": int(errors[i]),
+                "error_share": (
+                    with_interval(errors[i] / errors.sum(), shares[:, i])
+                    if errors.any()
+                    else Estimate(value=None, reason="nothing is wrong")
+                ).as_dict(),
+                "error_rate": rate_estimate(
+                    errors[i], completions[i], self.clusters[i], rates[:, i]
+                ).as_dict(),
+            }
+            for i, group in enumerate(self.order)
+        ]
+
+    def contrast(self, resampled: Resampled, hard: Hashable, easy: Hashable) -> Estimate:
+        """Error rate of one group less that of another, on the same resamples."""
+        value, rates = resampled.value, self.rates(resampled)
+        k = len(self.order)
+        hard_at, easy_at = self.order.index(hard), self.order.index(easy)
+        empty = [group for group, i in ((hard, hard_at), (easy, easy_at)) if not value[k + i]]
+        if empty:
+            return Estimate(value=None, reason=f"group {empty[0]} is empty")
+        now = [value[i] / value[k + i] for i in (hard_at, easy_at)]
+        return with_interval(now[0] - now[1], rates[:, hard_at] - rates[:, easy_at])
 
 
 def error_rate(
-    wrong: NDArray[np.float64], total: NDArray[np.float64], *, seed: int
+    wrong: Floats, total: Floats, *, seed: int, clusters: Clusters = None
 ) -> dict[str, Any]:
     """Share of wrong completions, with its interval.
 
     Args:
         wrong, total: shape (N,): a sample's wrong completions, and all of them.
     """
-    draws = [(w @ wrong) / (w @ total) for w in resampled_weights(len(wrong), seed=seed)]
-    return _rate(wrong.sum(), total.sum(), len(wrong), np.concatenate(draws))
+    whole = GroupErrors([0] * len(wrong), [0], wrong, total, clusters)
+    drawn = resample({0: whole}, len(wrong), seed=seed, clusters=clusters)[0]
+    rate: dict[str, Any] = whole.rows(drawn)[0]["error_rate"]
+    return rate
 
 
 def errors_by_group(
     labels: Sequence[Hashable | None],
     order: Sequence[Hashable],
-    wrong: NDArray[np.float64],
-    total: NDArray[np.float64],
+    wrong: Floats,
+    total: Floats,
     *,
     seed: int,
+    clusters: Clusters = None,
 ) -> list[dict[str, Any]]:
     """One entry a group, in `order`: counts, error share and error rate with intervals.
 
@@ -44,68 +136,23 @@ def errors_by_group(
         labels: (N,), the group of each sample.
         wrong, total: (N,), a sample's wrong completions, and all of them.
     """
-    member = np.array([[label == group for group in order] for label in labels], np.float64)
-    member = member.reshape(len(labels), len(order))  # (N, K), also where either is 0
-    kept = member.any(axis=1)
-    member, wrong, total = member[kept], wrong[kept], total[kept]
-    errors, completions = wrong @ member, total @ member  # (K,)
-    all_draws = []
-    for weights in resampled_weights(len(wrong), seed=seed) if kept.any() else ():
-        drawn = (weights * wrong) @ member  # (b, K)
-        with np.errstate(invalid="ignore"):  # an empty group, or no error at all: NaN
-            shares = drawn / drawn.sum(axis=1, keepdims=True)
-            rates = drawn / ((weights * total) @ member)
-        all_draws.append(np.stack([shares, rates]))
-    draws = np.concatenate(all_draws, axis=1) if all_draws else np.empty((2, 0, len(order)))
-    rows = []
-    for k, group in enumerate(order):
-        row: dict[str, Any] = {
-            "group": group,
-            "samples": int(member[:, k].sum()),
-            "completions": int(completions[k]),
-            "errors": int(errors[k]),
-            "error_share": (
-                with_interval(errors[k] / errors.sum(), draws[0, :, k])
-                if errors.any()
-                else Estimate(value=None, reason="nothing is wrong")
-            ).as_dict(),
-            "error_rate": _rate(errors[k], completions[k], member[:, k].sum(), draws[1, :, k]),
-        }
-        rows.append(row)
-    return rows
+    groups = GroupErrors(labels, order, wrong, total, clusters)
+    if not len(wrong):
+        return groups.rows(Resampled(np.zeros(2 * len(order)), np.zeros((0, 2 * len(order)))))
+    return groups.rows(resample({0: groups}, len(wrong), seed=seed, clusters=clusters)[0])
 
 
-def error_curve(
-    values: NDArray[np.float64],
-    wrong: NDArray[np.float64],
-    total: NDArray[np.float64],
-    *,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Error rate along a measure: up to 12 quantile bins, from its lowest value to its highest.
-
-    Each entry is as `errors_by_group`'s, with the bin's mean of the measure as `mean`.
-    """
-    bins = reasoning_groups(values, CURVE_BINS).labels  # numbered from the lowest value
-    order = sorted({label for label in bins if label is not None})
-    rows = errors_by_group(bins, order, wrong, total, seed=seed)
-    numbers = np.array([-1 if label is None else label for label in bins])
-    return [{**row, "mean": float(values[numbers == row["group"]].mean())} for row in rows]
-
-
-def _rate(
-    errors: float, completions: float, samples: float, draws: NDArray[np.float64]
-) -> dict[str, Any]:
+def rate_estimate(errors: float, completions: float, trials: float, draws: Floats) -> Estimate:
     """An error rate; where nothing or all is wrong, resamples cannot show how sure that is.
 
-    The bound is then Clopper and Pearson's with each sample as one trial, "has an error": it holds
-    however alike the rollouts of a sample are.
+    The bound is then Clopper and Pearson's with each cluster as one trial, "has an error": it holds
+    however alike the completions of a cluster are.
     """
     if not completions:
-        return Estimate(value=None, reason="the group is empty").as_dict()
-    margin = float(1 - 0.025 ** (1 / samples))
+        return Estimate(value=None, reason="the group is empty")
+    margin = float(1 - 0.025 ** (1 / trials))
     if errors == 0:
-        return Estimate(value=0.0, low=0.0, high=margin).as_dict()
+        return Estimate(value=0.0, low=0.0, high=margin)
     if errors == completions:
-        return Estimate(value=1.0, low=1 - margin, high=1.0).as_dict()
-    return with_interval(errors / completions, draws).as_dict()
+        return Estimate(value=1.0, low=1 - margin, high=1.0)
+    return with_interval(errors / completions, draws)

@@ -1,10 +1,11 @@
-"""Errors by group, worked out by hand, and the curve along a measure."""
+"""Errors by group, worked out by hand."""
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from pipelines.analysis.error_share import error_curve, error_rate, errors_by_group
+from pipelines.analysis.bootstrap import resample
+from pipelines.analysis.error_share import GroupErrors, error_rate, errors_by_group
 
 # Four samples of two completions. Wrong: a 0, b 1, c 2, d 1; a and b are easy, c is hard, d is in
 # no group. Grouped errors: 0 + 1 + 2 = 3.
@@ -27,20 +28,37 @@ def test_errors_by_group_by_hand(rows):
 
 
 def test_the_interval_of_a_share_is_that_of_its_resamples_by_hand(rows):
-    # Of a, b, c three are drawn. No error at all (a a a, 1 in 27) is left out; the share of the
-    # hard group runs from 0 (no c: 7 of the 26 others) to 1 (no b: 7 of 26).
+    # Of a, b, c, d four are drawn. The rate of the easy group (a 0, b 1/2 wrong) runs from 0 (only
+    # a) to 1/2 (only b), each in more than 2.5 % of resamples; likewise the share of the hard
+    # group from 0 (no c: (3/4)^4 = 32 %) to 1 (no b: 32 %).
     hard = rows[2]["error_share"]
     assert (hard["low"], hard["high"]) == (0.0, 1.0)
-    # The rate of the easy group (a 0, b 1/2 wrong): from 0 (only a) to 1/2 (only b).
     assert (rows[0]["error_rate"]["low"], rows[0]["error_rate"]["high"]) == (0.0, 0.5)
 
 
-def test_samples_in_no_group_change_nothing():
+def test_the_contrast_is_hard_less_easy_on_the_same_resamples():
+    # Ten samples in each group, 1 of 4 and 3 of 4 wrong: every resample with both gives 1/2 exactly
+    # where a group alone never moves, so that the pair has no interval.
+    labels = ["easy"] * 10 + ["hard"] * 10
+    wrong = np.repeat([1.0, 3.0], 10)
+    groups = GroupErrors(labels, ORDER, wrong, np.full(20, 4.0))
+    drawn = resample({0: groups}, 20, seed=0)[0]
+    still = groups.contrast(drawn, "hard", "easy")
+    assert (still.value, still.low, still.reason) == (0.5, None, "all resamples agree")
+    assert groups.contrast(drawn, "medium", "easy").reason == "group medium is empty"
+
+
+def test_samples_in_no_group_change_no_value():
     rng = np.random.default_rng(3)
     labels, wrong = rng.choice(["easy", "hard"], 40).tolist(), rng.binomial(8, 0.4, 40) * 1.0
     more = [*labels, *[None] * 20], np.r_[wrong, rng.binomial(8, 0.9, 20)]
+
+    def values(rows):
+        return [(row["error_share"]["value"], row["error_rate"]["value"]) for row in rows]
+
     alone = errors_by_group(labels, ORDER, wrong, np.full(40, 8.0), seed=0)
-    assert errors_by_group(more[0], ORDER, more[1], np.full(60, 8.0), seed=0) == alone
+    among = errors_by_group(more[0], ORDER, more[1], np.full(60, 8.0), seed=0)
+    assert values(among) == values(alone)
 
 
 @pytest.mark.parametrize("n", [1, 9, 60])
@@ -83,18 +101,3 @@ def test_shares_add_up_to_all_errors():
     for row in rows:
         for key in ("error_share", "error_rate"):
             assert row[key]["low"] < row[key]["value"] < row[key]["high"]
-
-
-def test_the_curve_runs_along_the_measure_in_its_own_direction():
-    # 24 samples into 12 bins of two: 0 and 1, 2 and 3, ...; wrong grows with the measure.
-    values = np.arange(24.0)
-    wrong = np.repeat(np.arange(12.0), 2)
-    curve = error_curve(values, wrong, np.full(24, 11.0), seed=0)
-    assert [point["mean"] for point in curve] == [2 * k + 0.5 for k in range(12)]
-    assert [point["error_rate"]["value"] for point in curve] == [k / 11 for k in range(12)]
-    assert [point["samples"] for point in curve] == [2] * 12
-
-
-def test_the_curve_of_no_sample_is_empty():
-    nothing = np.empty(0)
-    assert error_curve(nothing, nothing, nothing, seed=0) == []

@@ -1,0 +1,104 @@
+"""What is held against error: measures, numeric columns of table and dataset; what is alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipelines.groups import Harder
+
+BASELINE = "mean_tokens"  # length alone
+# The table's own numbers that are neither measures, nor results, nor bookkeeping.
+DESCRIBING = ("n_images", "width", "height")
+SLICE_VALUES = 2, 20  # distinct values of a text column that is worth a slice
+KEYS = ("sample_id", "image_id")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One column to hold against error."""
+
+    kind: Literal["measure", "baseline", "column"]
+    values: Floats  # (N,), NaN where missing
+    harder: Harder | None  # None: the data say which end is the hard one
+
+
+def candidates(
+    table: pl.DataFrame, measures: Mapping[str, Harder], columns: pl.DataFrame | None
+) -> dict[str, Candidate]:
+    """The measures, then every other numeric column that varies.
+
+    A column of the dataset whose name the table has, too, is given as "dataset: NAME".
+    """
+    found = {
+        name: Candidate(
+            kind="baseline" if name == BASELINE else "measure",
+            values=numbers(table[name]),
+            harder=harder,
+        )
+        for name, harder in measures.items()
+    }
+    others = {name: table[name] for name in DESCRIBING if name in table.columns}
+    if columns is not None:
+        names = [name for name in columns.columns if columns[name].dtype.is_numeric()]
+        taken = {*table.columns, *measures}
+        others |= {own_name(name, taken): columns[name] for name in names if name not in KEYS}
+    for name, column in others.items():
+        values = numbers(column)
+        if len(np.unique(values[~np.isnan(values)])) > 1 and name not in found:
+            found[name] = Candidate(kind="column", values=values, harder=None)
+    return found
+
+
+def slice_columns(
+    columns: pl.DataFrame | None, taken: Collection[str]
+) -> dict[str, list[str | None]]:
+    """Text columns of the dataset with 2 to 20 distinct values."""
+    least, most = SLICE_VALUES
+    return {
+        own_name(name, taken): columns[name].to_list()
+        for name in ([] if columns is None else columns.columns)
+        if columns is not None
+        and name not in KEYS
+        and columns[name].dtype == pl.String
+        and least <= columns[name].drop_nulls().n_unique() <= most
+    }
+
+
+def own_name(name: str, taken: Collection[str]) -> str:
+    """A name for a column of the dataset that the table does not use."""
+    return f"dataset: {name}" if name in taken else name
+
+
+def numbers(column: pl.Series) -> Floats:
+    """A column's values, NaN where they are missing or not finite."""
+    values = column.cast(pl.Float64).to_numpy().astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def image_clusters(
+    table: pl.DataFrame, columns: pl.DataFrame | None
+) -> NDArray[np.integer[Any]] | None:
+    """The cluster of each sample, numbered from 0: its images, where images repeat.
+
+    None where no two samples share their images, or it is not known; a sample without images is a
+    cluster of its own.
+    """
+    if columns is None or "image_id" not in columns.columns:
+        return None
+    alone = columns["image_id"].is_null()
+    if "n_images" in table.columns:
+        alone = alone | (table["n_images"].fill_null(0) == 0)
+    own = pl.int_range(len(columns), eager=True).cast(pl.String)
+    keys = pl.select(
+        pl.when(alone).then("row " + own).otherwise("image " + columns["image_id"])
+    ).to_series()
+    _, clusters = np.unique(keys.to_numpy(), return_inverse=True)
+    return clusters if clusters.max(initial=-1) + 1 < len(clusters) else None
