@@ -14,10 +14,15 @@ from PIL import Image
 from pipelines.analysis.summary import analyse
 from pipelines.readers.dataset import SampleReader
 from pipelines.readers.images import decode_image
+from pipelines.rendering.advice import advice
+from pipelines.rendering.gallery import Thumbnail
+from pipelines.rendering.local_entropy import local_entropy_map
+from pipelines.rendering.names import NAMES, grouped_by
 from pipelines.rendering.page import write_report
-from pipelines.rendering.sentences import NAMES, sentences
-from pipelines.rendering.shown import shown_samples
+from pipelines.rendering.sentences import sentences
+from pipelines.rendering.shown import sample_ids, shelves
 from pipelines.samples import Failed
+from pipelines.table.dataset_columns import read_columns
 from pipelines.table.files import written_aside
 from pipelines.table.run_folder import (
     DIFFICULTY_FILE,
@@ -28,8 +33,11 @@ from pipelines.table.run_folder import (
 )
 from pipelines.table.schema import DIFFICULTY
 
-THUMBNAIL_SIDE = 160  # pixels; the page shows it at half of that, sharp on dense screens
+THUMBNAIL_SIDE = 160  # pixels
+THUMBNAIL_BYTES = 9_000  # of each JPEG, however noisy the image: a page holds about a hundred
+_QUALITIES = (85, 70, 50, 30, 10)
 _TEXT = ("problem", "answer")
+_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
 
 
 def build_report(path: Path) -> dict[str, Any]:
@@ -45,18 +53,26 @@ def build_report(path: Path) -> dict[str, Any]:
 
 def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Analyse a run's tables and write its report folder; gives the analysis."""
-    table = pl.scan_parquet(path / DIFFICULTY_FILE)
+    table = pl.scan_parquet(path / DIFFICULTY_FILE, glob=False)
+    rollouts = pl.scan_parquet(path / ROLLOUTS_FILE, glob=False)
     numbers = table.drop(_TEXT).collect()
-    summary = analyse(numbers, {name: DIFFICULTY[name].harder or "higher" for name in NAMES})
+    summary = analyse(
+        numbers,
+        {name: DIFFICULTY[name].harder or "higher" for name in NAMES},
+        columns=read_columns(path),
+        rollouts=rollouts.select(_JUDGED).collect(),
+        grouping=manifest.get("groups"),
+    )
     summary["sentences"] = sentences(summary)
-    shown = shown_samples(numbers)
+    summary["advice"] = advice(summary)
+    on_shelves = shelves(numbers, grouped_by(manifest.get("groups")))
+    shown = sample_ids(on_shelves)
     write_report(
         path / REPORT_FOLDER,
         summary=summary,
+        shelves=on_shelves,
         table=table.filter(pl.col("sample_id").is_in(shown)).collect(),
-        rollouts=pl.scan_parquet(path / ROLLOUTS_FILE)
-        .filter(pl.col("sample_id").is_in(shown))
-        .collect(),
+        rollouts=rollouts.filter(pl.col("sample_id").is_in(shown)).collect(),
         thumbnails=_read_thumbnails(path),
         # Seconds are known only once the page is written; a rebuilt page is the same page.
         manifest={key: value for key, value in manifest.items() if key != "seconds"},
@@ -65,11 +81,14 @@ def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_thumbnails(reader: SampleReader, run: RunFolder, pixel_limit: int) -> None:
-    """Keep a small JPEG of each sample that the report shows: the dataset may be gone later."""
-    numbers = pl.scan_parquet(run.path / DIFFICULTY_FILE).drop(_TEXT).collect()
-    shown = shown_samples(numbers)
+    """Keep small JPEGs of each sample that the report shows: the dataset may be gone later.
+
+    Of its first image, and of that image's local entropy.
+    """
+    numbers = pl.scan_parquet(run.path / DIFFICULTY_FILE, glob=False).drop(_TEXT).collect()
+    shown = sample_ids(shelves(numbers))
     rows = numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list()
-    kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": []}
+    kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": [], "entropy": []}
     for sample in reader.samples(rows=rows):
         image = (
             decode_image(sample.images[0], pixel_limit=pixel_limit, keep=True)
@@ -77,21 +96,31 @@ def keep_thumbnails(reader: SampleReader, run: RunFolder, pixel_limit: int) -> N
             else Failed("no image")
         )
         if not isinstance(image, Failed) and image.rgb is not None:
+            small = image.rgb.copy()
+            small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
             kept["sample_id"].append(sample.sample_id)
-            kept["jpeg"].append(_thumbnail(image.rgb))
-    schema = pa.schema([("sample_id", pa.string()), ("jpeg", pa.binary())])
+            kept["jpeg"].append(_jpeg(small))
+            kept["entropy"].append(_jpeg(local_entropy_map(small)))
+    schema = pa.schema(
+        [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
+    )
     with written_aside(run.path / THUMBNAILS_FILE) as aside:
         pq.write_table(pa.table(kept, schema=schema), aside)
 
 
-def _thumbnail(image: Image.Image) -> bytes:
-    small = image.copy()
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=85)
+def _jpeg(image: Image.Image) -> bytes:
+    """The best quality that keeps within the limit."""
+    for quality in _QUALITIES:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=quality)
+        if file.tell() <= THUMBNAIL_BYTES:
+            break
     return file.getvalue()
 
 
-def _read_thumbnails(path: Path) -> dict[str, bytes]:
-    table = pq.read_table(path / THUMBNAILS_FILE)
-    return dict(zip(table["sample_id"].to_pylist(), table["jpeg"].to_pylist(), strict=True))
+def _read_thumbnails(path: Path) -> dict[str, Thumbnail]:
+    """Sample id -> its pictures; runs of before the entropy map have none."""
+    return {
+        row["sample_id"]: Thumbnail(row["jpeg"], row.get("entropy"))
+        for row in pq.read_table(path / THUMBNAILS_FILE).to_pylist()
+    }

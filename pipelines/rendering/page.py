@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 import jinja2
 import polars as pl
 
-from pipelines.rendering.figures import draw_figures, encode_figure
-from pipelines.rendering.sentences import NAMES
-from pipelines.rendering.shown import shelves
+from pipelines.groups import PERCEPTUAL
+from pipelines.rendering.figures import encode_figure
+from pipelines.rendering.gallery import Thumbnail, cards
+from pipelines.rendering.local_entropy import MOST, RADIUS
+from pipelines.rendering.names import grouped_by, name_of
+from pipelines.rendering.report_figures import report_figures
+from pipelines.rendering.shown import Shelf
+from pipelines.rendering.text import estimate_text, number_text, percent_text, shown_text
 from pipelines.table.files import write_json, written_aside
 from pipelines.table.run_folder import SUMMARY_FILE
 from pipelines.table.schema import DIFFICULTY
 
-CLIP = 300  # characters of a text that the page shows
-_KEPT = "\n\t\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # scripts and emoji need the joiners
 _HERE = Path(__file__).parent
 
 
@@ -28,46 +31,56 @@ def write_report(
     folder: Path,
     *,
     summary: Mapping[str, Any],
+    shelves: Sequence[Shelf],
     table: pl.DataFrame,
     rollouts: pl.DataFrame,
-    thumbnails: Mapping[str, bytes],
+    thumbnails: Mapping[str, Thumbnail],
     manifest: Mapping[str, Any],
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
     Args:
-        summary: of `analysis.summary.analyse`, with its `sentences`.
-        table, rollouts: rows of the samples that the page shows, with their texts.
-        thumbnails: sample id -> JPEG.
+        summary: of `analysis.summary.analyse`, with its `sentences` and `advice`.
+        shelves: of `shown.shelves`; what the gallery shows.
+        table, rollouts: rows of the samples on them, with their texts.
+        thumbnails: sample id -> its pictures.
     """
     folder.mkdir(exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
     figures = []
-    for name, (caption, figure) in draw_figures(summary, units).items():
+    for figure in report_figures(summary, units):
+        drawn = figure.drawn()
         for kind in ("svg", "png"):
-            with written_aside(folder / f"{name}.{kind}") as aside:
-                aside.write_bytes(encode_figure(figure, kind))
-        svg = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
-        figures.append({"name": name, "caption": caption, "svg": svg})
-    page = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            css=(_HERE / "page.css").read_text(encoding="utf-8"),
-            summary=summary,
-            figures=figures,
-            shelves=_shelves(table, rollouts, thumbnails),
-            manifest=manifest,
-            names=NAMES,
-            units=units,
+            with written_aside(folder / f"{figure.name}.{kind}") as aside:
+                aside.write_bytes(encode_figure(drawn, kind))
+        figures.append(
+            {
+                "name": figure.name,
+                "heading": figure.heading,
+                "caption": figure.caption,
+                "wide": _base64((folder / f"{figure.name}.svg").read_bytes()),
+                "narrow": _base64(encode_figure(figure.narrow(), "svg")),
+            }
         )
-    )
+    page = page_environment().get_template("page.html.j2").render(
+        **page_parts(),
+        summary=summary,
+        figures=figures,
+        shelves=shelves,
+        cards=cards(shelves, table, rollouts, thumbnails),
+        manifest=manifest,
+        grouped=grouped_by(summary.get("grouping")),
+        units=units,
+        most_bits=MOST,
+        radius=RADIUS,
+    )  # fmt: skip
     with written_aside(folder / "index.html") as aside:
         aside.write_text(page, encoding="utf-8")
     write_json(folder / SUMMARY_FILE, summary)
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Templates of this folder, every value escaped, with the filters that show numbers."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -78,32 +91,28 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "shown": shown_text,
         "problem": _problem,
-        "percent": lambda share: "–" if share is None else f"{100 * share:.1f} %",
+        "percent": percent_text,
         "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
-        "estimate": _estimate,
-        "number": lambda value: "–" if value is None else f"{value:.3g}",
+        "estimate": estimate_text,
+        "number": number_text,
         "thousands": lambda count: f"{count:,}",
+        "named": name_of,
+        "rank": lambda group: PERCEPTUAL.index(group) if group in PERCEPTUAL else group,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     }
     return environment
 
 
-def shown_text(text: str | None, clip: int = CLIP) -> str:
-    """Text of a dataset or model as a page can hold it: clipped, its unseen characters escaped.
-
-    Control characters, marks that turn the direction of writing and lone surrogates, which have
-    no UTF-8, come as their Python escapes. Escaping for HTML is the template's.
-    """
-    if text is None:
-        return "–"
-    clipped = text if len(text) <= clip else text[: clip - 1] + "…"
-    return "".join(
-        c if c.isprintable() or c in _KEPT or category(c) == "Zs" else _escape(c) for c in clipped
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def page_parts() -> dict[str, str]:
+    """The style and the script of a page, and its policy: nothing is loaded, one script runs."""
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {
+        "css": (_HERE / "page.css").read_text(encoding="utf-8"),
+        "js": script,
+        "policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+    }
 
 
 def _problem(text: str | None) -> str:
@@ -111,37 +120,5 @@ def _problem(text: str | None) -> str:
     return shown_text(None if text is None else text.replace("<image>", " ").strip())
 
 
-def _estimate(estimate: Mapping[str, Any], percent: bool = True) -> str:
-    """'47.1 % (44.0 to 50.2)', or why there is no number."""
-    value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None:
-        return f"– ({estimate['reason']})"
-    scale, digits, unit = (100, 1, " %") if percent else (1, 3, "")
-    interval = "" if low is None else f" ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
-    return f"{scale * value:.{digits}f}{unit}{interval}"
-
-
-def _shelves(
-    table: pl.DataFrame, rollouts: pl.DataFrame, thumbnails: Mapping[str, bytes]
-) -> list[dict[str, Any]]:
-    rows = {row["sample_id"]: row for row in table.iter_rows(named=True)}
-    written = rollouts.sort("sample_id", "rollout")
-    shown = []
-    for heading, ids in shelves(table).items():
-        cards = []
-        for sample in ids:
-            of_it = written.filter(pl.col("sample_id") == sample)
-            cards.append(
-                {
-                    **rows[sample],
-                    "image": base64.b64encode(thumbnails.get(sample, b"")).decode(),
-                    "right": _first(of_it.filter(pl.col("correct"))),
-                    "wrong": _first(of_it.filter(~pl.col("correct"))),
-                }
-            )
-        shown.append({"heading": heading, "cards": cards})
-    return shown
-
-
-def _first(rollouts: pl.DataFrame) -> str | None:
-    return None if rollouts.is_empty() else str(rollouts["completion"][0])
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

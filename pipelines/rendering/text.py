@@ -1,0 +1,48 @@
+"""Numbers and foreign texts as a page can hold them. Escaping for HTML is the template's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from unicodedata import category
+
+CLIP = 300  # characters of a text that the page shows
+_KEPT = "\n\t\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # scripts and emoji need the joiners
+
+
+def shown_text(text: str | None, clip: int = CLIP) -> str:
+    """Text of a dataset or model as a page can hold it: clipped, its unseen characters escaped.
+
+    Control characters, marks that turn the direction of writing and lone surrogates, which have
+    no UTF-8, come as their Python escapes.
+    """
+    if text is None:
+        return "–"
+    clipped = text if len(text) <= clip else text[: clip - 1] + "…"
+    return "".join(
+        c if c.isprintable() or c in _KEPT or category(c) == "Zs" else _escape(c) for c in clipped
+    )
+
+
+def percent_text(share: float | None, digits: int = 1) -> str:
+    """'31.4 %'; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def number_text(value: float | None) -> str:
+    """Three significant digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+def estimate_text(estimate: Mapping[str, Any], percent: bool = True) -> str:
+    """'47.1 % (44.0 to 50.2)', or why there is no number."""
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if value is None:
+        return f"– ({estimate['reason']})"
+    scale, digits, unit = (100, 1, " %") if percent else (1, 3, "")
+    interval = "" if low is None else f" ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+    return f"{scale * value:.{digits}f}{unit}{interval}"
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
