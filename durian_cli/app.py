@@ -10,6 +10,7 @@ import typer
 
 from durian_cli.eval import evaluate
 from durian_cli.profile import profile
+from durian_cli.group import group
 from durian_cli.report import report
 from durian_cli.schema import schema
 from durian_cli.train import train
@@ -27,6 +28,7 @@ app.command()(report)
 app.command("eval")(evaluate)
 app.command()(schema)
 app.command()(train)
+app.command()(group)
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

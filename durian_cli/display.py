@@ -214,6 +214,41 @@ def _accuracy_table(
     for label, row in rows:
         table.add_row(label, f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers)))
     return table
+def show_group(result: Mapping[str, Any]) -> None:
+    """How the samples are grouped now: each group's range, size and error rate."""
+    console, groups, summary = Console(), result["groups"], result["summary"]
+    for kind in ("perceptual", "reasoning"):
+        how, rates = groups[kind], {str(row["group"]): row for row in summary.get(kind, [])}
+        asked = how["percentiles"] if kind == "perceptual" else how["bins"]
+        cut = "percentiles" if kind == "perceptual" else "bins"
+        title = f"{kind} groups by {how['measure']}, {cut} {_value(asked)}"
+        table = Table(box=None, pad_edge=False)
+        for heading, side in (("group", "left"), ("samples", "right"), ("error rate", "left")):
+            table.add_column(heading, justify="right" if side == "right" else "left")
+        for name, size in how["sizes"].items():
+            rate = rates[name]["error_rate"] if name in rates else None
+            table.add_row(name, f"{size:,}", _error_rate(rate))
+        console.print(Text(_printable(title)), table, sep="\n")
+        lines = [f"cut at {', '.join(f'{edge:.6g}' for edge in how['edges'])}"]
+        if "chosen" in how and not how["chosen"]["told_apart"]:
+            lines.append("the error rates of some neighbours cannot be told apart (95 %)")
+        _print([*(lines if how["edges"] else []), ""])
+    run, version = Path(result["run"]), groups["version"]
+    said = "" if result["changed"] else " (as it was: nothing to change)"
+    _print(
+        [
+            f"table:   {run / 'difficulty.parquet'}, grouping {version}{said}",
+            f"report:  {run / 'report' / 'index.html'}",
+        ]
+    )
+
+
+def _error_rate(rate: Mapping[str, Any] | None) -> str:
+    if rate is None or rate["value"] is None:
+        return "-"
+    return _rate({**rate, "accuracy": rate["value"]})
+
+
 
 
 def _drawn(numbers: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ of the samples, and equal values always share a group.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Generic, Literal, TypeVar
@@ -89,6 +89,28 @@ def reasoning_groups(
     edges = tuple(sorted(float(sign * cuts[k - 1]) for k in kept if k > 0))
     sizes = {int(k): int(n) for k, n in enumerate(np.bincount(numbers))}
     return Grouping(labels=labels, edges=edges, sizes=sizes)
+
+
+def bins_at(
+    values: NDArray[np.float64], edges: Sequence[float], *, harder: Harder = "lower"
+) -> Grouping[int]:
+    """Bins between given cut values, numbered from 0, the hardest, as `reasoning_groups` does.
+
+    A value on a cut belongs to the bin of larger values, whichever end is the hard one.
+
+    Args:
+        values: shape (N,), finite, or NaN where missing.
+        edges: rising; K of them make K + 1 bins, of which some may be empty.
+    """
+    known = ~np.isnan(values)
+    numbers = np.searchsorted(np.asarray(edges, np.float64), values[known], side="right")
+    numbers = numbers if harder == "lower" else len(edges) - numbers
+    labels: list[int | None] = [None] * len(values)
+    for place, number in zip(np.flatnonzero(known), numbers, strict=True):
+        labels[place] = int(number)
+    counts = np.bincount(numbers, minlength=len(edges) + 1)
+    sizes = {k: int(n) for k, n in enumerate(counts)}
+    return Grouping(labels=labels, edges=tuple(map(float, edges)), sizes=sizes)
 
 
 def _quantiles(values: NDArray[np.float64], shares: list[Fraction]) -> NDArray[np.float64]:

@@ -111,7 +111,7 @@ def finish_run(
     with watch.time("tables"):
         groups = group_samples(config, run)
         write_columns(run)
-        run.join_parts(groups.columns)
+        run.join_parts(groups.columns, groups.described)
     manifest = describe_run(config, reader.name, index, run, identity, groups)
     with watch.time("report"):
         keep_thumbnails(reader, run, config.pixel_limit)

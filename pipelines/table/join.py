@@ -11,16 +11,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError, DatasetError, InputError, RunFolderError
 from pipelines.groups import PERCEPTUAL
-from pipelines.table.grouping import cut_perceptual, cut_reasoning
-from pipelines.table.run_folder import DIFFICULTY_FILE, MANIFEST, RunFolder
-from pipelines.table.schema import DIFFICULTY, SCHEMA_KEY, SCHEMA_VERSION
+from pipelines.table.grouping import cut_perceptual, cut_reasoning, hard_end, read_measures
+from pipelines.table.run_folder import DIFFICULTY_FILE, MANIFEST, RunFolder, unreadable
 
 FILTERED = "filtered out"
 UNKNOWN = "not in the table, so that the filter cannot tell"
@@ -87,7 +84,7 @@ class TrainingTable:
         if self.order_by == "shuffle":
             return list(range(len(ids)))
         column = self.manifest["groups"]["reasoning"]["measure"]
-        sign = 1.0 if DIFFICULTY[column].harder == "higher" else -1.0  # rising: harder
+        sign = 1.0 if hard_end(column, "lower") == "higher" else -1.0  # rising: harder
         sign = sign if self.order_by == "easy_first" else -sign
         keys = [sign * self.confidence[self.number[i]] if i in self.number else np.nan for i in ids]
         return [int(place) for place in np.argsort(np.array(keys, np.float64), kind="stable")]
@@ -113,10 +110,8 @@ def open_table(config: TrainConfig) -> TrainingTable:
             f"{run / MANIFEST}: is not of a profile; give the --out of a durian profile"
         ) from None
     measures, condition = [by_perceptual, by_reasoning], _parse_filter(config.filter)
-    table = _read_columns(run / DIFFICULTY_FILE, measures, condition)
-    seen, thought = (
-        table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in measures
-    )
+    table = _read_columns(RunFolder(run), condition)
+    seen, thought = read_measures(run, measures)
     if config.percentiles is not None:
         labels = cut_perceptual(by_perceptual, seen, config.percentiles).labels
         table = table.with_columns(pl.Series("perceptual_group", labels, pl.String))
@@ -146,26 +141,18 @@ def open_table(config: TrainConfig) -> TrainingTable:
     )
 
 
-def _read_columns(path: Path, measures: list[str], condition: pl.Expr | None) -> pl.DataFrame:
+def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
     """The columns of a table that are needed; problems and answers only where the filter asks."""
     asked = [] if condition is None else condition.meta.root_names()
+    names, path = run.check_table().schema.names, run.path / DIFFICULTY_FILE
+    needed = ("sample_id", *_GROUPS)
+    if lost := next((name for name in needed if name not in names), None):
+        raise RunFolderError(f"{path}: lacks the column '{lost}'; profile again")
+    _check_columns(asked, names)
     try:
-        schema = pq.read_schema(path)
-        version = int((schema.metadata or {})[SCHEMA_KEY])
-        if version > SCHEMA_VERSION:
-            raise RunFolderError(
-                f"{path}: is of a newer Durian (table version {version}, known here: "
-                f"{SCHEMA_VERSION}); update durian"
-            )
-        needed = ("sample_id", *_GROUPS, *measures)
-        if lost := next((n for n in needed if n not in schema.names or n not in DIFFICULTY), None):
-            raise RunFolderError(f"{path}: lacks the column '{lost}'; profile again")
-        _check_columns(asked, schema.names)
-        columns = list(dict.fromkeys((*needed, *asked)))
-        return pl.read_parquet(path, columns=columns, glob=False)
-    except (OSError, KeyError, ValueError, pa.ArrowException, pl.exceptions.PolarsError) as error:
-        gist = " ".join(str(error).split())[:160]
-        raise RunFolderError(f"{path}: cannot be read ({gist}); profile again") from error
+        return pl.read_parquet(path, columns=list(dict.fromkeys((*needed, *asked))), glob=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable(path, error) from error
 
 
 def _parse_filter(condition: str | None) -> pl.Expr | None:

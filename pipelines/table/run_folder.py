@@ -5,6 +5,9 @@ RUN/parts/lock                    held by the process that works on the run
 RUN/parts/part-00007.parquet      difficulty rows of one part
 RUN/parts/rollouts-00007.parquet  its completions; written first, so the part above ends it
 RUN/manifest.json                 written last: a folder that has one is complete
+RUN/lock                          held by the process that changes a complete run; gone after it
+
+How the groups were cut stands in the table's own metadata, so that the two can never disagree.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,13 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import RunFolderError
 from pipelines.table.files import sync_folder, write_json, written_aside
-from pipelines.table.schema import DIFFICULTY, ROLLOUTS, arrow_schema
+from pipelines.table.schema import (
+    DIFFICULTY,
+    ROLLOUTS,
+    SCHEMA_KEY,
+    SCHEMA_VERSION,
+    arrow_schema,
+)
 
 MANIFEST = "manifest.json"
 DIFFICULTY_FILE = "difficulty.parquet"
@@ -33,7 +42,9 @@ ROLLOUTS_FILE = "rollouts.parquet"
 THUMBNAILS_FILE = "thumbnails.parquet"
 REPORT_FOLDER = "report"
 SUMMARY_FILE = "summary.json"  # in the report folder
+LOCK_FILE = "lock"
 SECONDS_KEY = b"durian.seconds"
+GROUPS_KEY = b"durian.groups"
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class RunFolder:
         return read_manifest(self.path)
 
     def complete_manifest(self) -> dict[str, Any]:
-        """The manifest of a run that is complete.
+        """The manifest of a run that is complete, its `groups` as the table has them now.
 
         Raises:
             RunFolderError: it is not, or this is no run folder.
@@ -70,7 +81,28 @@ class RunFolder:
                 else f"{self.path}: is not a run folder (no manifest.json); "
                 "give the --out of a profile"
             )
+        if (groups := _groups_of(self.path / DIFFICULTY_FILE)) is not None:
+            return {**manifest, "groups": groups}
         return manifest
+
+    def check_table(self) -> pq.FileMetaData:
+        """What the difficulty table's file says of itself.
+
+        Raises:
+            RunFolderError: it cannot be read, or is of a newer Durian.
+        """
+        path = self.path / DIFFICULTY_FILE
+        try:
+            found: pq.FileMetaData = pq.read_metadata(path)
+            version = int((found.metadata or {})[SCHEMA_KEY])
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise unreadable(path, error) from error
+        if version > SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{path}: is of a newer Durian (table version {version}, known here: "
+                f"{SCHEMA_VERSION}); update durian"
+            )
+        return found
 
     def has_part(self, number: int) -> bool:
         """Whether a part is finished."""
@@ -110,33 +142,60 @@ class RunFolder:
             [pq.read_table(self._part(n), columns=columns) for n in self.finished_parts()]
         )
 
-    def join_parts(self, groups: Mapping[str, pa.Array]) -> None:
+    def join_parts(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
         """Write the two tables from the parts, a part at a time, with the group columns filled.
 
         Args:
             groups: column name -> one label a sample, over all parts in order.
+            described: how the groups were cut, kept in the table's metadata.
         """
-        with written_aside(self.path / DIFFICULTY_FILE) as aside:
-            schema = arrow_schema(DIFFICULTY)
-            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-                start = 0
-                for number in self.finished_parts():
-                    part = self.read_part(number).select(list(DIFFICULTY))
-                    for name, labels in groups.items():
-                        column = part.schema.get_field_index(name)
-                        label = labels.slice(start, part.num_rows)
-                        part = part.set_column(column, schema.field(name), label)
-                    writer.write_table(part.replace_schema_metadata(schema.metadata))
-                    start += part.num_rows
+        parts = (self.read_part(n).select(list(DIFFICULTY)) for n in self.finished_parts())
+        self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, described)
         with written_aside(self.path / ROLLOUTS_FILE) as aside:
             schema = arrow_schema(ROLLOUTS)
             with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
                 for number in self.finished_parts():
                     writer.write_table(pq.read_table(self._rollouts_part(number)))
 
+    def regroup(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
+        """Write the difficulty table of a complete run with other groups, a row group at a time.
+
+        Args:
+            groups, described: as `join_parts` takes them.
+        """
+        with pq.ParquetFile(self.path / DIFFICULTY_FILE) as file:
+            row_groups = (file.read_row_group(n) for n in range(file.num_row_groups))
+            self._write_difficulty(row_groups, file.schema_arrow, groups, described)
+
+    def _write_difficulty(
+        self,
+        tables: Iterable[pa.Table],
+        schema: pa.Schema,
+        groups: Mapping[str, pa.Array],
+        described: Mapping[str, Any],
+    ) -> None:
+        kept = {**(schema.metadata or {}), GROUPS_KEY: json.dumps(described).encode()}
+        schema = schema.with_metadata(kept)
+        with (
+            written_aside(self.path / DIFFICULTY_FILE) as aside,
+            pq.ParquetWriter(aside, schema, compression="zstd") as writer,
+        ):
+            start = 0
+            for table in tables:
+                for name, labels in groups.items():
+                    column = table.schema.get_field_index(name)
+                    label = labels.slice(start, table.num_rows)
+                    table = table.set_column(column, schema.field(name), label)
+                writer.write_table(table.replace_schema_metadata(kept))
+                start += table.num_rows
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, whole or not at all."""
+        write_json(self.path / MANIFEST, manifest)
+
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, which makes the run complete, and clear the parts away."""
-        write_json(self.path / MANIFEST, manifest)
+        self.write_manifest(manifest)
         self.clear_parts()
 
     def clear_parts(self) -> None:
@@ -200,6 +259,39 @@ def open_run(
             raise
 
 
+@contextmanager
+def change_run(path: Path) -> Iterator[RunFolder]:
+    """Hold the folder of a complete run, to change what is in it.
+
+    Raises:
+        RunFolderError: not complete, not a run folder, not writable, or in use.
+    """
+    run = RunFolder(path)
+    run.complete_manifest()
+    try:
+        lock = open(path / LOCK_FILE, "a+")
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be written ({error.strerror}); give a copy of it that can"
+        ) from error
+    with lock:
+        take_lock(lock, path)
+        try:
+            yield run
+        finally:
+            (path / LOCK_FILE).unlink(missing_ok=True)  # while it is held: see take_lock
+
+
+def _groups_of(table: Path) -> dict[str, Any] | None:
+    """How a difficulty table's groups were cut; None where it does not say."""
+    try:
+        described = (pq.read_schema(table).metadata or {}).get(GROUPS_KEY)
+    except (OSError, pa.ArrowException):
+        return None  # whoever reads the table itself says what is wrong with it
+    groups: dict[str, Any] | None = None if described is None else json.loads(described)
+    return groups
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest of a complete run folder, or None where there is none.
 
@@ -215,6 +307,12 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             f"{path / MANIFEST}: cannot be read ({error}); profile again"
         ) from error
     return manifest
+
+
+def unreadable(path: Path, error: Exception) -> RunFolderError:
+    """A table that cannot be read, as one line."""
+    gist = " ".join(str(error).split())[:160]
+    return RunFolderError(f"{path}: cannot be read ({gist}); profile again")
 
 
 def check_usable(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.config import TrainConfig
 from pipelines.groups import PERCEPTUAL, Harder
-from pipelines.table.schema import DIFFICULTY
+from pipelines.table.grouping import hard_end
 
 # What TRL itself computes: then its own advantages stand, to the bit.
 TRL_SCALES = {"grpo": "group", "dr_grpo": "none", "batch": "batch"}
@@ -48,7 +48,7 @@ def normalization_of(config: TrainConfig, manifest: Mapping[str, Any]) -> Normal
         percentiles=config.percentiles or _percentiles(groups["perceptual"]),
         bins=config.bins or _bins(groups["reasoning"]),
         perceptual_measure=perceptual,
-        reasoning_harder=DIFFICULTY[reasoning].harder or "lower",
+        reasoning_harder=hard_end(reasoning, "lower"),
         whole_logprob=reasoning == "sum_logprob",
     )
 

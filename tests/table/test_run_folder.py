@@ -40,7 +40,7 @@ def test_parts_are_joined_in_order_with_their_groups(tmp_path):
         run.write_part(0, part("a", "b"), NO_ROLLOUTS, {"images": 0.5})
         assert run.finished_parts() == [0, 1]
         assert run.part_seconds(1) == {"images": 1.5}
-        run.join_parts({"perceptual_group": pa.array(["easy", None, "hard"])})
+        run.join_parts({"perceptual_group": pa.array(["easy", None, "hard"])}, {"version": 1})
         run.finish({"identity": {"seed": 0}})
     table = pq.read_table(tmp_path / "run" / "difficulty.parquet")
     assert table["sample_id"].to_pylist() == ["a", "b", "c"]
