@@ -233,9 +233,11 @@ def table_warnings(
     made_of, made_by, groups = manifest["dataset"], manifest["model"], manifest["groups"]
     lines = []
     if made_of["fingerprint"] != fingerprint:
+        same = made_of["name"] == dataset
+        made = f"{'other rows of ' if same else ''}{made_of['name']}"
+        these = "these" if same else f"these rows of {dataset}"
         lines.append(
-            f"the table was made from {made_of['name']}, not from these rows of {dataset}; "
-            "samples are joined by their content"
+            f"the table was made from {made}, not from {these}; samples are joined by their content"
         )
     for kind in ("perceptual", "reasoning"):
         if not any(groups[kind]["sizes"].values()):
@@ -244,8 +246,9 @@ def table_warnings(
                 f"measured): the {kind} term will be each sample's own"
             )
     if made_by["fingerprint"] not in (None, model_print):
+        same = made_by["name"] == model
         lines.append(
-            f"the table was made by {made_by['name']}, not by {model}; its reasoning groups are "
-            "of another policy"
+            f"the table was made by {'other weights of ' if same else ''}{made_by['name']}, not by "
+            f"{'these' if same else model}; its reasoning groups are of another policy"
         )
     return lines

@@ -179,6 +179,14 @@ def test_a_table_of_other_things_is_said(run):
     assert len(lines) == 2 and "planted" in lines[0] and "judge, not by pupil" in lines[1]
 
 
+def test_other_rows_and_weights_of_one_name_are_told_apart(run):
+    rows, weights = table_warnings(
+        MANIFEST, dataset="planted", fingerprint="x", model="judge", model_print="y"
+    )
+    assert rows.startswith("the table was made from other rows of planted, not from these;")
+    assert weights.startswith("the table was made by other weights of judge, not by these;")
+
+
 def test_a_term_without_groups_is_said(run):
     manifest = json.loads(json.dumps(MANIFEST))
     manifest["model"] = {"name": None, "fingerprint": None}
