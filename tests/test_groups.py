@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
+from pipelines.groups import PERCEPTUAL, bins_at, perceptual_groups, reasoning_groups
 
 NAN = float("nan")
 # Few distinct values, so that ties and edges that fall on a value are common.
@@ -235,3 +235,27 @@ def test_turning_a_measure_round_is_negating_it(values, bins):
     back = grouped(-array(values), bins, harder="lower")
     for (_, one), (_, other) in zip(there, back, strict=True):
         assert one.labels == other.labels
+
+
+# --- bins at given cuts
+
+
+def test_bins_between_given_cuts_are_numbered_from_the_hard_end():
+    values = array([0.5, NAN, 2.0, 1.0, 3.5])
+    low = bins_at(values, [1.0, 3.0], harder="lower")  # a value on a cut is above it
+    assert low.labels == [0, None, 1, 1, 2] and low.edges == (1.0, 3.0)
+    assert low.sizes == {0: 1, 1: 2, 2: 1}
+    high = bins_at(values, [1.0, 3.0], harder="higher")  # and stays so, counted from above
+    assert high.labels == [2, None, 1, 1, 0] and high.sizes == {0: 1, 1: 2, 2: 1}
+
+
+def test_a_bin_that_no_value_is_in_keeps_its_number():
+    grouping = bins_at(array([0, 9]), [1, 5])
+    assert grouping.labels == [0, 2] and grouping.sizes == {0: 1, 1: 0, 2: 1}
+    assert bins_at(array([NAN]), [1]).sizes == {0: 0, 1: 0}
+
+
+@given(VALUES, BINS)
+def test_the_cuts_of_quantile_bins_give_the_same_bins_again(values, bins):
+    asked = reasoning_groups(array(values), bins)
+    assert bins_at(array(values), asked.edges).labels == asked.labels

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from pipelines.analysis.bootstrap import resampled_weights
 from pipelines.groups import reasoning_groups
 
 START = 20  # bins to begin with, where there are samples enough
-THIN = 20  # samples that a bin to begin with should have
+THIN = 20  # clusters that a bin needs before its deviation can be believed
 LEVEL = 0.05
 
 
@@ -32,7 +33,7 @@ def choose_cuts(
     wrong: NDArray[np.float64],
     total: NDArray[np.float64],
     *,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Sequence[str] | None = None,
     fewest: int = 2,
     most: int | None = None,
     least_samples: int = 1,
@@ -42,7 +43,7 @@ def choose_cuts(
 
     The rule:
 
-    1. Begin with 20 quantile bins; with fewer where a bin would have less than 20 samples; with one
+    1. Begin with 20 quantile bins; with fewer where there are less than 20 clusters a bin; with one
        bin a value where there are no more values than that.
     2. Hold the error rates of each two neighbours against each other: their difference over its
        standard deviation when whole clusters are drawn again (bootstrap), as a normal deviate,
@@ -53,8 +54,9 @@ def choose_cuts(
        samples ends in three bins or more every second time, since merging picks the widest gaps.)
 
     Where a bin has fewer than `least_samples`, the smallest is merged first, with the neighbour it
-    differs from least; so are bins of less than 20 samples (of rare values), as long as more than
-    `fewest` are left. Where `most` bins or fewer are wanted, 3 goes on until they are.
+    differs from least; then bins of less than 20 clusters, as long as more than `fewest` are left:
+    few clusters show too little of how they vary. Where `most` bins or fewer are wanted, 3 goes on
+    until they are.
 
     Cuts are among those of step 1: a step in the error rate is found to within one such bin, and a
     bin that holds the step within it can stay alone, as a bin between.
@@ -70,78 +72,83 @@ def choose_cuts(
         seed: of the bootstrap.
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
-    known = ~np.isnan(values)
-    values, wrong, total = values[known], wrong[known], total[known]
-    bins = _first_bins(values, fewest)
-    number = _numbered(clusters, known)
-    errors, completions = _resampled_sums(bins, wrong, total, number, seed=seed)
-    sizes = np.bincount(bins)
-    lowest = np.array([values[bins == k].min() for k in range(len(sizes))])
-    highest = np.array([values[bins == k].max() for k in range(len(sizes))])
-    pairs = len(sizes) - 1
-    while len(sizes) > 1:
-        deviations = _deviations(errors, completions)
-        thin = int(sizes.argmin())
-        if sizes[thin] < (least_samples if len(sizes) <= fewest else max(least_samples, THIN)):
-            beside = [pair for pair in (thin - 1, thin) if 0 <= pair < len(deviations)]
-            pair = min(beside, key=lambda pair: deviations[pair])
+    # In an order of their own, so that what is drawn does not depend on the order of the rows.
+    order = np.lexsort((total, wrong, values))[: np.count_nonzero(~np.isnan(values))]  # NaN last
+    values, wrong, total = values[order], wrong[order], total[order]
+    cluster = (
+        np.arange(len(order))
+        if clusters is None
+        else np.unique(np.asarray(clusters)[order], return_inverse=True)[1]
+    )
+    bins = _first_bins(values, max(fewest, min(START, (int(cluster.max()) + 1) // THIN)))
+    errors, completions = (
+        _resampled_sums(counts, bins, None if clusters is None else cluster, seed=seed)
+        for counts in (wrong, total)
+    )
+    pairs = int(bins.max())
+    while True:
+        deviations, sizes = _deviations(errors, completions), np.bincount(bins)
+        alike = _clusters_in(bins, cluster)
+        if len(sizes) > 1 and sizes.min() < least_samples:
+            pair = _nearer(int(sizes.argmin()), deviations)
         elif len(sizes) <= fewest:
             break
+        elif alike.min() < THIN:
+            pair = _nearer(int(alike.argmin()), deviations)
         elif (most is None or len(sizes) <= most) and _all_differ(deviations, pairs):
             break
         else:
             pair = int(deviations.argmin())
+        bins = bins - (bins > pair)
         kept = [k for k in range(len(sizes)) if k != pair + 1]
         errors = np.add.reduceat(errors, kept, axis=1)
         completions = np.add.reduceat(completions, kept, axis=1)
-        sizes = np.add.reduceat(sizes, kept)
-        lowest, highest = np.delete(lowest, pair + 1), np.delete(highest, pair)
+    ends = np.flatnonzero(np.diff(bins))
     return Choice(
-        edges=tuple(_between(a, b) for a, b in zip(highest[:-1], lowest[1:], strict=True)),
+        edges=tuple(_between(values[end], values[end + 1]) for end in ends),
         sizes=tuple(map(int, sizes)),
         start=pairs + 1,
-        told_apart=len(sizes) > 1 and _all_differ(_deviations(errors, completions), pairs),
+        told_apart=len(sizes) > 1 and _all_differ(deviations, pairs),
     )
 
 
-def _first_bins(values: NDArray[np.float64], fewest: int) -> NDArray[np.int64]:
-    """The bin of each value that is begun with, rising from 0."""
-    start = max(fewest, min(START, len(values) // THIN))
+def _first_bins(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The bin of each of the rising values that is begun with."""
     distinct, number = np.unique(values, return_inverse=True)
-    if len(distinct) <= start:
+    if len(distinct) <= count:
         return number.astype(np.int64)
-    return np.array(reasoning_groups(values, start).labels, np.int64)
+    return np.array(reasoning_groups(values, count).labels, np.int64)
 
 
-def _numbered(clusters: Sequence[Hashable] | None, known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The cluster of each known sample, from 0 in order of appearance."""
-    if clusters is None:
-        return np.arange(known.sum())
-    seen: dict[Hashable, int] = {}
-    kept = (name for name, keep in zip(clusters, known, strict=True) if keep)
-    return np.array([seen.setdefault(name, len(seen)) for name in kept], np.int64)
+def _clusters_in(bins: NDArray[np.int64], cluster: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """How many clusters each bin has something of."""
+    count = int(bins.max()) + 1
+    return np.bincount(np.unique(cluster * count + bins) % count, minlength=count)
+
+
+def _nearer(thin: int, deviations: NDArray[np.float64]) -> int:
+    """The pair of a bin and the neighbour it differs from least."""
+    pairs = [pair for pair in (thin - 1, thin) if 0 <= pair < len(deviations)]
+    return min(pairs, key=lambda pair: float(deviations[pair]))
 
 
 def _resampled_sums(
+    counts: NDArray[np.float64],
     bins: NDArray[np.int64],
-    wrong: NDArray[np.float64],
-    total: NDArray[np.float64],
-    cluster: NDArray[np.int64],
+    clusters: NDArray[np.integer[Any]] | None,
     *,
     seed: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wrong completions and all of them, by bin: (1 + R, K) each, the data as they are first."""
-    n, k = int(cluster.max()) + 1, int(bins.max()) + 1
-    both = np.concatenate(
-        [
-            np.bincount(cluster * k + bins, weights=counts, minlength=n * k).reshape(n, k)
-            for counts in (wrong, total)
-        ],
-        axis=1,
-    )  # (n, 2 K)
-    drawn = [weights @ both for weights in resampled_weights(n, seed=seed)]
-    sums = np.concatenate([both.sum(axis=0, keepdims=True), *drawn])
-    return sums[:, :k], sums[:, k:]
+) -> NDArray[np.float64]:
+    """Completions by bin, (1 + R, K): the data as they are, then each resample.
+
+    Args:
+        bins: rising.
+    """
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    weights = resampled_weights(len(counts), seed=seed, clusters=clusters)
+    sums = [np.add.reduceat(counts[None, :], starts, axis=1)]
+    sums += [np.add.reduceat(block * counts, starts, axis=1) for block in weights]
+    return np.concatenate(sums)
 
 
 def _deviations(
