@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.analysis.association import (
     AUROC,
     Association,
-    Auroc,
+    Aurocs,
     ScoreOrder,
     no_estimates,
     undefined,
@@ -93,7 +93,7 @@ class Differences:
     def statistics(self) -> dict[Hashable, Statistic]:
         """To be taken on the shared resamples."""
         return {
-            key: Auroc(order)
+            key: Aurocs(order)
             for key, order in self._orders.items()
             if key not in self._own and undefined(order)[AUROC] is None
         }

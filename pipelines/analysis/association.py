@@ -14,6 +14,7 @@ from pipelines.analysis.risk_coverage import (
     Harmonic,
     aurc,
     best_aurc,
+    counts,
     risk_coverage_points,
 )
 
@@ -51,18 +52,30 @@ class ScoreOrder:
         return np.add.reduceat(values, self.starts, axis=1) if self._tied else values
 
 
-class Auroc:
-    """AUROC of error as a statistic, (b, N) weights to (b, 1)."""
+class Aurocs:
+    """AUROC of one score for several counts of errors, as a statistic: (b, N) weights to (b, k)."""
 
-    def __init__(self, order: ScoreOrder) -> None:
+    def __init__(self, order: ScoreOrder, *others: Floats) -> None:
+        """Take the order's own errors and, of the same completions, others.
+
+        Args:
+            others: (N,) each, a sample's wrong completions.
+        """
         self._order = order
+        self._wrong = np.stack([order.wrong, *(wrong[order.index] for wrong in others)])  # (k, M)
 
     def __call__(self, weights: Floats) -> Floats:
         """NaN where a resample has no right or no wrong completion."""
-        w = self._order.of(weights)
-        errors = self._order.by_score(w * self._order.wrong)
-        right = self._order.by_score(w * (self._order.total - self._order.wrong))
-        return auroc_of(errors, right, np.cumsum(right, axis=1))[:, None]
+        order, w = self._order, self._order.of(weights)
+        completions = order.by_score(w * order.total)
+        completions_to = np.cumsum(completions, axis=1)
+        return np.stack(
+            [
+                auroc_of(order.by_score(w * wrong), completions, completions_to)
+                for wrong in self._wrong
+            ],
+            axis=1,
+        )
 
 
 class Association:
@@ -83,11 +96,10 @@ class Association:
         order = self.order
         w = order.of(weights)
         samples = order.by_score(w)
-        errors, completions = order.by_score(w * order.wrong), order.by_score(w * order.total)
-        errors_to, completions_to = np.cumsum(errors, axis=1), np.cumsum(completions, axis=1)
-        area = aurc(errors_to, completions_to, self._harmonic)
-        best = best_aurc(errors_to[:, -1], completions_to[:, -1], self._harmonic)
-        auroc = auroc_of(errors, completions - errors, completions_to - errors_to)
+        at = counts(order.by_score(w * order.wrong), order.by_score(w * order.total))
+        area = aurc(at, self._harmonic)
+        best = best_aurc(at.errors_to[:, -1], at.completions_to[:, -1], self._harmonic)
+        auroc = auroc_of(at.errors, at.completions, at.completions_to)
         spearman, kendall = self._correlations(w, samples)
         return np.stack([auroc, spearman, kendall, area, area - best], axis=1)
 
@@ -104,8 +116,12 @@ class Association:
         covariance = np.einsum("bi,bi->b", ranks, weighed) - n * ((n + 1) / 2) ** 2
         # Mid-ranks of tied groups of t have a sum of squares (n^3 - sum t^3) / 12 about their mean,
         # and n^2 - sum t^2 is twice the number of pairs that are not tied.
-        spread = [(n**3 - (t**3).sum(axis=1)) / 12 for t in (samples, level)]
-        untied = [(n**2 - (t**2).sum(axis=1)) / 2 for t in (samples, level)]
+        squares = [t * t for t in (samples, level)]
+        cubes = [
+            np.einsum("bi,bi->b", *each) for each in zip((samples, level), squares, strict=True)
+        ]
+        spread = [(n**3 - cube) / 12 for cube in cubes]
+        untied = [(n**2 - square.sum(axis=1)) / 2 for square in squares]
         return (
             _or_nan(covariance, np.sqrt(spread[0] * spread[1])),
             _or_nan(self._concordance(w), np.sqrt(untied[0] * untied[1])),
@@ -190,13 +206,16 @@ def starts_of(ordered: Floats) -> Ints:
     return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
 
-def auroc_of(errors: Floats, right: Floats, right_to: Floats) -> Floats:
+def auroc_of(errors: Floats, completions: Floats, completions_to: Floats) -> Floats:
     """AUROC of each row from counts (b, m) at each distinct score, rising.
 
+    Each wrong completion is set against all completions at or below it, ties half; against the
+    wrong ones alone that would be half of all their pairs, whatever the order.
+
     Args:
-        right_to: right ones up to and with each score.
+        completions_to: up to and with each score.
     """
-    won = np.einsum("bi,bi->b", errors, right_to - right / 2)
-    with np.errstate(invalid="ignore"):  # a resample without a right or a wrong one: NaN
-        area: Floats = won / (errors.sum(axis=1) * right_to[:, -1])
-    return area
+    wrong, total = errors.sum(axis=1), completions_to[:, -1]
+    won = np.einsum("bi,bi->b", errors, completions_to - completions / 2) - wrong**2 / 2
+    # A resample without a right or a wrong one: NaN.
+    return _or_nan(won, wrong * (total - wrong))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES, FEWER_RESAMPLES, MANY = 1000, 200, 50_000
-_BLOCK = 200_000  # weights held at a time: with what is made of them they stay in the cache
+_BLOCK = 100_000  # weights held at a time: with what is made of them they stay in the cache
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

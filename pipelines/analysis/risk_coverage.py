@@ -28,6 +28,8 @@ classifiers", 2019 (AURC, excess AURC); the expectation over ties is worked out 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,22 +54,30 @@ class Harmonic:
         return np.take(self._known, places)
 
 
-def aurc(errors: Floats, completions: Floats, harmonic: Harmonic) -> Floats:
-    """Area under the risk-coverage curve, of each row.
+class Counts(NamedTuple):
+    """Completions at each distinct score, easiest first; (b, m) each, whole numbers."""
 
-    Args:
-        errors, completions: (b, m), up to and with each distinct score, easiest first; whole
-            numbers.
-    Returns:
-        (b,); NaN where a row has no completion.
-    """
-    n, e = _shifted(completions), _shifted(errors)
-    m, w = completions - n, errors - e
-    share = np.divide(w, m, out=np.zeros_like(w), where=m > 0)
-    known = harmonic(completions)
-    areas = (e - n * share) * (known - _shifted(known))
+    errors: Floats
+    completions: Floats
+    errors_to: Floats  # up to and with the score
+    completions_to: Floats
+
+
+def counts(errors: Floats, completions: Floats) -> Counts:
+    """Add up wrong and all completions, (b, m) each, along the score."""
+    return Counts(errors, completions, np.cumsum(errors, axis=1), np.cumsum(completions, axis=1))
+
+
+def aurc(at: Counts, harmonic: Harmonic) -> Floats:
+    """Area under the risk-coverage curve, of each of b rows; NaN where it has no completion."""
+    share = np.divide(  # w / m
+        at.errors, at.completions, out=np.zeros_like(at.errors), where=at.completions > 0
+    )
+    # Of the first score n and e are 0; from the second on they are what the one before ends with.
+    steps = np.diff(harmonic(at.completions_to), axis=1)
+    ties = (at.errors_to[:, :-1] - at.completions_to[:, :-1] * share[:, 1:]) * steps
     with np.errstate(invalid="ignore"):
-        area: Floats = (errors[:, -1] + areas.sum(axis=1)) / completions[:, -1]
+        area: Floats = (at.errors_to[:, -1] + ties.sum(axis=1)) / at.completions_to[:, -1]
     return area
 
 
@@ -95,10 +105,3 @@ def risk_coverage_points(errors: Floats, completions: Floats) -> list[dict[str, 
         {"coverage": float(k / total), "risk": float(w / k)}
         for k, w in zip(kept, wrong, strict=True)
     ]
-
-
-def _shifted(cumulated: Floats) -> Floats:
-    """What lies before each place."""
-    before = np.zeros_like(cumulated)
-    before[..., 1:] = cumulated[..., :-1]
-    return before

@@ -7,13 +7,13 @@ has not seen is the honest test.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipelines.analysis.association import Auroc, ScoreOrder, undefined
+from pipelines.analysis.association import AUROC, Aurocs, ScoreOrder, undefined
 from pipelines.analysis.bootstrap import Estimate, Floats, Resampled, Statistic, with_interval
 from pipelines.analysis.rollouts import RolloutArrays
 
@@ -21,12 +21,13 @@ SPLITS = 4  # each used both ways round
 TAKEN = ("mean_logprob", "sum_logprob")  # confidence measures that can be taken from a half
 
 
-@dataclass(frozen=True)
-class _Halves:
-    """AUROC of one half's measure, for errors of the same half and of the other."""
+@dataclass(frozen=True, kw_only=True)
+class _Half:
+    """One half of each sample's rollouts; (N,) each."""
 
-    same: ScoreOrder
-    other: ScoreOrder
+    score: Floats  # higher is less sure; NaN where a sample has no half
+    wrong: tuple[Floats, Floats]  # in the same half, in the other
+    total: Floats  # rollouts of a half
 
 
 class SplitHalf:
@@ -41,59 +42,64 @@ class SplitHalf:
         """
         self.name = name
         rng = np.random.default_rng([seed, 1])
-        self._halves = [
-            _Halves(*(ScoreOrder(score, *errors) for errors in (own, others)))
-            for _ in range(SPLITS)
-            for score, own, others in _both_ways(name, rollouts, rng)
+        self._halves = [half for _ in range(SPLITS) for half in _both_ways(name, rollouts, rng)]
+        self._reasons = [
+            [undefined(ScoreOrder(half.score, wrong, half.total))[AUROC] for wrong in half.wrong]
+            for half in self._halves
         ]
 
-    def statistics(self) -> dict[Any, Statistic]:
+    def statistics(self) -> dict[Hashable, Statistic]:
         """To be taken on the shared resamples."""
         return {
-            (self.name, "half", i, side): Auroc(getattr(halves, side))
-            for i, halves in enumerate(self._halves)
-            for side in ("same", "other")
-            if undefined(getattr(halves, side))[0] is None
+            (self.name, "half", i): Aurocs(
+                ScoreOrder(half.score, half.wrong[0], half.total), half.wrong[1]
+            )
+            for i, half in enumerate(self._halves)
+            if None in self._reasons[i]
         }
 
-    def estimates(self, resampled: dict[Any, Resampled]) -> dict[str, Any]:
+    def estimates(self, drawn: Mapping[Hashable, Resampled]) -> dict[str, Any]:
         """`same`, `other`: means over all splits, both ways round; `splits`: how many."""
-        sides = {side: self._estimate(side, resampled).as_dict() for side in ("same", "other")}
-        defined = any(side["value"] is not None for side in sides.values())
-        return {**sides, "splits": SPLITS if defined else 0}
+        sides = {side: self._estimate(k, drawn) for k, side in enumerate(("same", "other"))}
+        defined = any(side.value is not None for side in sides.values())
+        return {
+            **{side: estimate.as_dict() for side, estimate in sides.items()},
+            "splits": SPLITS if defined else 0,
+        }
 
-    def _estimate(self, side: str, resampled: dict[Any, Resampled]) -> Estimate:
+    def _estimate(self, k: int, drawn: Mapping[Hashable, Resampled]) -> Estimate:
         found = [
-            resampled[key]
-            for i in range(len(self._halves))
-            if (key := (self.name, "half", i, side)) in resampled
+            drawn[self.name, "half", i]
+            for i, reasons in enumerate(self._reasons)
+            if reasons[k] is None
         ]
         if not found:
-            order = getattr(self._halves[0], side)
-            reason = undefined(order)[0] if len(order) else "no sample has two rollouts with it"
-            return Estimate(value=None, reason=reason)
-        value = float(np.mean([each.value[0] for each in found]))
-        return with_interval(value, np.mean([each.draws[:, 0] for each in found], axis=0))
+            return Estimate(value=None, reason=self._reasons[0][k])
+        value = float(np.mean([each.value[k] for each in found]))
+        return with_interval(value, np.mean([each.draws[:, k] for each in found], axis=0))
 
 
-def _both_ways(
-    name: str, rollouts: RolloutArrays, rng: np.random.Generator
-) -> list[tuple[Floats, tuple[Floats, Floats], tuple[Floats, Floats]]]:
-    """Of one random split, for each half: its score, its errors, and the errors of the other."""
-    confidence, wrong = rollouts.confidence(name), rollouts.wrong
+def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> list[_Half]:
+    """One random split, either half measured."""
+    confidence = rollouts.confidence(name)
     usable = rollouts.present & ~np.isnan(confidence)
-    half = usable.sum(axis=1) // 2  # (N,), an odd rollout is left out
+    size = usable.sum(axis=1) // 2  # (N,), an odd rollout is left out
     # The random place of each rollout among its sample's usable ones.
     keys = np.where(usable, rng.random(usable.shape), 2.0)
     place = np.argsort(np.argsort(keys, axis=1), axis=1)
-    first = place < half[:, None]
-    second = (place >= half[:, None]) & (place < 2 * half[:, None])
-    scores, errors = [], []
-    for members in (first, second):
+    halves = (
+        place < size[:, None],
+        (place >= size[:, None]) & (place < 2 * size[:, None]),
+    )
+    wrong = [np.where(half, rollouts.wrong, 0.0).sum(axis=1) for half in halves]
+    scores = []
+    for half in halves:
         with np.errstate(invalid="ignore"):  # no half: NaN, a sample without the score
-            scores.append(-np.where(members, confidence, 0.0).sum(axis=1) / half)
-        errors.append((np.where(members, wrong, 0.0).sum(axis=1), half.astype(np.float64)))
-    return [(scores[0], errors[0], errors[1]), (scores[1], errors[1], errors[0])]
+            scores.append(-np.where(half, confidence, 0.0).sum(axis=1) / size)
+    return [
+        _Half(score=scores[k], wrong=(wrong[k], wrong[1 - k]), total=size.astype(np.float64))
+        for k in (0, 1)
+    ]
 
 
 def split_halves(
