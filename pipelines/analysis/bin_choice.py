@@ -43,8 +43,8 @@ def choose_cuts(
 
     The rule:
 
-    1. Begin with 20 quantile bins; with fewer where there are less than 20 clusters a bin; with one
-       bin a value where there are no more values than that.
+    1. Begin with 20 quantile bins; with fewer where there are less than 20 clusters or
+       `least_samples` a bin; with one bin a value where there are no more values than that.
     2. Hold the error rates of each two neighbours against each other: their difference over its
        standard deviation when whole clusters are drawn again (bootstrap), as a normal deviate,
        two-sided.
@@ -53,10 +53,10 @@ def choose_cuts(
        that were merged were tried too. (Over the pairs that are left alone, pure noise of 4,000
        samples ends in three bins or more every second time, since merging picks the widest gaps.)
 
-    Where a bin has fewer than `least_samples`, the smallest is merged first, with the neighbour it
-    differs from least; then bins of less than 20 clusters, as long as more than `fewest` are left:
-    few clusters show too little of how they vary. Where `most` bins or fewer are wanted, 3 goes on
-    until they are.
+    Where equal values leave a bin with fewer than `least_samples`, the smallest is merged first,
+    with the neighbour it differs from least; then bins of less than 20 clusters, as long as more
+    than `fewest` are left: few clusters show too little of how they vary. Where `most` bins or
+    fewer are wanted, 3 goes on until they are.
 
     Cuts are among those of step 1: a step in the error rate is found to within one such bin, and a
     bin that holds the step within it can stay alone, as a bin between.
@@ -80,7 +80,9 @@ def choose_cuts(
         if clusters is None
         else np.unique(np.asarray(clusters)[order], return_inverse=True)[1]
     )
-    bins = _first_bins(values, max(fewest, min(START, (int(cluster.max()) + 1) // THIN)))
+    clusters_in_all, samples = int(cluster.max()) + 1, len(values)
+    begun = min(START, clusters_in_all // THIN, samples // least_samples)
+    bins = _first_bins(values, max(fewest, begun))
     errors, completions = (
         _resampled_sums(counts, bins, None if clusters is None else cluster, seed=seed)
         for counts in (wrong, total)

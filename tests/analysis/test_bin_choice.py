@@ -94,13 +94,25 @@ def test_three_groups_are_cut_at_the_widest_gaps():
     assert len(noise.sizes) == 3 and not noise.told_apart
 
 
-def test_every_bin_has_the_least_number_of_samples():
+@pytest.mark.parametrize("least", [100, 130, 300, 700, 1000])
+def test_every_bin_has_the_least_number_of_samples(least):
     data = drawn(2000, lambda v: v)
-    free, bound = choose_cuts(*data), choose_cuts(*data, least_samples=450)
-    assert min(free.sizes) < 450 <= min(bound.sizes)
-    assert len(bound.sizes) >= 3 and sum(bound.sizes) == 2000
-    # No two bins of 2,000 have 1,001: one is left, and its caller has to say so.
-    assert choose_cuts(*data, least_samples=1001).sizes == (2000,)
+    choice = choose_cuts(*data, least_samples=least)
+    # 20 bins hold 100, 15 hold 133, 6 hold 333; 1,000 leaves two.
+    assert choice.start == 2000 // least == {100: 20, 130: 15, 300: 6, 700: 2, 1000: 2}[least]
+    assert min(choice.sizes) >= least and sum(choice.sizes) == 2000 and len(choice.sizes) >= 2
+
+
+def test_bins_that_ties_leave_too_small_are_merged():
+    # 700 zeros, 200 ones, 100 twos: with 250 asked of each, ones and twos go together.
+    values = np.repeat([0.0, 1.0, 2.0], [700, 200, 100])
+    wrong = np.repeat([0.0, 4.0, 8.0], [700, 200, 100])
+    choice = choose_cuts(values, wrong, np.full(1000, 8.0), least_samples=250)
+    assert choice.edges == (0.5,) and choice.sizes == (700, 300)
+
+
+def test_too_few_samples_for_two_bins_leave_one_and_the_caller_says_so():
+    assert choose_cuts(*drawn(2000, steps), least_samples=1001).sizes == (2000,)
 
 
 def test_a_measure_of_few_values_begins_with_one_bin_a_value():

@@ -1,0 +1,368 @@
+"""A finished run grouped anew: which samples go where, what stays, and what a kill leaves."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.config import TrainConfig
+from pipelines.errors import ConfigError, RunFolderError
+from pipelines.regroup import GroupConfig, regroup_run
+from pipelines.table.join import open_table
+from pipelines.table.run_folder import RunFolder, change_run
+from pipelines.table.schema import DIFFICULTY, ROLLOUTS, arrow_schema
+from pipelines.training.normalization import normalization_of
+from pipelines.training.record import table_fingerprint
+
+N, G, PART = 1200, 8, 500
+OLD = {
+    "perceptual": {"measure": "pixel_entropy", "percentiles": [25.0, 75.0], "edges": [1.0],
+                   "sizes": {"easy": N, "medium": 0, "hard": 0}},
+    "reasoning": {"measure": "mean_logprob", "bins": 1, "edges": [], "sizes": {"0": N}},
+}  # fmt: skip
+
+
+def planted():
+    """Wrong 2, 4 or 7 of 8 times below 400, below 800 and above it, by `level` and by confidence.
+
+    Shuffled; `level` rises with the error and confidence (`mean_logprob`) falls with it.
+    """
+    order = np.random.default_rng(0).permutation(N)
+    rows = []
+    for place, rank in enumerate(map(int, order)):
+        wrong = (2, 4, 7)[rank // 400] + (-1) ** (rank // 2 % 2)
+        rows.append(
+            {
+                "sample_id": f"{place:032x}", "row": place, "copies": 1, "problem": f"What? {rank}",
+                "answer": "2", "n_images": 1, "width": 8, "height": 8, "pixel_entropy": 1.0,
+                "mean_logprob": -rank / N, "sum_logprob": -1.0 - place, "answer_entropy": 0.5,
+                "rollouts": G, "pass_rate": 1 - wrong / G, "format_rate": 1.0, "reward_mean": 0.5,
+                "reward_std": 0.1, "mean_tokens": 8.0 + rank % 3, "truncated": 0.0,
+                "perceptual_group": "easy", "reasoning_group": 0,
+            }
+        )  # fmt: skip
+    return rows, order.astype(np.float64)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of an older version: its table does not say how it was grouped."""
+    rows, level = planted()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    blank = dict.fromkeys(DIFFICULTY)
+    schema = arrow_schema(DIFFICULTY)
+    with pq.ParquetWriter(folder / "difficulty.parquet", schema) as writer:
+        for start in range(0, N, PART):
+            part = [{**blank, **row} for row in rows[start : start + PART]]
+            writer.write_table(pa.Table.from_pylist(part, schema))
+    pq.write_table(arrow_schema(ROLLOUTS).empty_table(), folder / "rollouts.parquet")
+    thumbnails = {"sample_id": pa.array([], pa.string()), "jpeg": pa.array([], pa.binary())}
+    pq.write_table(pa.table(thumbnails), folder / "thumbnails.parquet")
+    ids = [row["sample_id"] for row in rows]
+    columns = {"sample_id": ids, "image_id": ids, "level": level, "kind": ["colour"] * N,
+               "flat": [3.0] * N, "width": [float(n) for n in range(N)]}  # fmt: skip
+    pl.DataFrame(columns).write_parquet(folder / "columns.parquet")
+    manifest = {
+        "schema": 1, "created": "2026-01-02T03:04:05+00:00", "groups": OLD,
+        "dataset": {"name": "planted", "split": "train", "fingerprint": "aa"},
+        "model": {"name": "judge", "fingerprint": "bb"}, "config": {}, "seconds": {"scan": 1.0},
+        "counts": {"rows": N, "samples": N, "duplicate_rows": 0, "failed": 0},
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """The report is another stage's matter, and drawing is slow."""
+    monkeypatch.setattr("pipelines.report.build_report", lambda path: {})
+
+
+def grouped(run, **asked):
+    return regroup_run(GroupConfig(run=str(run), **asked))
+
+
+def contents(folder):
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def table_of(run):
+    return pl.read_parquet(run / "difficulty.parquet")
+
+
+def test_a_column_of_the_dataset_groups_the_table_and_all_else_stays(run, no_report):
+    before = table_of(run)
+    result = grouped(run, perceptual="level", reasoning="sum_logprob", bins=3)
+    after = table_of(run)
+    groups = ["perceptual_group", "reasoning_group"]
+    assert after.drop(groups).equals(before.drop(groups))
+    # Levels 0 to 1199: the quartiles are 299.75 and 899.25, and the high end is the hard one.
+    level = planted()[1]
+    expected = np.select([level <= 299, level >= 900], ["easy", "hard"], "medium")
+    assert after["perceptual_group"].to_list() == expected.tolist()
+    # sum_logprob falls with the row: the last third is the least confident.
+    assert after["reasoning_group"].to_list() == [2] * 400 + [1] * 400 + [0] * 400
+    assert result["changed"] and result["groups"]["version"] == 2
+    assert result["groups"]["perceptual"] == {
+        "measure": "level", "percentiles": [25.0, 75.0], "edges": [299.75, 899.25],
+        "sizes": {"easy": 300, "medium": 600, "hard": 300},
+    }  # fmt: skip
+    assert RunFolder(run).complete_manifest()["groups"] == result["groups"]
+    file = pq.ParquetFile(run / "difficulty.parquet")
+    assert file.schema_arrow.names == list(DIFFICULTY) and file.num_row_groups == 3
+    assert file.schema_arrow.metadata[b"durian.schema"] == b"1"
+
+
+def test_the_table_s_own_column_is_meant_where_the_dataset_has_one_of_its_name(run):
+    with pytest.raises(ConfigError, match="'width' is 8 for all samples"):
+        grouped(run, perceptual="width")
+
+
+def test_what_is_not_named_stays_as_it_is(run, no_report):
+    first = grouped(run, perceptual="level", percentiles=(10.0, 50.0))
+    second = grouped(run, bins=4)
+    assert second["groups"]["perceptual"] == first["groups"]["perceptual"]
+    assert second["groups"]["reasoning"]["measure"] == "mean_logprob"
+    assert table_of(run)["perceptual_group"].value_counts().sort("count")["count"].to_list() == [
+        120, 480, 600,
+    ]  # fmt: skip
+    third = grouped(run, reasoning="sum_logprob")
+    assert third["groups"]["reasoning"]["bins"] == 4 and third["groups"]["version"] == 4
+
+
+def test_older_groupings_are_kept_in_the_manifest(run, no_report):
+    grouped(run, bins=2)
+    grouped(run, bins=3)
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert [groups["reasoning"]["bins"] for groups in manifest["regrouped"]] == [1, 2]
+    assert manifest["regrouped"][0] == OLD and manifest["groups"]["reasoning"]["bins"] == 3
+    assert manifest["seconds"] == {"scan": 1.0}
+
+
+def test_the_same_grouping_again_changes_nothing(run, no_report):
+    grouped(run, perceptual="level", bins="auto", percentiles="auto")
+    before = contents(run)
+    again = grouped(run, perceptual="level", bins="auto", percentiles="auto")
+    assert not again["changed"] and again["groups"]["version"] == 2
+    assert contents(run) == before
+
+
+def test_an_older_run_keeps_its_manifest_s_groups_until_it_is_grouped_anew(run, no_report):
+    assert RunFolder(run).complete_manifest()["groups"] == OLD
+    assert not grouped(run)["changed"] and contents(run) == contents(run)
+    assert RunFolder(run).complete_manifest()["groups"] == OLD
+
+
+def test_auto_finds_the_planted_steps_from_either_end(run, no_report):
+    result = grouped(run, perceptual="level", percentiles="auto", bins="auto")
+    perceptual, reasoning = result["groups"]["perceptual"], result["groups"]["reasoning"]
+    # Twenty bins of 60: one of them holds the step at 400, another that at 800.
+    assert perceptual["percentiles"] == reasoning["bins"] == "auto"
+    assert perceptual["edges"] == pytest.approx([400, 800], abs=60)
+    for step in (-800 / N, -400 / N):
+        assert min(abs(edge - step) for edge in reasoning["edges"]) <= 60 / N
+    table = table_of(run)
+    wrong = 1 - table["pass_rate"].to_numpy()
+    rates = [wrong[(table["perceptual_group"] == g).to_numpy()].mean() for g in
+             ("easy", "medium", "hard")]  # fmt: skip
+    assert rates == sorted(rates) and rates[0] < 0.35 and rates[2] > 0.75
+    least, most = (
+        wrong[(table["reasoning_group"] == g).to_numpy()].mean()
+        for g in (0, len(reasoning["sizes"]) - 1)
+    )
+    assert least > 0.75 and most < 0.35  # bin 0 is the least confident
+    assert reasoning["chosen"] == {"start": 20, "told_apart": True, "seed": 0}
+
+
+def test_training_sees_a_grouping_by_a_dataset_s_column_and_found_cuts(run, no_report):
+    grouped(run, perceptual="level", percentiles="auto", reasoning="level", bins="auto")
+    config = TrainConfig(dataset="d", table=str(run), model="m", out="o", order="hard_first")
+    table, groups = open_table(config), RunFolder(run).complete_manifest()["groups"]
+    level = planted()[1]
+    assert table.perceptual.tolist() == level.tolist() == table.confidence.tolist()
+    sizes = groups["perceptual"]["sizes"]
+    assert np.bincount(table.perceptual_group).tolist() == list(sizes.values())
+    hardest = level >= max(groups["reasoning"]["edges"])  # the dataset's own: its high end
+    assert (table.reasoning_group == 0).tolist() == hardest.tolist()
+    ids = list(table.number)
+    assert level[table.order(ids)[0]] == N - 1  # the hardest first
+    online = normalization_of(config, table.manifest)
+    assert online.bins == len(groups["reasoning"]["sizes"])
+    assert online.percentiles == pytest.approx(
+        (100 * sizes["easy"] / N, 100 * (sizes["easy"] + sizes["medium"]) / N)
+    )
+    assert online.reasoning_harder == "higher"
+
+
+def test_a_training_knows_a_table_that_was_grouped_anew(run, no_report):
+    before = table_fingerprint(run)
+    grouped(run)
+    assert table_fingerprint(run) == before
+    grouped(run, bins=2)
+    assert table_fingerprint(run) != before
+
+
+# --- a rollout batch
+
+
+def test_too_many_bins_for_a_rollout_batch_are_refused_with_how_many_fit(run):
+    # 10 bins of 120 samples of 1,200: 51.2 of 512 prompts. 9 bins: the smallest holds 133,
+    # 56.7 prompts.
+    with pytest.raises(ConfigError) as raised:
+        grouped(run, bins=10, min_per_batch=52)
+    assert str(raised.value) == (
+        "min-per-batch is 52, and the reasoning group 0 is expected to hold 51.2 of 512 prompts; "
+        "pass --bins 9, or a larger --rollout-batch"
+    )
+
+
+def test_bins_that_a_rollout_batch_fills_are_cut(run, no_report):
+    assert grouped(run, bins=10, min_per_batch=51)["changed"]
+    assert grouped(run, bins=8, min_per_batch=8, rollout_batch=64)["changed"]  # exactly 8
+
+
+def test_groups_that_stay_are_held_against_the_batch_too(run, no_report):
+    grouped(run, perceptual="level", percentiles=(2.0, 98.0), bins=10)
+    with pytest.raises(ConfigError, match="reasoning group 0 .* 6.4 of 64 .* pass --bins 8"):
+        grouped(run, percentiles=(25.0, 75.0), min_per_batch=8, rollout_batch=64)
+    # 24 of 1,200 samples are easy: 1.28 of 64 prompts.
+    with pytest.raises(ConfigError, match="perceptual group easy is expected to hold 1.3 of 64"):
+        grouped(run, bins=4, min_per_batch=8, rollout_batch=64)
+
+
+def test_auto_merges_until_a_rollout_batch_fills_every_bin(run, no_report):
+    result = grouped(run, bins="auto", min_per_batch=24, rollout_batch=64)
+    sizes = result["groups"]["reasoning"]["sizes"]
+    assert len(sizes) == 2 and all(64 * size / N >= 24 for size in sizes.values())
+    assert result["groups"]["reasoning"]["chosen"]["min_per_batch"] == 24
+    with pytest.raises(ConfigError, match="auto finds no 2 groups of 'mean_logprob' .* 64 prompts"):
+        grouped(run, bins="auto", min_per_batch=33, rollout_batch=64)
+
+
+# --- what is refused, with nothing changed
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"perceptual": "levle"}, r"no column 'levle' of numbers in .*; did you mean 'level'"),
+        ({"perceptual": "zzz"}, r"no column 'zzz' .*; it has 'row', .*'level'"),
+        ({"reasoning": "kind"}, "no column 'kind' of numbers"),  # texts
+        ({"reasoning": "perceptual_group"}, "no column 'perceptual_group' of numbers"),
+        ({"reasoning": "reasoning_group"}, "no column 'reasoning_group' of numbers"),
+        ({"perceptual": "a\x1b[2Jb"}, r"no column 'a\\x1b\[2Jb' of numbers"),
+        ({"perceptual": "spectral_entropy"}, "no sample has 'spectral_entropy'"),
+        ({"percentiles": (10.0, 90.0)}, "'pixel_entropy' is 1 for all samples"),
+        ({"perceptual": "flat"}, "'flat' is 3 for all samples"),
+        ({"perceptual": "truncated", "percentiles": "auto"}, "'truncated' is 0 for all samples"),
+        ({"bins": 0}, "bins is 0; it must be 1 or more"),
+        ({"percentiles": (75.0, 25.0)}, "percentiles is 75,25"),
+        ({"min_per_batch": 0}, "min-per-batch is 0; it must be 1 or more"),
+        ({"rollout_batch": 64}, "pass --min-per-batch N too"),
+        ({"min_per_batch": 65, "rollout_batch": 64}, "a rollout batch has 64 prompts"),
+    ],
+)
+def test_what_cannot_be_cut_is_refused_and_nothing_changes(run, asked, said):
+    before = contents(run)
+    with pytest.raises(ConfigError, match=said):
+        grouped(run, **asked)
+    assert contents(run) == before
+
+
+def test_auto_needs_values_enough_for_its_groups(run, no_report):
+    # mean_tokens is 8, 9 or 10: three bins to begin with, and three groups are what is asked.
+    assert grouped(run, perceptual="mean_tokens", percentiles="auto")["changed"]
+    table = table_of(run).with_columns(mean_tokens=pl.col("mean_tokens").clip(upper_bound=9))
+    table.write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "1"})
+    with pytest.raises(ConfigError, match="percentiles: auto finds no 3 groups of 'mean_tokens'"):
+        grouped(run, perceptual="mean_tokens", percentiles="auto")
+
+
+def test_auto_without_scored_completions_is_refused(run):
+    table = table_of(run).with_columns(pass_rate=pl.lit(None, pl.Float64))
+    table.write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "1"})
+    with pytest.raises(ConfigError, match="bins is 'auto', .* no scored completions; give numbers"):
+        grouped(run, bins="auto")
+
+
+def test_a_run_that_is_not_complete_or_in_use_is_refused(run, tmp_path, no_report):
+    before = contents(run)
+    with change_run(run):
+        with pytest.raises(RunFolderError, match="is in use by process .*; wait for it"):
+            grouped(run, bins=2)
+        assert (run / "lock").exists()  # the refused one leaves the holder's lock
+    assert contents(run) == before
+    (run / "manifest.json").unlink()
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        grouped(run, bins=2)
+    (run / "parts").mkdir()
+    with pytest.raises(RunFolderError, match="is not complete: run its profile again"):
+        grouped(run, bins=2)
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        grouped(tmp_path / "nowhere", bins=2)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_table_of_a_newer_durian_or_one_that_is_damaged_is_refused(run):
+    table_of(run).write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "99"})
+    with pytest.raises(RunFolderError, match="is of a newer Durian"):
+        grouped(run, bins=2)
+    (run / "difficulty.parquet").write_bytes(b"PAR1 no table")
+    with pytest.raises(RunFolderError, match="difficulty.parquet: cannot be read"):
+        grouped(run, bins=2)
+    (run / "manifest.json").write_text("{}")  # of a training
+    with pytest.raises(RunFolderError, match="is not of a profile"):
+        grouped(run, bins=2)
+
+
+# --- kills
+
+KILLED = """
+import os, signal, sys
+from pipelines.regroup import GroupConfig, regroup_run
+replace, left = os.replace, int(sys.argv[2])
+def kill_at(*paths):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    replace(*paths)
+os.replace = kill_at
+regroup_run(GroupConfig(run=sys.argv[1], reasoning="level", bins=3))
+"""
+
+
+@pytest.mark.parametrize(("renames", "version"), [(0, 1), (1, 2)])
+def test_a_kill_at_either_rename_leaves_a_valid_run_that_the_same_command_mends(
+    run, no_report, renames, version
+):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(run), str(renames)])
+    assert done.returncode == -signal.SIGKILL
+    groups = RunFolder(run).complete_manifest()["groups"]
+    assert groups.get("version", 1) == version
+    counts = table_of(run)["reasoning_group"].value_counts()
+    assert {str(bin): n for bin, n in counts.rows()} == groups["reasoning"]["sizes"]
+    result = grouped(run, reasoning="level", bins=3)
+    assert result["changed"] == (version == 1) and result["groups"]["version"] == 2
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["groups"] == result["groups"] and manifest["regrouped"] == [OLD]
+    assert not list(run.glob("*.tmp")) and not (run / "lock").exists()
+
+
+def test_the_report_is_built_again_with_the_new_groups(run):
+    result = grouped(run, perceptual="level", bins=2)
+    summary = json.loads((run / "report" / "summary.json").read_text())
+    assert [row["samples"] for row in summary["perceptual"]] == [300, 600, 300]
+    assert [row["samples"] for row in summary["reasoning"]] == [600, 600]
+    assert result["summary"]["reasoning"] == summary["reasoning"]
+    assert Path(run / "report" / "index.html").exists()
