@@ -8,9 +8,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from durian_cli.compare import compare
 from durian_cli.eval import evaluate
-from durian_cli.profile import profile
 from durian_cli.group import group
+from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
 from durian_cli.train import train
@@ -25,10 +26,11 @@ app = typer.Typer(
 )
 app.command()(profile)
 app.command()(report)
+app.command()(compare)
 app.command("eval")(evaluate)
+app.command()(group)
 app.command()(schema)
 app.command()(train)
-app.command()(group)
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

@@ -128,6 +128,18 @@ def show_report(run: Path, summary: Mapping[str, Any]) -> None:
     _print([*_findings(summary), f"report:  {run / 'report' / 'index.html'}"])
 
 
+def show_compare(result: Mapping[str, Any]) -> None:
+    """What moved between two runs, the verdict, and where the page is."""
+    samples = result["samples"]
+    lines = [f"{samples['both']:,} samples of both runs"]
+    for name, key in (("A", "only_a"), ("B", "only_b")):
+        if samples[key]:
+            lines.append(f"  {samples[key]:,} in {name} alone")
+    lines += [f"warning: {warning}" for warning in result["warnings"]]
+    lines += [*_findings(result), f"page:    {Path(result['out']) / 'index.html'}"]
+    _print(lines)
+
+
 def show_training(result: Mapping[str, Any]) -> None:
     """What took part, how the reward moved, and where things are."""
     counts, ends, out = result["counts"], result["result"], Path(result["out"])
@@ -202,18 +214,6 @@ def show_eval(result: Mapping[str, Any]) -> None:
     _print(lines)
 
 
-def _accuracy_table(
-    n: int, numbers: Mapping[str, Any], show: Callable[[Mapping[str, Any]], str]
-) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "samples", *_drawn(numbers)):
-        table.add_column(heading, justify="right" if heading == "samples" else "left")
-    rows = [("all", {**numbers, "n": n})]
-    for kind in ("perceptual", "reasoning"):
-        rows += [(f"{kind} {row['group']}", row) for row in numbers.get(kind, [])]
-    for label, row in rows:
-        table.add_row(label, f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers)))
-    return table
 def show_group(result: Mapping[str, Any]) -> None:
     """How the samples are grouped now: each group's range, size and error rate."""
     console, groups, summary = Console(), result["groups"], result["summary"]
@@ -249,6 +249,18 @@ def _error_rate(rate: Mapping[str, Any] | None) -> str:
     return _rate({**rate, "accuracy": rate["value"]})
 
 
+def _accuracy_table(
+    n: int, numbers: Mapping[str, Any], show: Callable[[Mapping[str, Any]], str]
+) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "samples", *_drawn(numbers)):
+        table.add_column(heading, justify="right" if heading == "samples" else "left")
+    rows = [("all", {**numbers, "n": n})]
+    for kind in ("perceptual", "reasoning"):
+        rows += [(f"{kind} {row['group']}", row) for row in numbers.get(kind, [])]
+    for label, row in rows:
+        table.add_row(label, f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers)))
+    return table
 
 
 def _drawn(numbers: Mapping[str, Any]) -> list[str]:

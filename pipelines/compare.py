@@ -11,12 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipelines.analysis.drift import Side, drift, learned_samples
-from pipelines.analysis.floor import Drawn
+from pipelines.analysis.drift import drift, learned_samples
+from pipelines.analysis.floor import Cut, Drawn
+from pipelines.analysis.group_flow import rising_groups
+from pipelines.analysis.paired import Side
+from pipelines.analysis.reliability import FROM_ROLLOUTS
 from pipelines.errors import ConfigError, RunFolderError
-from pipelines.groups import PERCEPTUAL
 from pipelines.rendering.compare_page import MOST_SHOWN, write_comparison
 from pipelines.rendering.compare_sentences import compare_sentences
+from pipelines.table.dataset_columns import COLUMNS_FILE
 from pipelines.table.grouping import hard_end
 from pipelines.table.run_folder import (
     DIFFICULTY_FILE,
@@ -43,8 +46,6 @@ _OF_A_COMPLETION = {
     "format_rate": pl.col("formatted"),
     "reward_mean": pl.col("reward"),
 }
-_OF_ALL_COMPLETIONS = ("answer_entropy", "reward_std")  # of a sample, and no mean
-
 # Settings that change what a difference between two runs means.
 _SETTINGS = (
     "engine", "rollouts", "temperature", "top_p", "max_tokens", "system_prompt", "prompt_template",
@@ -91,7 +92,7 @@ def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str
         )
     sides = _side(ids, a.table), _side(ids, b.table)
     clusters, of = _clusters(ids, b.path, a.path)
-    drawn, no_floor = _drawn(ids, a)
+    (of_a, without_a), (of_b, without_b) = _drawn(ids, a), _drawn(ids, b)
     summary = {
         "kind": KIND,
         "a": _named(a),
@@ -109,8 +110,8 @@ def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str
             *sides,
             harder={name: DIFFICULTY[name].harder or "higher" for name in MEASURES},
             clusters=clusters,
-            drawn=drawn,
-            no_floor=no_floor,
+            drawn=(of_a, of_b),
+            missing=(without_a, without_b),
         ),
     }
     summary["sentences"] = compare_sentences(summary)
@@ -170,7 +171,7 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
 def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
     """Number of each sample's image, as the first run that kept it says; else its own number."""
     for run in runs:
-        file = run / "columns.parquet"
+        file = run / COLUMNS_FILE
         if file.exists():
             images = pl.read_parquet(file, columns=["sample_id", "image_id"], glob=False)
             joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
@@ -181,51 +182,61 @@ def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
 
 
 def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Drawn | None, dict[str, str]]:
-    """A run's completions of the joined samples, and for which groupings they give no floor."""
-    values, sizes, missing = {}, {}, {}
-    for kind, column in _KINDS.items():
-        measure = run.manifest["groups"][kind]["measure"]
-        labels = ids.join(run.table, on="sample_id", maintain_order="left")[column].drop_nulls()
-        order = list(PERCEPTUAL) if kind == "perceptual" else sorted(labels.unique())
-        if measure in _OF_ALL_COMPLETIONS:
-            missing[kind] = f"{measure} is no mean over completions"
-        elif measure not in _OF_A_COMPLETION:
-            missing[kind] = "fixed"
-        elif labels.is_empty():
-            missing[kind] = "A has no groups"
+    """A run's completions of the joined samples; and which measures and groupings lack a floor."""
+    groups = {kind: run.manifest["groups"][kind]["measure"] for kind in _KINDS}
+    wanted = dict.fromkeys([*MEASURES, *groups.values()])
+    missing = {
+        name: f"{name} is no mean over completions" if name in FROM_ROLLOUTS else "fixed"
+        for name in wanted
+        if name not in _OF_A_COMPLETION
+    }
+    drawn = _completions_of(ids, run, [name for name in wanted if name in _OF_A_COMPLETION])
+    if isinstance(drawn, str):
+        missing |= {name: drawn for name in wanted if name not in missing} | {"all": drawn}
+        values, wrong = {}, None
+    else:
+        *columns, wrong = drawn
+        values = dict(zip((n for n in wanted if n in _OF_A_COMPLETION), columns, strict=True))
+    joined = ids.join(run.table, on="sample_id", how="left", maintain_order="left")
+    cuts = {}
+    for kind, measure in groups.items():
+        labels = joined[_KINDS[kind]].to_list()
+        order = rising_groups(kind, labels)
+        if measure in missing:
+            missing[kind] = missing[measure]
+        elif not order:
+            missing[kind] = "there are no groups"
         else:
-            # Codes rise from "easy" to "hard", and from bin 0, the hardest.
-            rising = "higher" if kind == "perceptual" else "lower"
-            sign = 1.0 if hard_end(measure, rising) == rising else -1.0  # type: ignore[arg-type]
-            values[kind] = sign * _OF_A_COMPLETION[measure].cast(pl.Float64)
-            sizes[kind] = tuple(int((labels == group).sum()) for group in order)
-    completions = run.table["rollouts"].max()
-    if completions is None or run.table["pass_rate"].null_count() == len(run.table):
-        return None, missing
-    if completions < 2:
-        return None, missing | dict.fromkeys(values, "A has one completion a sample")
-    matrices = _matrices(ids, run, values, completions)
-    wrong = matrices.pop("wrong")
-    if not len(wrong):
-        return None, missing
-    return Drawn(values=matrices, sizes=sizes, wrong=wrong), missing
+            cuts[kind] = Cut(measure, tuple(labels.count(group) for group in order))
+    return (None if wrong is None else Drawn(values, cuts, wrong)), missing
 
 
-def _matrices(
-    ids: pl.DataFrame, run: _Run, values: Mapping[str, pl.Expr], completions: int
-) -> dict[str, NDArray[np.float64]]:
-    """(N, G) each, of the samples that have all their completions, scored."""
-    numbers = {**values, "wrong": 1 - pl.col("correct").cast(pl.Float64)}
+def _completions_of(
+    ids: pl.DataFrame, run: _Run, measures: Sequence[str]
+) -> list[NDArray[np.float64]] | str:
+    """(N, G) of each measure, the hard end turned up, and of wrong ones; or why there are none.
+
+    Only samples that have all their completions, scored.
+    """
+    if not len(counts := run.table.filter(pl.col("pass_rate").is_not_null())["rollouts"]):
+        return "there are no scored completions to draw again"
+    if (g := int(counts.to_numpy().max())) < 2:
+        return "one completion a sample cannot show its luck"
+    signs = {name: 1.0 if hard_end(name, "higher") == "higher" else -1.0 for name in measures}
+    columns = {name: signs[name] * _OF_A_COMPLETION[name].cast(pl.Float64) for name in measures}
+    columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
     written = (
         pl.scan_parquet(run.path / ROLLOUTS_FILE, glob=False)
         .join(ids.lazy(), on="sample_id", how="semi")
-        .select("sample_id", "rollout", **numbers)
+        .select("sample_id", "rollout", **columns)
         .drop_nulls()
         .collect()
-        .filter(pl.len().over("sample_id") == completions)
+        .filter(pl.len().over("sample_id") == g)
         .sort("sample_id", "rollout")
     )
-    return {name: written[name].to_numpy().reshape(-1, completions) for name in numbers}
+    if written.is_empty():
+        return "no sample has all its completions scored"
+    return [written[name].to_numpy().reshape(-1, g) for name in columns]
 
 
 def _named(run: _Run) -> dict[str, Any]:

@@ -13,24 +13,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.analysis.agreement import Tau, auroc_statistic, by_code, kappa
 from pipelines.analysis.bootstrap import MANY, Estimate
 
 REDRAWS, FEWER_REDRAWS = 200, 20
+RIGHT = 0.5  # a sample is mostly right above this pass rate
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
+Key = tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
+class Cut:
+    """How a profile's groups came of a measure: codes 0, 1, ... that rise with difficulty."""
+
+    measure: str
+    sizes: tuple[int, ...]  # samples of each code
+
+
+@dataclass(frozen=True)
 class Drawn:
     """What a profile drew of its samples; arrays of shape (N, G), no NaN.
 
-    The values are those whose mean over a sample's completions groups it, turned so that group
-    codes rise with them.
+    `values` are those whose mean over a sample's completions is a measure, turned so that higher
+    means harder.
     """
 
-    values: Mapping[str, Floats]  # by grouping
-    sizes: Mapping[str, tuple[int, ...]]  # samples of each group, by code, by grouping
+    values: Mapping[str, Floats]  # by measure
+    cuts: Mapping[str, Cut]  # by grouping
     wrong: Floats  # 1 where the completion is wrong
 
 
@@ -38,54 +49,56 @@ class Drawn:
 class Redraw:
     """Two profiles of the same policy, as they might have come out."""
 
-    codes: Mapping[str, tuple[Codes, Codes]]  # (N,) group of each sample in either
-    rates: tuple[Floats, Floats]  # (N,) error rate of each sample in either, as its group goes
-    spread_rates: tuple[Floats, Floats]  # (N,) likewise, as widely spread as true ones would be
+    values: Mapping[str, tuple[Floats, Floats]]  # (N,) by measure
+    codes: Mapping[str, tuple[Codes, Codes]]  # (N,) by grouping
+    rates: tuple[Floats, Floats]  # (N,) error rates, of the very completions behind the values
+    spread_rates: tuple[Floats, Floats]  # (N,) error rates, spread as widely as true ones
 
 
-def redraws(drawn: Drawn, completions: int, *, seed: int) -> Iterator[Redraw]:
-    """Pairs of profiles of the policy that `drawn` is of: G completions, and `completions`.
+def redraws(drawn: Drawn, completions: tuple[int, int], *, seed: int) -> Iterator[Redraw]:
+    """Pairs of profiles of the policy that `drawn` is of, with so many completions a sample each.
 
-    Each sample's completions are drawn again with replacement, the measure's mean taken and the
+    Each sample's completions are drawn again with replacement, the measures' means taken and the
     samples cut into groups of the same shares as before. Means of G completions are spread wider
-    than what they estimate, by their own noise, and redraws around them would look too steady;
-    so the means are first drawn together around the grand mean until their variance is what is
-    left without the noise, and deviations are widened by sqrt(G / (G - 1)). `spread_rates` does
-    the same for error rates: some completions are exchanged for any sample's. That cuts their tie
-    to the measure, so `rates` keeps each sample's own completions, for numbers that hold groups
-    against errors.
+    than what they estimate, by their own noise, and redraws around them would look too steady; so
+    the means are first drawn together around the grand mean until their variance is what is left
+    without the noise, and deviations are widened by sqrt(G / (G - 1)). `spread_rates` does the
+    same for error rates: some completions are exchanged for any sample's. That cuts their tie to
+    the measures, so `rates` keeps each sample's own.
+
+    Two real profiles of one policy (600 samples, 8 completions, two seeds) moved 55 % of the
+    samples to another of ten bins; this floor says 50 %, redraws around the means as they are 47 %.
 
     Args:
         drawn: G >= 2.
-        completions: of the second profile of each pair.
     Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997,
         section 3.8 (resampling of hierarchical data).
     """
     rng = np.random.default_rng(seed)
     n, g = drawn.wrong.shape
-    centred = {kind: _without_noise(values) for kind, values in drawn.values.items()}
-    cuts = {kind: np.cumsum(sizes)[:-1] / sum(sizes) for kind, sizes in drawn.sizes.items()}
-    overall = drawn.wrong.mean()
-    own = _kept(drawn.wrong.mean(axis=1), drawn.wrong.var(axis=1, ddof=1).mean() / g)
+    centred = {name: _without_noise(values) for name, values in drawn.values.items()}
+    overall, own = drawn.wrong.mean(), _kept(drawn.wrong)
     for _ in range(redraws_for(n)):
-        picks = [rng.integers(g, size=(n, size)) for size in (g, completions)]
+        picks = [rng.integers(g, size=(n, size)) for size in completions]
         wrong = [np.take_along_axis(drawn.wrong, pick, axis=1) for pick in picks]
-        unextreme = [
+        exchanged = [
             np.where(rng.random(w.shape) < own, w, rng.random(w.shape) < overall) for w in wrong
         ]
-        codes = {}
-        for kind, (centres, deviations) in centred.items():
-            first, second = (
-                _cut(
-                    centres + np.take_along_axis(deviations, pick, axis=1).mean(axis=1), cuts[kind]
-                )
+        values = {
+            name: _pair(
+                centres + np.take_along_axis(deviations, pick, axis=1).mean(axis=1)
                 for pick in picks
             )
-            codes[kind] = (first, second)
+            for name, (centres, deviations) in centred.items()
+        }
         yield Redraw(
-            codes=codes,
-            rates=(wrong[0].mean(axis=1), wrong[1].mean(axis=1)),
-            spread_rates=(unextreme[0].mean(axis=1), unextreme[1].mean(axis=1)),
+            values=values,
+            codes={
+                kind: _pair(_cut(taken, cut.sizes) for taken in values[cut.measure])
+                for kind, cut in drawn.cuts.items()
+            },
+            rates=_pair(w.mean(axis=1) for w in wrong),
+            spread_rates=_pair(w.mean(axis=1) for w in exchanged),
         )
 
 
@@ -94,31 +107,104 @@ def redraws_for(n: int) -> int:
     return REDRAWS if n <= MANY else FEWER_REDRAWS
 
 
+class Floor:
+    """What the numbers of a comparison come to between two profiles of one policy."""
+
+    def __init__(
+        self,
+        drawn: Drawn | None,
+        completions: tuple[int, int],
+        missing: Mapping[str, str],
+        *,
+        seed: int,
+    ) -> None:
+        """Draw the profiles.
+
+        Args:
+            completions: a sample, of the first and of the second profile of each pair.
+            missing: grouping or measure -> why it has no floor; "fixed" where it does not depend
+                on completions.
+        """
+        self.redraws = 0 if drawn is None else redraws_for(len(drawn.wrong))
+        self._missing = missing
+        self._numbers: dict[Key, list[float]] = {}
+        if drawn is not None:
+            for redraw in redraws(drawn, completions, seed=seed):
+                for key, value in _numbers(redraw, drawn, seed).items():
+                    self._numbers.setdefault(key, []).append(value)
+
+    def of(self, what: str, number: str, *, unmoved: float = 0.0) -> dict[str, Any]:
+        """Mean of a number over the pairs, with the range of 95 % of them, as an Estimate's dict.
+
+        Args:
+            what: a grouping, a measure, or "all".
+            unmoved: what the number is where the measure is fixed.
+        """
+        if (what, number) not in self._numbers:
+            reason = self._missing.get(what, "there are no completions to draw again")
+            if reason == "fixed":
+                return Estimate(value=unmoved).as_dict()
+            return Estimate(value=None, reason=reason).as_dict()
+        values = np.array(self._numbers[what, number])
+        known = values[~np.isnan(values)]
+        if not len(known):
+            return Estimate(value=None, reason="undefined in all redraws").as_dict()
+        low, high = np.percentile(known, [2.5, 97.5])
+        return Estimate(value=float(known.mean()), low=float(low), high=float(high)).as_dict()
+
+
+def _numbers(redraw: Redraw, drawn: Drawn, seed: int) -> dict[Key, float]:
+    once = np.ones((1, len(drawn.wrong)))
+    before, after = (1 - rate for rate in redraw.spread_rates)
+    numbers: dict[Key, float] = {
+        ("all", "learned"): float(((before <= RIGHT) & (after > RIGHT)).mean()),
+        ("all", "unlearned"): float(((before > RIGHT) & (after <= RIGHT)).mean()),
+    }
+    rates, total = redraw.rates[1], np.ones(len(once[0]))
+
+    def gain(first: Floats, second: Floats) -> float:
+        stale, own = (auroc_statistic(s, rates, total)(once)[0, 0] for s in (first, second))
+        return float(own - stale)
+
+    for name, (first, second) in redraw.values.items():
+        numbers[name, "tau"] = float(Tau(first, second, seed=seed)(once)[0, 0])
+        numbers[name, "difference"] = gain(first, second)
+    for kind, (old, new) in redraw.codes.items():
+        size = len(drawn.cuts[kind].sizes)
+        numbers[kind, "moved"] = float((old != new).mean())
+        table = by_code(once, old * size + new, size * size).reshape(1, size, size)
+        numbers[kind, "kappa"] = float(kappa(table)[0])
+        numbers[kind, "gain"] = gain(old.astype(np.float64), new.astype(np.float64))
+        change = redraw.rates[1] - redraw.rates[0]
+        for code in range(size):
+            inside = old == code
+            numbers[kind, f"change {code}"] = (
+                float(change[inside].mean()) if inside.any() else np.nan
+            )
+    return numbers
+
+
 def _without_noise(values: Floats) -> tuple[Floats, Floats]:
     """(N, G) to centres (N,), rid of the spread that is noise, and deviations (N, G)."""
-    g = values.shape[1]
+    g, means = values.shape[1], values.mean(axis=1)
+    centres = means.mean() + _kept(values) * (means - means.mean())
+    return centres, (values - means[:, None]) * np.sqrt(g / (g - 1))
+
+
+def _kept(values: Floats) -> float:
+    """By how much to draw the means of (N, G) together for their variance to lose their noise's."""
     means = values.mean(axis=1)
-    kept = _kept(means, values.var(axis=1, ddof=1).mean() / g)
-    grand = means.mean()
-    deviations = (values - means[:, None]) * np.sqrt(g / (g - 1))
-    return grand + kept * (means - grand), deviations
-
-
-def _kept(means: Floats, noise: float) -> float:
-    """By how much to draw means together so that their variance loses that of their noise."""
     spread = means.var(ddof=1) if len(means) > 1 else 0.0
+    noise = values.var(axis=1, ddof=1).mean() / values.shape[1]
     return float(np.sqrt(max(0.0, 1 - noise / spread))) if spread > 0 else 0.0
 
 
-def _cut(values: Floats, shares: Floats) -> Codes:
-    """Codes 0, 1, ... at quantiles; a value on a cut belongs above it, as in `groups`."""
+def _cut(values: Floats, sizes: tuple[int, ...]) -> Codes:
+    """Codes at quantiles, by the shares of `sizes`; a value on a cut belongs above it."""
+    shares = np.cumsum(sizes)[:-1] / sum(sizes)
     return np.searchsorted(np.quantile(values, shares), values, side="right")
 
 
-def spread_of(values: list[float]) -> dict[str, Any]:
-    """Mean of a number over redraws, with the range of 95 % of them."""
-    known = np.array([v for v in values if not np.isnan(v)])
-    if not len(known):
-        return Estimate(value=None, reason="undefined in all redraws").as_dict()
-    low, high = np.percentile(known, [2.5, 97.5])
-    return Estimate(value=float(known.mean()), low=float(low), high=float(high)).as_dict()
+def _pair(both: Iterator[Any]) -> tuple[Any, Any]:
+    first, second = both
+    return first, second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
                     else "A row is a group of A; the darker a cell, the larger its part of the "
                     "row. Outlined: the same group in both."
                 ),
-                lambda width, flow=flow, heading=heading: flow_figure.flows(flow, heading, width),
+                partial(flow_figure.flows, flow, heading),
             )
         )
     panels = {_heading(summary, kind): rows for kind, rows in drift["changes"].items() if rows}
@@ -104,7 +105,7 @@ def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
                 "changes",
                 "Errors before and after",
                 "Share of wrong completions within each group of A: of A (hollow) and of B (full).",
-                lambda width: flow_figure.changes(panels, width),
+                partial(flow_figure.changes, panels),
             )
         )
     known = {n: of for n, of in drift["measures"].items() if of["auroc_a"]["value"] is not None}
@@ -115,7 +116,7 @@ def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
                 "Which measures kept their meaning",
                 "How well each measure tells B's wrong completions from its right ones, as A took "
                 "it (hollow) and as B took it (full), with 95 % intervals: 0.5 is chance.",
-                lambda width: flow_figure.meanings(known, width),
+                partial(flow_figure.meanings, known),
             )
         )
     return made

@@ -24,25 +24,25 @@ def verdict_sentence(summary: Numbers) -> str:
     """'Profile again: ...' or 'Keep the groups: ...', with the numbers it rests on."""
     verdict = summary["drift"]["verdict"]
     if verdict["verdict"] is None:
-        return f"No verdict ({verdict['reason']})."
-    kind = verdict["because"]
+        return f"No verdict: {verdict['reason']}."
+    kind, margin = verdict["because"], verdict["margin"]
     gain = summary["drift"]["gains"][kind]
     if gain["identical"]:
-        words = f"all {gain['samples']:,} samples are in the same groups in both runs"
+        words = f"all {gain['samples']:,} samples are in the same {kind} groups in both runs"
     else:
         excess = gain["excess"]
         words = (
-            f"B's own {kind} groups tell its wrong completions from right ones with AUROC "
-            f"{gain['own']['value']:.3f}, A's groups with {gain['stale']['value']:.3f}; beyond "
-            f"what a second profile of one policy would gain, that is {excess['value']:+.3f}"
-            f"{_interval(excess)}, "
-            f"{'more' if excess['value'] > verdict['margin'] else 'no more'} than the "
-            f"{verdict['margin']} that a new profile is worth"
+            f"A's {kind} groups tell B's wrong completions from right ones with AUROC "
+            f"{gain['stale']['value']:.3f}, B's own with {gain['own']['value']:.3f}; beyond luck "
+            f"the gain is {excess['value']:+.3f}{_interval(excess)}, "
+            f"{'more' if excess['value'] > margin else 'no more'} than the {margin} that a new "
+            "profile is worth"
         )
-    thin = (
-        f"; the evidence is thin: {', '.join(verdict['thin_because'])}" if verdict["thin"] else ""
-    )
-    return f"{verdict['verdict'].capitalize()}: {words}{thin}."
+    if verdict["thin"]:
+        words += f"; the evidence is thin: {', '.join(verdict['thin_because'])}"
+    for other, reason in verdict["unjudged"].items():
+        words += f"; {other} groups cannot be judged: {reason}"
+    return f"{verdict['verdict'].capitalize()}: {words}."
 
 
 def _errors(drift: Numbers, both: int) -> str:
@@ -56,12 +56,11 @@ def _errors(drift: Numbers, both: int) -> str:
         verb = "has" if lacking == "neither run" else "has no"
         return f"Of the {both:,} samples of both runs, {lacking} {verb} scored completions."
     change = drift["change"]
-    moved = 100 * change["value"]
-    points = f"{abs(moved):.1f} points {'less' if moved < 0 else 'more'}" if moved else "as often"
     return (
         f"On the {both:,} samples of both runs, B is wrong in "
         f"{100 * other['error_rate']['value']:.1f} % of its completions, A in "
-        f"{100 * one['error_rate']['value']:.1f} %: {points}{_points(change)}."
+        f"{100 * one['error_rate']['value']:.1f} %: a change of "
+        f"{100 * change['value']:+.1f} points{_points(change)}."
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
+from numpy.typing import NDArray
 
 from pipelines.rendering.figures import (
     BLUE,
@@ -23,6 +24,8 @@ from pipelines.rendering.figures import (
     percent_axis,
     title,
 )
+
+Floats = NDArray[np.float64]
 
 MOST_RIBBONS = 5  # groups on either side; beyond, ribbons cross too often to be read
 _BLOCK, _GAP = 0.06, 0.03  # width of a block, and room between two, as parts of the picture
@@ -37,7 +40,7 @@ def flows(flow: Mapping[str, Any], heading: str, width: float) -> Figure:
     return _heat_map(counts, names[0], names[1], heading, width)
 
 
-def _ribbons(counts: np.ndarray, first: list[str], second: list[str], width: float) -> Figure:
+def _ribbons(counts: Floats, first: list[str], second: list[str], width: float) -> Figure:
     figure = new_figure(width, 3.2)
     axes = figure.subplots()
     colours = colormaps["cividis"](np.linspace(0.05, 0.9, len(first)))
@@ -46,8 +49,8 @@ def _ribbons(counts: np.ndarray, first: list[str], second: list[str], width: flo
     from_a, to_b = left.copy(), right.copy()
     for (a, b), count in np.ndenumerate(counts):
         if count:
-            high = count / total
-            axes.add_patch(_ribbon(from_a[a], to_b[b], high, colours[a]))
+            high = float(count / total)
+            axes.add_patch(_ribbon(float(from_a[a]), float(to_b[b]), high, colours[a]))
             from_a[a] -= high
             to_b[b] -= high
     for x, tops, sizes, names in (
@@ -55,7 +58,7 @@ def _ribbons(counts: np.ndarray, first: list[str], second: list[str], width: flo
     ):  # fmt: skip
         for place, (top, size, name) in enumerate(zip(tops, sizes, names, strict=True)):
             high = size / total
-            colour = colours[place] if x == 0 else GREY
+            colour = colours[place] if x == 0 or first == second else GREY
             axes.add_patch(Rectangle((x, top - high), _BLOCK, high, color=colour))
             if size:
                 axes.text(
@@ -64,7 +67,6 @@ def _ribbons(counts: np.ndarray, first: list[str], second: list[str], width: flo
                 )  # fmt: skip
     side = 0.3 if width <= NARROW else 0.14
     axes.set_xlim(-side, 1 + side)
-    axes.set_ylim(min(left[-1], right[-1]) - 0.45, 1.12)
     axes.set_ylim(-0.02 - _GAP * (max(counts.shape) - 1), 1.12)
     axes.text(0, 1.04, "A", ha="left", weight="bold")
     axes.text(1, 1.04, "B", ha="right", weight="bold")
@@ -72,7 +74,7 @@ def _ribbons(counts: np.ndarray, first: list[str], second: list[str], width: flo
     return figure
 
 
-def _stack(shares: np.ndarray) -> np.ndarray:
+def _stack(shares: Floats) -> Floats:
     """Upper edge of each block, from the top down, with a gap after each."""
     return 1 - np.cumsum(np.r_[0.0, shares[:-1] + _GAP])
 
@@ -93,7 +95,7 @@ def _ribbon(top_a: float, top_b: float, high: float, colour: Any) -> PathPatch:
 
 
 def _heat_map(
-    counts: np.ndarray, first: list[str], second: list[str], heading: str, width: float
+    counts: Floats, first: list[str], second: list[str], heading: str, width: float
 ) -> Figure:
     """Rows are groups of A; the darker a cell, the larger its part of the row."""
     narrow = width <= NARROW
