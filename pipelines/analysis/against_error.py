@@ -28,7 +28,12 @@ class AgainstError:
     """One column's association with error, its curves, and what they need of the resamples."""
 
     def __init__(
-        self, name: str, candidate: Candidate, wrong: Floats, total: Floats, clusters: Clusters
+        self,
+        name: str,
+        candidate: Candidate,
+        wrong: Floats,
+        total: Floats,
+        clusters: Clusters = None,
     ) -> None:
         """Sort the samples by the column; (N,) each."""
         self.name, self.kind = name, candidate.kind
@@ -104,7 +109,9 @@ class Differences:
         for (first, second), keys in zip(self._pairs, self._keys, strict=True):
             orders = [self._orders[key] for key in keys]
             reasons = [reason for order in orders if (reason := undefined(order)[AUROC])]
-            if reasons:
+            if not len(orders[0]):
+                difference = Estimate(value=None, reason="no sample has both")
+            elif reasons:
                 difference = Estimate(value=None, reason=reasons[0])
             else:
                 ours, theirs = (drawn[self._own.get(key, key)] for key in keys)

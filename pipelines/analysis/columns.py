@@ -46,13 +46,10 @@ def candidates(
         for name, harder in measures.items()
     }
     others = {name: table[name] for name in DESCRIBING if name in table.columns}
-    if columns is not None:
-        names = [name for name in columns.columns if columns[name].dtype.is_numeric()]
-        taken = {*table.columns, *measures}
-        others |= {own_name(name, taken): columns[name] for name in names if name not in KEYS}
+    others |= _own_columns(columns, {*table.columns, *measures}, numeric=True)
     for name, column in others.items():
         values = numbers(column)
-        if len(np.unique(values[~np.isnan(values)])) > 1 and name not in found:
+        if len(np.unique(values[~np.isnan(values)])) > 1:
             found[name] = Candidate(kind="column", values=values, harder=None)
     return found
 
@@ -63,18 +60,27 @@ def slice_columns(
     """Text columns of the dataset with 2 to 20 distinct values."""
     least, most = SLICE_VALUES
     return {
-        own_name(name, taken): columns[name].to_list()
-        for name in ([] if columns is None else columns.columns)
-        if columns is not None
-        and name not in KEYS
-        and columns[name].dtype == pl.String
-        and least <= columns[name].drop_nulls().n_unique() <= most
+        name: column.to_list()
+        for name, column in _own_columns(columns, taken, numeric=False).items()
+        if least <= column.drop_nulls().n_unique() <= most
     }
 
 
-def own_name(name: str, taken: Collection[str]) -> str:
-    """A name for a column of the dataset that the table does not use."""
-    return f"dataset: {name}" if name in taken else name
+def _own_columns(
+    columns: pl.DataFrame | None, taken: Collection[str], *, numeric: bool
+) -> dict[str, pl.Series]:
+    """Numbers or texts of the dataset, by names that the table does not use."""
+    found: dict[str, pl.Series] = {}
+    for column in () if columns is None else columns:
+        name = column.name
+        if name in KEYS or not (
+            column.dtype.is_numeric() if numeric else column.dtype == pl.String
+        ):
+            continue
+        while name in taken or name in found:
+            name = f"dataset: {name}"
+        found[name] = column
+    return found
 
 
 def numbers(column: pl.Series) -> Floats:

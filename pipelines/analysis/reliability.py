@@ -75,9 +75,10 @@ def group_reliability(
 
         m + r (x - m) + sqrt((1 + r) G / (G - 1)) (x* - x),
 
-    x* being the mean of G of the sample's rollouts drawn with replacement. Groups are cut as the
-    table's were: at quantiles of the new values where that gives the table's groups on the old
-    ones, else (merged bins, say) at the table's own edges.
+    x* being the mean of G of the sample's rollouts drawn with replacement. (Of very few rollouts it
+    is still a little too steady.) Groups are cut as the table's were: at quantiles of the new
+    values where that gives the table's groups on the old ones, else (merged bins, say) at the
+    table's own edges.
 
     Args:
         grouping: the manifest's `groups`: `perceptual` and `reasoning`, each with its `measure` and

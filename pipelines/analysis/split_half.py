@@ -43,10 +43,7 @@ class SplitHalf:
         self.name = name
         rng = np.random.default_rng([seed, 1])
         self._halves = [half for _ in range(SPLITS) for half in _both_ways(name, rollouts, rng)]
-        self._reasons = [
-            [undefined(ScoreOrder(half.score, wrong, half.total))[AUROC] for wrong in half.wrong]
-            for half in self._halves
-        ]
+        self._reasons = [[_undefined(half, wrong) for wrong in half.wrong] for half in self._halves]
 
     def statistics(self) -> dict[Hashable, Statistic]:
         """To be taken on the shared resamples."""
@@ -77,6 +74,12 @@ class SplitHalf:
             return Estimate(value=None, reason=self._reasons[0][k])
         value = float(np.mean([each.value[k] for each in found]))
         return with_interval(value, np.mean([each.draws[:, k] for each in found], axis=0))
+
+
+def _undefined(half: _Half, wrong: Floats) -> str | None:
+    if not half.total.any():
+        return "no sample has two rollouts"
+    return undefined(ScoreOrder(half.score, wrong, half.total))[AUROC]
 
 
 def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> list[_Half]:

@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 
-from pipelines.analysis.bootstrap import MANY, resampled_weights, resamples_for, with_interval
+from pipelines.analysis.bootstrap import (
+    MANY,
+    resample,
+    resampled_weights,
+    resamples_for,
+    with_interval,
+)
 from pipelines.analysis.error_share import error_rate
 
 
@@ -67,6 +74,51 @@ def test_intervals_hold_the_truth_about_95_times_in_100():
     # three times the 1/4 / 8 of independent completions: an interval that took them for
     # independent would hold the truth 72 times in 100.
     assert 0.90 <= held / runs <= 0.99
+
+
+def test_a_cluster_is_drawn_whole():
+    clusters = np.array([0, 1, 0, 2, 1])
+    weights = np.concatenate(list(resampled_weights(5, seed=0, clusters=clusters)))
+    for alike in ((0, 2), (1, 4)):
+        assert (weights[:, alike[0]] == weights[:, alike[1]]).all()
+    drawn = weights[:, [0, 1, 3]]  # one sample of each cluster
+    assert (drawn.sum(axis=1) == 3).all() and (drawn[:, 0] != drawn[:, 1]).any()
+
+
+def test_clusters_of_one_sample_draw_as_samples_do():
+    alone = next(resampled_weights(9, seed=4))
+    assert (alone == next(resampled_weights(9, seed=4, clusters=np.arange(9)))).all()
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.8])
+def test_intervals_are_as_wide_as_the_analytic_cluster_standard_error(alike):
+    # 300 images of 2 to 6 questions, 4 completions each; a part of an image's difficulty is shared.
+    rng = np.random.default_rng(3)
+    image = np.repeat(np.arange(300), rng.integers(2, 7, 300))
+    own, shared = rng.uniform(size=len(image)), rng.uniform(size=300)[image]
+    wrong = rng.binomial(4, np.where(rng.random(len(image)) < alike, shared, own)).astype(float)
+    total = np.full(len(image), 4.0)
+    interval = error_rate(wrong, total, seed=0, clusters=image)
+    fit = sm.WLS(wrong / total, np.ones(len(image)), weights=total).fit(
+        cov_type="cluster", cov_kwds={"groups": image}
+    )
+    width = interval["high"] - interval["low"]
+    assert width == pytest.approx(2 * 1.96 * float(fit.bse[0]), rel=0.1)
+    by_sample = error_rate(wrong, total, seed=0)
+    ratio = width / (by_sample["high"] - by_sample["low"])
+    assert ratio > 1.4 if alike else ratio == pytest.approx(1, abs=0.15)
+
+
+def test_bounds_of_what_is_never_wrong_count_clusters():
+    # Ten samples of two images are two trials: 1 - 0.025^(1/2).
+    never = error_rate(np.zeros(10), np.full(10, 8.0), seed=0, clusters=np.arange(10) // 5)
+    assert never["high"] == pytest.approx(1 - 0.025**0.5)
+
+
+def test_all_statistics_see_the_same_resamples():
+    drawn = resample({"a": lambda w: w[:, :1], "b": lambda w: w[:, :1] + 1}, 8, seed=0)
+    assert (drawn["b"].draws - drawn["a"].draws == 1).all()
+    assert drawn["a"].value.tolist() == [1] and drawn["a"].draws.shape == (1000, 1)
 
 
 def test_identical_completions_widen_the_interval_as_if_there_were_one_each():
