@@ -1,0 +1,120 @@
+"""A run folder of as many samples as wanted, its numbers drawn at random, to make reports of."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from skimage import data
+
+from pipelines.groups import perceptual_groups, reasoning_groups
+from pipelines.rendering.local_entropy import local_entropy_map
+from pipelines.rendering.shown import sample_ids, shelves
+from pipelines.table.schema import DIFFICULTY, ROLLOUTS, Column, arrow_schema
+
+G = 8
+ASKED = "which shapes are there in this picture"
+
+
+def write_run(
+    folder: Path,
+    n: int,
+    *,
+    text: str = "",
+    column: str = "clutter",
+    pictures: bool = True,
+) -> dict[str, Any]:
+    """Write a run's tables; gives its manifest, for `render_run`.
+
+    Args:
+        n: samples, of 8 rollouts each.
+        text: stands in every text that a dataset or model brings: problem, answer, completion,
+            value, reason, names of dataset and model.
+        column: name of a numeric column of the dataset; `<column> kind` is a text one. The
+            perceptual groups stand on the numeric one.
+        pictures: keep thumbnails of photographs.
+    """
+    rng = np.random.default_rng(0)
+    clutter, kind = rng.random(n), rng.integers(4, size=n)
+    hard = rng.normal(size=n) + 1.5 * clutter + 0.5 * kind - 1.2
+    right = rng.binomial(G, 1 / (1 + np.exp(hard)))
+    confidence = -np.exp(hard / 2 + rng.normal(size=n) / 2) / 5
+    seen, thought = perceptual_groups(clutter), reasoning_groups(confidence)
+    ids, numbers = [f"{k:032x}" for k in range(n)], np.arange(n)
+    table = _filled(
+        DIFFICULTY, n,
+        sample_id=ids, row=numbers, problem=[f"<image>{ASKED} ({k})? {text}" for k in range(n)],
+        answer=[f"red circle {text}"] * n, copies=[1] * n, n_images=[1] * n, width=[64] * n,
+        height=[64] * n, pixel_entropy=4 + 3 * clutter, mean_logprob=confidence,
+        sum_logprob=12 * confidence, answer_entropy=right * (G - right) / 16.0, rollouts=[G] * n,
+        pass_rate=right / G, format_rate=[1.0] * n, mean_tokens=10.0 + numbers % 7,
+        truncated=[0.0] * n, perceptual_group=seen.labels, reasoning_group=thought.labels,
+        error=[f"no image {text}" if k % 50 == 49 else None for k in range(n)],
+    )  # fmt: skip
+    each = np.tile(np.arange(G), n)
+    correct = each < np.repeat(right, G)
+    said = _filled(
+        ROLLOUTS, n * G,
+        sample_id=np.repeat(ids, G), rollout=each, completion=[f"I see {g}. {text}" for g in each],
+        answer=["red circle"] * n * G, n_tokens=[12] * n * G, correct=correct,
+        sum_logprob=12 * np.repeat(confidence, G) - each / 9, reward=correct * 1.0,
+        formatted=[True] * n * G, finish_reason=["stop"] * n * G,
+    )  # fmt: skip
+    folder.mkdir(parents=True)
+    pq.write_table(table, folder / "difficulty.parquet")
+    pq.write_table(said, folder / "rollouts.parquet")
+    further = {
+        "sample_id": ids,
+        "image_id": [str(k // 2) for k in range(n)],
+        column: clutter,
+        f"{column} kind": [f"{'abcd'[number]} {text}" for number in kind],
+    }
+    pq.write_table(pa.table(further), folder / "columns.parquet")
+    shown = sample_ids(shelves(pl.DataFrame(pl.from_arrow(table)))) if pictures else []
+    _write_thumbnails(folder, shown, rng)
+    return {
+        "created": "2026-01-02T03:04:05+00:00",
+        "dataset": {"name": f"shapes {text}", "split": "test", "fingerprint": "0"},
+        "model": {"name": f"tiny {text}", "fingerprint": "0"},
+        "counts": {"samples": n, "rows": n},
+        "groups": {
+            "perceptual": {
+                "measure": column, "percentiles": [25.0, 75.0], "edges": list(seen.edges),
+                "sizes": dict(seen.sizes),
+            },
+            "reasoning": {
+                "measure": "mean_logprob", "bins": 10, "edges": list(thought.edges),
+                "sizes": {str(label): size for label, size in thought.sizes.items()},
+            },
+        },
+    }  # fmt: skip
+
+
+def _filled(columns: dict[str, Column], rows: int, **values: Any) -> pa.Table:
+    """A table by the schema; what is not given is null."""
+    schema = arrow_schema(columns)
+    arrays = [pa.array(values.get(f.name, [None] * rows), f.type) for f in schema]
+    return pa.table(arrays, schema=schema)
+
+
+def _write_thumbnails(folder: Path, shown: list[str], rng: np.random.Generator) -> None:
+    """Cuts of photographs, each another one, in the size that a profile keeps."""
+    photographs = [Image.fromarray(data.astronaut()), Image.fromarray(data.chelsea())]
+    kept: dict[str, list[Any]] = {"sample_id": shown, "jpeg": [], "entropy": []}
+    for place in range(len(shown)):
+        left, top = rng.integers(120, size=2)
+        small = photographs[place % 2].crop((left, top, left + 160, top + 160))
+        kept["jpeg"].append(_jpeg(small))
+        kept["entropy"].append(_jpeg(local_entropy_map(small)))
+    kinds = [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
+    pq.write_table(pa.table(kept, schema=pa.schema(kinds)), folder / "thumbnails.parquet")
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=70)
+    return file.getvalue()
