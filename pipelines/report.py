@@ -34,7 +34,7 @@ from pipelines.table.run_folder import (
 from pipelines.table.schema import DIFFICULTY
 
 THUMBNAIL_SIDE = 160  # pixels
-THUMBNAIL_BYTES = 9_000  # of each JPEG, however noisy the image: a page holds about a hundred
+THUMBNAIL_BYTES = 6_000  # of each JPEG, however noisy the image: a page holds about a hundred
 _QUALITIES = (85, 70, 50, 30, 10)
 _TEXT = ("problem", "answer")
 _JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
@@ -61,11 +61,11 @@ def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         {name: DIFFICULTY[name].harder or "higher" for name in NAMES},
         columns=read_columns(path),
         rollouts=rollouts.select(_JUDGED).collect(),
-        grouping=manifest.get("groups"),
+        grouping={kind: manifest["groups"][kind] for kind in ("perceptual", "reasoning")},
     )
     summary["sentences"] = sentences(summary)
     summary["advice"] = advice(summary)
-    on_shelves = shelves(numbers, grouped_by(manifest.get("groups")))
+    on_shelves = shelves(numbers, grouped_by(manifest["groups"]))
     shown = sample_ids(on_shelves)
     write_report(
         path / REPORT_FOLDER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pipelines.rendering.names import name_of
+from pipelines.rendering.names import NAMES, name_of
 from pipelines.rendering.text import shown_text
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -40,6 +42,7 @@ def encode_figure(figure: Figure, kind: str) -> bytes:
     with rc_context(STYLE):
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(file, format=kind, dpi=160, metadata=metadata)
+    figure.set_layout_engine("none")  # it is laid out now; for the next kind it stays as it is
     return _slim(file.getvalue()) if kind == "svg" else file.getvalue()
 
 
@@ -53,9 +56,9 @@ def _slim(svg: bytes) -> bytes:
     return re.sub(rb"\n\s*", b"\n", svg)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+def new_figure(width: float, height: float, gap: float = 0.04) -> Figure:
+    """An empty figure; sizes, and the room above and below each panel, in inches."""
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=gap))
 
 
 def label(text: str, clip: int = 30) -> str:
@@ -69,10 +72,11 @@ def label(text: str, clip: int = 30) -> str:
     return known.replace("$", r"\$")
 
 
-def title(column: str) -> str:
-    """A column's name in words, as the title of a panel."""
-    words = label(name_of(column))
-    return words[:1].upper() + words[1:]
+def title(column: str, wrap: int = 40) -> str:
+    """A measure's name in words, or any other column's own name, as the title of a panel."""
+    words = label(name_of(column), 40)
+    written = words[:1].upper() + words[1:] if column in NAMES else words
+    return "\n".join(textwrap.wrap(written, wrap)) or written
 
 
 def with_unit(column: str, unit: str) -> str:
@@ -80,10 +84,10 @@ def with_unit(column: str, unit: str) -> str:
     return f"{label(column)} [{unit}]" if unit else label(column)
 
 
-def percent_axis(axis: Any) -> None:
-    """Ticks at whole per cents."""
+def percent_axis(axis: Any, ticks: int = 8) -> None:
+    """Ticks at whole per cents, so many at most."""
     axis.set_major_formatter(PERCENT)
-    axis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], min_n_ticks=2))
+    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], min_n_ticks=2))
 
 
 def bars(estimates: Rows) -> list[list[float]]:
@@ -98,13 +102,13 @@ def bars(estimates: Rows) -> list[list[float]]:
 
 
 def interval_line(
-    axes: Axes, place: float, estimate: Mapping[str, Any], colour: str, digits: int = 2
+    axes: Axes, place: float, estimate: Mapping[str, Any], colour: str, *, below: bool = False
 ) -> None:
-    """An estimate as a dot on a horizontal line from its low end to its high end."""
+    """An estimate as a dot on a horizontal line from its low to its high end, and as a number."""
     if estimate["low"] is not None:
         axes.plot([estimate["low"], estimate["high"]], [place] * 2, color=colour, linewidth=3)
     axes.plot(estimate["value"], place, color=colour, marker="o", markersize=7)
     axes.annotate(
-        f"{estimate['value']:.{digits}f}", (estimate["value"], place), xytext=(0, 6),
-        textcoords="offset points", ha="center", fontsize=9,
+        f"{estimate['value']:.2f}", (estimate["value"], place), xytext=(0, -6 if below else 6),
+        textcoords="offset points", ha="center", va="top" if below else "bottom", fontsize=9,
     )  # fmt: skip

@@ -31,7 +31,7 @@ def errors_by_group(rows: Rows, name: str, colour: str, width: float) -> Figure:
     """Part of all errors and error rate of each group, side by side; one above the other on a
     phone."""
     narrow = width <= NARROW
-    figure = new_figure(width, 5.6 if narrow else 3.0)
+    figure = new_figure(width, 5.6 if narrow else 3.0, gap=0.12)
     share, rate = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
     for axes, key, heading in (
         (share, "error_share", "Part of all errors"),
@@ -79,13 +79,11 @@ def joint_view(joint: Mapping[str, Any], names: tuple[str, str], width: float) -
     for (y, x), value in np.ndenumerate(rate):
         if np.isnan(count[y, x]) or crowded:
             continue
-        red, green, blue, _ = colours(0.0 if np.isnan(value) else value)
-        dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
         said = "–" if np.isnan(value) else f"{100 * value:.0f} %"
         between = " · " if upright else "\n"
         axes.text(
             x, y, f"{said}{between}{count[y, x]:.0f}", ha="center", va="center", fontsize=9,
-            color="white" if dark else "black",
+            color=_ink(colours(value)) if not np.isnan(value) else "black",
         )  # fmt: skip
     axes.set_xticks(range(len(across)), [str(group) for group in across])
     axes.set_yticks(range(len(down)), [str(group) for group in down])
@@ -97,6 +95,13 @@ def joint_view(joint: Mapping[str, Any], names: tuple[str, str], width: float) -
     return figure
 
 
+def _ink(colour: tuple[float, float, float, float]) -> str:
+    """Black or white, whichever stands out more (contrast as WCAG 2 defines it)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "white"
+
+
 def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
     """Error rate by value of each text column of the dataset."""
     drawn = dict(list(by_column.items())[:SLICES_DRAWN])
@@ -106,7 +111,7 @@ def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
         max(len(rows) for rows in list(drawn.values())[start : start + across])
         for start in range(0, len(drawn), across)
     ]
-    figure = new_figure(width, sum(0.26 * most + 1.0 for most in tallest))
+    figure = new_figure(width, sum(0.26 * most + 1.0 for most in tallest), gap=0.08)
     panels = figure.subplots(
         down, across, squeeze=False, height_ratios=[most + 3 for most in tallest]
     )
@@ -123,7 +128,7 @@ def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
         axes.set_yticks(places, [label(str(row["group"]), 18) for row in known])
         axes.invert_yaxis()
         axes.set(title=title(column), xlabel="wrong completions")
-        percent_axis(axes.xaxis)
+        percent_axis(axes.xaxis, 4)
         axes.set_xlim(left=0)
     return figure
 

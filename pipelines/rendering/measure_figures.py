@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipelines.rendering.figures import (
     BLUE,
@@ -19,7 +19,6 @@ from pipelines.rendering.figures import (
     Rows,
     bars,
     interval_line,
-    label,
     new_figure,
     percent_axis,
     title,
@@ -38,7 +37,7 @@ def curves(of: Mapping[str, Rows], units: Mapping[str, str], width: float) -> Fi
     """Error rate along each measure, a panel each, with its isotonic fit."""
     across = 1 if width <= NARROW else 2
     down = ceil(len(of) / across)
-    figure = Figure(figsize=(width, 2.8 * down), layout=ConstrainedLayoutEngine(h_pad=0.12))
+    figure = new_figure(width, 2.8 * down, gap=0.12)
     panels = list(figure.subplots(down, across, sharey=True, squeeze=False).flat)
     top = 0.0
     for axes, (name, points) in zip(panels, of.items(), strict=False):
@@ -80,31 +79,39 @@ def aurocs(
         figure = new_figure(width, tall)
         left, right = figure.subplots(), None
     elif narrow:
-        figure = new_figure(width, 2 * tall)
-        left, right = figure.subplots(2, 1)
+        shares = [len(of) + 1, len(differences) + 1]
+        figure = new_figure(width, tall + 0.9 + 0.42 * len(differences), gap=0.08)
+        left, right = figure.subplots(2, 1, height_ratios=shares)
     else:
         figure = new_figure(width, tall)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    rising = list(of)[::-1]  # the first measure at the top
-    for place, name in enumerate(rising):
-        colour = COLOURS[kinds[name]]
-        interval_line(left, place, of[name], colour)
-        if right is not None and (over := differences.get(name)) and over["value"] is not None:
-            interval_line(right, place, over, colour)
+    _estimates(left, of, kinds, 17 if narrow else 40)
     left.axvline(0.5, color="black", linestyle=":", linewidth=1)
-    left.set_xlabel("AUROC of error (0.5: chance)")
-    panels = [left]
+    left.set_xlabel("AUROC of error")
     if right is not None:
+        # Side by side the rows are shared, with a gap where there is no difference.
+        beside = differences if narrow else {name: differences.get(name) for name in of}
+        _estimates(right, beside, kinds, 17)
         right.axvline(0, color="black", linestyle=":", linewidth=1)
         right.set_xlabel("minus that of length alone")
-        panels.append(right)
-    for axes in panels:
-        axes.set_yticks(range(len(rising)), [title(name) for name in rising])
-        axes.set_ylim(-0.5, len(rising) - 0.2)
-        axes.margins(x=0.12)
-    if right is not None and not narrow:
-        right.tick_params(labelleft=False)
+        right.tick_params(labelleft=narrow)
     return figure
+
+
+def _estimates(
+    axes: Axes,
+    of: Mapping[str, Mapping[str, Any] | None],
+    kinds: Mapping[str, str],
+    wrap: int,
+) -> None:
+    """One row a measure, the first at the top."""
+    rising = list(of)[::-1]
+    for place, name in enumerate(rising):
+        if (estimate := of[name]) is not None and estimate["value"] is not None:
+            interval_line(axes, place, estimate, COLOURS[kinds[name]])
+    axes.set_yticks(range(len(rising)), [title(name, wrap) for name in rising])
+    axes.set_ylim(-0.5, len(rising) - 0.2)
+    axes.margins(x=0.12)
 
 
 def risk_coverage(of: Mapping[str, Rows], base_rate: float, width: float) -> Figure:
@@ -121,7 +128,7 @@ def risk_coverage(of: Mapping[str, Rows], base_rate: float, width: float) -> Fig
     axes.set(xlabel="Samples kept, the easiest first", ylabel="Wrong completions among them")
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
-    percent_axis(axes.xaxis)
+    percent_axis(axes.xaxis, 5)
     percent_axis(axes.yaxis)
     figure.legend(
         loc="outside lower left" if narrow else "outside right upper", frameon=False, fontsize=9
@@ -131,19 +138,19 @@ def risk_coverage(of: Mapping[str, Rows], base_rate: float, width: float) -> Fig
 
 def split_halves(of: Mapping[str, Mapping[str, Any]], width: float) -> Figure:
     """AUROC of error from half of the rollouts: of that half's errors, and of the other half's."""
-    figure = new_figure(width, 1.1 + 0.55 * len(of))
+    figure = new_figure(width, 1.1 + 0.65 * len(of))
     axes = figure.subplots()
     rising = list(of)[::-1]
     for place, name in enumerate(rising):
-        interval_line(axes, place + 0.16, of[name]["same"], ORANGE)
-        interval_line(axes, place - 0.24, of[name]["other"], BLUE)
+        interval_line(axes, place + 0.12, of[name]["same"], ORANGE)
+        interval_line(axes, place - 0.12, of[name]["other"], BLUE, below=True)
     axes.plot([], [], color=ORANGE, marker="o", label="errors of the same half")
     axes.plot([], [], color=BLUE, marker="o", label="errors of the other half")
     axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
-    axes.set_yticks(range(len(rising)), [label(title(name)) for name in rising])
-    axes.set_ylim(-0.6, len(rising) - 0.2)
+    axes.set_yticks(range(len(rising)), [title(name, 17) for name in rising])
+    axes.set_ylim(-0.7, len(rising) - 0.3)
     axes.margins(x=0.12)
-    axes.set_xlabel("AUROC of error (0.5: chance)")
+    axes.set_xlabel("AUROC of error")
     figure.legend(
         loc="outside upper left", frameon=False, fontsize=9, ncols=1 if width <= NARROW else 2
     )

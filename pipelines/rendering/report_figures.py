@@ -143,7 +143,12 @@ def _of_measures(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
             "Which measure tells wrong from right",
             "How well each measure tells wrong completions from right ones, with 95 % intervals: "
             "1 is always, 0.5 is chance, below 0.5 it points the other way."
-            + (" Beside it: how much that is above the length of the completions." if over else ""),
+            + (" Beside it: how much that is above the length of the completions." if over else "")
+            + (
+                " A plain column (blue) is turned the way that fits, so it leans above 0.5."
+                if "column" in kinds.values()
+                else ""
+            ),
             lambda width: measure_figures.aurocs(known, kinds, over, width),
         )
     covered = {

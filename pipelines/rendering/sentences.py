@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.rendering.names import NAMES, Grouped, grouped_by, name_of
+from pipelines.rendering.names import Grouped, grouped_by, name_of
 
-__all__ = ["NAMES", "best_measure", "difference_between", "sentences"]
+FEWEST = 10  # samples of a slice that is named as the hardest
 
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:
-    """Three or four sentences that say what was found."""
+    """Three or four sentences that say what was found; intervals are 95 % ones."""
     if "error_rate" not in summary:
         return _without_policy(summary)
     grouped = grouped_by(summary.get("grouping"))
+    rate = summary["error_rate"]
+    interval = "" if rate["low"] is None else f" (95 % interval {_ends(rate)})"
     said = [
-        f"The policy is wrong in {_percent(summary['error_rate'])} of {summary['completions']:,} "
-        f"completions over {summary['measured']:,} samples."
+        f"The policy is wrong in {100 * rate['value']:.0f} %{interval} of "
+        f"{summary['completions']:,} completions over {summary['measured']:,} samples"
+        f"{_hardest_slice(summary)}.",
+        " ".join(filter(None, [_seeing(summary, grouped), _reasoning(summary, grouped)])),
+        _best(summary),
+        _teaching(summary),
     ]
-    said += filter(None, [_seeing(summary, grouped), _reasoning(summary, grouped)])
-    said[1:] = [" ".join(said[1:])] if len(said) > 1 else []
-    return [*said, *filter(None, [_best(summary)]), _teaching(summary)]
+    return [sentence for sentence in said if sentence]
 
 
 def best_measure(summary: Mapping[str, Any]) -> str | None:
@@ -33,7 +37,7 @@ def best_measure(summary: Mapping[str, Any]) -> str | None:
         and name != "mean_tokens"
         and of["auroc"]["value"] is not None
     }
-    return max(known, key=lambda name: known[name]) if known else None
+    return max(known, key=lambda name: float(known[name])) if known else None
 
 
 def difference_between(
@@ -51,11 +55,27 @@ def difference_between(
     return None
 
 
+def _hardest_slice(summary: Mapping[str, Any]) -> str:
+    """'; most where kind is where: 71 % (66-75)', if a slice is surely above the whole."""
+    known = [
+        (row["error_rate"], column, row["group"])
+        for column, rows in summary.get("slices", {}).items()
+        for row in rows
+        if row["samples"] >= FEWEST and row["error_rate"]["low"] is not None
+    ]
+    if not known or summary["error_rate"]["high"] is None:
+        return ""
+    rate, column, value = max(known, key=lambda of: float(of[0]["low"]))
+    if rate["low"] <= summary["error_rate"]["high"]:
+        return ""
+    return f"; most often where {column} is {value}: {_percent(rate)}"
+
+
 def _seeing(summary: Mapping[str, Any], grouped: Grouped) -> str | None:
     easy, hard = summary["perceptual"][0]["error_rate"], summary["perceptual"][-1]["error_rate"]
     if easy["value"] is None or hard["value"] is None:
         return None
-    by = "" if grouped.hard_to_see != "hard to see" else f" (by {name_of(grouped.perceptual)})"
+    by = f" (by {name_of(grouped.perceptual)})" if grouped.hard_to_see == "hard to see" else ""
     return (
         f"Where samples are {grouped.hard_to_see}{by} it is wrong in {_percent(hard)}, where they "
         f"are {grouped.easy_to_see} in {_percent(easy)}{_contrast(summary, 'perceptual')}."
@@ -96,12 +116,24 @@ def _best(summary: Mapping[str, Any]) -> str | None:
         f"(AUROC {auroc['value']:.2f}{interval}; 0.5 is chance)"
     )
     over = difference_between(summary, best, "mean_tokens")
-    if over is None or over["value"] is None or over["low"] is None:
-        return said + "."
-    ends = f"{over['value']:+.2f}, {over['low']:+.2f} to {over['high']:+.2f}"
-    if over["low"] > 0:
-        return f"{said}, better than the length of the completions alone ({ends})."
-    return f"{said}, but not surely better than the length of the completions alone ({ends})."
+    if over and over["low"] is not None:
+        ends = f"{over['value']:+.2f}, {over['low']:+.2f} to {over['high']:+.2f}"
+        better = "better" if over["low"] > 0 else "but not surely better"
+        said += f", {better} than the length of the completions alone ({ends})"
+    return f"{said}.{_luck(summary, best)}"
+
+
+def _luck(summary: Mapping[str, Any], best: str) -> str:
+    """What a measure taken from rollouts is worth on rollouts that it was not taken from."""
+    unseen = summary.get("split_half", {}).get(best, {}).get("other")
+    if unseen and unseen["low"] is not None:
+        return (
+            f" Taken from half of the rollouts, it tells the other half's errors with "
+            f"{unseen['value']:.2f} ({unseen['low']:.2f} to {unseen['high']:.2f})."
+        )
+    if best == "answer_entropy":
+        return " It is taken from those same completions, so part of that is their luck."
+    return ""
 
 
 def _teaching(summary: Mapping[str, Any]) -> str:
@@ -109,14 +141,15 @@ def _teaching(summary: Mapping[str, Any]) -> str:
     same, extreme = (f"{100 * rates[key]:.0f} %" for key in ("no_variance", "extreme"))
     said = (
         f"{same} of the samples are always right or always wrong and teach plain GRPO nothing; "
-        f"{extreme} are extreme, with one completion that differs from all others"
+        f"{extreme} are extreme, with one completion that differs from all others."
     )
-    again = summary.get("reliability", {}).get("reasoning", {}).get("same_group")
+    of = summary.get("reliability", {})
+    again = of.get("reasoning", {}).get("same_group")
     if again is None:
-        return said + "."
+        return said
     return (
-        f"{said}. Were its {summary['reliability']['rollouts']} rollouts drawn again, a sample "
-        f"would keep its reasoning bin {100 * again:.0f} % of the time."
+        f"{said} Had the {of['rollouts']} rollouts been drawn again, a sample would be in the "
+        f"same reasoning bin {100 * again:.0f} % of the time."
     )
 
 
@@ -133,10 +166,12 @@ def _without_policy(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _percent(estimate: Mapping[str, Any]) -> str:
-    """'47 % (95 % interval 44-50)'."""
+    """'47 % (44-50)'."""
     if estimate["value"] is None:
         return f"an unknown share ({estimate['reason']})"
-    if estimate["low"] is None:
-        return f"{100 * estimate['value']:.0f} %"
-    low, high = 100 * estimate["low"], 100 * estimate["high"]
-    return f"{100 * estimate['value']:.0f} % (95 % interval {low:.0f}-{high:.0f})"
+    interval = "" if estimate["low"] is None else f" ({_ends(estimate)})"
+    return f"{100 * estimate['value']:.0f} %{interval}"
+
+
+def _ends(estimate: Mapping[str, Any]) -> str:
+    return f"{100 * estimate['low']:.0f}-{100 * estimate['high']:.0f}"
