@@ -17,6 +17,7 @@ BASELINE = "mean_tokens"  # length alone
 DESCRIBING = ("n_images", "width", "height")
 SLICE_VALUES = 2, 20  # distinct values of a text column that is worth a slice
 KEYS = ("sample_id", "image_id")
+LARGEST = 1e100  # sums and squares of larger numbers overflow
 
 Floats = NDArray[np.float64]
 
@@ -84,9 +85,9 @@ def _own_columns(
 
 
 def numbers(column: pl.Series) -> Floats:
-    """A column's values, NaN where they are missing or not finite."""
+    """A column's values, NaN where they are missing, not finite, or as good as infinite."""
     values = column.cast(pl.Float64).to_numpy().astype(np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.where(np.abs(values) <= LARGEST, values, np.nan)
 
 
 def image_clusters(

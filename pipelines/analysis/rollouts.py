@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipelines.analysis.columns import numbers
+
 Floats = NDArray[np.float64]
 
 
@@ -53,8 +55,7 @@ def rollout_arrays(rollouts: pl.DataFrame, sample_ids: pl.Series) -> RolloutArra
 
     def rectangle(column: pl.Series) -> Floats:
         filled = np.full(shape, np.nan)
-        values = column.cast(pl.Float64).to_numpy().astype(np.float64)
-        filled[place, number] = np.where(np.isfinite(values), values, np.nan)
+        filled[place, number] = numbers(column)
         return filled
 
     return RolloutArrays(
