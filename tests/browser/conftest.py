@@ -1,4 +1,4 @@
-"""Reports in a real headless Chromium: a plain one, one whose every text is hostile."""
+"""Reports in a real headless Chromium: one of 10,000 samples, one whose every text is hostile."""
 
 import os
 import shutil
@@ -36,9 +36,8 @@ def reports(tmp_path_factory) -> dict[str, Path]:
     """Name -> index.html."""
     folder = tmp_path_factory.mktemp("reports")
     kinds = {
-        "plain": {"n": 150},
+        "plain": {"n": 10_000},
         "hostile": {"n": 120, "text": HOSTILE, "column": f"a/b {HOSTILE}"},
-        "large": {"n": 10_000},
     }
     with pytest.MonkeyPatch.context() as patch:
         # A page looks the same with few resamples, and weighs the same.

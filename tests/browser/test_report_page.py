@@ -214,7 +214,7 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(open_page):
 
 
 def test_ten_thousand_samples_make_a_page_of_three_megabytes_at_most(open_page, reports):
-    assert reports["large"].stat().st_size <= 3_000_000
-    page = open_page("large").page
+    assert reports["plain"].stat().st_size <= 3_000_000
+    page = open_page("plain").page
     assert "10,000 samples" in page.text_content(".sub")
     assert 60 <= page.locator("article").count() <= 130

@@ -8,8 +8,12 @@ import pytest
 from PIL import Image
 
 from pipelines.analysis.summary import analyse
+from pipelines.rendering.advice import advice
+from pipelines.rendering.gallery import Thumbnail
+from pipelines.rendering.names import NAMES
 from pipelines.rendering.page import write_report
-from pipelines.rendering.sentences import NAMES, sentences
+from pipelines.rendering.sentences import sentences
+from pipelines.rendering.shown import shelves
 from pipelines.table.rows import arrow_table
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
@@ -76,12 +80,14 @@ def write(tmp_path, thumbnail):
         ]
         summary = analyse(table, {name: DIFFICULTY[name].harder or "higher" for name in NAMES})
         summary["sentences"] = sentences(summary)
+        summary["advice"] = advice(summary)
         write_report(
             tmp_path / folder,
             summary=summary,
+            shelves=shelves(table),
             table=table,
             rollouts=pl.DataFrame(pl.from_arrow(arrow_table(said, ROLLOUTS))),
-            thumbnails={row["sample_id"]: thumbnail for row in rows},
+            thumbnails={row["sample_id"]: Thumbnail(thumbnail, thumbnail) for row in rows},
             manifest=manifest(**named),
         )
         return tmp_path / folder
@@ -93,3 +99,21 @@ def write(tmp_path, thumbnail):
 def few_resamples(monkeypatch):
     """A page looks the same with fifty resamples."""
     monkeypatch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 50)
+
+
+@pytest.fixture
+def laid_out(monkeypatch):
+    """Figures are drawn up to their layout and not encoded: for tests that look at the page."""
+
+    def laid_out(figure, kind):
+        if kind == "svg":  # once a figure
+            figure.draw_without_rendering()
+        return b""
+
+    monkeypatch.setattr("pipelines.rendering.page.encode_figure", laid_out)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """A page of texts and tables alone."""
+    monkeypatch.setattr("pipelines.rendering.page.report_figures", lambda summary, units: [])

@@ -1,0 +1,74 @@
+"""From a run's tables to its report: what is read, and what older runs lack."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipelines.config import ProfileConfig
+from pipelines.profile import profile_dataset
+from pipelines.report import THUMBNAIL_BYTES, THUMBNAIL_SIDE, build_report, render_run
+from tests.benchmarks.synthetic_run import write_run
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Few resamples and no figures: neither is looked at here."""
+    monkeypatch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 20)
+    monkeypatch.setattr("pipelines.analysis.reliability.REDRAWS", 20)
+    monkeypatch.setattr("pipelines.rendering.page.report_figures", lambda summary, units: [])
+
+
+def test_the_datasets_columns_images_and_rollouts_are_in_the_numbers(tmp_path, quick):
+    summary = render_run(tmp_path / "run", write_run(tmp_path / "run", 60))
+    assert summary["clusters"] == {"of": "image", "n": 30}  # two samples an image
+    assert summary["measures"]["clutter"]["kind"] == "column"
+    assert [row["group"] for row in summary["slices"]["clutter kind"]] == ["a ", "b ", "c ", "d "]
+    assert set(summary["split_half"]) >= {"mean_logprob", "sum_logprob"}
+    assert summary["reliability"]["perceptual"] == {"fixed": True}  # clutter is no one's luck
+    assert "hard by clutter" in summary["sentences"][1]
+    written = json.loads((tmp_path / "run" / "report" / "summary.json").read_text())
+    assert written["advice"] == summary["advice"]
+
+
+def test_a_run_of_before_columns_and_entropy_maps_still_has_its_report(tmp_path, quick):
+    run = tmp_path / "run"
+    manifest = write_run(run, 60)
+    render_run(run, manifest)
+    assert "Local entropy of that image" in (run / "report" / "index.html").read_text()
+    (run / "columns.parquet").unlink()
+    pictures = pq.read_table(run / "thumbnails.parquet").drop_columns(["entropy"])
+    pq.write_table(pictures, run / "thumbnails.parquet")
+    summary = render_run(run, manifest)
+    assert summary["clusters"] == {"of": "sample", "n": 60}
+    assert summary["slices"] == {}
+    page = (run / "report" / "index.html").read_text()
+    assert "Image of sample" in page and "Local entropy of that image" not in page
+
+
+def test_pictures_are_kept_small_however_noisy_and_with_their_local_entropy(tmp_path, quick):
+    noise = np.random.default_rng(0).integers(256, size=(300, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    Image.new("RGB", (40, 20), (9, 9, 9)).save(tmp_path / "flat.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with open(tmp_path / "rows.jsonl", "w") as file:
+        for name in ("noise", "flat", "broken"):
+            row = {"problem": "What?", "answer": "2", "images": [f"{name}.png"]}
+            file.write(json.dumps(row) + "\n")
+    run = tmp_path / "run"
+    dataset = str(tmp_path / "rows.jsonl")
+    profile_dataset(ProfileConfig(dataset=dataset, out=str(run), measures=("pixel",)))
+    kept = pq.read_table(run / "thumbnails.parquet").to_pylist()
+    sizes = []
+    for row in kept:
+        image, entropy = (Image.open(io.BytesIO(row[name])) for name in ("jpeg", "entropy"))
+        assert max(len(row["jpeg"]), len(row["entropy"])) <= THUMBNAIL_BYTES
+        assert image.size == entropy.size and max(image.size) <= THUMBNAIL_SIDE
+        sizes.append(image.size)
+    assert sorted(sizes) == [(40, 20), (160, 120)]  # 400 x 300 in the same shape; none of broken
+    first = (run / "report" / "index.html").read_bytes()
+    build_report(run)
+    assert (run / "report" / "index.html").read_bytes() == first
