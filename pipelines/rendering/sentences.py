@@ -56,7 +56,7 @@ def difference_between(
 
 
 def _hardest_slice(summary: Mapping[str, Any]) -> str:
-    """'; most where kind is where: 71 % (66-75)', if a slice is surely above the whole."""
+    """'; most where kind is where: 71 % (66 to 75)', if a slice is surely above the whole."""
     known = [
         (row["error_rate"], column, row["group"])
         for column, rows in summary.get("slices", {}).items()
@@ -166,7 +166,7 @@ def _without_policy(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _percent(estimate: Mapping[str, Any]) -> str:
-    """'47 % (44-50)'."""
+    """'47 % (44 to 50)'."""
     if estimate["value"] is None:
         return f"an unknown share ({estimate['reason']})"
     interval = "" if estimate["low"] is None else f" ({_ends(estimate)})"
@@ -174,4 +174,4 @@ def _percent(estimate: Mapping[str, Any]) -> str:
 
 
 def _ends(estimate: Mapping[str, Any]) -> str:
-    return f"{100 * estimate['low']:.0f}-{100 * estimate['high']:.0f}"
+    return f"{100 * estimate['low']:.0f} to {100 * estimate['high']:.0f}"

@@ -8,6 +8,7 @@ from tests.benchmarks import (
     bench_measures,
     bench_memory,
     bench_normalizer,
+    bench_page,
     bench_pixel_entropy,
     bench_sampling,
     bench_training_step,
@@ -21,6 +22,7 @@ BENCHES = {
     "logprobs": bench_logprobs.run,
     "measures": bench_measures.run,
     "normalizer": bench_normalizer.run,
+    "page": bench_page.run,
 }
 
 

@@ -61,10 +61,10 @@ def summary():
 
 def test_four_sentences_say_what_is_hard_and_how_sure_that_is(summary):
     assert sentences(summary) == [
-        "The policy is wrong in 40 % (95 % interval 35-45) of 800 completions over 100 samples.",
-        "Where samples are hard to see (by pixel entropy) it is wrong in 50 % (40-60), where they "
-        "are easy to see in 30 % (20-40): 20 points more (10 to 30). In the bin that is least "
-        "confident it is wrong in 70 % (60-80), in the one that is most confident in 10 % (0-20): "
+        "The policy is wrong in 40 % (95 % interval 35 to 45) of 800 completions over 100 samples.",
+        "Where samples are hard to see (by pixel entropy) it is wrong in 50 % (40 to 60), where they "
+        "are easy to see in 30 % (20 to 40): 20 points more (10 to 30). In the bin that is least "
+        "confident it is wrong in 70 % (60 to 80), in the one that is most confident in 10 % (0 to 20): "
         "60 points more (50 to 70).",
         "Of the measures, confidence of whole completions tells wrong completions from right ones "
         "best (AUROC 0.80, 0.75 to 0.85; 0.5 is chance), but not surely better than the length of "
@@ -90,7 +90,7 @@ def test_words_name_the_columns_that_stand_behind_the_groups(summary):
     [
         (sure(0.02, -0.03, 0.07), ", which these samples cannot tell apart (-3 to +7 points)."),
         (sure(-0.1, -0.2, -0.05), ": 10 points fewer (5 to 20)."),
-        (UNKNOWN, "easy to see in 30 % (20-40)."),
+        (UNKNOWN, "easy to see in 30 % (20 to 40)."),
     ],
 )
 def test_a_difference_that_is_not_sure_or_turned_is_said_to_be(summary, contrast, words):
@@ -103,7 +103,7 @@ def test_the_hardest_slice_is_named_only_if_it_is_surely_above_the_whole(summary
     sure_one = group("position", sure(0.6, 0.5, 0.7))
     higher_but_unsure = group("count", sure(0.8, 0.46, 0.95))
     summary["slices"] = {"kind": [few, sure_one, higher_but_unsure]}
-    assert "; most often where kind is position: 60 % (50-70)." in sentences(summary)[0]
+    assert "; most often where kind is position: 60 % (50 to 70)." in sentences(summary)[0]
     sure_one["error_rate"]["low"] = 0.45  # not above the whole's 45 %
     higher_but_unsure["error_rate"]["low"] = 0.2
     assert "most often" not in sentences(summary)[0]
