@@ -219,9 +219,9 @@ def show_group(result: Mapping[str, Any]) -> None:
     console, groups, summary = Console(), result["groups"], result["summary"]
     for kind in ("perceptual", "reasoning"):
         how, rates = groups[kind], {str(row["group"]): row for row in summary.get(kind, [])}
-        asked = how["percentiles"] if kind == "perceptual" else how["bins"]
         cut = "percentiles" if kind == "perceptual" else "bins"
-        title = f"{kind} groups by {how['measure']}, {cut} {_value(asked)}"
+        asked = ", ".join(f"{x:g}" for x in how[cut]) if isinstance(how[cut], list) else how[cut]
+        title = f"{kind} groups by {how['measure']}, {cut} {asked}"
         table = Table(box=None, pad_edge=False)
         for heading, side in (("group", "left"), ("samples", "right"), ("error rate", "left")):
             table.add_column(heading, justify="right" if side == "right" else "left")

@@ -165,7 +165,7 @@ def _perceptual(
     asked: Any = before["percentiles"] if config.percentiles is None else config.percentiles
     values = _values(run, "perceptual", column)
     if asked == AUTO:
-        choice = _choose(config, run, "percentiles", column, values, fewest=3, most=3)
+        choice = _choose(config, run, "percentiles", column, values, most=3)
         grouping = cut_perceptual_at(column, values, choice.edges)
         described = describe_perceptual(column, AUTO, grouping) | _chosen(config, choice)
     else:
@@ -186,7 +186,7 @@ def _reasoning(
     asked: Any = before["bins"] if config.bins is None else config.bins
     values = _values(run, "reasoning", column)
     if asked == AUTO:
-        choice = _choose(config, run, "bins", column, values, fewest=2, most=None)
+        choice = _choose(config, run, "bins", column, values, most=None)
         grouping = cut_reasoning_at(column, values, choice.edges)
         described = describe_reasoning(column, AUTO, grouping) | _chosen(config, choice)
     else:
@@ -221,26 +221,24 @@ def _choose(
     column: str,
     values: NDArray[np.float64],
     *,
-    fewest: int,
     most: int | None,
 ) -> Choice:
-    """Cuts from the errors of the run."""
+    """Cuts from the errors of the run: two groups or more."""
     errors = _errors(run, option)
     least = config.least_samples(len(values))
     choice = choose_cuts(
-        values, errors.wrong, errors.total, clusters=errors.images, fewest=fewest, most=most,
+        values, errors.wrong, errors.total, clusters=errors.images, most=most,
         least_samples=least, seed=SEED,
     )  # fmt: skip
-    if choice.start < fewest:
+    if choice.start == 1:
         raise ConfigError(
-            f"{option}: auto finds no {fewest} groups of {column!r}, of which most samples share "
-            "one value or which has too few; give numbers, or name another column"
+            f"{option}: auto finds no two groups, since nearly all samples share one value of "
+            f"{column!r}; name another column"
         )
-    if len(choice.sizes) < fewest or min(choice.sizes) < least:
+    if len(choice.sizes) == 1:
         raise ConfigError(
-            f"min-per-batch is {config.min_per_batch}, and auto finds no {fewest} groups of "
-            f"{column!r} that are each expected to hold so many of {config.prompts} prompts; "
-            "lower it, or raise --rollout-batch"
+            f"min-per-batch is {config.min_per_batch}, and no two groups of {column!r} are each "
+            f"expected to hold so many of {config.prompts} prompts; lower it"
         )
     return choice
 

@@ -16,9 +16,11 @@ import pytest
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError, RunFolderError
 from pipelines.regroup import GroupConfig, regroup_run
+from pipelines.table.grouping import cut_perceptual
 from pipelines.table.join import open_table
 from pipelines.table.run_folder import RunFolder, change_run
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS, arrow_schema
+from pipelines.training.arguments import plan_of
 from pipelines.training.normalization import normalization_of
 from pipelines.training.record import table_fingerprint
 
@@ -245,7 +247,7 @@ def test_auto_merges_until_a_rollout_batch_fills_every_bin(run, no_report):
     sizes = result["groups"]["reasoning"]["sizes"]
     assert len(sizes) == 2 and all(64 * size / N >= 24 for size in sizes.values())
     assert result["groups"]["reasoning"]["chosen"]["min_per_batch"] == 24
-    with pytest.raises(ConfigError, match="auto finds no 2 groups of 'mean_logprob' .* 64 prompts"):
+    with pytest.raises(ConfigError, match="no two groups of 'mean_logprob' are each .* 64 prompts"):
         grouped(run, bins="auto", min_per_batch=33, rollout_batch=64)
 
 
@@ -279,13 +281,26 @@ def test_what_cannot_be_cut_is_refused_and_nothing_changes(run, asked, said):
     assert contents(run) == before
 
 
-def test_auto_needs_values_enough_for_its_groups(run, no_report):
-    # mean_tokens is 8, 9 or 10: three bins to begin with, and three groups are what is asked.
-    assert grouped(run, perceptual="mean_tokens", percentiles="auto")["changed"]
-    table = table_of(run).with_columns(mean_tokens=pl.col("mean_tokens").clip(upper_bound=9))
+def test_auto_leaves_out_the_medium_group_where_only_two_can_be_told_apart(run, no_report):
+    # mean_tokens is 8, 9 or 10, whatever the error.
+    result = grouped(run, perceptual="mean_tokens", percentiles="auto")
+    found = result["groups"]["perceptual"]
+    assert found["edges"] in ([8.5], [9.5]) and not found["chosen"]["told_apart"]
+    assert sorted(found["sizes"].values()) == [0, 400, 800] and found["sizes"]["medium"] == 0
+    tokens, groups = table_of(run)["mean_tokens"], table_of(run)["perceptual_group"]
+    assert (groups == "hard").to_list() == (tokens > found["edges"][0]).to_list()
+    config = TrainConfig(dataset="d", table=str(run), model="m", out="o", groups="online")
+    online = normalization_of(config, RunFolder(run).complete_manifest()).percentiles
+    # Cut anew at those percentiles of the whole table, the same samples are hard.
+    assert cut_perceptual("mean_tokens", tokens.to_numpy(), online).labels == groups.to_list()
+    plan_of(config, {"num_generations": 8}, open_table(config), samples=N, processes=1)
+
+
+def test_auto_refuses_a_column_of_nearly_one_value(run):
+    table = table_of(run).with_columns(truncated=pl.Series([0.0] * 1170 + list(range(1, 31))))
     table.write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "1"})
-    with pytest.raises(ConfigError, match="percentiles: auto finds no 3 groups of 'mean_tokens'"):
-        grouped(run, perceptual="mean_tokens", percentiles="auto")
+    with pytest.raises(ConfigError, match="bins: auto .* share one value of 'truncated'"):
+        grouped(run, reasoning="truncated", bins="auto")
 
 
 def test_auto_without_scored_completions_is_refused(run):

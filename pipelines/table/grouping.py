@@ -106,9 +106,10 @@ def cut_reasoning(column: str, values: NDArray[np.float64], bins: int) -> Groupi
 def cut_perceptual_at(
     column: str, values: NDArray[np.float64], edges: Sequence[float]
 ) -> Grouping[str]:
-    """Perceptual groups between two given cuts."""
+    """Perceptual groups between two given cuts, or at one, which leaves no sample medium."""
     bins = bins_at(values, edges, harder=hard_end(column, "higher"))
-    labels = [None if number is None else PERCEPTUAL[2 - number] for number in bins.labels]
+    hardest_first = ("hard", "medium", "easy") if len(edges) == 2 else ("hard", "easy")
+    labels = [None if number is None else hardest_first[number] for number in bins.labels]
     sizes = {name: labels.count(name) for name in PERCEPTUAL}
     return Grouping(labels=labels, edges=bins.edges, sizes=sizes)
 

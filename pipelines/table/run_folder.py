@@ -227,7 +227,8 @@ def open_run(
     run = RunFolder(path)
     manifest = run.manifest
     if manifest is not None:
-        check_same(path, manifest["identity"], identity, "choose another --out")
+        way_out = "choose another --out (durian group changes a finished run's groups)"
+        check_same(path, manifest["identity"], identity, way_out)
         run.clear_parts()  # a kill between the manifest and the clearing leaves them
         yield run
         return

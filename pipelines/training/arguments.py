@@ -165,8 +165,8 @@ def _smallest_groups(config: TrainConfig, table: TrainingTable) -> dict[str, tup
     if config.groups == "online":  # quantiles of each rollout batch, whatever the table says
         normalization = normalization_of(config, table.manifest)
         low, high = normalization.percentiles
-        thirds = (low, high - low, 100 - high)
-        seen = len(thirds), min(thirds) / 100
+        parts = [part for part in (low, high - low, 100 - high) if part]  # of two cuts found alike
+        seen = len(parts), min(parts) / 100
         thought = normalization.bins, 1 / normalization.bins
     else:
         seen = _smallest(table.perceptual_group[table.passes])

@@ -57,7 +57,7 @@ def test_groups_are_cut_anew_and_shown(folder, durian):
     # Levels 8 to 1: the quartiles are 2.75 and 6.25.
     assert groups_of(folder) == ["hard"] * 2 + ["medium"] * 4 + ["easy"] * 2
     lines = out.splitlines()
-    assert lines[0] == "perceptual groups by level, percentiles 25.0, 75.0"
+    assert lines[0] == "perceptual groups by level, percentiles 25, 75"
     assert lines[2].split() == ["easy", "2", "-"]  # nothing was scored
     assert "cut at 2.75, 6.25" in lines
     assert "table:   run/difficulty.parquet, grouping 2" in lines

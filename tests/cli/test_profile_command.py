@@ -169,4 +169,7 @@ def test_a_run_of_other_settings_is_refused_by_the_key_that_differs(tmp_path, da
     assert durian(*base, cwd=tmp_path).returncode == 0
     done = durian(*base, "--bins", 4, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "durian: run: was made with bins 10, not 4; choose another --out\n"
+    assert done.stderr == (
+        "durian: run: was made with bins 10, not 4; choose another --out (durian group changes a "
+        "finished run's groups)\n"
+    )
