@@ -127,7 +127,7 @@ def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
         )  # fmt: skip
         axes.set_yticks(places, [label(str(row["group"]), 18) for row in known])
         axes.invert_yaxis()
-        axes.set(title=title(column), xlabel="wrong completions")
+        axes.set(title=title(column, 24), xlabel="wrong completions")
         percent_axis(axes.xaxis, 4)
         axes.set_xlim(left=0)
     return figure

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.rendering.text import shown_text
+
 NAMES = {
     "pixel_entropy": "pixel entropy",
     "spectral_entropy": "spectral entropy",
@@ -18,6 +20,7 @@ NAMES = {
     "answer_entropy": "scatter of the answers",
     "mean_tokens": "length alone (baseline)",
 }
+CLIP = 40  # characters of a foreign name
 SEEING = ("pixel_entropy", "spectral_entropy")
 CONFIDENCE = ("mean_logprob", "sum_logprob")
 
@@ -66,8 +69,11 @@ class Grouped:
 
 
 def name_of(column: str) -> str:
-    """A measure's name in words; any other column is called as it is."""
-    return NAMES.get(column, column)
+    """A measure's name in words; any other column is called as it is, were it not too long.
+
+    Its unseen characters are escaped: sentences go to a terminal, too.
+    """
+    return NAMES.get(column) or shown_text(column, CLIP)
 
 
 def grouped_by(grouping: Mapping[str, Any] | None) -> Grouped:

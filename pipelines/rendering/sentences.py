@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.rendering.names import Grouped, grouped_by, name_of
+from pipelines.rendering.names import CLIP, Grouped, grouped_by, name_of
+from pipelines.rendering.text import shown_text
 
 FEWEST = 10  # samples of a slice that is named as the hardest
 
@@ -68,7 +69,8 @@ def _hardest_slice(summary: Mapping[str, Any]) -> str:
     rate, column, value = max(known, key=lambda of: float(of[0]["low"]))
     if rate["low"] <= summary["error_rate"]["high"]:
         return ""
-    return f"; most often where {column} is {value}: {_percent(rate)}"
+    said = shown_text(str(value), CLIP)
+    return f"; most often where {name_of(column)} is {said}: {_percent(rate)}"
 
 
 def _seeing(summary: Mapping[str, Any], grouped: Grouped) -> str | None:

@@ -62,10 +62,10 @@ def summary():
 def test_four_sentences_say_what_is_hard_and_how_sure_that_is(summary):
     assert sentences(summary) == [
         "The policy is wrong in 40 % (95 % interval 35 to 45) of 800 completions over 100 samples.",
-        "Where samples are hard to see (by pixel entropy) it is wrong in 50 % (40 to 60), where they "
-        "are easy to see in 30 % (20 to 40): 20 points more (10 to 30). In the bin that is least "
-        "confident it is wrong in 70 % (60 to 80), in the one that is most confident in 10 % (0 to 20): "
-        "60 points more (50 to 70).",
+        "Where samples are hard to see (by pixel entropy) it is wrong in 50 % (40 to 60), where "
+        "they are easy to see in 30 % (20 to 40): 20 points more (10 to 30). In the bin that is least "
+        "confident it is wrong in 70 % (60 to 80), in the one that is most confident in 10 % "
+        "(0 to 20): 60 points more (50 to 70).",
         "Of the measures, confidence of whole completions tells wrong completions from right ones "
         "best (AUROC 0.80, 0.75 to 0.85; 0.5 is chance), but not surely better than the length of "
         "the completions alone (-0.10, -0.20 to +0.05). Taken from half of the rollouts, it tells "
@@ -107,6 +107,11 @@ def test_the_hardest_slice_is_named_only_if_it_is_surely_above_the_whole(summary
     sure_one["error_rate"]["low"] = 0.45  # not above the whole's 45 %
     higher_but_unsure["error_rate"]["low"] = 0.2
     assert "most often" not in sentences(summary)[0]
+
+
+def test_a_foreign_name_is_clipped_and_cannot_steer_a_terminal(summary):
+    summary["grouping"]["perceptual"]["measure"] = "\x1b[2J" + "x" * 100
+    assert "hard by \\x1b[2J" + "x" * 35 + "… it is" in sentences(summary)[1]
 
 
 def test_what_is_not_known_is_left_out(summary):
