@@ -63,8 +63,8 @@ def test_four_sentences_say_what_is_hard_and_how_sure_that_is(summary):
     assert sentences(summary) == [
         "The policy is wrong in 40 % (95 % interval 35 to 45) of 800 completions over 100 samples.",
         "Where samples are hard to see (by pixel entropy) it is wrong in 50 % (40 to 60), where "
-        "they are easy to see in 30 % (20 to 40): 20 points more (10 to 30). In the bin that is least "
-        "confident it is wrong in 70 % (60 to 80), in the one that is most confident in 10 % "
+        "they are easy to see in 30 % (20 to 40): 20 points more (10 to 30). In the bin that is "
+        "least confident it is wrong in 70 % (60 to 80), in the one that is most confident in 10 % "
         "(0 to 20): 60 points more (50 to 70).",
         "Of the measures, confidence of whole completions tells wrong completions from right ones "
         "best (AUROC 0.80, 0.75 to 0.85; 0.5 is chance), but not surely better than the length of "
