@@ -172,6 +172,15 @@ def test_cuts_depend_neither_on_the_order_of_rows_nor_on_the_scale():
     assert choose_cuts(np.exp(values), wrong, total, clusters=images).sizes == first.sizes
 
 
+def test_rows_that_tie_can_stand_in_any_order():
+    for seed in range(40):
+        values, wrong, total = drawn(400, lambda v: 0.1 + 0.7 * v, seed)
+        values = np.round(values, 1)
+        order = np.random.default_rng(seed).permutation(400)
+        shuffled = choose_cuts(values[order], wrong[order], total[order])
+        assert shuffled == choose_cuts(values, wrong, total)
+
+
 def test_two_neighbouring_floats_are_cut_between():
     above = np.nextafter(1.0, 2.0)
     values = np.repeat([1.0, above], 50)

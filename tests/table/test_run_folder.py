@@ -11,7 +11,7 @@ import pytest
 from pipelines.errors import RunFolderError
 from pipelines.table.files import written_aside
 from pipelines.table.rows import arrow_table
-from pipelines.table.run_folder import open_run, read_manifest
+from pipelines.table.run_folder import RunFolder, open_run, read_manifest
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
 
@@ -49,9 +49,11 @@ def test_parts_are_joined_in_order_with_their_groups(tmp_path):
     assert table.schema.names == list(DIFFICULTY)
     assert table.schema.types == [column.type for column in DIFFICULTY.values()]
     assert table.schema.metadata[b"durian.schema"] == b"1"
+    assert table.schema.metadata[b"durian.groups"] == b'{"version": 1}'
     assert table.schema.field("mean_logprob").metadata[b"unit"] == b"nats per token"
     assert not (tmp_path / "run" / "parts").exists()
     assert read_manifest(tmp_path / "run") == {"identity": {"seed": 0}}
+    assert RunFolder(tmp_path / "run").complete_manifest()["groups"] == {"version": 1}
 
 
 def test_a_begun_run_is_resumed_and_fresh_throws_it_away(tmp_path):
