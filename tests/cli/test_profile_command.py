@@ -48,7 +48,8 @@ def test_a_pixel_profile_writes_the_contracts_folder(tmp_path, dataset):
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     assert sorted(p.name for p in run.iterdir()) == [
-        "difficulty.parquet", "manifest.json", "report", "rollouts.parquet", "thumbnails.parquet",
+        "columns.parquet", "difficulty.parquet", "manifest.json", "report", "rollouts.parquet",
+        "thumbnails.parquet",
     ]  # fmt: skip
     assert {"index.html", "summary.json"} <= {p.name for p in (run / "report").iterdir()}
     table = pl.read_parquet(run / "difficulty.parquet")
