@@ -242,7 +242,9 @@ def test_columns_of_another_table_are_refused():
         analyse(table, ALL, columns=columns.head(47))
 
 
-NUMBER = st.one_of(st.none(), st.sampled_from([0.0, 1.0, -2.5, math.nan, math.inf, 1.7e308]), st.floats())
+NUMBER = st.one_of(
+    st.none(), st.sampled_from([0.0, 1.0, -2.5, math.nan, math.inf, 1.7e308]), st.floats()
+)
 ODD = st.fixed_dictionaries(
     {
         "g": st.integers(1, 3),
