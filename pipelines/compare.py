@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipelines.analysis.reliability import FROM_ROLLOUTS
 from pipelines.errors import ConfigError, RunFolderError
 from pipelines.rendering.compare_page import MOST_SHOWN, write_comparison
 from pipelines.rendering.compare_sentences import compare_sentences
+from pipelines.rendering.names import NAMES
 from pipelines.table.dataset_columns import COLUMNS_FILE
 from pipelines.table.grouping import hard_end
 from pipelines.table.run_folder import (
@@ -32,7 +33,7 @@ from pipelines.table.schema import DIFFICULTY
 
 COMPARE_FOLDER = "compare"
 KIND = "comparison"  # what the folder's summary.json says it is
-MEASURES = tuple(name for name, column in DIFFICULTY.items() if column.harder is not None)
+MEASURES = tuple(NAMES)
 _TEXT = ("problem", "answer")
 _KINDS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
 
@@ -133,11 +134,16 @@ def _read_run(path: Path) -> _Run:
     manifest, file = RunFolder(path).complete_manifest(), path / DIFFICULTY_FILE
     if not file.exists():  # the folder of a training has a manifest too
         raise RunFolderError(f"{path}: has no {DIFFICULTY_FILE}; give the --out of a profile")
+    return _Run(path, manifest, _read(file, lambda frame: frame.drop(_TEXT)))
+
+
+def _read(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
+    """What is chosen of a run's file."""
     try:
-        table = pl.scan_parquet(file, glob=False).drop(_TEXT).collect()
+        return choose(pl.scan_parquet(file, glob=False)).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunFolderError(f"{file}: cannot be read ({error}); profile again") from error
-    return _Run(path, manifest, table)
+        why = str(error).splitlines()[0]
+        raise RunFolderError(f"{file}: cannot be read ({why}); profile again") from error
 
 
 def _check_out(out: Path) -> None:
@@ -173,7 +179,7 @@ def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
     for run in runs:
         file = run / COLUMNS_FILE
         if file.exists():
-            images = pl.read_parquet(file, columns=["sample_id", "image_id"], glob=False)
+            images = _read(file, lambda frame: frame.select("sample_id", "image_id"))
             joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
             of = joined.select(pl.coalesce("image_id", "sample_id")).to_series()
             numbers = np.unique(of.to_numpy(), return_inverse=True)[1].astype(np.intp)
@@ -226,11 +232,14 @@ def _completions_of(
     columns = {name: signs[name] * _OF_A_COMPLETION[name].cast(pl.Float64) for name in measures}
     columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
     written = (
-        pl.scan_parquet(run.path / ROLLOUTS_FILE, glob=False)
-        .join(ids.lazy(), on="sample_id", how="semi")
-        .select("sample_id", "rollout", **columns)
-        .drop_nulls()
-        .collect()
+        _read(
+            run.path / ROLLOUTS_FILE,
+            lambda frame: (
+                frame.join(ids.lazy(), on="sample_id", how="semi")
+                .select("sample_id", "rollout", **columns)
+                .drop_nulls()
+            ),
+        )
         .filter(pl.len().over("sample_id") == g)
         .sort("sample_id", "rollout")
     )
@@ -301,12 +310,12 @@ def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> l
 
     def card(place: int, was_right: bool) -> dict[str, Any]:
         key = ids["sample_id"][place]
-        rates = [float(side.pass_rate[place]) for side in sides]
+        right = [f"{s.total[place] - s.wrong[place]:.0f} of {s.total[place]:.0f}" for s in sides]
         # The completion that changed: of A's as it was, of B's as it is now.
         wanted = (was_right, not was_right)
         one, other = (of.get((key, right)) for of, right in zip(said, wanted, strict=True))
         return {
-            "sample_id": key, **texts[key], "a": rates[0], "b": rates[1],
+            "sample_id": key, **texts[key], "a": right[0], "b": right[1],
             "completion_a": one, "completion_b": other, "learned": not was_right,
         }  # fmt: skip
 
@@ -317,24 +326,23 @@ def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> l
 
 
 def _texts(run: Path, shown: pl.Series) -> dict[str, dict[str, Any]]:
-    rows = (
-        pl.scan_parquet(run / DIFFICULTY_FILE, glob=False)
-        .select("sample_id", "row", *_TEXT)
-        .filter(pl.col("sample_id").is_in(shown.implode()))
-        .collect()
+    rows = _read(
+        run / DIFFICULTY_FILE,
+        lambda frame: frame.select("sample_id", "row", *_TEXT).filter(
+            pl.col("sample_id").is_in(shown.implode())
+        ),
     )
     return {row.pop("sample_id"): row for row in rows.iter_rows(named=True)}
 
 
 def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:
     """The first right and the first wrong completion of each sample that has one."""
-    rows = (
-        pl.scan_parquet(run / ROLLOUTS_FILE, glob=False)
-        .select("sample_id", "rollout", "completion", "correct")
-        .filter(pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null())
-        .collect()
-        .sort("rollout", descending=True)
-    )
+    rows = _read(
+        run / ROLLOUTS_FILE,
+        lambda frame: frame.select("sample_id", "rollout", "completion", "correct").filter(
+            pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null()
+        ),
+    ).sort("rollout", descending=True)
     return {(row[0], row[3]): row[2] for row in rows.iter_rows()}
 
 
@@ -342,7 +350,4 @@ def _thumbnails(run: Path) -> dict[str, bytes]:
     file = run / THUMBNAILS_FILE
     if not file.exists():
         return {}
-    table: Sequence[tuple[str, bytes]] = (
-        pl.read_parquet(file, glob=False).select("sample_id", "jpeg").rows()
-    )
-    return dict(table)
+    return dict(_read(file, lambda frame: frame.select("sample_id", "jpeg")).rows())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.rendering import flow_figure
-from pipelines.rendering.compare_sentences import verdict_sentence
+from pipelines.rendering.compare_sentences import compare_advice, verdict_sentence
 from pipelines.rendering.figures import encode_figure
 from pipelines.rendering.names import CONFIDENCE, name_of
 from pipelines.rendering.page import page_environment, page_parts
@@ -32,8 +32,8 @@ def write_comparison(
 
     Args:
         summary: of `compare_runs`, with its `sentences`.
-        shelves: `heading` and `cards`: sample_id, row, problem, answer, pass rates `a` and `b`,
-            `completion_a`, `completion_b` (text or None), `learned`.
+        shelves: `heading` and `cards`: sample_id, row, problem, answer, `a` and `b` ("1 of 8" that
+            are right), `completion_a`, `completion_b` (text or None), `learned`.
         thumbnails: sample id -> JPEG.
         manifests: of both runs, "a" and "b".
     """
@@ -57,6 +57,7 @@ def write_comparison(
         summary=summary,
         drift=summary["drift"],
         verdict=verdict_sentence(summary),
+        advice=compare_advice(summary),
         figures={figure["name"]: figure for figure in figures},
         shelves=[
             {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.analysis.verdict import KEEP
 from pipelines.rendering.names import name_of
 
 Numbers = Mapping[str, Any]
@@ -45,6 +47,19 @@ def verdict_sentence(summary: Numbers) -> str:
     return f"{verdict['verdict'].capitalize()}: {words}."
 
 
+def compare_advice(summary: Numbers) -> dict[str, str] | None:
+    """What the verdict asks for: `say` in words, `do` the command; None without a verdict."""
+    said = summary["drift"]["verdict"]["verdict"]
+    if said is None:
+        return None
+    if said == KEEP:
+        say = "Go on training with A's table: a new profile would buy little."
+    else:
+        say = "Train on with B's table: it is the new profile."
+    run = shlex.quote(summary["a" if said == KEEP else "b"]["run"])
+    return {"say": say, "do": f"durian train … --table {run}"}
+
+
 def _errors(drift: Numbers, both: int) -> str:
     one, other = drift["a"], drift["b"]
     if not one["scored"] or not other["scored"]:
@@ -74,7 +89,7 @@ def _learned(learned: Numbers) -> str:
         return f"{said}; how many of them are luck is not known ({up['floor']['reason']})."
     lucky = [round(of["floor"]["value"] * n) for of in (up, down)]
     return (
-        f"{said}; between two profiles of one policy, luck alone would make that {lucky[0]:,} "
+        f"{said}; between two profiles of A's policy, luck alone would make that {lucky[0]:,} "
         f"and {lucky[1]:,}."
     )
 
@@ -89,7 +104,7 @@ def _moves(summary: Numbers) -> str:
             said.append(f"no sample changed its {kind} group")
         else:
             luck = (
-                f"of luck alone {100 * floor['value']:.0f} %"
+                f"luck alone moves {100 * floor['value']:.0f} %"
                 if floor["value"] is not None
                 else f"what luck does is not known: {floor['reason']}"
             )

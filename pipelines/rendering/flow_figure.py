@@ -176,5 +176,5 @@ def meanings(measures: Mapping[str, Mapping[str, Any]], width: float) -> Figure:
     axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
     axes.set_yticks(range(len(measures)), [title(name) for name in measures])
     axes.set_ylim(len(measures) - 0.5, -0.6)
-    axes.set_xlabel("AUROC of B's errors (hollow: A's values, full: B's own)")
+    axes.set_xlabel("AUROC of B's errors")
     return figure
