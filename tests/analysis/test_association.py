@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import roc_auc_score
@@ -70,6 +70,7 @@ def test_kendall_by_hand():
 
 
 @given(TABLE)
+@settings(deadline=None)
 def test_auroc_is_scikit_learns_over_completions(table):
     score, wrong, total = columns(table)
     assume(0 < wrong.sum() < total.sum() and score.min() < score.max())
@@ -78,6 +79,7 @@ def test_auroc_is_scikit_learns_over_completions(table):
 
 
 @given(TABLE)
+@settings(deadline=None)
 def test_rank_correlations_are_scipys(table):
     score, wrong, total = columns(table)
     assume(score.min() < score.max() and (wrong / total).min() < (wrong / total).max())

@@ -67,6 +67,8 @@ def test_what_is_not_finite_is_missing_and_what_is_constant_is_left_out():
     assert np.isnan(found["odd"].values).tolist() == [False, True, True, False]
     assert "same" not in found and "none" not in found
     assert np.isnan(numbers(pl.Series([None, 1.5])))[0]
+    # Two of these add up to infinity.
+    assert np.isnan(numbers(pl.Series([1e308, -1e308, 1e99]))).tolist() == [True, True, False]
 
 
 def test_slices_are_texts_of_2_to_20_values():

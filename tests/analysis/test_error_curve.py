@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -45,6 +45,7 @@ def test_equal_values_share_one_fitted_rate():
         st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=20
     )
 )
+@settings(deadline=None)
 def test_the_fit_is_scikit_learns(harder, table):
     values, wrong, more = np.array(table, np.float64).T
     total = wrong + more

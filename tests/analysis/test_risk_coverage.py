@@ -77,6 +77,7 @@ def test_aurc_is_the_mean_over_all_orders_of_ties(table):
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=30))
+@settings(deadline=None)
 def test_a_constant_score_gives_the_base_rate_whatever_the_order(table):
     wrong, more = np.array(table, np.float64).T
     total, rng = wrong + more, np.random.default_rng(0)
