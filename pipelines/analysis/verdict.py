@@ -8,6 +8,7 @@ from typing import Any
 KEEP, AGAIN = "keep the groups", "profile again"
 MARGIN = 0.02  # AUROC that fresh groups must gain to be worth a profile
 FEW = 100  # samples
+AGREED = "all resamples agree"  # the reason of `bootstrap.with_interval`
 
 
 def verdict(gains: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def verdict(gains: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     better than A's groups do. The gain is the AUROC of B's wrong completions by B's groups less
     that by A's. B's groups look better than they are, because they and the errors come from the
     same completions: what a second profile of B would gain over a first is taken off. What is left
-    must exceed 0.02, with its 95 % interval above 0. Otherwise the groups are kept.
+    must exceed 0.02, with its 95 % interval above 0 (or all resamples alike). Otherwise the groups are kept.
 
     The evidence is thin where the interval is missing or holds 0.02, or with fewer than 100
     samples.
@@ -56,5 +57,8 @@ def verdict(gains: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _asks(excess: Mapping[str, Any]) -> tuple[bool, float]:
     """Does a grouping ask for a new profile, and how strongly."""
-    sure = excess["low"] is not None and excess["low"] > 0
+    if excess["low"] is None:  # as sure as resamples can be where they all agree
+        sure = excess.get("reason") == AGREED
+    else:
+        sure = excess["low"] > 0
     return sure and excess["value"] > MARGIN, excess["value"]
