@@ -142,8 +142,8 @@ def test_the_auroc_of_perceptual_groups_rises_with_hardness():
 
 
 def test_learned_is_from_at_most_half_right_to_more():
-    a = side([4, 5, 0, 8, 4, np.nan])
-    b = side([5, 4, 8, 0, 3, 8])
+    a = side([4, 5, 0, 8, 4, np.nan, 2])
+    b = side([5, 4, 8, 0, 3, 8, 4])  # half right is not learned
     assert learned_samples(a, b) == ([2, 0], [3, 1])  # the largest change first
 
 
