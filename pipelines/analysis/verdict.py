@@ -18,7 +18,8 @@ def verdict(gains: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     better than A's groups do. The gain is the AUROC of B's wrong completions by B's groups less
     that by A's. B's groups look better than they are, because they and the errors come from the
     same completions: what a second profile of B would gain over a first is taken off. What is left
-    must exceed 0.02, with its 95 % interval above 0 (or all resamples alike). Otherwise the groups are kept.
+    must exceed 0.02, with its 95 % interval above 0 (or all resamples alike). Otherwise the groups
+    are kept.
 
     The evidence is thin where the interval is missing or holds 0.02, or with fewer than 100
     samples.
