@@ -56,7 +56,10 @@ def test_pure_maths_imports_only_numbers():
             assert not outside, f"{path.name} imports {outside}"
 
 
-@pytest.mark.parametrize("command", [[], ["profile"], ["report"], ["eval"], ["schema"], ["train"]])
+COMMANDS = ("profile", "report", "group", "compare", "train", "eval", "schema")
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
 def test_help_loads_nothing_heavy(command):
     code = (
         "import sys\nfrom durian_cli.app import main\n"
