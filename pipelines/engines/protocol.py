@@ -50,6 +50,10 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
             from pipelines.engines.transformers import TransformersEngine
 
             return TransformersEngine(config)
+        case "openai":
+            from pipelines.engines.openai import OpenAIEngine
+
+            return OpenAIEngine(config)
         case "scripted":
             from pipelines.engines.scripted import ScriptedEngine
 
