@@ -9,12 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config import SamplingConfig
 from pipelines.engines.answers import logprob_list, read_rollouts
-from pipelines.engines.protocol import Finished
+from pipelines.engines.protocol import Finished, nth_seed
 from pipelines.engines.server import Refused, Server, Unanswered
 from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed, Prompt, Rollout
@@ -76,8 +75,9 @@ class OpenAIEngine:
     usable answer after its retries (429, 5xx, time-out, broken connection, not JSON) is its row's
     error only while the server still answers a prompt of one word; else the run ends, resumable.
 
-    Each rollout has a seed, from the call's seed and its place: a server that heeds seeds (vLLM)
-    draws the same again as far as its kernels do not depend on the batch.
+    Each prompt has a seed, from the call's seed and its place, and its rollouts count on from it: a
+    server that heeds seeds (vLLM) draws the same again, as far as its kernels do not depend on the
+    batch.
     """
 
     def __init__(self, config: SamplingConfig) -> None:
@@ -119,7 +119,7 @@ class OpenAIEngine:
 
         async def draw(place: int, prompt: Prompt) -> list[Rollout] | Failed:
             async with room:
-                drawn = await self._draw(prompt, prompt_seed(seed, place), greedy)
+                drawn = await self._draw(prompt, nth_seed(seed, place), greedy)
             finished(1)
             return drawn
 
@@ -308,9 +308,3 @@ def data_url(image: Image.Image) -> str:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)  # the network is seldom what holds a policy up
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
-
-
-def prompt_seed(seed: int, place: int) -> int:
-    """A seed of 31 bits for the prompt at `place` of a call; its rollouts count on from it."""
-    digest = blake2b(f"{seed}:{place}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little") >> 1
