@@ -50,9 +50,12 @@ class Limits:
 
     concurrency: int = 64  # requests at a time
     timeout: float = 600.0  # seconds until a request counts as unanswered
-    retries: int = 6  # of one request: 22 to 30 s of back-off, unless the server says otherwise
+    retries: int = 6  # of one request: 18 to 24 s of back-off, unless the server says otherwise
+    seeded: bool = True  # whether requests have seeds
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seeded, bool):
+            raise ConfigError(f"engine-arg seeded is {self.seeded!r}; it must be true or false")
         for name, least in (("concurrency", 1), ("timeout", 0.001), ("retries", 0)):
             value = getattr(self, name)
             whole = name == "timeout" or isinstance(value, int)
@@ -77,7 +80,8 @@ class OpenAIEngine:
 
     Each prompt has a seed, from the call's seed and its place, and its rollouts count on from it: a
     server that heeds seeds (vLLM) draws the same again, as far as its kernels do not depend on the
-    batch.
+    batch. vLLM on a CPU (0.32) dies of a seed whose prompt it reads in chunks: start it with
+    --no-enable-chunked-prefill, or pass seeded=false.
     """
 
     def __init__(self, config: SamplingConfig) -> None:
@@ -142,7 +146,7 @@ class OpenAIEngine:
         while len(rollouts) < count:
             try:
                 answer = await self._server.ask(
-                    body | {"n": together, "seed": seed + len(rollouts)}
+                    body | {"n": together, **self._seed(seed + len(rollouts))}
                 )
             except Refused as error:
                 return Failed(f"prompt refused: {error}")
@@ -154,6 +158,9 @@ class OpenAIEngine:
                 return drawn
             rollouts += drawn
         return rollouts
+
+    def _seed(self, seed: int) -> dict[str, int]:
+        return {"seed": seed} if self._limits.seeded else {}
 
     def _sampled(self, messages: list[dict[str, Any]], *, greedy: bool = False) -> dict[str, Any]:
         return {
@@ -179,10 +186,11 @@ class OpenAIEngine:
 
     def _try_out(self) -> bool:
         """Ask for one token, as generate will; whether the server draws several at a time."""
-        answer, together = self._first_answer()
-        drawn = read_rollouts(answer, 2 if together else 1)
-        if isinstance(drawn, Failed) and together:
-            together, drawn = False, read_rollouts(answer, 1)
+        answer, several = self._first_answer()
+        drawn = read_rollouts(answer, several)
+        if several > 1 and isinstance(drawn, Failed):  # it may have heeded no number
+            alone = read_rollouts(answer, 1)
+            several, drawn = (1, alone) if not isinstance(alone, Failed) else (several, drawn)
         if isinstance(drawn, Failed):
             raise ConfigError(
                 f"model '{self._config.model}' as {self._server.address} serves it: {drawn.error}; "
@@ -191,17 +199,17 @@ class OpenAIEngine:
             )
         if self._config.temperature != 1 or self._config.top_p != 1:
             self._check_raw()
-        return together
+        return several == min(2, self._config.rollouts)
 
-    def _first_answer(self) -> tuple[dict[str, Any], bool]:
+    def _first_answer(self) -> tuple[dict[str, Any], int]:
         several = min(2, self._config.rollouts)
         try:
-            return self._ask_once(n=several), several > 1
+            return self._ask_once(n=several), several
         except Refused as error:
             if several == 1:
                 raise self._cannot(error) from error
         try:
-            return self._ask_once(n=1), False
+            return self._ask_once(n=1), 1
         except Refused as error:
             raise self._cannot(error) from error
 
