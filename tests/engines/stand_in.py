@@ -41,7 +41,9 @@ class StandIn:
                 if fault is not None:
                     fault(self)
                 else:
-                    choices = [stand_in.choice(body) | {"index": i} for i in range(body.get("n", 1))]
+                    choices = [
+                        stand_in.choice(body) | {"index": i} for i in range(body.get("n", 1))
+                    ]
                     reply(self, 200, {"choices": choices})
 
             def log_message(self, *args: Any) -> None:
