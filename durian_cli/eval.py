@@ -25,7 +25,7 @@ def evaluate(
     model: Annotated[
         str,
         typer.Option(
-            help="Policy: local folder or hub id (scripted engine: a rollouts table).",
+            help="Policy: folder or hub id (openai: a name served; scripted: a rollouts table).",
             rich_help_panel=_POLICY,
         ),
     ],
@@ -75,10 +75,18 @@ def evaluate(
     engine: Annotated[
         str,
         typer.Option(
-            help="vllm, transformers, or scripted (replays a rollouts table).",
+            help="vllm, transformers, openai (a server), or scripted (replays a table).",
             rich_help_panel=_POLICY,
         ),
     ] = Default.engine,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the openai engine's server, like http://localhost:8000/v1; the key "
+            "comes from OPENAI_API_KEY.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
     rollouts: Annotated[
         int,
         typer.Option(
@@ -127,6 +135,13 @@ def evaluate(
     tensor_parallel: Annotated[
         int, typer.Option(help="GPUs that share one policy.", rich_help_panel=_POLICY)
     ] = Default.tensor_parallel,
+    data_parallel: Annotated[
+        int,
+        typer.Option(
+            help="Engine processes side by side, each with its own GPUs (or cores).",
+            rich_help_panel=_POLICY,
+        ),
+    ] = Default.data_parallel,
     engine_arg: Annotated[
         list[str] | None,
         typer.Option(
@@ -181,6 +196,7 @@ def evaluate(
         id_column=id_column,
         limit=limit,
         engine=engine,
+        base_url=base_url,
         rollouts=rollouts,
         temperature=temperature,
         top_p=top_p,
@@ -190,6 +206,7 @@ def evaluate(
         prompt_template=prompt_template,
         reward=reward,
         tensor_parallel=tensor_parallel,
+        data_parallel=data_parallel,
         engine_args=key_values(engine_arg or []),
         trust_remote_code=trust_remote_code,
         min_pixels=min_pixels,

@@ -56,17 +56,25 @@ def profile(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Policy: local folder or hub id (scripted engine: a rollouts table).",
+            help="Policy: folder or hub id (openai: a name served; scripted: a rollouts table).",
             rich_help_panel=_POLICY,
         ),
     ] = None,
     engine: Annotated[
         str,
         typer.Option(
-            help="vllm, transformers, or scripted (replays a rollouts table).",
+            help="vllm, transformers, openai (a server), or scripted (replays a table).",
             rich_help_panel=_POLICY,
         ),
     ] = Default.engine,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the openai engine's server, like http://localhost:8000/v1; the key "
+            "comes from OPENAI_API_KEY.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
     rollouts: Annotated[
         int, typer.Option(help="Completions per sample.", rich_help_panel=_POLICY)
     ] = Default.rollouts,
@@ -106,6 +114,13 @@ def profile(
     tensor_parallel: Annotated[
         int, typer.Option(help="GPUs that share one policy.", rich_help_panel=_POLICY)
     ] = Default.tensor_parallel,
+    data_parallel: Annotated[
+        int,
+        typer.Option(
+            help="Engine processes side by side, each with its own GPUs (or cores).",
+            rich_help_panel=_POLICY,
+        ),
+    ] = Default.data_parallel,
     engine_arg: Annotated[
         list[str] | None,
         typer.Option(
@@ -191,6 +206,7 @@ def profile(
         measures=comma_list(measures),
         model=model,
         engine=engine,
+        base_url=base_url,
         rollouts=rollouts,
         temperature=temperature,
         top_p=top_p,
@@ -200,6 +216,7 @@ def profile(
         prompt_template=prompt_template,
         reward=reward,
         tensor_parallel=tensor_parallel,
+        data_parallel=data_parallel,
         engine_args=key_values(engine_arg or []),
         trust_remote_code=trust_remote_code,
         workers=workers,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipelines.errors import ConfigError
 
-ENGINES = ("vllm", "transformers", "scripted")
+ENGINES = ("vllm", "transformers", "openai", "scripted")
 MEASURES = ("pixel", "confidence")
 NORMALIZERS = ("durian", "grpo", "dr_grpo", "batch")
 
@@ -27,13 +28,15 @@ def _at_least(name: str, value: float, least: float) -> None:
 class SamplingConfig:
     """A policy and how completions are drawn from it."""
 
-    model: str  # hub id or local folder; for the scripted engine, a rollouts table
+    model: str  # hub id or local folder; openai: a name served; scripted: a rollouts table
     engine: str = "vllm"
+    base_url: str | None = None  # of the openai engine's server
     rollouts: int = 8  # per sample; G in the paper
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 2048  # of one completion
-    tensor_parallel: int = 1
+    tensor_parallel: int = 1  # GPUs that share one policy
+    data_parallel: int = 1  # policies side by side, each in a process of its own
     min_pixels: int | None = None  # an image smaller than this is enlarged for the policy
     max_pixels: int | None = None  # an image larger than this is shrunk for the policy
     engine_args: dict[str, Any] = field(default_factory=dict)  # passed through to the engine
@@ -45,6 +48,8 @@ class SamplingConfig:
         _at_least("rollouts", self.rollouts, 1)
         _at_least("max-tokens", self.max_tokens, 1)
         _at_least("tensor-parallel", self.tensor_parallel, 1)
+        _at_least("data-parallel", self.data_parallel, 1)
+        _check_server(self)
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ConfigError(f"temperature is {self.temperature}; it must be 0 or more")
         if self.temperature == 0 and self.rollouts > 1:
@@ -87,6 +92,7 @@ class ProfileConfig:
     measures: tuple[str, ...] = ("pixel", "confidence")
     model: str | None = None
     engine: str = SamplingConfig.engine
+    base_url: str | None = None
     rollouts: int = SamplingConfig.rollouts
     temperature: float = SamplingConfig.temperature
     top_p: float = SamplingConfig.top_p
@@ -96,6 +102,7 @@ class ProfileConfig:
     prompt_template: str | None = None
     reward: str = "boxed"
     tensor_parallel: int = SamplingConfig.tensor_parallel
+    data_parallel: int = SamplingConfig.data_parallel
     engine_args: dict[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
     workers: int | None = None  # image decoding threads; None: all cores
@@ -247,6 +254,7 @@ class EvalConfig:
     id_column: str | None = None
     limit: int | None = None
     engine: str = SamplingConfig.engine
+    base_url: str | None = None
     rollouts: int = SamplingConfig.rollouts  # sampled, beside the greedy one; 0: greedy alone
     temperature: float = SamplingConfig.temperature
     top_p: float = SamplingConfig.top_p
@@ -256,6 +264,7 @@ class EvalConfig:
     prompt_template: str | None = None
     reward: str | None = None
     tensor_parallel: int = SamplingConfig.tensor_parallel
+    data_parallel: int = SamplingConfig.data_parallel
     engine_args: dict[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
     workers: int | None = None
@@ -297,6 +306,43 @@ def check_grouping(percentiles: tuple[float, float], bins: int) -> None:
             f"percentiles is {low:g},{high:g}; it must be two rising numbers between 0 and 100"
         )
     _at_least("bins", bins, 1)
+
+
+def _check_server(config: SamplingConfig) -> None:
+    """Refuse a server's address without its engine, or the engine without or beside what it needs.
+
+    The address is kept in the manifest, so it must hold no key.
+    """
+    if config.engine != "openai":
+        if config.base_url is not None:
+            raise ConfigError(f"base-url is for --engine openai, not {config.engine}; leave it out")
+        return
+    if config.base_url is None:
+        raise ConfigError(
+            "engine openai needs a server: pass --base-url, like http://localhost:8000/v1"
+        )
+    address = urlsplit(config.base_url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ConfigError(
+            f"base-url is '{config.base_url}'; write it like http://localhost:8000/v1"
+        )
+    if address.username or address.password or address.query or address.fragment:
+        raise ConfigError(
+            "base-url holds more than an address; "
+            "a key goes into OPENAI_API_KEY, in the environment"
+        )
+    if config.min_pixels is not None or config.max_pixels is not None:
+        raise ConfigError(
+            "min-pixels and max-pixels are the server's own matter with engine openai; leave them "
+            "out, and start vLLM with --mm-processor-kwargs"
+        )
+    for name in ("tensor_parallel", "data_parallel"):
+        if (value := getattr(config, name)) > 1:
+            option = name.replace("_", "-")
+            raise ConfigError(
+                f"{option} is {value}, which is the server's own matter with engine openai; "
+                f"pass --{option} to the server"
+            )
 
 
 def _shared(config: Any, kind: type) -> dict[str, Any]:

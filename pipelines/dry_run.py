@@ -67,7 +67,7 @@ def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> d
         "completions": samples * config.rollouts,
         "completion_tokens_at_most": samples * config.rollouts * config.max_tokens,
     }
-    if config.engine == "scripted":
+    if config.engine in ("scripted", "openai"):  # a script has no prompts, a server keeps its own
         return plan
     chat = load_chat(config.sampling)
     lengths: list[int] = []

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from pipelines.config import EvalConfig, ProfileConfig
-from pipelines.engines.protocol import RolloutEngine, open_engine
+from pipelines.engines.protocol import RolloutEngine, nth_seed, open_engine
 from pipelines.progress import Progress, Stopwatch
 from pipelines.prompts import PromptTemplate, build_messages, load_template
 from pipelines.readers.chunks import Chunk
@@ -122,5 +121,4 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
 
 def chunk_seed(seed: int, first: int) -> int:
     """A seed of 31 bits for the chunk that begins at sample number `first`."""
-    digest = blake2b(f"{seed}:{first}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return nth_seed(seed, first)

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"torch", "vllm", "transformers", "datasets", "polars", "pyarrow", "matplotlib", "sympy"}
+HEAVY = {
+    "torch",
+    "vllm",
+    "transformers",
+    "datasets",
+    "polars",
+    "pyarrow",
+    "matplotlib",
+    "sympy",
+    "openai",
+}
 PURE = ["measures", "analysis", "groups.py", "normalizer.py"]
 ALLOWED_IN_PURE = {"numpy", "torch", "polars", "scipy", "pipelines"}
 

@@ -20,13 +20,18 @@ def model_fingerprint(config: SamplingConfig) -> str:
     it, sorted by name; hidden files and sub-folders (a training's checkpoints) are left out. Of a
     file above 16 MiB it takes 256 blocks of 16 KiB, evenly spread from the first byte to the
     last: enough to tell the checkpoints of a training apart in a second, but no proof that two
-    files are equal. The scripted engine's table: blake2b of all of it. A hub id: `id@commit`.
+    files are equal. The scripted engine's table: blake2b of all of it. A hub id: `id@commit`. A
+    served policy: its name and what its server tells of it.
 
     Raises:
-        ConfigError: no such folder or table, and no such model on the hub or in its cache.
+        ConfigError: no such folder or table, no such model on the hub or in its cache, no server.
     """
     path = Path(config.model)
     try:
+        if config.engine == "openai":
+            from pipelines.engines.openai import served_fingerprint
+
+            return served_fingerprint(config)
         if config.engine == "scripted":
             return _digest([path], whole=True)
         check_model_exists(config.model)

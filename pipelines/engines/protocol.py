@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Protocol
 
 from pipelines.config import SamplingConfig
@@ -41,6 +42,10 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
     Raises:
         ConfigError: its package is not installed, or the model cannot be loaded.
     """
+    if config.data_parallel > 1:
+        from pipelines.engines.parallel import ParallelEngine
+
+        return ParallelEngine(config)
     match config.engine:
         case "vllm":
             from pipelines.engines.vllm import VLLMEngine
@@ -50,9 +55,19 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
             from pipelines.engines.transformers import TransformersEngine
 
             return TransformersEngine(config)
+        case "openai":
+            from pipelines.engines.openai import OpenAIEngine
+
+            return OpenAIEngine(config)
         case "scripted":
             from pipelines.engines.scripted import ScriptedEngine
 
             return ScriptedEngine(config)
         case unknown:
             raise ConfigError(f"engine '{unknown}' has no implementation")
+
+
+def nth_seed(seed: int, place: int) -> int:
+    """A seed of 31 bits for what stands at `place`, unlike those of its neighbours."""
+    digest = blake2b(f"{seed}:{place}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1

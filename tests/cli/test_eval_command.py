@@ -106,7 +106,7 @@ WRONG = [
     (["--model", "a.jsonl", "--temperature", "0"],
      "temperature is 0, which is greedy; pass --rollouts 0 for it alone"),
     (["--model", "a.jsonl", "--engine", "vlm"],
-     "engine is 'vlm'; it must be one of vllm, transformers, scripted"),
+     "engine is 'vlm'; it must be one of vllm, transformers, openai, scripted"),
     (["--model", "a.jsonl", "--table", "nowhere"], "nowhere: is not a run folder"),
     (["--model", "a.jsonl", "--table", "begun"], "begun: is not complete: run its profile again"),
     (["--model", "a.jsonl", "--out", "begun"],

@@ -139,7 +139,7 @@ WRONG = [
     (["geometry.parquet", "--out", "run", "--model", "x", "--rollouts", "0"],
      "rollouts is 0; it must be 1 or more"),
     (["geometry.parquet", "--out", "run", "--model", "x", "--engine", "vlm"],
-     "engine is 'vlm'; it must be one of vllm, transformers, scripted"),
+     "engine is 'vlm'; it must be one of vllm, transformers, openai, scripted"),
     (["geometry.parquet", "--out", "run", "--rollouts", "many"], "Invalid value for '--rollouts'"),
     (["geometry.parquet"], "Missing option '--out'"),
     (["geometry.parquet", "--out", "geometry.parquet", "--measures", "pixel"],
