@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModel
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 from transformers.utils import logging
 
@@ -57,23 +58,24 @@ class VisionTower:
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
         bound_pixels(self._processor, config)
-        _untyped(logging.disable_progress_bar)()
         try:
-            model, info = _without_language(model_config, self._family.language).from_pretrained(
-                config.model,
-                config=model_config,
-                dtype=torch.float32,
-                output_loading_info=True,
-                revision=settings["revision"],
-            )
-            self._model: Any = model.eval().to(self._device)
+            with _quiet():
+                model, info = _without_language(
+                    model_config, self._family.language
+                ).from_pretrained(
+                    config.model,
+                    config=model_config,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    revision=settings["revision"],
+                )
+            self._model: Any = model.model.eval().to(self._device)
         except Exception as error:
             raise cannot_load(config.model, error) from error
         if info["missing_keys"]:  # would be left random, and measured all the same
-            missing = sorted(info["missing_keys"])
             raise ConfigError(
-                f"model '{config.model}': {len(missing)} weights of its vision encoder are "
-                f"missing, {missing[0]} first"
+                f"model '{config.model}': its checkpoint lacks weights of the vision encoder "
+                f"({len(info['missing_keys'])} of them, {min(info['missing_keys'])} first)"
             )
 
     def encode(self, images: Sequence[Image.Image]) -> Iterator[torch.Tensor | Failed]:
@@ -265,22 +267,25 @@ def find_family(config: SamplingConfig) -> tuple[Family, Any]:
 
 
 def _without_language(config: Any, language: str) -> Any:
-    """The model's class, so changed that a model is built without its language half.
+    """The policy's class, so changed that it is built without its language half.
 
     `from_pretrained` builds on the meta device, where nothing takes memory, and reads from the
     checkpoint what the built model has: so nothing of the language half is read. The name and
     module of the class stay: by them transformers finds how older checkpoints name their weights.
+    Not the class without the head (`AutoModel`'s): it misses the vision weights of some of them.
     """
-    whole: Any = AutoModel._model_mapping[type(config)]
+    whole: Any = AutoModelForImageTextToText._model_mapping[type(config)]
     build_whole = whole.__init__
 
     def build(self: Any, config: Any) -> None:
         build_whole(self, config)
-        setattr(self, language, None)
+        setattr(self.model, language, None)
+        self.lm_head = None
 
     body = {
         "__init__": build,
         "__module__": whole.__module__,
+        "_tied_weights_keys": {},  # the head's, to the embedding
         "_keys_to_ignore_on_load_unexpected": [r".*"],  # all of them are the language half's
     }
     return type(whole.__name__, (whole,), body)
@@ -298,5 +303,14 @@ def _batches(images: Sequence[Image.Image]) -> Iterator[list[Image.Image]]:
         yield batch
 
 
-def _untyped(function: Any) -> Any:
-    return function
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # No progress bar, and no page on what a checkpoint lacks: the error says it in a line.
+    log: Any = logging  # its functions are untyped
+    log.disable_progress_bar()
+    before = log.get_verbosity()
+    log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        log.set_verbosity(before)

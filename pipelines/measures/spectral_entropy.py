@@ -24,7 +24,8 @@ def spectral_entropy(features: torch.Tensor) -> float:
     if features.ndim != 2 or features.shape[1] == 0:
         raise ValueError(f"features has shape {tuple(features.shape)}; it must be (P, d)")
     if len(features) < 2:
-        raise ValueError(f"features has {len(features)} patch; a spectrum needs 2 or more")
+        count = "1 patch" if len(features) else "0 patches"
+        raise ValueError(f"features has {count}; a spectrum needs 2 or more")
     if not features.isfinite().all():
         raise ValueError("features has a value that is not finite")
     # Less the first patch before the mean: equal patches are then 0 exactly, not round-off of 0.
