@@ -41,6 +41,7 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         **kept,
+        "features": config.features if "spectral" in config.measures else None,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
