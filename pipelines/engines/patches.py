@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import transformers  # each name is loaded when used: an architecture is refused in half the time
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText
-from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 from transformers.utils import logging
 
 from pipelines.config import SamplingConfig
@@ -52,7 +51,7 @@ class VisionTower:
             "revision": config.engine_args.get("revision"),
             "trust_remote_code": config.trust_remote_code,
         }
-        loader: Any = AutoImageProcessor  # its methods are untyped
+        loader: Any = transformers.AutoImageProcessor  # its methods are untyped
         try:
             self._processor: Any = loader.from_pretrained(config.model, **settings)
         except Exception as error:  # loaders raise whatever comes
@@ -182,6 +181,8 @@ def _unpadded(
 
 def _llava_tiles(model: Any, inputs: Any, projected: bool) -> tuple[torch.Tensor, ...]:
     """(tiles, N, d) of each image: its thumbnail first, then its tiles row by row."""
+    from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
+
     config = model.config
     counts = [
         image_size_to_num_patches(
@@ -249,7 +250,7 @@ def find_family(config: SamplingConfig) -> tuple[Family, Any]:
         ConfigError: no such model, or an architecture that is not supported.
     """
     check_model_exists(config.model)
-    loader: Any = AutoConfig
+    loader: Any = transformers.AutoConfig
     try:
         found = loader.from_pretrained(
             config.model,
@@ -274,7 +275,7 @@ def _without_language(config: Any, language: str) -> Any:
     module of the class stay: by them transformers finds how older checkpoints name their weights.
     Not the class without the head (`AutoModel`'s): it misses the vision weights of some of them.
     """
-    whole: Any = AutoModelForImageTextToText._model_mapping[type(config)]
+    whole: Any = transformers.AutoModelForImageTextToText._model_mapping[type(config)]
     build_whole = whole.__init__
 
     def build(self: Any, config: Any) -> None:

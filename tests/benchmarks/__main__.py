@@ -11,6 +11,7 @@ from tests.benchmarks import (
     bench_page,
     bench_pixel_entropy,
     bench_sampling,
+    bench_spectral,
     bench_training_step,
 )
 
@@ -18,6 +19,7 @@ BENCHES = {
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
     "sampling": bench_sampling.run,
+    "spectral": bench_spectral.run,
     "training_step": bench_training_step.run,
     "logprobs": bench_logprobs.run,
     "measures": bench_measures.run,
