@@ -51,8 +51,19 @@ def profile(
         int | None, typer.Option(help="Read the first N rows only.", rich_help_panel=_DATA)
     ] = None,
     measures: Annotated[
-        str, typer.Option(help="What to measure: pixel, confidence, or both.", rich_help_panel=_RUN)
+        str,
+        typer.Option(
+            help="What to measure: some of pixel, spectral, confidence.", rich_help_panel=_RUN
+        ),
     ] = ",".join(Default.measures),
+    features: Annotated[
+        str,
+        typer.Option(
+            help="What spectral reads: patches before the projector (encoder) or after it "
+            "(projector).",
+            rich_help_panel=_POLICY,
+        ),
+    ] = Default.features,
     model: Annotated[
         str | None,
         typer.Option(
@@ -204,6 +215,7 @@ def profile(
         id_column=id_column,
         limit=limit,
         measures=comma_list(measures),
+        features=features,
         model=model,
         engine=engine,
         base_url=base_url,

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pipelines.errors import ConfigError
 
 ENGINES = ("vllm", "transformers", "openai", "scripted")
-MEASURES = ("pixel", "confidence")
+MEASURES = ("pixel", "spectral", "confidence")
+FEATURES = ("encoder", "projector")
 NORMALIZERS = ("durian", "grpo", "dr_grpo", "batch")
 
 SYSTEM_PROMPT = (
@@ -90,6 +91,7 @@ class ProfileConfig:
     id_column: str | None = None
     limit: int | None = None
     measures: tuple[str, ...] = ("pixel", "confidence")
+    features: str = "encoder"  # of the spectral measure: before the projector, or after it
     model: str | None = None
     engine: str = SamplingConfig.engine
     base_url: str | None = None
@@ -123,9 +125,18 @@ class ProfileConfig:
         if not self.measures:
             raise ConfigError(f"measures is empty; name some of {', '.join(MEASURES)}")
         if self.needs_model and self.model is None:
+            needing = " and ".join(m for m in MEASURES if m in self.measures and m != "pixel")
             raise ConfigError(
-                "the confidence measure needs a policy: pass --model PATH_OR_HUB_ID, "
+                f"the {needing} measure needs a policy: pass --model PATH_OR_HUB_ID, "
                 "or --measures pixel for the images alone"
+            )
+        if self.features not in FEATURES:
+            known = " or ".join(FEATURES)
+            raise ConfigError(f"features is '{self.features}'; it must be {known}")
+        if "spectral" in self.measures and self.engine in ("scripted", "openai"):
+            raise ConfigError(
+                f"the spectral measure reads the weights of the policy, and the {self.engine} "
+                "engine has none; leave spectral out, or pass another --engine"
             )
         if self.workers is not None:
             _at_least("workers", self.workers, 1)
@@ -139,7 +150,12 @@ class ProfileConfig:
 
     @property
     def needs_model(self) -> bool:
-        """Whether a measure was asked for that reads the policy."""
+        """Whether a measure was asked for that reads the policy's weights."""
+        return "spectral" in self.measures or self.needs_rollouts
+
+    @property
+    def needs_rollouts(self) -> bool:
+        """Whether a measure was asked for that reads what the policy writes."""
         return "confidence" in self.measures
 
     @property

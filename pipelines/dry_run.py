@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.config import ProfileConfig, TrainConfig
 from pipelines.engines.chat import load_chat
+from pipelines.engines.protocol import check_encoder
 from pipelines.manifest import as_profiled
 from pipelines.progress import Progress, Silent
 from pipelines.prompts import load_template
@@ -46,7 +47,7 @@ def plan_profile(config: ProfileConfig, *, progress: Progress | None = None) -> 
     reader = open_dataset(config.source)
     index = scan(reader.samples(), progress or Silent(), own_ids=config.id_column is not None)
     out = Path(config.out)
-    plan = {
+    plan: dict[str, Any] = {
         "dataset": reader.name,
         "rows": index.n_rows,
         "samples": len(index.rows),
@@ -55,7 +56,11 @@ def plan_profile(config: ProfileConfig, *, progress: Progress | None = None) -> 
         "complete": read_manifest(out) is not None,
         "measures": list(config.measures),
     }
-    return {**plan, **_plan_policy(config, reader, len(index.rows))} if config.needs_model else plan
+    if "spectral" in config.measures:
+        check_encoder(config.sampling)
+    if config.needs_rollouts:
+        plan |= _plan_policy(config, reader, len(index.rows))
+    return plan
 
 
 def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> dict[str, Any]:

@@ -41,8 +41,9 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         **kept,
+        "features": config.features if "spectral" in config.measures else None,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
-        "reward": reward_fingerprint(config.reward) if config.needs_model else None,
+        "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
     }
 
@@ -66,7 +67,7 @@ def describe_run(
         "model": {"name": config.model, "fingerprint": identity["model"]},
         "config": asdict(config),
         "identity": identity,
-        "logprobs_mode": "raw_logprobs" if config.needs_model else None,
+        "logprobs_mode": "raw_logprobs" if config.needs_rollouts else None,
         "counts": {
             "rows": index.n_rows,
             "samples": len(index.rows),

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import ProfileConfig
+from pipelines.engines.protocol import PatchEncoder, check_encoder, open_encoder
 from pipelines.manifest import describe_run, run_identity
 from pipelines.progress import Progress, Silent, Stopwatch
 from pipelines.readers.chunks import Chunk, decoded_chunks
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
 from pipelines.sampling import Drawn, Policy, open_policy
+from pipelines.spectra import Spectrum, measure_spectra
 from pipelines.table.dataset_columns import Further, with_columns, write_columns
 from pipelines.table.grouping import check_measure, group_samples
 from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
@@ -52,6 +55,8 @@ def profile_dataset(
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
     check_usable(Path(config.out))
+    if "spectral" in config.measures:
+        check_encoder(config.sampling)
     identity = run_identity(config)
     reader = open_dataset(config.source)
     with watch.time("scan"):
@@ -79,19 +84,25 @@ def measure_samples(
     if not todo:
         return
     first = todo[0][1].start
-    with _policy(config, progress) as policy:
-        for stage in ("images", "rollouts") if policy else ("images",):
-            progress.start(stage, len(index.rows), first)
+    with ExitStack() as stack:
+        models = _open_models(config, progress, stack)
+        for stage, used in (
+            ("images", True),
+            ("spectra", models.encoder),
+            ("rollouts", models.policy),
+        ):
+            if used:
+                progress.start(stage, len(index.rows), first)
         chunks = decoded_chunks(
             distinct(reader.samples(start=index.rows[first]), index, first),
             todo,
-            keep=policy is not None,
+            keep=config.needs_model,
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
         )
         for number, of_part in groupby(chunks, key=lambda chunk: chunk.part):
-            _measure_part(config, number, of_part, index, policy, run)
+            _measure_part(config, number, of_part, index, models, run, progress)
 
 
 def finish_run(
@@ -122,16 +133,24 @@ def finish_run(
     run.finish({**manifest, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}})
 
 
-@contextmanager
-def _policy(config: ProfileConfig, progress: Progress) -> Iterator[Policy | None]:
-    if not config.needs_model:
-        yield None
-        return
-    policy = open_policy(config, progress)
-    try:
-        yield policy
-    finally:
-        policy.close()
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What the measures that were asked for need of the policy; None where they need it not."""
+
+    encoder: PatchEncoder | None = None
+    policy: Policy | None = None
+
+
+def _open_models(config: ProfileConfig, progress: Progress, stack: ExitStack) -> Models:
+    encoder, policy = None, None
+    if "spectral" in config.measures:
+        progress.note(f"loading the vision encoder of {config.model}")
+        encoder = stack.enter_context(
+            closing(open_encoder(config.sampling, features=config.features))
+        )
+    if config.needs_rollouts:
+        policy = stack.enter_context(closing(open_policy(config, progress)))
+    return Models(encoder=encoder, policy=policy)
 
 
 def _measure_part(
@@ -139,30 +158,38 @@ def _measure_part(
     number: int,
     chunks: Iterator[Chunk],
     index: DatasetIndex,
-    policy: Policy | None,
+    models: Models,
     run: RunFolder,
+    progress: Progress,
 ) -> None:
     watch = Stopwatch()
+    of_images = {"pixel", "spectral"} & set(config.measures)
     difficulty: list[dict[str, Any]] = []
     completions: list[dict[str, Any]] = []
     further: list[Further] = []
     for chunk in chunks:
         further += [Further(sample.image_id, sample.columns) for sample in chunk.samples]
         watch.add("images", chunk.seconds)
-        drawn = policy.draw(chunk, watch) if policy else [Drawn() for _ in chunk.samples]
-        for place, (sample, seen, answer) in enumerate(
-            zip(chunk.samples, chunk.looks, drawn, strict=True)
+        spectra = [Spectrum()] * len(chunk.samples)
+        if models.encoder:
+            with watch.time("spectra"):
+                spectra = measure_spectra(models.encoder, chunk, progress)
+        drawn = [Drawn()] * len(chunk.samples)
+        if models.policy:
+            drawn = models.policy.draw(chunk, watch)
+        for place, (sample, seen, spectrum, answer) in enumerate(
+            zip(chunk.samples, chunk.looks, spectra, drawn, strict=True)
         ):
-            pixel = "pixel" in config.measures
-            no_image = "no image" if pixel and not sample.images else None
-            reasons = (sample.error, seen.error, no_image, answer.error)
+            no_image = "no image" if of_images and not sample.images else None
+            reasons = (sample.error, seen.error, no_image, spectrum.error, answer.error)
             difficulty.append(
                 difficulty_row(
                     sample,
                     copies=index.copies[chunk.first + place],
                     width=seen.width,
                     height=seen.height,
-                    pixel_entropy=seen.pixel_entropy if pixel else None,
+                    pixel_entropy=seen.pixel_entropy if "pixel" in config.measures else None,
+                    spectral_entropy=spectrum.entropy,
                     rollouts=answer.rollouts,
                     scores=answer.scores,
                     error="; ".join(dict.fromkeys(filter(None, reasons))) or None,

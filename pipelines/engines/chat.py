@@ -93,13 +93,18 @@ def load_chat(config: SamplingConfig) -> Chat:
     if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
         raise ConfigError(f"model '{config.model}': no chat template")
     processor.tokenizer.padding_side = "left"  # generation goes on where each prompt ends
-    return Chat(processor, _bound_pixels(processor.image_processor, config))
+    return Chat(processor, bound_pixels(processor.image_processor, config))
 
 
-def _bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int] | None:
+def bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int] | None:
     """Set the bounds that were asked for; `size` is what Qwen-VL's processors call them now.
 
     As arguments `min_pixels` and `max_pixels` are deprecated, and warned of at every image.
+
+    Returns:
+        The bounds as the processor's `size`; None where none was asked for.
+    Raises:
+        ConfigError: the processor knows no bounds in pixels, or the lower is above the upper.
     """
     bounds = {"shortest_edge": config.min_pixels, "longest_edge": config.max_pixels}
     asked = {name: pixels for name, pixels in bounds.items() if pixels is not None}

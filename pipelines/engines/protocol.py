@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pipelines.config import SamplingConfig
 from pipelines.errors import ConfigError
 from pipelines.samples import Failed, Prompt, Rollout
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
 
 Finished = Callable[[int], None]  # told how many more prompts are done
 
@@ -34,6 +38,24 @@ class RolloutEngine(Protocol):
 
     def close(self) -> None:
         """Give back the memory of the policy."""
+
+
+class PatchEncoder(Protocol):
+    """Gives the patch features of images, as the policy's own vision encoder sees them."""
+
+    def encode(self, images: Sequence[Image.Image]) -> Iterator[torch.Tensor | Failed]:
+        """Features of each image, in order: shape (P, d), at least float32, on any device.
+
+        P is the number of patches that show the image, d their width. What shares a batch with
+        an image changes its features by round-off alone. An image that cannot be encoded comes
+        back as `Failed(error)`; the others go on.
+
+        Raises:
+            RunError: the program behind the encoder failed.
+        """
+
+    def close(self) -> None:
+        """Give back the memory of the encoder."""
 
 
 def open_engine(config: SamplingConfig) -> RolloutEngine:
@@ -71,3 +93,27 @@ def nth_seed(seed: int, place: int) -> int:
     """A seed of 31 bits for what stands at `place`, unlike those of its neighbours."""
     digest = blake2b(f"{seed}:{place}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def check_encoder(config: SamplingConfig) -> None:
+    """Refuse a policy whose vision encoder cannot be had alone; loads no weights.
+
+    Raises:
+        ConfigError: no such model, or an architecture that is not supported.
+    """
+    from pipelines.engines.patches import find_family
+
+    find_family(config)
+
+
+def open_encoder(config: SamplingConfig, *, features: str) -> PatchEncoder:
+    """Load the vision encoder of `config.model`, and nothing else of it.
+
+    Args:
+        features: one of `config.FEATURES`: as they enter the projector, or as they leave it.
+    Raises:
+        ConfigError: as `check_encoder`, or the model cannot be loaded.
+    """
+    from pipelines.engines.patches import VisionTower
+
+    return VisionTower(config, features)

@@ -22,6 +22,7 @@ def difficulty_row(
     width: int | None,
     height: int | None,
     pixel_entropy: float | None,
+    spectral_entropy: float | None,
     rollouts: Sequence[Rollout],
     scores: Sequence[Score],
     error: str | None,
@@ -40,6 +41,7 @@ def difficulty_row(
         "width": width,
         "height": height,
         "pixel_entropy": pixel_entropy,
+        "spectral_entropy": spectral_entropy,
         "error": error,
     }
     if rollouts:

@@ -12,6 +12,7 @@ from tests.benchmarks import (
     bench_pixel_entropy,
     bench_sampling,
     bench_served,
+    bench_spectral,
     bench_training_step,
 )
 
@@ -20,6 +21,7 @@ BENCHES = {
     "pixel_entropy": bench_pixel_entropy.run,
     "sampling": bench_sampling.run,
     "served": bench_served.run,
+    "spectral": bench_spectral.run,
     "training_step": bench_training_step.run,
     "logprobs": bench_logprobs.run,
     "measures": bench_measures.run,

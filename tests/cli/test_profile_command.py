@@ -127,7 +127,18 @@ WRONG = [
     (["geometry.parquet", "--out", "run"],
      "the confidence measure needs a policy: pass --model PATH_OR_HUB_ID, or --measures pixel"),
     (["geometry.parquet", "--out", "run", "--measures", "pixle"],
-     "measures has 'pixle'; it must be some of pixel, confidence"),
+     "measures has 'pixle'; it must be some of pixel, spectral, confidence"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel,spectral"],
+     "the spectral measure needs a policy: pass --model PATH_OR_HUB_ID, or --measures pixel"),
+    (["geometry.parquet", "--out", "run", "--measures", "spectral,confidence", "--engine",
+      "scripted", "--model", "rollouts.jsonl"],
+     "the spectral measure reads the weights of the policy, and the scripted engine has "
+     "none; leave spectral out, or pass another --engine"),
+    (["geometry.parquet", "--out", "run", "--measures", "spectral", "--model", "x", "--features",
+      "patches"], "features is 'patches'; it must be encoder or projector"),
+    (["geometry.parquet", "--out", "run", "--measures", "spectral", "--model", "text_only"],
+     "model 'text_only': the spectral measure does not know architecture 'qwen2'; it knows gemma3, "
+     "idefics3, internvl, llava_next, llava_onevision, qwen2_5_vl, qwen2_vl, qwen3_vl, smolvlm"),
     (["geometry.parquet", "--out", "run", "--measures", "pixel", "--answer-column", "solution"],
      "geometry.parquet: no column 'solution' (found: problem, answer, images)"),
     (["nowhere.parquet", "--out", "run", "--measures", "pixel"], "nowhere.parquet: no such file"),
@@ -156,6 +167,8 @@ WRONG = [
 @pytest.mark.parametrize(("args", "line"), WRONG, ids=[line[:40] for _, line in WRONG])
 def test_wrong_input_is_one_line_exit_2_and_nothing_written(tmp_path, dataset, script, args, line):
     (tmp_path / "c.yaml").write_text("rolouts: 4\n")
+    (tmp_path / "text_only").mkdir()
+    (tmp_path / "text_only" / "config.json").write_text('{"model_type": "qwen2"}')
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     done = durian("profile", *args, cwd=tmp_path)
     assert done.returncode == 2, done.stderr

@@ -22,8 +22,8 @@ SCORES = [
 
 def row_of(rollouts, scores, error=None):
     return difficulty_row(
-        SAMPLE, copies=2, width=8, height=9, pixel_entropy=1.5, rollouts=rollouts, scores=scores,
-        error=error,
+        SAMPLE, copies=2, width=8, height=9, pixel_entropy=1.5, spectral_entropy=0.25,
+        rollouts=rollouts, scores=scores, error=error,
     )  # fmt: skip
 
 
