@@ -23,9 +23,7 @@ from pipelines.engines.chat import bound_pixels, cannot_load, check_model_exists
 from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed
 
-# Bounds of one batch: what it costs in memory grows with its pixels.
-BATCH_IMAGES = 16
-BATCH_PIXELS = 4 * 1024**2
+BATCH_PIXELS = 4 * 1024**2  # of the images in one batch, as they come
 
 Read = Callable[[Any, Any, bool], Sequence[torch.Tensor]]
 
@@ -79,7 +77,7 @@ class VisionTower:
 
     def encode(self, images: Sequence[Image.Image]) -> Iterator[torch.Tensor | Failed]:
         """See `PatchEncoder.encode`."""
-        for batch in _batches(images):
+        for batch in _batches(images, self._family.batch):
             yield from self._encode(batch)
 
     def close(self) -> None:
@@ -106,9 +104,10 @@ class VisionTower:
         try:
             with torch.inference_mode():
                 inputs = inputs.to(self._device)
-                yield from self._family.read(self._model, inputs, self._projected)
+                features = self._family.read(self._model, inputs, self._projected)
         except (RuntimeError, MemoryError) as error:
             raise RunError(f"the vision encoder stopped: {one_line(error)}") from error
+        yield from features
 
 
 def _qwen(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
@@ -225,17 +224,20 @@ class Family:
     language: str = "language_model"  # what to leave out
     # What the family's processor tells its image processor; loaded alone, that does not know.
     settings: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 16  # images at a time; fewer where a small image becomes many tiles
     nested: bool = False  # its image processor is given a list of images for each sample
 
 
 _QWEN = Family(read=_qwen)
-_IDEFICS = Family(read=_idefics, language="text_model", nested=True, settings={"do_pad": True})
+_IDEFICS = Family(
+    read=_idefics, language="text_model", nested=True, settings={"do_pad": True}, batch=4
+)
 FAMILIES = {
     "gemma3": Family(read=_gemma, settings={"do_pan_and_scan": False}),
     "idefics3": _IDEFICS,
-    "internvl": Family(read=_internvl, settings={"crop_to_patches": True}),
-    "llava_next": Family(read=_llava_next, settings={"do_pad": True}),
-    "llava_onevision": Family(read=_llava_onevision, settings={"do_pad": True}),
+    "internvl": Family(read=_internvl, settings={"crop_to_patches": True}, batch=4),
+    "llava_next": Family(read=_llava_next, settings={"do_pad": True}, batch=4),
+    "llava_onevision": Family(read=_llava_onevision, settings={"do_pad": True}, batch=4),
     "qwen2_5_vl": _QWEN,
     "qwen2_vl": _QWEN,
     "qwen3_vl": _QWEN,
@@ -292,11 +294,11 @@ def _without_language(config: Any, language: str) -> Any:
     return type(whole.__name__, (whole,), body)
 
 
-def _batches(images: Sequence[Image.Image]) -> Iterator[list[Image.Image]]:
+def _batches(images: Sequence[Image.Image], most: int) -> Iterator[list[Image.Image]]:
     batch: list[Image.Image] = []
     for image in images:
         pixels = sum(i.width * i.height for i in [*batch, image])
-        if batch and (len(batch) == BATCH_IMAGES or pixels > BATCH_PIXELS):
+        if batch and (len(batch) == most or pixels > BATCH_PIXELS):
             yield batch
             batch = []
         batch.append(image)

@@ -14,26 +14,35 @@ from pipelines.report import build_report
 
 
 def run() -> list[dict[str, Any]]:
-    """Spearman of planted clutter with pixel entropy, and AUROC of error of each measure."""
+    """Spearman of planted clutter with both entropies, and AUROC of error of each measure."""
     data = Path("data")
     rows = data / "photo_shapes" / "test.parquet"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [sys.executable, "-m", "durian_cli", "profile", str(rows), "--out", str(out)]
         model = ["--model", str(data / "tiny_policy"), "--max-tokens", "64", "--quiet"]
+        model += ["--measures", "pixel,spectral,confidence"]
         subprocess.run([*command, *model], check=True, env=dict(os.environ))
         table = pl.read_parquet(out / "difficulty.parquet")
         summary = build_report(out)
     clutter = pl.read_parquet(rows)["clutter"].gather(table["row"])
     found = [
         {
-            "what": "planted clutter with pixel_entropy: Spearman",
-            "value": float(spearmanr(clutter, table["pixel_entropy"]).statistic),
+            "what": f"planted clutter with {name}: Spearman",
+            "value": float(spearmanr(clutter, table[name]).statistic),
             "aim": "-",
             "detail": f"{len(table)} samples",
         }
+        for name in ("pixel_entropy", "spectral_entropy")
     ]
-    for name in ("pixel_entropy", "mean_logprob", "sum_logprob", "answer_entropy", "mean_tokens"):
+    for name in (
+        "pixel_entropy",
+        "spectral_entropy",
+        "mean_logprob",
+        "sum_logprob",
+        "answer_entropy",
+        "mean_tokens",
+    ):
         auroc = summary["measures"][name]["auroc"]
         found.append(
             {

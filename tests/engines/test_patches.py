@@ -247,6 +247,25 @@ def test_an_unknown_architecture_is_refused_by_naming_the_known(tmp_path):
     assert "does not know architecture 'qwen2'; it knows gemma3, idefics3" in str(raised.value)
 
 
+def test_weights_in_half_precision_are_computed_with_in_float32(folders, tmp_path):
+    old = folders("qwen2_5_vl")
+    weights = load_file(old / "model.safetensors")
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):  # the same values, stored in 2 bytes and in 4
+        folder = tmp_path / str(dtype)
+        folder.mkdir()
+        stored = {name: w.bfloat16().to(dtype) for name, w in weights.items()}
+        save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+        config = json.loads((old / "config.json").read_text()) | {"dtype": str(dtype)[6:]}
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "preprocessor_config.json").write_bytes(
+            (old / "preprocessor_config.json").read_bytes()
+        )
+        found += encoder_of(folder).encode([picture(64, 48)])
+    assert found[0].dtype == torch.float32
+    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-6)
+
+
 def test_bounds_in_pixels_are_the_engines(folders):
     # At most 32 x 32 pixels: 64 x 48 is shrunk by sqrt(3072 / 1024) = 1.73 to 32 x 16 (each side
     # down to a multiple of 16): 4 x 2 patches.
