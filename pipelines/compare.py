@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipelines.analysis.columns import image_clusters
 from pipelines.analysis.drift import drift, learned_samples
 from pipelines.analysis.floor import Cut, Drawn
 from pipelines.analysis.group_flow import rising_groups
@@ -28,6 +29,7 @@ from pipelines.table.run_folder import (
     SUMMARY_FILE,
     THUMBNAILS_FILE,
     RunFolder,
+    unreadable,
 )
 from pipelines.table.schema import DIFFICULTY
 
@@ -142,8 +144,7 @@ def _read(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.Data
     try:
         return choose(pl.scan_parquet(file, glob=False)).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
-        why = str(error).splitlines()[0]
-        raise RunFolderError(f"{file}: cannot be read ({why}); profile again") from error
+        raise unreadable(file, error) from error
 
 
 def _check_out(out: Path) -> None:
@@ -181,9 +182,9 @@ def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
         if file.exists():
             images = _read(file, lambda frame: frame.select("sample_id", "image_id"))
             joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
-            of = joined.select(pl.coalesce("image_id", "sample_id")).to_series()
-            numbers = np.unique(of.to_numpy(), return_inverse=True)[1].astype(np.intp)
-            return numbers, "image" if numbers.max() + 1 < len(ids) else "sample"
+            if (clusters := image_clusters(ids, joined)) is not None:
+                return clusters.astype(np.intp), "image"
+            break
     return np.arange(len(ids)), "sample"
 
 

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.analysis.bin_choice import Choice, choose_cuts
+from pipelines.analysis.columns import image_clusters
+from pipelines.analysis.error_share import Clusters
 from pipelines.config import check_grouping
 from pipelines.errors import ConfigError, RunFolderError
 from pipelines.progress import Progress, Silent
@@ -83,7 +86,7 @@ class _Errors:
 
     wrong: NDArray[np.float64]
     total: NDArray[np.float64]  # 0 where no completion was scored
-    images: list[str] | None  # samples with the same images share one; None: not known
+    clusters: Clusters  # (N,), samples with the same images share one; None: each is its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +230,7 @@ def _choose(
     errors = _errors(run, option)
     least = config.least_samples(len(values))
     choice = choose_cuts(
-        values, errors.wrong, errors.total, clusters=errors.images, most=most,
+        values, errors.wrong, errors.total, clusters=errors.clusters, most=most,
         least_samples=least, seed=SEED,
     )  # fmt: skip
     if choice.start == 1:
@@ -244,7 +247,8 @@ def _choose(
 
 
 def _errors(run: RunFolder, option: str) -> _Errors:
-    pass_rate, rollouts = read_measures(run.path, ["pass_rate", "rollouts"])
+    names = ["pass_rate", "rollouts", "n_images"]
+    pass_rate, rollouts, n_images = read_measures(run.path, names)
     scored = ~np.isnan(pass_rate) & (rollouts > 0)
     if not scored.any():
         raise ConfigError(
@@ -253,9 +257,9 @@ def _errors(run: RunFolder, option: str) -> _Errors:
         )
     total = np.where(scored, rollouts, 0.0)
     wrong = np.where(scored, np.round((1 - pass_rate) * rollouts), 0.0)
-    columns = read_columns(run.path)
-    images = None if columns is None else columns["image_id"].to_list()
-    return _Errors(wrong=wrong, total=total, images=images)
+    table = pl.DataFrame({"n_images": n_images})
+    clusters = image_clusters(table, read_columns(run.path))
+    return _Errors(wrong=wrong, total=total, clusters=clusters)
 
 
 def _chosen(config: GroupConfig, choice: Choice) -> dict[str, Any]:

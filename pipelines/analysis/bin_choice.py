@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from pipelines.analysis.bootstrap import resampled_weights
+from pipelines.analysis.error_share import Clusters
 from pipelines.groups import reasoning_groups
 
 START = 20  # bins to begin with, where there are samples enough
@@ -33,7 +34,7 @@ def choose_cuts(
     wrong: NDArray[np.float64],
     total: NDArray[np.float64],
     *,
-    clusters: Sequence[str] | None = None,
+    clusters: Sequence[str] | Clusters = None,
     fewest: int = 2,
     most: int | None = None,
     least_samples: int = 1,

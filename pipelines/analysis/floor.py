@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.analysis.agreement import Tau, auroc_statistic, by_code, kappa
 from pipelines.analysis.bootstrap import MANY, Estimate
+from pipelines.analysis.reliability import mean_reliability
 
 REDRAWS, FEWER_REDRAWS = 200, 20
 RIGHT = 0.5  # a sample is mostly right above this pass rate
@@ -194,10 +195,7 @@ def _without_noise(values: Floats) -> tuple[Floats, Floats]:
 
 def _kept(values: Floats) -> float:
     """By how much to draw the means of (N, G) together for their variance to lose their noise's."""
-    means = values.mean(axis=1)
-    spread = means.var(ddof=1) if len(means) > 1 else 0.0
-    noise = values.var(axis=1, ddof=1).mean() / values.shape[1]
-    return float(np.sqrt(max(0.0, 1 - noise / spread))) if spread > 0 else 0.0
+    return float(np.sqrt(mean_reliability(values)))
 
 
 def _cut(values: Floats, sizes: tuple[int, ...]) -> Codes:

@@ -145,18 +145,32 @@ def redrawn_means(values: Floats, rng: np.random.Generator) -> Iterator[Floats]:
     packed = np.take_along_axis(values, np.argsort(np.isnan(values), axis=1, kind="stable"), axis=1)
     count = (~np.isnan(values)).sum(axis=1)
     inside = np.arange(values.shape[1]) < count[:, None]
-    mean, several = _means(values), count > 1
-    squares = np.where(inside, (packed - mean[:, None]) ** 2, 0.0).sum(axis=1)[several]
-    noise = float((squares / (count * (count - 1.0))[several]).mean())  # s^2 / G
-    known = mean[count > 0]
-    spread = float(known.var(ddof=1)) if len(known) > 1 else 0.0
-    r = max(0.0, 1 - noise / spread) if spread > 0 else 0.0
-    centre = known.mean() + r * (mean - known.mean())
+    mean, r = _means(values), mean_reliability(values)
+    overall = mean[count > 0].mean()
+    centre = overall + r * (mean - overall)
     widen = np.sqrt((1 + r) * count / np.maximum(count - 1, 1))
     for _ in range(REDRAWS):
         drawn = (rng.random(values.shape) * count[:, None]).astype(np.intp)
         again = np.where(inside, np.take_along_axis(packed, drawn, axis=1), 0.0).sum(axis=1)
         yield centre + widen * (again / np.maximum(count, 1) - mean)
+
+
+def mean_reliability(values: Floats) -> float:
+    """Share of the variance of samples' means that is not the luck of their few rollouts.
+
+    r = 1 - (mean of s^2 / G) / (variance of the means), at least 0; s^2 is a sample's own variance.
+
+    Args:
+        values: (N, G), NaN where there is no rollout; some sample has two.
+    Source: as `pass_rate_reliability`, ICC(1, k).
+    """
+    mean, count = _means(values), (~np.isnan(values)).sum(axis=1)
+    squares = np.nansum((values - mean[:, None]) ** 2, axis=1)
+    several = count > 1
+    noise = float((squares[several] / (count * (count - 1.0))[several]).mean())
+    known = mean[count > 0]
+    spread = float(known.var(ddof=1)) if len(known) > 1 else 0.0
+    return max(0.0, 1 - noise / spread) if spread > 0 else 0.0
 
 
 def _means(values: Floats) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,12 +9,10 @@ from typing import Any
 
 from pipelines.rendering import flow_figure
 from pipelines.rendering.compare_sentences import compare_advice, verdict_sentence
-from pipelines.rendering.figures import encode_figure
 from pipelines.rendering.names import CONFIDENCE, name_of
-from pipelines.rendering.page import page_environment, page_parts
+from pipelines.rendering.page import write_page
 from pipelines.rendering.report_figures import ReportFigure
-from pipelines.table.files import write_json, written_aside
-from pipelines.table.run_folder import SUMMARY_FILE
+from pipelines.rendering.text import encoded
 
 MOST_SHOWN = 12  # samples learned, and unlearned
 
@@ -37,43 +34,26 @@ def write_comparison(
         thumbnails: sample id -> JPEG.
         manifests: of both runs, "a" and "b".
     """
-    figures = []
-    for figure in comparison_figures(summary):
-        drawn = figure.drawn()
-        for kind in ("svg", "png"):
-            with written_aside(folder / f"{figure.name}.{kind}") as aside:
-                aside.write_bytes(encode_figure(drawn, kind))
-        figures.append(
-            {
-                "name": figure.name,
-                "heading": figure.heading,
-                "caption": figure.caption,
-                "wide": _base64((folder / f"{figure.name}.svg").read_bytes()),
-                "narrow": _base64(encode_figure(figure.narrow(), "svg")),
-            }
-        )
-    page = page_environment().get_template("compare.html.j2").render(
-        **page_parts(),
-        summary=summary,
+    write_page(
+        folder,
+        "compare.html.j2",
+        comparison_figures(summary),
+        summary,
         drift=summary["drift"],
         verdict=verdict_sentence(summary),
         advice=compare_advice(summary),
-        figures={figure["name"]: figure for figure in figures},
         shelves=[
             {
                 **shelf,
                 "cards": [
-                    {**card, "image": _base64(thumbnails.get(card["sample_id"], b""))}
+                    {**card, "image": encoded(thumbnails.get(card["sample_id"]))}
                     for card in shelf["cards"]
                 ],
             }
             for shelf in shelves
         ],
         manifests=manifests,
-    )  # fmt: skip
-    with written_aside(folder / "index.html") as aside:
-        aside.write_text(page, encoding="utf-8")
-    write_json(folder / SUMMARY_FILE, summary)
+    )
 
 
 def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
@@ -131,7 +111,3 @@ def _heading(summary: Mapping[str, Any], kind: str) -> str:
     if measure in CONFIDENCE:
         return "Confidence bin (0 = least confident)"
     return f"Bin of {name_of(measure)} (0 = hardest)"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

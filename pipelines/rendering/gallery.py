@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.rendering.shown import Shelf
+from pipelines.rendering.text import encoded
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,11 @@ def cards(
         made.append(
             {
                 **rows[sample],
-                "image": _base64(pictures.jpeg if pictures else None),
-                "entropy": _base64(pictures.entropy if pictures else None),
+                "image": encoded(pictures.jpeg if pictures else None),
+                "entropy": encoded(pictures.entropy if pictures else None),
                 "right": first.get((sample, True)),
                 "wrong": first.get((sample, False)),
                 "shelves": on,
             }
         )
     return made
-
-
-def _base64(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()

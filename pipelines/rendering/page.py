@@ -17,9 +17,15 @@ from pipelines.rendering.figures import encode_figure
 from pipelines.rendering.gallery import Thumbnail, cards
 from pipelines.rendering.local_entropy import MOST, RADIUS
 from pipelines.rendering.names import grouped_by, name_of
-from pipelines.rendering.report_figures import report_figures
+from pipelines.rendering.report_figures import ReportFigure, report_figures
 from pipelines.rendering.shown import Shelf
-from pipelines.rendering.text import estimate_text, number_text, percent_text, shown_text
+from pipelines.rendering.text import (
+    encoded,
+    estimate_text,
+    number_text,
+    percent_text,
+    shown_text,
+)
 from pipelines.table.files import write_json, written_aside
 from pipelines.table.run_folder import SUMMARY_FILE
 from pipelines.table.schema import DIFFICULTY
@@ -47,25 +53,11 @@ def write_report(
     """
     folder.mkdir(exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
-    figures = []
-    for figure in report_figures(summary, units):
-        drawn = figure.drawn()
-        for kind in ("svg", "png"):
-            with written_aside(folder / f"{figure.name}.{kind}") as aside:
-                aside.write_bytes(encode_figure(drawn, kind))
-        figures.append(
-            {
-                "name": figure.name,
-                "heading": figure.heading,
-                "caption": figure.caption,
-                "wide": _base64((folder / f"{figure.name}.svg").read_bytes()),
-                "narrow": _base64(encode_figure(figure.narrow(), "svg")),
-            }
-        )
-    page = page_environment().get_template("page.html.j2").render(
-        **page_parts(),
-        summary=summary,
-        figures=figures,
+    write_page(
+        folder,
+        "page.html.j2",
+        report_figures(summary, units),
+        summary,
         shelves=shelves,
         cards=cards(shelves, table, rollouts, thumbnails),
         manifest=manifest,
@@ -73,9 +65,38 @@ def write_report(
         units=units,
         most_bits=MOST,
         radius=RADIUS,
-    )  # fmt: skip
+    )
+
+
+def write_page(
+    folder: Path,
+    template: str,
+    figures: Sequence[ReportFigure],
+    summary: Mapping[str, Any],
+    **values: Any,
+) -> None:
+    """Write a page, its figures as .svg and .png, and its numbers; each whole or not at all.
+
+    Args:
+        template: a file beside this one, given `figures` by name, `summary` and `values`.
+    """
+    shown = {}
+    for figure in figures:
+        drawn = figure.drawn()
+        for kind in ("svg", "png"):
+            with written_aside(folder / f"{figure.name}.{kind}") as aside:
+                aside.write_bytes(encode_figure(drawn, kind))
+        shown[figure.name] = {
+            "name": figure.name,
+            "heading": figure.heading,
+            "caption": figure.caption,
+            "wide": encoded((folder / f"{figure.name}.svg").read_bytes()),
+            "narrow": encoded(encode_figure(figure.narrow(), "svg")),
+        }
+    page = page_environment().get_template(template)
+    text = page.render(**page_parts(), summary=summary, figures=shown, **values)
     with written_aside(folder / "index.html") as aside:
-        aside.write_text(page, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
     write_json(folder / SUMMARY_FILE, summary)
 
 
@@ -118,7 +139,3 @@ def page_parts() -> dict[str, str]:
 def _problem(text: str | None) -> str:
     """A problem without its image marks: the card shows the image."""
     return shown_text(None if text is None else text.replace("<image>", " ").strip())
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

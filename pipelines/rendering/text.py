@@ -1,7 +1,8 @@
-"""Numbers and foreign texts as a page can hold them. Escaping for HTML is the template's."""
+"""Numbers, pictures, foreign texts as a page can hold them. Escaping for HTML is the template's."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 from unicodedata import category
@@ -46,3 +47,8 @@ def estimate_text(estimate: Mapping[str, Any], percent: bool = True) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def encoded(picture: bytes | None) -> str | None:
+    """A picture as a data URL holds it, or None where there is none."""
+    return None if picture is None else base64.b64encode(picture).decode()
