@@ -31,10 +31,10 @@ class ParquetSource:
         with self._open() as file:
             return list(file.schema_arrow.names)
 
-    def plain_columns(self) -> list[str]:
-        """See `Source.plain_columns`."""
+    def plain(self, columns: Sequence[str]) -> list[str]:
+        """See `Source.plain`."""
         with self._open() as file:
-            return plain_names(file.schema_arrow)
+            return plain_names(file.schema_arrow, columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """Skip whole row groups; see `Source.rows`."""
@@ -79,10 +79,10 @@ class ArrowSource:
         with self._open() as (schema, _):
             return list(schema.names)
 
-    def plain_columns(self) -> list[str]:
-        """See `Source.plain_columns`."""
+    def plain(self, columns: Sequence[str]) -> list[str]:
+        """See `Source.plain`."""
         with self._open() as (schema, _):
-            return plain_names(schema)
+            return plain_names(schema, columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`."""
@@ -140,7 +140,7 @@ def batch_rows(
         yield first + index, values
 
 
-def plain_names(schema: pa.Schema) -> list[str]:
+def plain_names(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
     """Columns of numbers, flags or texts; images and lists are not read for nothing."""
     plain = (
         pa.types.is_integer,
@@ -151,7 +151,8 @@ def plain_names(schema: pa.Schema) -> list[str]:
         pa.types.is_large_string,
         pa.types.is_dictionary,
     )
-    return [field.name for field in schema if any(test(field.type) for test in plain)]
+    found = {field.name for field in schema if any(test(field.type) for test in plain)}
+    return [name for name in columns if name in found]
 
 
 def label_names(schema: pa.Schema) -> dict[str, list[str]]:

@@ -133,8 +133,8 @@ def _columns(source: Source, config: DatasetConfig) -> Columns:
         images=images,
         id=config.id_column,
     )
-    further = [name for name in source.plain_columns() if name not in columns.needed]
-    return replace(columns, further=tuple(further[:MOST_FURTHER]))
+    further = [name for name in found or () if name not in columns.needed]
+    return replace(columns, further=tuple(source.plain(further)[:MOST_FURTHER]))
 
 
 def _check(source: Source, found: list[str], field: str, column: str) -> None:

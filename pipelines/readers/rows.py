@@ -67,8 +67,8 @@ class Source(Protocol):
     def columns(self) -> list[str] | None:
         """Names of the columns, by the head of the file; None where it has no rows to tell."""
 
-    def plain_columns(self) -> list[str]:
-        """Names of those that may hold single numbers or texts: what a report can look at."""
+    def plain(self, columns: Sequence[str]) -> list[str]:
+        """Those of its columns that may hold single numbers or texts, in order."""
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """Give the wanted rows in order, with at least those of `columns` that they have.

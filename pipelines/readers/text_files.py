@@ -32,9 +32,9 @@ class JsonSource:
             raise DatasetError(f"{self.name}: neither one JSON object a line nor an array of them")
         return list(dict.fromkeys(key for values in good for key in values)) if head else None
 
-    def plain_columns(self) -> list[str]:
+    def plain(self, columns: Sequence[str]) -> list[str]:
         """All: an object is parsed whole."""
-        return self.columns() or []
+        return list(columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`. A damaged line is a bad row, and the next line is read."""
@@ -95,9 +95,9 @@ class CsvSource:
         """The header."""
         return next(self._lines(), [])
 
-    def plain_columns(self) -> list[str]:
+    def plain(self, columns: Sequence[str]) -> list[str]:
         """All: a line is read whole."""
-        return self.columns()
+        return list(columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`. A field that a line is too short for is null."""

@@ -37,9 +37,9 @@ class WebDatasetSource:
             first = next(good, None)
         return None if first is None else list(first)
 
-    def plain_columns(self) -> list[str]:
+    def plain(self, columns: Sequence[str]) -> list[str]:
         """All: a sample's members are read whole."""
-        return self.columns() or []
+        return list(columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """See `Source.rows`."""
