@@ -319,7 +319,7 @@ def test_two_processes_share_their_groups(settings, run, tmp_path):
         # Each process learns from its own rows: the first half of the log, or the second.
         kept = zip(*(slices(tmp_path / f"slice-{rank}.jsonl") for rank in (0, 1)), strict=True)
         own = [[row for rank in batch for row in rank] for batch in kept]
-        rows = [(i, a) for i, a in zip(logged["sample_id"], expected, strict=True)]
+        rows = list(zip(logged["sample_id"], expected, strict=True))
         assert any(
             [i for i, _ in of] == [i for i, _ in rows]
             and [a for _, a in of] == pytest.approx([a for _, a in rows], abs=1e-5)
