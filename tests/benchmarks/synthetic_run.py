@@ -27,6 +27,7 @@ def write_run(
     text: str = "",
     column: str = "clutter",
     pictures: bool = True,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Write a run's tables; gives its manifest, for `render_run`.
 
@@ -38,7 +39,7 @@ def write_run(
             perceptual groups stand on the numeric one.
         pictures: keep thumbnails of photographs.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     clutter, kind = rng.random(n), rng.integers(4, size=n)
     hard = rng.normal(size=n) + 1.5 * clutter + 0.5 * kind - 1.2
     right = rng.binomial(G, 1 / (1 + np.exp(hard)))
@@ -77,7 +78,9 @@ def write_run(
     shown = sample_ids(shelves(pl.DataFrame(pl.from_arrow(table)))) if pictures else []
     _write_thumbnails(folder, shown, rng)
     return {
+        "schema": 1,
         "created": "2026-01-02T03:04:05+00:00",
+        "config": {},
         "dataset": {"name": f"shapes {text}", "split": "test", "fingerprint": "0"},
         "model": {"name": f"tiny {text}", "fingerprint": "0"},
         "counts": {"samples": n, "rows": n},

@@ -1,5 +1,8 @@
-"""Reports in a real headless Chromium: one of 10,000 samples, one whose every text is hostile."""
+"""Pages in a real headless Chromium: a report of 10,000 samples; a report, and a comparison of two
+runs, whose every text is hostile.
+"""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from pipelines.compare import compare_runs
 from pipelines.report import render_run
 from tests.benchmarks.synthetic_run import write_run
 
@@ -38,14 +42,24 @@ def reports(tmp_path_factory) -> dict[str, Path]:
     kinds = {
         "plain": {"n": 10_000},
         "hostile": {"n": 120, "text": HOSTILE, "column": f"a/b {HOSTILE}"},
+        "later": {"n": 120, "text": HOSTILE, "column": f"a/b {HOSTILE}", "seed": 1},
     }
     with pytest.MonkeyPatch.context() as patch:
         # A page looks the same with few resamples, and weighs the same.
         patch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 20)
         patch.setattr("pipelines.analysis.reliability.REDRAWS", 20)
+        patch.setattr("pipelines.analysis.floor.REDRAWS", 10)
         for name, kind in kinds.items():
-            render_run(folder / name, write_run(folder / name, **kind))
-    return {name: folder / name / "report" / "index.html" for name in kinds}
+            manifest = write_run(folder / name, **kind)
+            (folder / name / "manifest.json").write_text(json.dumps(manifest))
+            if name != "later":
+                render_run(folder / name, manifest)
+        compare_runs(folder / "hostile", folder / "later", folder / "compared")
+    return {
+        "plain": folder / "plain" / "report" / "index.html",
+        "hostile": folder / "hostile" / "report" / "index.html",
+        "compared": folder / "compared" / "index.html",
+    }
 
 
 class Watched:

@@ -28,7 +28,7 @@ def select_all_shelves(page):
         page.select_option("#shelf", key)
 
 
-@pytest.mark.parametrize("name", ["plain", "hostile"])
+@pytest.mark.parametrize("name", ["plain", "hostile", "compared"])
 def test_nothing_is_loaded_and_nothing_of_the_data_runs(open_page, reports, name):
     watched = open_page(name)
     watched.page.evaluate(UNFOLD)
@@ -56,6 +56,21 @@ def test_hostile_texts_are_shown_as_they_are(open_page):
     assert "<img src=x onerror=" in page.text_content("section:has(> h2:text('What failed'))")
     assert "\\u202e \\u001b[31m" in page.text_content("pre:has-text('fingerprint')")
     assert page.locator("body").evaluate("body => getComputedStyle(body).display") == "block"
+
+
+def test_hostile_texts_of_a_comparison_are_shown_as_they_are(open_page):
+    page = open_page("compared").page
+    page.evaluate(UNFOLD)
+    for where in ("article .problem", "article .said", "article b", "header, main > p"):
+        texts = page.eval_on_selector_all(where, "all => all.map(one => one.textContent)")
+        assert any("<img src=x onerror=" in text for text in texts), where
+
+
+@pytest.mark.parametrize("width", [1000, 420, 320])
+def test_a_comparison_never_scrolls_sideways(open_page, width):
+    page = open_page("compared", width=width).page
+    page.evaluate(UNFOLD)
+    assert page.evaluate(OVERFLOW) == 0
 
 
 def test_a_policy_stands_between_the_page_and_the_world(open_page):
