@@ -57,7 +57,7 @@ tiny-policy: setup
 
 # The pinned versions of the CPU road; no line of the file names a host.
 pins: setup
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra openai --extra ray --extra dev \
 	  --override overrides.txt --python-version 3.11 --no-emit-index-url --quiet -o requirements.txt
 
 wheel: setup

@@ -8,25 +8,20 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import ProfileConfig
-from pipelines.engines.protocol import PatchEncoder, check_encoder, open_encoder
+from pipelines.engines.protocol import check_encoder
 from pipelines.manifest import describe_run, run_identity
+from pipelines.measuring import Models, part_tables
 from pipelines.progress import Progress, Silent, Stopwatch
-from pipelines.readers.chunks import Chunk, decoded_chunks
+from pipelines.readers.chunks import decoded_chunks
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
-from pipelines.sampling import Drawn, Policy, open_policy
-from pipelines.spectra import Spectrum, measure_spectra
-from pipelines.table.dataset_columns import Further, with_columns, write_columns
+from pipelines.table.dataset_columns import write_columns
 from pipelines.table.grouping import check_measure, group_samples
-from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
 from pipelines.table.run_folder import (
     REPORT_FOLDER,
     SUMMARY_FILE,
@@ -34,7 +29,6 @@ from pipelines.table.run_folder import (
     check_usable,
     open_run,
 )
-from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
 
 def profile_dataset(
@@ -84,8 +78,7 @@ def measure_samples(
     if not todo:
         return
     first = todo[0][1].start
-    with ExitStack() as stack:
-        models = _open_models(config, progress, stack)
+    with Models(config, progress) as models:
         for stage, used in (
             ("images", True),
             ("spectra", models.encoder),
@@ -102,7 +95,10 @@ def measure_samples(
             progress=progress,
         )
         for number, of_part in groupby(chunks, key=lambda chunk: chunk.part):
-            _measure_part(config, number, of_part, index, models, run, progress)
+            measured = (
+                models.measure(c, index.copies[c.first : c.first + len(c.samples)]) for c in of_part
+            )
+            run.write_part(number, *part_tables(measured))
 
 
 def finish_run(
@@ -131,74 +127,3 @@ def finish_run(
         for stage, seconds in run.part_seconds(number).items():
             watch.add(stage, seconds)
     run.finish({**manifest, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Models:
-    """What the measures that were asked for need of the policy; None where they need it not."""
-
-    encoder: PatchEncoder | None = None
-    policy: Policy | None = None
-
-
-def _open_models(config: ProfileConfig, progress: Progress, stack: ExitStack) -> Models:
-    encoder, policy = None, None
-    if "spectral" in config.measures:
-        progress.note(f"loading the vision encoder of {config.model}")
-        encoder = stack.enter_context(
-            closing(open_encoder(config.sampling, features=config.features))
-        )
-    if config.needs_rollouts:
-        policy = stack.enter_context(closing(open_policy(config, progress)))
-    return Models(encoder=encoder, policy=policy)
-
-
-def _measure_part(
-    config: ProfileConfig,
-    number: int,
-    chunks: Iterator[Chunk],
-    index: DatasetIndex,
-    models: Models,
-    run: RunFolder,
-    progress: Progress,
-) -> None:
-    watch = Stopwatch()
-    of_images = {"pixel", "spectral"} & set(config.measures)
-    difficulty: list[dict[str, Any]] = []
-    completions: list[dict[str, Any]] = []
-    further: list[Further] = []
-    for chunk in chunks:
-        further += [Further(sample.image_id, sample.columns) for sample in chunk.samples]
-        watch.add("images", chunk.seconds)
-        spectra = [Spectrum()] * len(chunk.samples)
-        if models.encoder:
-            with watch.time("spectra"):
-                spectra = measure_spectra(models.encoder, chunk, progress)
-        drawn = [Drawn()] * len(chunk.samples)
-        if models.policy:
-            drawn = models.policy.draw(chunk, watch)
-        for place, (sample, seen, spectrum, answer) in enumerate(
-            zip(chunk.samples, chunk.looks, spectra, drawn, strict=True)
-        ):
-            no_image = "no image" if of_images and not sample.images else None
-            reasons = (sample.error, seen.error, no_image, spectrum.error, answer.error)
-            difficulty.append(
-                difficulty_row(
-                    sample,
-                    copies=index.copies[chunk.first + place],
-                    width=seen.width,
-                    height=seen.height,
-                    pixel_entropy=seen.pixel_entropy if "pixel" in config.measures else None,
-                    spectral_entropy=spectrum.entropy,
-                    rollouts=answer.rollouts,
-                    scores=answer.scores,
-                    error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
-                )
-            )
-            completions += rollout_rows(sample, answer.rollouts, answer.scores)
-    run.write_part(
-        number,
-        with_columns(arrow_table(difficulty, DIFFICULTY), further),
-        arrow_table(completions, ROLLOUTS),
-        watch.seconds,
-    )
