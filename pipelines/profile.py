@@ -121,8 +121,11 @@ def finish_run(
         run.join_parts(groups.columns, groups.described)
     manifest = describe_run(config, reader.name, index, run, identity, groups)
     with watch.time("report"):
-        keep_thumbnails(reader, run, config.pixel_limit)
-        render_run(run.path, manifest)
+        render_run(
+            run.path,
+            manifest,
+            keep=lambda rows: keep_thumbnails(run.path, reader, rows, config.pixel_limit),
+        )
     for number in run.finished_parts():
         for stage, seconds in run.part_seconds(number).items():
             watch.add(stage, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,22 +52,32 @@ def build_report(path: Path) -> dict[str, Any]:
     return render_run(path, RunFolder(path).complete_manifest())
 
 
-def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Analyse a run's tables and write its report folder; gives the analysis."""
+def render_run(
+    path: Path, manifest: dict[str, Any], *, keep: Callable[[list[int]], None] | None = None
+) -> dict[str, Any]:
+    """Analyse a run's tables and write its report folder; gives the analysis.
+
+    Args:
+        keep: called once, with the rows of the samples that the report shows, before their
+            thumbnails are read.
+    """
     table = pl.scan_parquet(path / DIFFICULTY_FILE, glob=False)
     rollouts = pl.scan_parquet(path / ROLLOUTS_FILE, glob=False)
     numbers = table.drop(_TEXT).collect()
+    on_shelves = shelves(numbers, grouped_by(manifest["groups"]))
+    shown = sample_ids(on_shelves)
+    if keep is not None:
+        keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
     summary = analyse(
         numbers,
         {name: DIFFICULTY[name].harder or "higher" for name in NAMES},
-        columns=read_columns(path),
+        # Of use only beside completions: without them, not worth the memory.
+        columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
         rollouts=rollouts.select(_JUDGED).collect(),
         grouping={kind: manifest["groups"][kind] for kind in ("perceptual", "reasoning")},
     )
     summary["sentences"] = sentences(summary)
     summary["advice"] = advice(summary)
-    on_shelves = shelves(numbers, grouped_by(manifest["groups"]))
-    shown = sample_ids(on_shelves)
     write_report(
         path / REPORT_FOLDER,
         summary=summary,
@@ -80,14 +91,11 @@ def render_run(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
-def keep_thumbnails(reader: SampleReader, run: RunFolder, pixel_limit: int) -> None:
-    """Keep small JPEGs of each sample that the report shows: the dataset may be gone later.
+def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_limit: int) -> None:
+    """Keep small JPEGs of some samples in a run folder: the dataset may be gone later.
 
-    Of its first image, and of that image's local entropy.
+    Of a sample's first image, and of that image's local entropy.
     """
-    numbers = pl.scan_parquet(run.path / DIFFICULTY_FILE, glob=False).drop(_TEXT).collect()
-    shown = sample_ids(shelves(numbers))
-    rows = numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list()
     kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": [], "entropy": []}
     for sample in reader.samples(rows=rows):
         image = (
@@ -104,7 +112,7 @@ def keep_thumbnails(reader: SampleReader, run: RunFolder, pixel_limit: int) -> N
     schema = pa.schema(
         [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
     )
-    with written_aside(run.path / THUMBNAILS_FILE) as aside:
+    with written_aside(path / THUMBNAILS_FILE) as aside:
         pq.write_table(pa.table(kept, schema=schema), aside)
 
 

@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pipelines.engines.protocol import PatchEncoder
-from pipelines.measures.spectral_entropy import spectral_entropy
 from pipelines.progress import Progress
 from pipelines.readers.chunks import Chunk
 from pipelines.samples import Failed
@@ -64,6 +63,9 @@ def _entropies(
 
 
 def _entropy(features: torch.Tensor | Failed) -> float | Failed:
+    # Here: torch takes 400 MiB and seconds, and a profile of pixels alone has no need of it.
+    from pipelines.measures.spectral_entropy import spectral_entropy
+
     if isinstance(features, Failed):
         return features
     try:

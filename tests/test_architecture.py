@@ -82,6 +82,21 @@ def test_help_loads_nothing_heavy(command):
     assert shown.stdout.splitlines()[-1] == "LOADED []"
 
 
+def test_a_profile_of_pixels_alone_loads_no_torch(tmp_path):
+    # It would take 400 MiB and some seconds, on every machine that measures images alone.
+    dataset = ROOT / "data" / "easy_vqa" / "test.parquet"
+    code = (
+        "import sys\nfrom durian_cli.app import main\n"
+        f"sys.argv = ['durian', 'profile', {str(dataset)!r}, '--limit', '3', '--measures', 'pixel',"
+        f" '--out', {str(tmp_path / 'run')!r}, '--quiet']\n"
+        "try: main()\n"
+        "finally: print('LOADED', sorted({'torch', 'vllm', 'transformers'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (tmp_path / "run" / "manifest.json").exists(), shown.stderr
+    assert shown.stdout.splitlines()[-1] == "LOADED []"
+
+
 def test_every_command_has_help_with_an_example():
     from durian_cli.app import app
 

@@ -11,6 +11,14 @@ from pipelines.groups import PERCEPTUAL
 from pipelines.rendering.names import Grouped
 
 BINS_SHOWN = 10  # shelves of reasoning bins at most, spread from the first bin to the last
+SORTED_BY = (
+    "row",
+    "pixel_entropy",
+    "mean_logprob",
+    "pass_rate",
+    "perceptual_group",
+    "reasoning_group",
+)
 _BY_OUTCOME, _BY_BOTH = "By outcome", "Both groupings together"
 _BY_PERCEPTUAL, _BY_REASONING = "By perceptual group", "By reasoning bin"
 
@@ -25,6 +33,9 @@ class Shelf:
     samples: list[str]  # ids, in the order in which they are shown
 
 
+_Places = tuple[str, str, str, pl.Series]  # key, kind, heading, places in the table
+
+
 def shelves(table: pl.DataFrame, grouped: Grouped | None = None) -> list[Shelf]:
     """The shelves that have samples; one may stand on several. The same for the same table.
 
@@ -34,18 +45,24 @@ def shelves(table: pl.DataFrame, grouped: Grouped | None = None) -> list[Shelf]:
     middle one is not). Without completions: the ends of pixel entropy, and the groups.
 
     Args:
-        table: difficulty.parquet, texts not needed.
+        table: difficulty.parquet, of which only `SORTED_BY` and `sample_id` are looked at.
         grouped: what the groups are called; the choice does not depend on it.
     """
     grouped = grouped or Grouped()
-    mixed = table.with_columns(_haphazard().alias("_haphazard"))
+    # Places, not ids, are sorted: of 100,000 samples the ids are most of the memory.
+    mixed = table.select(*SORTED_BY, _haphazard().alias("_haphazard")).with_row_index("_place")
     scored = mixed.filter(pl.col("pass_rate").is_not_null())
     found = [
         *(_extremes(mixed) if scored.is_empty() else _outcomes(scored)),
         *_quadrants(mixed, grouped),
         *_groups(mixed, grouped),
     ]
-    return [shelf for shelf in found if shelf.samples]
+    ids = table["sample_id"]
+    return [
+        Shelf(key=key, kind=kind, heading=heading, samples=ids.gather(places).to_list())
+        for key, kind, heading, places in found
+        if len(places)
+    ]
 
 
 def sample_ids(shelves: Sequence[Shelf]) -> list[str]:
@@ -53,7 +70,7 @@ def sample_ids(shelves: Sequence[Shelf]) -> list[str]:
     return list(dict.fromkeys(i for shelf in shelves for i in shelf.samples))
 
 
-def _outcomes(scored: pl.DataFrame) -> Iterator[Shelf]:
+def _outcomes(scored: pl.DataFrame) -> Iterator[_Places]:
     rate, sure = pl.col("pass_rate"), pl.col("mean_logprob")
     unsure_first = scored.sort(sure, "row", nulls_last=True)
     sure_first = scored.sort(sure, "row", descending=[True, False], nulls_last=True)
@@ -74,16 +91,16 @@ def _outcomes(scored: pl.DataFrame) -> Iterator[Shelf]:
         yield _shelf(key, _BY_OUTCOME, heading, ranked, size)
 
 
-def _extremes(table: pl.DataFrame) -> Iterator[Shelf]:
-    ranked = table.filter(pl.col("pixel_entropy").is_not_null()).sort("pixel_entropy", "row")
+def _extremes(table: pl.DataFrame) -> Iterator[_Places]:
+    known = table.select("_place", "pixel_entropy", "row").drop_nulls("pixel_entropy")
+    ranked = known.sort("pixel_entropy", "row")
     yield _shelf("highest", "By entropy", "Highest pixel entropy", ranked.reverse(), 9)
     yield _shelf("lowest", "By entropy", "Lowest pixel entropy", ranked, 9)
 
 
-def _quadrants(table: pl.DataFrame, grouped: Grouped) -> Iterator[Shelf]:
-    known = table.filter(
-        pl.col("perceptual_group").is_not_null() & pl.col("reasoning_group").is_not_null()
-    ).sort("_haphazard")
+def _quadrants(table: pl.DataFrame, grouped: Grouped) -> Iterator[_Places]:
+    groups = ["perceptual_group", "reasoning_group"]
+    known = table.select("_place", "_haphazard", *groups).drop_nulls(groups).sort("_haphazard")
     bins = known["reasoning_group"].n_unique()
     if bins < 2:
         return
@@ -99,8 +116,10 @@ def _quadrants(table: pl.DataFrame, grouped: Grouped) -> Iterator[Shelf]:
         yield _shelf(key, _BY_BOTH, _capital(heading), known.filter(member), 6)
 
 
-def _groups(table: pl.DataFrame, grouped: Grouped) -> Iterator[Shelf]:
-    usual = table.sort("_haphazard")
+def _groups(table: pl.DataFrame, grouped: Grouped) -> Iterator[_Places]:
+    usual = table.select("_place", "_haphazard", "perceptual_group", "reasoning_group").sort(
+        "_haphazard"
+    )
     words = (grouped.easy_to_see, "medium", grouped.hard_to_see)
     for group, word in zip(PERCEPTUAL, words, strict=True):
         member = usual.filter(pl.col("perceptual_group") == group)
@@ -119,10 +138,8 @@ def _spread(bins: list[int]) -> list[int]:
     return [bins[k * (len(bins) - 1) // (BINS_SHOWN - 1)] for k in range(BINS_SHOWN)]
 
 
-def _shelf(key: str, kind: str, heading: str, ranked: pl.DataFrame, size: int) -> Shelf:
-    return Shelf(
-        key=key, kind=kind, heading=heading, samples=ranked["sample_id"].head(size).to_list()
-    )
+def _shelf(key: str, kind: str, heading: str, ranked: pl.DataFrame, size: int) -> _Places:
+    return key, kind, heading, ranked["_place"].head(size)
 
 
 def _haphazard() -> pl.Expr:

@@ -73,9 +73,11 @@ def write_columns(run: RunFolder) -> None:
 
 
 def read_columns(path: Path) -> pl.DataFrame | None:
-    """columns.parquet of a run folder; None where an older version made the run."""
+    """columns.parquet of a run folder, but its ids; None where an older version made the run."""
     file = path / COLUMNS_FILE
-    return pl.read_parquet(file, glob=False) if file.exists() else None
+    if not file.exists():
+        return None
+    return pl.scan_parquet(file, glob=False).drop("sample_id").collect()
 
 
 _Row = tuple[str, str, dict[str, float | str]]  # sample id, image id, columns
