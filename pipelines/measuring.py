@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -110,7 +110,7 @@ def measure_here(
     parts: Sequence[tuple[int, range]],
     index: DatasetIndex,
     progress: Progress,
-) -> Iterator[tuple[int, Measured]]:
+) -> Generator[tuple[int, Measured], None, None]:
     """Measure samples on this machine: the number of its part, and each measured chunk, in order.
 
     Args:

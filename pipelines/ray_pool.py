@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -131,7 +131,7 @@ def measure_on_ray(
     parts: Sequence[tuple[int, range]],
     index: DatasetIndex,
     progress: Progress,
-) -> Iterator[tuple[int, Measured]]:
+) -> Generator[tuple[int, Measured], None, None]:
     """As `measure_here`, over a cluster; memory does not grow with the number of samples.
 
     Raises:
