@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pipelines.engines.protocol import PatchEncoder
-from pipelines.measures.spectral_entropy import spectral_entropy
 from pipelines.progress import Progress
 from pipelines.readers.chunks import Chunk
 from pipelines.samples import Failed
@@ -66,6 +65,9 @@ def _entropies(
 def _entropy(features: torch.Tensor | Failed) -> float | Failed:
     if isinstance(features, Failed):
         return features
+    # Here: torch loads slowly, and a profile without spectra, or an actor of one, has no need of it.
+    from pipelines.measures.spectral_entropy import spectral_entropy
+
     try:
         return spectral_entropy(features)
     except ValueError as error:
