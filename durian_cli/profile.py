@@ -132,6 +132,20 @@ def profile(
             rich_help_panel=_POLICY,
         ),
     ] = Default.data_parallel,
+    distributed: Annotated[
+        str | None,
+        typer.Option(
+            help="ray: measure on an existing Ray cluster, one engine an actor.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="Where that cluster is: auto, or HOST:PORT of its head. (default: auto)",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     engine_arg: Annotated[
         list[str] | None,
         typer.Option(
@@ -229,6 +243,8 @@ def profile(
         reward=reward,
         tensor_parallel=tensor_parallel,
         data_parallel=data_parallel,
+        distributed=distributed,
+        ray_address=ray_address,
         engine_args=key_values(engine_arg or []),
         trust_remote_code=trust_remote_code,
         workers=workers,

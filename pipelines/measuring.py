@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -12,7 +12,9 @@ import pyarrow as pa
 from pipelines.config import ProfileConfig
 from pipelines.engines.protocol import PatchEncoder, open_encoder
 from pipelines.progress import Progress, Stopwatch
-from pipelines.readers.chunks import Chunk
+from pipelines.readers.chunks import Chunk, decoded_chunks
+from pipelines.readers.scan import DatasetIndex
+from pipelines.samples import Sample
 from pipelines.sampling import Drawn, Policy, open_policy
 from pipelines.spectra import Spectrum, measure_spectra
 from pipelines.table.dataset_columns import Further, with_columns
@@ -100,6 +102,54 @@ class Models:
             )
             measured.completions.extend(rollout_rows(sample, answer.rollouts, answer.scores))
         return measured
+
+
+def measure_here(
+    config: ProfileConfig,
+    samples: Iterable[Sample],
+    parts: Sequence[tuple[int, range]],
+    index: DatasetIndex,
+    progress: Progress,
+) -> Generator[tuple[int, Measured], None, None]:
+    """Measure samples on this machine: the number of its part, and each measured chunk, in order.
+
+    Args:
+        samples: those of `parts`, in order.
+        parts: part number and the numbers of its samples, rising, to the end of the index.
+    Raises:
+        ConfigError: a policy or its encoder cannot be loaded.
+        RunError: the program behind an engine failed.
+    """
+    with Models(config, progress) as models:
+        start_stages(config, parts, progress)
+        for chunk in decoded_chunks(
+            samples,
+            parts,
+            keep=config.needs_model,
+            pixel_limit=config.pixel_limit,
+            workers=config.workers,
+            progress=progress,
+        ):
+            copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
+            yield chunk.part, models.measure(chunk, copies)
+
+
+def stages(config: ProfileConfig) -> list[str]:
+    """What a profile's progress counts samples of."""
+    used = {
+        "images": True,
+        "spectra": "spectral" in config.measures,
+        "rollouts": config.needs_rollouts,
+    }
+    return [stage for stage, is_used in used.items() if is_used]
+
+
+def start_stages(
+    config: ProfileConfig, parts: Sequence[tuple[int, range]], progress: Progress
+) -> None:
+    """Tell the progress of all samples, those before `parts` done."""
+    for stage in stages(config):
+        progress.start(stage, parts[-1][1].stop, parts[0][1].start)
 
 
 def part_tables(chunks: Iterable[Measured]) -> tuple[pa.Table, pa.Table, dict[str, float]]:

@@ -8,16 +8,18 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from itertools import dropwhile, groupby
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pipelines.config import ProfileConfig
 from pipelines.engines.protocol import check_encoder
+from pipelines.errors import ConfigError
 from pipelines.manifest import describe_run, run_identity
-from pipelines.measuring import Models, part_tables
+from pipelines.measuring import measure_here, part_tables
 from pipelines.progress import Progress, Silent, Stopwatch
-from pipelines.readers.chunks import decoded_chunks
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
 from pipelines.table.dataset_columns import write_columns
@@ -52,6 +54,8 @@ def profile_dataset(
     if "spectral" in config.measures:
         check_encoder(config.sampling)
     identity = run_identity(config)
+    if config.distributed is not None:
+        ray_pool().check_cluster(config)
     reader = open_dataset(config.source)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
@@ -78,27 +82,27 @@ def measure_samples(
     if not todo:
         return
     first = todo[0][1].start
-    with Models(config, progress) as models:
-        for stage, used in (
-            ("images", True),
-            ("spectra", models.encoder),
-            ("rollouts", models.policy),
-        ):
-            if used:
-                progress.start(stage, len(index.rows), first)
-        chunks = decoded_chunks(
-            distinct(reader.samples(start=index.rows[first]), index, first),
-            todo,
-            keep=config.needs_model,
-            pixel_limit=config.pixel_limit,
-            workers=config.workers,
-            progress=progress,
-        )
-        for number, of_part in groupby(chunks, key=lambda chunk: chunk.part):
-            measured = (
-                models.measure(c, index.copies[c.first : c.first + len(c.samples)]) for c in of_part
-            )
-            run.write_part(number, *part_tables(measured))
+    samples = distinct(reader.samples(start=index.rows[first]), index, first)
+    measure = measure_here if config.distributed is None else ray_pool().measure_on_ray
+    # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
+    with closing(measure(config, samples, todo, index, progress)) as chunks:
+        for number, of_part in groupby(chunks, key=lambda chunk: chunk[0]):
+            run.write_part(number, *part_tables(measured for _, measured in of_part))
+
+
+def ray_pool() -> ModuleType:
+    """The road over a Ray cluster, imported only when chosen.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+    try:
+        from pipelines import ray_pool
+    except ImportError as error:
+        raise ConfigError(
+            f"distributed is 'ray', which cannot be imported ({error}); install durian[ray]"
+        ) from error
+    return ray_pool
 
 
 def finish_run(

@@ -19,6 +19,7 @@ HEAVY = {
     "matplotlib",
     "sympy",
     "openai",
+    "ray",
 }
 PURE = ["measures", "analysis", "groups.py", "normalizer.py"]
 ALLOWED_IN_PURE = {"numpy", "torch", "polars", "scipy", "pipelines"}

@@ -48,6 +48,8 @@ class ProfileConfig:
     data_parallel: int = SamplingConfig.data_parallel
     engine_args: dict[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
+    distributed: str | None = None  # 'ray': over an existing cluster; None: on this machine
+    ray_address: str | None = None  # None: 'auto', as Ray finds a cluster by itself
     workers: int | None = None  # image decoding threads; None: all cores
     part_size: int = 1000  # samples a part
     min_pixels: int | None = None
@@ -79,6 +81,7 @@ class ProfileConfig:
                 f"the spectral measure reads the weights of the policy, and the {self.engine} "
                 "engine has none; leave spectral out, or pass another --engine"
             )
+        _check_distributed(self)
         if self.workers is not None:
             at_least("workers", self.workers, 1)
         at_least("part-size", self.part_size, 1)
@@ -110,3 +113,23 @@ class ProfileConfig:
         if self.model is None:
             raise ConfigError("this needs a policy: pass --model PATH_OR_HUB_ID")
         return SamplingConfig(**shared(self, SamplingConfig))
+
+
+def _check_distributed(config: ProfileConfig) -> None:
+    """Refuse what does not go together with a cluster, or a cluster's address without one."""
+    if config.distributed is None:
+        if config.ray_address is not None:
+            raise ConfigError("ray-address is for --distributed ray; pass that too, or neither")
+        return
+    if config.distributed != "ray":
+        raise ConfigError(f"distributed is '{config.distributed}'; it must be ray")
+    if config.data_parallel > 1:
+        raise ConfigError(
+            f"data-parallel is {config.data_parallel}, and with --distributed ray the cluster "
+            "decides how many engines there are; leave it out"
+        )
+    if config.engine == "openai":
+        raise ConfigError(
+            "engine openai draws from one server, and its replicas are the way to scale; "
+            "leave --distributed out"
+        )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from pipelines.progress import Progress
 from pipelines.readers.images import image_size
@@ -46,38 +47,71 @@ def decoded_chunks(
         parts: part number and the numbers of its samples, rising.
         keep: keep the decoded images for the policy.
     """
-    stream = iter(samples)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        chunks = _chunks(stream, parts, pool, keep=keep, pixel_limit=pixel_limit)
+        chunks = _decoded(samples, parts, pool, keep=keep, pixel_limit=pixel_limit)
         for chunk in _ahead(chunks):
             progress.advance("images", len(chunk.samples))
             yield chunk
 
 
-def _chunks(
-    stream: Iterator[Sample],
+def cut_chunks(
+    samples: Iterable[Sample],
+    parts: Iterable[tuple[int, range]],
+    *,
+    keep: bool,
+    taken: Callable[[Sample], None] = lambda sample: None,
+) -> Iterator[Chunk]:
+    """The chunks of `decoded_chunks` with nothing decoded yet, for those who decode elsewhere.
+
+    Args:
+        keep: whether the decoded images will be kept, which bounds a chunk's pixels.
+        taken: told of each sample as soon as it is read, before its chunk is whole.
+    """
+    stream = iter(samples)
+    for part, numbers in parts:
+        begun, chunk = time.perf_counter(), Chunk(part=part, first=numbers.start)
+        encoded, pixels = 0, 0
+        for number in numbers:
+            sample = next(stream)
+            chunk.samples.append(sample)
+            taken(sample)
+            encoded += sum(map(len, sample.images))
+            pixels += _pixels(sample) if keep else 0
+            if encoded >= ENCODED_BYTES or pixels >= DECODED_PIXELS or number == numbers[-1]:
+                chunk.seconds = time.perf_counter() - begun
+                yield chunk
+                begun, chunk = time.perf_counter(), Chunk(part=part, first=number + 1)
+                encoded, pixels = 0, 0
+
+
+def decode_chunk(chunk: Chunk, *, keep: bool, pixel_limit: int, workers: int) -> None:
+    """Decode the images of a chunk that was cut elsewhere."""
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(workers) as pool:
+        looked = partial(look, pixel_limit=pixel_limit, keep=keep)
+        chunk.looks = list(pool.map(looked, chunk.samples))
+    chunk.seconds += time.perf_counter() - begun
+
+
+def _decoded(
+    samples: Iterable[Sample],
     parts: Iterable[tuple[int, range]],
     pool: ThreadPoolExecutor,
     *,
     keep: bool,
     pixel_limit: int,
 ) -> Iterator[Chunk]:
-    for part, numbers in parts:
-        begun, chunk = time.perf_counter(), Chunk(part=part, first=numbers.start)
-        encoded, pixels = 0, 0
-        looks: list[Future[Look]] = []
-        for number in numbers:
-            sample = next(stream)
-            chunk.samples.append(sample)
-            looks.append(pool.submit(look, sample, pixel_limit=pixel_limit, keep=keep))
-            encoded += sum(map(len, sample.images))
-            pixels += _pixels(sample) if keep else 0
-            if encoded >= ENCODED_BYTES or pixels >= DECODED_PIXELS or number == numbers[-1]:
-                chunk.looks = [future.result() for future in looks]
-                chunk.seconds = time.perf_counter() - begun
-                yield chunk
-                begun, chunk = time.perf_counter(), Chunk(part=part, first=number + 1)
-                encoded, pixels, looks = 0, 0, []
+    looks: list[Future[Look]] = []
+
+    def submit(sample: Sample) -> None:
+        looks.append(pool.submit(look, sample, pixel_limit=pixel_limit, keep=keep))
+
+    for chunk in cut_chunks(samples, parts, keep=keep, taken=submit):
+        begun = time.perf_counter()
+        chunk.looks = [future.result() for future in looks]
+        looks.clear()
+        chunk.seconds += time.perf_counter() - begun
+        yield chunk
 
 
 def _pixels(sample: Sample) -> int:
