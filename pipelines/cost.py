@@ -223,7 +223,7 @@ def price(
     completions = samples * config.rollouts
     of_one, per_second = rate.completion_of_one, rate.tokens_per_second
     tokens = {
-        "expected": None if of_one is None else round(completions * of_one),
+        "expected": of_one and round(completions * min(of_one, config.max_tokens)),
         "at_most": completions * config.max_tokens,
     }
     seconds = {
@@ -246,7 +246,7 @@ def price(
     if cost.price_per_mtok is not None:
         if prompt_tokens is None:
             missing["the price of tokens"] = (
-                "the server counts prompts; pass --rate-from RUN with prompt tokens"
+                "the server counts prompts; pass --rate-from RUN, of a run with it"
             )
         else:
             read, written = (each / 1e6 for each in cost.price_per_mtok)

@@ -79,6 +79,8 @@ def plan_profile(
         "engine": config.engine,
         "completions": samples * config.rollouts,
     }
+    if config.engine == "scripted":
+        return plan
     if sizes:
         plan["images"] = sizes.described()
     prompts: dict[str, Any] = {}
