@@ -56,10 +56,12 @@ def total(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> Estimate:
     if values.ndim != 1 or values.shape != blocks.shape or not len(values):
         raise ValueError(f"values {values.shape} and blocks {blocks.shape} must be (n,), n >= 1")
     value = float((values * blocks).sum())
-    if len(values) == 1 and blocks[0] > 1:
+    if (blocks == 1).all():
+        return Estimate(value=value, low=value, high=value)
+    if len(values) == 1:
         return Estimate(value=value, reason="one value says nothing of how others differ")
     halved = np.diff(values) ** 2 / 2  # (n - 1,)
-    neighbours = np.convolve(np.ones(len(halved)), [1.0, 1.0])  # of each value: 1 at the ends
-    within = np.convolve(halved, [1.0, 1.0]) / neighbours if len(halved) else np.zeros(1)  # (n,)
+    # (n,): the mean of both neighbours', at the ends the one there is.
+    within = (np.append(halved[0], halved) + np.append(halved, halved[-1])) / 2
     margin = Z * float(np.sqrt((blocks * (blocks - 1) * within).sum()))
     return Estimate(value=value, low=max(value - margin, float(values.sum())), high=value + margin)
