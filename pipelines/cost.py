@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class ImageSizes:
 
     def watch(self, samples: Iterator[Sample]) -> Iterator[Sample]:
         """The same samples, their images counted as they pass."""
-        judge = cache(self._judge)  # many images are of few sizes
+        judge = lru_cache(1024)(self._judge)  # many images are of few sizes
         for sample in samples:
             for number, data in enumerate(sample.images, start=1):
                 size = image_size(data)
