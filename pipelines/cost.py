@@ -8,7 +8,7 @@ taken from a finished run, or left open. Nothing is guessed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +30,8 @@ from pipelines.readers.scan import DatasetIndex
 from pipelines.samples import Failed, Sample
 from pipelines.sampling import build_prompt
 from pipelines.table.run_folder import RunFolder
+
+Bounds = dict[str, float | None]  # by `expected` and `at_most`
 
 MOST_NAMED = 5  # images that are named one by one
 # Another value of these makes other completions, or writes them at another rate.
@@ -208,8 +210,8 @@ def price(
         prompt_tokens: `value`, `low` and `high`, over all samples, each prompt once; None where
             they are not known.
     Returns:
-        `completion_tokens`, `seconds` of the rollouts and `money`, each `expected` and `at_most`
-        (None where not known), and `not_known`: what is missing -> how to have it. A prompt is
+        `completion_tokens`, `seconds` of the rollouts, `gpu_hours` (None: a server's) and `money`,
+        each `expected` and `at_most` (None where not known), and `not_known`: what is missing -> how to have it. A prompt is
         priced once for all of its rollouts, as servers bill it; at most: the upper bound of its
         interval.
     Raises:
@@ -220,51 +222,55 @@ def price(
             "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
             "engine openai; pass --price-per-mtok"
         )
-    completions = samples * config.rollouts
-    of_one, per_second = rate.completion_of_one, rate.tokens_per_second
-    tokens = {
+    completions, of_one = samples * config.rollouts, rate.completion_of_one
+    tokens: Bounds = {
         "expected": of_one and round(completions * min(of_one, config.max_tokens)),
         "at_most": completions * config.max_tokens,
     }
-    seconds = {
-        bound: None if n is None or per_second is None else n / per_second
-        for bound, n in tokens.items()
-    }
-    plan: dict[str, Any] = {
-        "completion_tokens": tokens,
-        "tokens_per_second": per_second,
-        "seconds": seconds,
-        "rate_from": cost.rate_from,
-        "rate_differs": list(rate.differs),
-    }
+    seconds = _each(tokens, lambda n: rate.tokens_per_second and n / rate.tokens_per_second)
+    gpus = config.tensor_parallel * config.data_parallel
+    hours = _each(seconds, lambda s: s / 3600 * gpus)
+    money: dict[str, Bounds] = {}
     missing: dict[str, str] = {}
     if of_one is None:
         missing["the length of completions"] = "pass --rate-from RUN"
-    if per_second is None:
+    if rate.tokens_per_second is None:
         missing["time"] = "pass --rate-from RUN, or --tokens-per-second"
-    money: dict[str, Any] = {}
-    if cost.price_per_mtok is not None:
-        if prompt_tokens is None:
-            missing["the price of tokens"] = (
-                "the server counts prompts; pass --rate-from RUN, of a run with it"
-            )
-        else:
-            read, written = (each / 1e6 for each in cost.price_per_mtok)
-            most = prompt_tokens["value" if prompt_tokens["high"] is None else "high"]
-            money["tokens"] = {
-                bound: None if n is None else reads * read + n * written
-                for (bound, n), reads in zip(
-                    tokens.items(), (prompt_tokens["value"], most), strict=True
-                )
-            }
-    if cost.gpu_hour_price is not None:
-        gpus = config.tensor_parallel * config.data_parallel
-        plan["gpu_hours"] = {b: None if s is None else s / 3600 * gpus for b, s in seconds.items()}
-        money["gpus"] = {
-            bound: None if hours is None else hours * cost.gpu_hour_price
-            for bound, hours in plan["gpu_hours"].items()
-        }
-    return plan | {"money": money, "not_known": missing}
+    if cost.price_per_mtok is not None and prompt_tokens is None:
+        missing["the price of tokens"] = (
+            "the server counts prompts; pass --rate-from RUN, of a run with it"
+        )
+    elif cost.price_per_mtok is not None and prompt_tokens is not None:
+        money["tokens"] = _price_of_tokens(cost.price_per_mtok, prompt_tokens, tokens)
+    if (gpu_hour_price := cost.gpu_hour_price) is not None:
+        money["gpus"] = _each(hours, lambda h: h * gpu_hour_price)
+    return {
+        "completion_tokens": tokens,
+        "tokens_per_second": rate.tokens_per_second,
+        "seconds": seconds,
+        "gpu_hours": hours if config.engine != "openai" else None,
+        "rate_from": cost.rate_from,
+        "rate_differs": list(rate.differs),
+        "money": money,
+        "not_known": missing,
+    }
+
+
+def _price_of_tokens(
+    price_per_mtok: tuple[float, float], prompt_tokens: dict[str, Any], completion_tokens: Bounds
+) -> Bounds:
+    read, written = (each / 1e6 for each in price_per_mtok)
+    value, high = prompt_tokens["value"], prompt_tokens["high"]
+    reads = {"expected": value, "at_most": value if high is None else high}
+    return {
+        bound: None if n is None else reads[bound] * read + n * written
+        for bound, n in completion_tokens.items()
+    }
+
+
+def _each(bounds: Bounds, change: Callable[[float], float | None]) -> Bounds:
+    """The same change of each bound that is known."""
+    return {name: None if value is None else change(value) for name, value in bounds.items()}
 
 
 def _rounded(estimate: dict[str, Any]) -> dict[str, Any]:
