@@ -211,9 +211,9 @@ def price(
             they are not known.
     Returns:
         `completion_tokens`, `seconds` of the rollouts, `gpu_hours` (None: a server's) and `money`,
-        each `expected` and `at_most` (None where not known), and `not_known`: what is missing -> how to have it. A prompt is
-        priced once for all of its rollouts, as servers bill it; at most: the upper bound of its
-        interval.
+        each `expected` and `at_most` (None where not known); and `not_known`: what is missing ->
+        how to have it. A prompt is priced once for all of its rollouts, as servers bill it; at
+        most: the upper bound of the prompts' interval.
     Raises:
         ConfigError: a price for GPUs that are a server's.
     """
@@ -236,12 +236,12 @@ def price(
         missing["the length of completions"] = "pass --rate-from RUN"
     if rate.tokens_per_second is None:
         missing["time"] = "pass --rate-from RUN, or --tokens-per-second"
-    if cost.price_per_mtok is not None and prompt_tokens is None:
-        missing["the price of tokens"] = (
-            "the server counts prompts; pass --rate-from RUN, of a run with it"
-        )
-    elif cost.price_per_mtok is not None and prompt_tokens is not None:
-        money["tokens"] = _price_of_tokens(cost.price_per_mtok, prompt_tokens, tokens)
+    if cost.price_per_mtok is not None:
+        if prompt_tokens is None:
+            way = "the server counts prompts; pass --rate-from RUN, of a run with it"
+            missing["the price of tokens"] = way
+        else:
+            money["tokens"] = _price_of_tokens(cost.price_per_mtok, prompt_tokens, tokens)
     if (gpu_hour_price := cost.gpu_hour_price) is not None:
         money["gpus"] = _each(hours, lambda h: h * gpu_hour_price)
     return {
