@@ -118,7 +118,10 @@ def show_profile(result: Mapping[str, Any]) -> None:
     lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
     if (tokens := result.get("tokens")) is not None:
         read = "unknown" if tokens["prompt"] is None else f"{tokens['prompt']:,}"
-        lines.append(f"tokens: {read} of prompts, {tokens['completion']:,} of completions")
+        lines.append(
+            f"tokens: {read} of {tokens['prompts']:,} prompts, {tokens['completion']:,} of "
+            f"{tokens['completions']:,} completions"
+        )
     seconds = ", ".join(f"{stage} {duration(s)}" for stage, s in result["seconds"].items())
     lines += [f"time: {seconds}", "", *_findings(result["summary"])]
     lines += [

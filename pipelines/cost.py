@@ -147,7 +147,7 @@ def count_prompts(
             "image_share": of_images / float(lengths.sum()),
         },
         # vLLM reads a prompt once for all of its rollouts, `generate` once for each.
-        "reads_of_a_prompt": config.rollouts if config.engine == "transformers" else 1,
+        "reads_of_a_prompt": config.sampling.rollouts if config.engine == "transformers" else 1,
         "first_prompt": first,
     }
 
@@ -222,7 +222,7 @@ def price(
             "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
             "engine openai; pass --price-per-mtok"
         )
-    completions, of_one = samples * config.rollouts, rate.completion_of_one
+    completions, of_one = samples * config.sampling.rollouts, rate.completion_of_one
     tokens: Bounds = {
         "expected": of_one and round(completions * min(of_one, config.max_tokens)),
         "at_most": completions * config.max_tokens,

@@ -77,7 +77,7 @@ def plan_profile(
     plan |= {
         "model": config.model,
         "engine": config.engine,
-        "completions": samples * config.rollouts,
+        "completions": samples * config.sampling.rollouts,
     }
     if config.engine == "scripted":
         return plan
