@@ -23,6 +23,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from durian_cli.cost_lines import COST_KEYS, cost_lines
+from durian_cli.texts import duration, value_text
 from pipelines.progress import Progress as Watcher
 from pipelines.progress import Silent
 
@@ -71,7 +73,7 @@ class Lines:
         done, now = done + steps, time.monotonic()
         if steps and (now - shown >= _EVERY or done == total):
             rate = (done - first) / max(now - begun, 1e-3)
-            left = f" of {total:,}, {_duration((total - done) / rate)} left" if total else ""
+            left = f" of {total:,}, {duration((total - done) / rate)} left" if total else ""
             self.note(f"{stage}: {done:,}{left}, {rate:,.1f}/s")
             shown = now
         self._state[stage] = (done, total, begun, first, shown)
@@ -114,7 +116,13 @@ def show_profile(result: Mapping[str, Any]) -> None:
         f"{counts['failed']:,} with a measure missing"
     ]
     lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
-    seconds = ", ".join(f"{stage} {_duration(s)}" for stage, s in result["seconds"].items())
+    if (tokens := result.get("tokens")) is not None:
+        read = "unknown" if tokens["prompt"] is None else f"{tokens['prompt']:,}"
+        lines.append(
+            f"tokens: {read} of {tokens['prompts']:,} prompts, {tokens['completion']:,} of "
+            f"{tokens['completions']:,} completions"
+        )
+    seconds = ", ".join(f"{stage} {duration(s)}" for stage, s in result["seconds"].items())
     lines += [f"time: {seconds}", "", *_findings(result["summary"])]
     lines += [
         f"table:   {run / 'difficulty.parquet'}",
@@ -149,19 +157,21 @@ def show_training(result: Mapping[str, Any]) -> None:
         lines.append(
             f"sampled reward {ends['reward_first']:.3f} over the first {ends['averaged_steps']} "
             f"logged steps, {ends['reward_last']:.3f} over the last "
-            f"(of {ends['logged_steps']}, {_duration(result['seconds']['in all'])})"
+            f"(of {ends['logged_steps']}, {duration(result['seconds']['in all'])})"
         )
     lines += [f"picture: {out / 'training.png'}", f"policy:  {out}"]
     _print(lines)
 
 
 def show_plan(plan: Mapping[str, Any]) -> None:
-    """The dry run's counts and the first prompt."""
+    """The dry run's counts, what the profile will cost, and the first prompt."""
     lines = [
-        f"{key.replace('_', ' ')}: {_value(value)}"
+        f"{key.replace('_', ' ')}: {value_text(value)}"
         for key, value in plan.items()
-        if key != "first_prompt"
+        if key not in COST_KEYS and key != "first_prompt"
     ]
+    if "completion_tokens" in plan:
+        lines += cost_lines(plan)
     if "first_prompt" in plan:
         lines += ["first prompt:", *("  " + line for line in plan["first_prompt"].splitlines())]
     _print(lines)
@@ -292,28 +302,6 @@ def _most(reasons: Mapping[str, int], most: int = 5) -> list[tuple[str, int]]:
     shown = list(reasons.items())[:most]
     rest = sum(list(reasons.values())[most:])
     return [*shown, ("other reasons, in the column 'error'", rest)] if rest else shown
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return (
-        f"{value:,.6g}"
-        if isinstance(value, float)
-        else (
-            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        )
-    )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def _print(lines: list[str]) -> None:

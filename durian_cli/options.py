@@ -121,6 +121,21 @@ def percentile_pair(text: str) -> tuple[float, float]:
     return low, high
 
 
+def price_pair(text: str | None) -> tuple[float, float] | None:
+    """'0.4,1.6' -> (0.4, 1.6); one number stands for both."""
+    if text is None:
+        return None
+    try:
+        read, *written = (float(part) for part in str(text).split(","))
+        (written_at,) = written or (read,)
+    except ValueError:
+        raise ConfigError(
+            f"price-per-mtok is '{text}'; write the prices of a million prompt and completion "
+            "tokens, like 0.4,1.6, or one number for both"
+        ) from None
+    return read, written_at
+
+
 def weight_triple(text: str) -> tuple[float, float, float]:
     """'0.4,0.3,0.3' -> (0.4, 0.3, 0.3)."""
     try:

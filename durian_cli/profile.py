@@ -8,12 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from durian_cli.display import progress_for, show_json, show_plan, show_profile
-from durian_cli.options import Config, Json, Quiet, comma_list, key_values, percentile_pair
-from pipelines.config import ProfileConfig
+from durian_cli.options import (
+    Config,
+    Json,
+    Quiet,
+    comma_list,
+    key_values,
+    percentile_pair,
+    price_pair,
+)
+from pipelines.config import CostConfig, ProfileConfig
+from pipelines.errors import ConfigError
 
 Default = ProfileConfig
 _DATA, _POLICY, _IMAGES = "Dataset", "Policy and sampling", "Images"
-_GROUPS, _RUN = "Groups", "Run"
+_GROUPS, _RUN, _COST = "Groups", "Run", "Cost, with --dry-run"
 
 
 def profile(
@@ -205,6 +214,31 @@ def profile(
             rich_help_panel=_RUN,
         ),
     ] = False,
+    cost_sample: Annotated[
+        int,
+        typer.Option(help="Prompts counted for the estimate of all.", rich_help_panel=_COST),
+    ] = CostConfig.cost_sample,
+    rate_from: Annotated[
+        str | None,
+        typer.Option(
+            help="A finished run, whose length and rate of completions this one is given.",
+            rich_help_panel=_COST,
+        ),
+    ] = None,
+    tokens_per_second: Annotated[
+        float | None,
+        typer.Option(help="Completion tokens a second, of all GPUs.", rich_help_panel=_COST),
+    ] = None,
+    price_per_mtok: Annotated[
+        str | None,
+        typer.Option(
+            help="Price of a million tokens: of prompts and completions, like 0.4,1.6, or one.",
+            rich_help_panel=_COST,
+        ),
+    ] = None,
+    gpu_hour_price: Annotated[
+        float | None, typer.Option(help="Price of an hour of one GPU.", rich_help_panel=_COST)
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -257,12 +291,21 @@ def profile(
         percentiles=percentile_pair(percentiles),
         bins=bins,
     )
+    cost = CostConfig(
+        cost_sample=cost_sample,
+        rate_from=rate_from,
+        tokens_per_second=tokens_per_second,
+        price_per_mtok=price_pair(price_per_mtok),
+        gpu_hour_price=gpu_hour_price,
+    )
+    if cost.asked and not dry_run:
+        raise ConfigError(f"{cost.asked[0]} is for --dry-run; add it, or leave {cost.asked[0]} out")
     show: Callable[[Mapping[str, Any]], None]
     with progress_for(quiet=quiet) as progress:
         if dry_run:
             from pipelines.dry_run import plan_profile  # here, so that --help loads no torch
 
-            result, show = plan_profile(settings, progress=progress), show_plan
+            result, show = plan_profile(settings, cost, progress=progress), show_plan
         else:
             from pipelines.profile import profile_dataset
 

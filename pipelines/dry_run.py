@@ -9,89 +9,98 @@ from collections import Counter
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from pipelines.config import ProfileConfig, TrainConfig
+from pipelines.config import CostConfig, ProfileConfig, TrainConfig
+from pipelines.cost import count_prompts, price, read_rate, sizes_of
 from pipelines.engines.chat import load_chat
 from pipelines.engines.protocol import check_encoder
+from pipelines.errors import ConfigError
 from pipelines.manifest import as_profiled
 from pipelines.progress import Progress, Silent
 from pipelines.prompts import load_template
-from pipelines.readers.dataset import SampleReader, open_dataset
+from pipelines.readers.dataset import open_dataset
 from pipelines.readers.look import look
 from pipelines.readers.scan import scan
 from pipelines.rewards import open_reward
 from pipelines.samples import Failed
-from pipelines.sampling import build_prompt
 from pipelines.table.grouping import check_measure
 from pipelines.table.join import open_table
 from pipelines.table.run_folder import RunFolder, read_manifest
 from pipelines.training.launch import launched_processes
 
-PROBE = 32  # samples whose prompts are rendered to estimate the cost
+PROBE = 32  # samples, the most that are looked at for the first prompt
 
 
-def plan_profile(config: ProfileConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+def plan_profile(
+    config: ProfileConfig, cost: CostConfig | None = None, *, progress: Progress | None = None
+) -> dict[str, Any]:
     """What `profile_dataset` would do with these settings; nothing is written.
 
     Returns:
-        Counts of rows, samples, parts in all and parts already finished; with a policy, also the
-        number of completions, the estimated prompt tokens, the most completion tokens, and the
-        first prompt as the policy would read it.
+        Counts of rows, samples, parts in all and parts already finished; where completions are
+        drawn, also their number, what `cost.count_prompts` and `cost.price` find, and the images
+        that the policy sees smaller or larger than they are.
     Raises:
-        InputError: as `profile_dataset`.
+        InputError: as `profile_dataset`, or an option of the cost does not fit the profile.
     """
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
+    cost, progress = cost or CostConfig(), progress or Silent()
+    _check_priced(config, cost)
+    if "spectral" in config.measures:
+        check_encoder(config.sampling)
     reader = open_dataset(config.source)
-    index = scan(reader.samples(), progress or Silent(), own_ids=config.id_column is not None)
-    out = Path(config.out)
+    rate = read_rate(config, cost)
+    template = None
+    if config.needs_rollouts:
+        open_reward(config.reward)
+        template = load_template(config.prompt_template) if config.prompt_template else None
+    # A script has no prompts, and a server keeps its own template and processor.
+    local = config.needs_rollouts and config.engine in ("vllm", "transformers")
+    chat = load_chat(config.sampling) if local else None
+    sizes = sizes_of(chat) if chat else None
+    rows = sizes.watch(reader.samples()) if sizes else reader.samples()
+    index = scan(rows, progress, own_ids=config.id_column is not None)
+    out, samples = Path(config.out), len(index.rows)
     plan: dict[str, Any] = {
         "dataset": reader.name,
         "rows": index.n_rows,
-        "samples": len(index.rows),
+        "samples": samples,
         "parts": len(index.parts(config.part_size)),
         "parts_finished": len(RunFolder(out).finished_parts()),
         "complete": read_manifest(out) is not None,
         "measures": list(config.measures),
     }
-    if "spectral" in config.measures:
-        check_encoder(config.sampling)
-    if config.needs_rollouts:
-        plan |= _plan_policy(config, reader, len(index.rows))
-    return plan
-
-
-def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> dict[str, Any]:
-    open_reward(config.reward)
-    template = load_template(config.prompt_template) if config.prompt_template else None
-    plan: dict[str, Any] = {
+    if not config.needs_rollouts:
+        return plan
+    plan |= {
         "model": config.model,
         "engine": config.engine,
-        "completions": samples * config.rollouts,
-        "completion_tokens_at_most": samples * config.rollouts * config.max_tokens,
+        "completions": samples * config.sampling.rollouts,
     }
-    if config.engine in ("scripted", "openai"):  # a script has no prompts, a server keeps its own
+    if config.engine == "scripted":
         return plan
-    chat = load_chat(config.sampling)
-    lengths: list[int] = []
-    for sample in islice(reader.samples(), PROBE):
-        seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
-        prompt = build_prompt(sample, seen, system_prompt=config.system_prompt, template=template)
-        text = prompt if isinstance(prompt, Failed) else chat.render(prompt)
-        if isinstance(text, Failed):
-            continue
-        try:
-            length = chat.count_tokens(text, list(seen.images))
-        except ValueError:  # the processor refuses its images, as the engine will
-            continue
-        plan.setdefault("first_prompt", text)
-        lengths.append(length)
-    if lengths:
-        plan["prompt_tokens_estimated"] = round(fmean(lengths) * samples)
-        plan["prompt_tokens_of_one"] = {"mean": fmean(lengths), "largest": max(lengths)}
-    return plan
+    if sizes:
+        plan["images"] = sizes.described()
+    prompts: dict[str, Any] = {}
+    if chat:
+        prompts = count_prompts(config, cost, reader, index, chat, template, progress)
+    elif rate.prompt_of_one is not None:
+        known = round(rate.prompt_of_one * samples)
+        prompts["prompt_tokens"] = {"value": known, "low": None, "high": None}
+    priced = price(config, cost, rate, samples, prompts.get("prompt_tokens"))
+    return plan | prompts | priced
+
+
+def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
+    if cost.asked and not config.needs_rollouts:
+        raise ConfigError(
+            f"{cost.asked[0]} is for completions, and none of the measures draws any; leave it "
+            "out, or add confidence to --measures"
+        )
+    if cost.asked and config.engine == "scripted":
+        raise ConfigError(f"{cost.asked[0]}: the scripted engine's completions cost nothing")
 
 
 def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def describe_run(
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
     failed = Counter(error for error in errors if error is not None)
+    tokens = run.tokens() if config.needs_rollouts else None
     return {
         "durian": version("durian"),
         "schema": SCHEMA_VERSION,
@@ -75,6 +76,7 @@ def describe_run(
             "failed": sum(failed.values()),
             "failed_by_reason": dict(failed.most_common()),
         },
+        "tokens": None if tokens is None else asdict(tokens),
         "groups": groups.described,
         "versions": {"python": platform.python_version(), **versions()},
     }

@@ -20,6 +20,7 @@ from pipelines.spectra import Spectrum, measure_spectra
 from pipelines.table.dataset_columns import Further, with_columns
 from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS
+from pipelines.table.tokens import Tokens, tokens_of, with_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class Measured:
     completions: list[dict[str, Any]] = field(default_factory=list)
     further: list[Further] = field(default_factory=list)  # the dataset's own columns
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
+    tokens: Tokens = Tokens()
 
 
 class Models:
@@ -80,6 +82,7 @@ class Models:
         measured = Measured(
             further=[Further(sample.image_id, sample.columns) for sample in chunk.samples],
             seconds=watch.seconds,
+            tokens=tokens_of(answer.rollouts for answer in drawn),
         )
         of_images = {"pixel", "spectral"} & set(measures)
         for sample, count, seen, spectrum, answer in zip(
@@ -154,12 +157,14 @@ def start_stages(
 
 def part_tables(chunks: Iterable[Measured]) -> tuple[pa.Table, pa.Table, dict[str, float]]:
     """The measured chunks of one part, in order: its difficulty rows, its completions, seconds."""
-    part, watch = Measured(), Stopwatch()
+    part, watch, tokens = Measured(), Stopwatch(), Tokens()
     for chunk in chunks:
         part.difficulty.extend(chunk.difficulty)
         part.completions.extend(chunk.completions)
         part.further.extend(chunk.further)
+        tokens += chunk.tokens
         for stage, seconds in chunk.seconds.items():
             watch.add(stage, seconds)
     difficulty = with_columns(arrow_table(part.difficulty, DIFFICULTY), part.further)
+    difficulty = with_tokens(difficulty, tokens)
     return difficulty, arrow_table(part.completions, ROLLOUTS), watch.seconds

@@ -50,6 +50,7 @@ class Rollout:
     n_tokens: int  # completion tokens, the end token included when it was sampled
     sum_logprob: float  # nats, over those tokens (eq. 14)
     finish_reason: FinishReason
+    prompt_tokens: int | None = None  # of its prompt, image tokens included; None: not counted
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The settings of each command: frozen, checked at birth, standard library only."""
 
 from pipelines.config.checks import check_grouping
+from pipelines.config.cost import CostConfig
 from pipelines.config.dataset import DatasetConfig
 from pipelines.config.evaluate import EvalConfig
 from pipelines.config.profile import FEATURES, MEASURES, SYSTEM_PROMPT, ProfileConfig
@@ -13,6 +14,7 @@ __all__ = [
     "MEASURES",
     "NORMALIZERS",
     "SYSTEM_PROMPT",
+    "CostConfig",
     "DatasetConfig",
     "EvalConfig",
     "ProfileConfig",

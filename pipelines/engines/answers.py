@@ -25,9 +25,12 @@ def read_rollouts(answer: Mapping[str, Any], count: int) -> list[Rollout] | Fail
         return Failed("the server's answer has no choices")
     if len(choices) != count:
         return Failed(f"the server gave {len(choices)} completions, not {count}")
+    usage = answer.get("usage")
+    told = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    prompt_tokens = told if isinstance(told, int) and told > 0 else None
     rollouts = []
     for choice in sorted(choices, key=lambda c: c.get("index") or 0):
-        rollout = _read(choice)
+        rollout = _read(choice, prompt_tokens)
         if isinstance(rollout, Failed):
             return rollout
         rollouts.append(rollout)
@@ -43,7 +46,7 @@ def logprob_list(answer: Mapping[str, Any]) -> list[float]:
         return []
 
 
-def _read(choice: Mapping[str, Any]) -> Rollout | Failed:
+def _read(choice: Mapping[str, Any], prompt_tokens: int | None) -> Rollout | Failed:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     if message.get("reasoning") or message.get("reasoning_content"):
@@ -64,4 +67,5 @@ def _read(choice: Mapping[str, Any]) -> Rollout | Failed:
         n_tokens=len(numbers),
         sum_logprob=sum(numbers) if min(numbers) > LEAST else float("-inf"),
         finish_reason=_FINISH.get(choice.get("finish_reason"), "error"),
+        prompt_tokens=prompt_tokens,
     )

@@ -25,6 +25,8 @@ class Chat:
         self.processor = processor
         self.image_size = image_size
         self.tokenizer = processor.tokenizer
+        token = getattr(processor, "image_token", None)
+        self.image_token_id: Any = token and self.tokenizer.convert_tokens_to_ids(token)
         self._control = _control_tokens(processor)
 
     def render(self, prompt: Prompt) -> str | Failed:
@@ -59,13 +61,18 @@ class Chat:
             add_special_tokens=False,  # the chat template has put them where they belong
         )
 
-    def count_tokens(self, text: str, images: Sequence[Any]) -> int:
+    def token_ids(self, text: str, images: Sequence[Any]) -> list[int]:
         """Tokens of one rendered prompt, those of its images included.
 
         Raises:
             ValueError: the processor refuses the images.
         """
-        return int(self.encode([text], [images])["input_ids"].shape[1])
+        ids: list[int] = self.encode([text], [images])["input_ids"][0].tolist()
+        return ids
+
+    def count_tokens(self, text: str, images: Sequence[Any]) -> int:
+        """How many `token_ids` there are. Raises: as it."""
+        return len(self.token_ids(text, images))
 
 
 def load_chat(config: SamplingConfig) -> Chat:

@@ -106,6 +106,7 @@ class TransformersEngine:
                 return [inputs]
             return [self._draw([prompt], generation)[0] for prompt in prompts]
         rooms = self._rooms(inputs)  # tokens, one a prompt
+        read = inputs["attention_mask"].sum(1).tolist()  # tokens of each prompt
         recorder = SampledLogprobs()
         generation.max_new_tokens = max(rooms)
         try:
@@ -123,7 +124,7 @@ class TransformersEngine:
         logprobs = recorder.of(sequences)  # (B * G, T)
         count = generation.num_return_sequences
         rollouts = [
-            self._rollout(tokens, values, rooms[row // count])
+            self._rollout(tokens, values, rooms[row // count], read[row // count])
             for row, (tokens, values) in enumerate(zip(written.tolist(), logprobs, strict=True))
         ]
         return [finite(rollouts[i : i + count]) for i in range(0, len(rollouts), count)]
@@ -152,7 +153,9 @@ class TransformersEngine:
         lengths = inputs["attention_mask"].sum(1).tolist()
         return [min(self._config.max_tokens, self._context - length) for length in lengths]
 
-    def _rollout(self, tokens: list[int], logprobs: torch.Tensor, room: int) -> Rollout:
+    def _rollout(
+        self, tokens: list[int], logprobs: torch.Tensor, room: int, prompt_tokens: int
+    ) -> Rollout:
         end = next((i for i, token in enumerate(tokens[:room]) if token in self._ends), None)
         n_tokens = room if end is None else end + 1
         return Rollout(
@@ -164,6 +167,7 @@ class TransformersEngine:
             n_tokens=n_tokens,
             sum_logprob=float(logprobs[:n_tokens].sum(dtype=torch.float64)),
             finish_reason="length" if end is None else "stop",
+            prompt_tokens=prompt_tokens,
         )
 
 

@@ -94,7 +94,8 @@ class VLLMEngine:
                     taken.append(place)
                     requests += request
             for place, output in zip(taken, self._finish(finished), strict=True):
-                results[place] = finite([_rollout(o) for o in output.outputs])
+                prompt_tokens = len(output.prompt_token_ids)
+                results[place] = finite([_rollout(o, prompt_tokens) for o in output.outputs])
         except (
             RuntimeError,
             MemoryError,
@@ -193,10 +194,11 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _rollout(output: Any) -> Rollout:
+def _rollout(output: Any, prompt_tokens: int) -> Rollout:
     return Rollout(
         completion=output.text,
         n_tokens=len(output.token_ids),
         sum_logprob=float(output.cumulative_logprob),
         finish_reason=_FINISH.get(output.finish_reason, "error"),
+        prompt_tokens=prompt_tokens,
     )

@@ -35,6 +35,7 @@ from pipelines.table.schema import (
     SCHEMA_VERSION,
     arrow_schema,
 )
+from pipelines.table.tokens import Tokens, part_tokens
 
 MANIFEST = "manifest.json"
 DIFFICULTY_FILE = "difficulty.parquet"
@@ -131,6 +132,12 @@ class RunFolder:
         metadata = pq.read_schema(self._part(number)).metadata
         seconds: dict[str, float] = json.loads(metadata[SECONDS_KEY])
         return seconds
+
+    def tokens(self) -> Tokens | None:
+        """Tokens of all the finished parts; None where a part of an older Durian is among them."""
+        parts = [part_tokens(pq.read_schema(self._part(n))) for n in self.finished_parts()]
+        known = [tokens for tokens in parts if tokens is not None]
+        return sum(known, Tokens()) if len(known) == len(parts) else None
 
     def read_part(self, number: int) -> pa.Table:
         """All that a finished part holds of its samples."""

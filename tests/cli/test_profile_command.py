@@ -108,6 +108,7 @@ def test_dry_run_counts_and_writes_nothing(tmp_path, dataset, script):
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert (plan["rows"], plan["samples"], plan["completions"]) == (3, 2, 16)
+    assert "completion_tokens" not in plan  # a script has no tokens to pay for
     assert not (tmp_path / "run").exists()
 
 
@@ -161,6 +162,11 @@ WRONG = [
       "--reward", "mine.py:f"], "mine.py"),
     (["geometry.parquet", "--out", "run", "--engine", "scripted", "--model", "rollouts.jsonl",
       "--prompt-template", "none.jinja"], "none.jinja"),
+    (["geometry.parquet", "--out", "run", "--model", "x", "--rate-from", "old"],
+     "rate-from is for --dry-run; add it, or leave rate-from out"),
+    (["geometry.parquet", "--out", "run", "--model", "x", "--price-per-mtok", "1,2,3"],
+     "price-per-mtok is '1,2,3'; write the prices of a million prompt and completion tokens, "
+     "like 0.4,1.6, or one number for both"),
 ]  # fmt: skip
 
 

@@ -52,6 +52,23 @@ def test_rows_in_are_rows_out_in_order(run: Path) -> None:
     assert (counts["rows"], counts["samples"], counts["duplicate_rows"]) == (ROWS + 1, ROWS, 1)
 
 
+def test_the_manifest_counts_the_tokens_of_both_parts(run: Path, rows: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(Path(__file__).parents[2] / "data" / "tiny_policy")
+    tokens = json.loads((run / "manifest.json").read_text())["tokens"]
+    assert (tokens["prompts"], tokens["completions"]) == (ROWS, ROWS * ROLLOUTS)
+    rollouts = pl.read_parquet(run / "rollouts.parquet")
+    assert tokens["completion"] == rollouts["n_tokens"].sum()
+    # Its processor makes 64 x 64 of every square image, in steps of 16: 4 x 4 tokens.
+    prompt = (
+        "<|im_start|>user\n<|vision_start|>{}<|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n"
+    )
+    problems = pl.read_parquet(rows)["problem"][:ROWS].str.strip_prefix("<image>").str.strip_chars()
+    texts = [prompt.format("<|image_pad|>" * 16, problem) for problem in problems]
+    assert tokens["prompt"] == sum(len(ids) for ids in tokenizer(texts)["input_ids"])
+
+
 def test_pixel_entropy_is_scikit_images_of_the_gray_image(run: Path, rows: Path) -> None:
     import io
 

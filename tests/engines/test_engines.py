@@ -165,6 +165,17 @@ def test_a_completion_ends_where_the_context_does(name, open_once, ask):
     [rollouts] = draw(open_once(name), [ask("x" * 230)])
     assert {r.n_tokens for r in rollouts if r.finish_reason == "length"} <= {7}
     assert max(r.n_tokens for r in rollouts) <= 7
+    assert {r.prompt_tokens for r in rollouts} == {249}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_rollouts_tell_how_long_their_prompt_is_whatever_shares_its_batch(name, open_once, ask):
+    # 6 + 2 + 11 tokens around the text, and 2 around an image: 64 x 48 in steps of 16 is 4 x 3.
+    picture = Image.new("RGB", (64, 48), "teal")
+    drawn = draw(open_once(name), [ask("x", picture), ask("x" * 9, picture), ask("x")])
+    assert [{r.prompt_tokens for r in rollouts} for rollouts in drawn] == [
+        {19 + 1 + 2 + 12}, {19 + 9 + 2 + 12}, {19 + 1},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -4,6 +4,7 @@ import base64
 import io
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -47,6 +48,23 @@ def test_answers_come_back_in_the_prompts_order_with_the_sums_of_their_logprobs(
     # Two tokens of -0.5 nats each are -1.0.
     assert draw(engine_of(), [ask("a"), ask("b")]) == [[YES, YES], [YES, YES]]
     assert draw(engine_of(), [ask("a")], greedy=True) == [[YES]]
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [({"prompt_tokens": 7}, 7), ({"prompt_tokens": 0}, None), ({"prompt_tokens": "7"}, None),
+     ({}, None), ([7], None)],
+)  # fmt: skip
+def test_prompt_tokens_are_the_servers_count_where_it_gives_one(
+    usage, told, server, engine_of, ask
+):
+    engine = engine_of(rollouts=1)
+
+    def answer(handler):
+        reply(handler, 200, {"choices": [choice({})], "usage": usage})
+
+    server.plans["counted"] = [answer]
+    assert draw(engine, [ask("counted")]) == [[replace(YES, prompt_tokens=told)]]
 
 
 @pytest.mark.parametrize(

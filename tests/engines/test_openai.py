@@ -140,6 +140,7 @@ def test_greedy_completions_and_their_logprobs_are_the_embedded_engines(
     for [one], [other] in zip(ours, theirs, strict=True):
         assert (one.completion, one.n_tokens) == (other.completion, other.n_tokens)
         assert one.finish_reason == other.finish_reason == "stop"
+        assert one.prompt_tokens == other.prompt_tokens is not None
         assert one.sum_logprob == pytest.approx(other.sum_logprob, abs=1e-4)
 
 

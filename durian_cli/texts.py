@@ -1,0 +1,29 @@
+"""Numbers as the terminal shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def value_text(value: Any) -> str:
+    """A plan's number, list or mapping."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {value_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return (
+        f"{value:,.6g}"
+        if isinstance(value, float)
+        else (
+            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        )
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
