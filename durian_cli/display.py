@@ -115,6 +115,9 @@ def show_profile(result: Mapping[str, Any]) -> None:
     ]
     lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
     seconds = ", ".join(f"{stage} {_duration(s)}" for stage, s in result["seconds"].items())
+    if counts.get("completions"):
+        spent = f"{counts['completion_tokens']:,} tokens"
+        lines.append(f"{counts['completions']:,} completions of {spent}")
     lines += [f"time: {seconds}", "", *_findings(result["summary"])]
     lines += [
         f"table:   {run / 'difficulty.parquet'}",

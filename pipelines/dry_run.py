@@ -69,8 +69,8 @@ def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> d
     plan: dict[str, Any] = {
         "model": config.model,
         "engine": config.engine,
-        "completions": samples * config.rollouts,
-        "completion_tokens_at_most": samples * config.rollouts * config.max_tokens,
+        **_completions(config, samples),
+        "completion_tokens_at_most": samples * config.sampling.rollouts * config.max_tokens,
     }
     if config.engine in ("scripted", "openai"):  # a script has no prompts, a server keeps its own
         return plan
@@ -91,6 +91,18 @@ def _plan_policy(config: ProfileConfig, reader: SampleReader, samples: int) -> d
     if lengths:
         plan["prompt_tokens_estimated"] = round(fmean(lengths) * samples)
         plan["prompt_tokens_of_one"] = {"mean": fmean(lengths), "largest": max(lengths)}
+    return plan
+
+
+def _completions(config: ProfileConfig, samples: int) -> dict[str, Any]:
+    if config.adaptive is None:
+        return {"completions": samples * config.sampling.rollouts}
+    plan = {
+        "completions_at_least": samples * config.adaptive.min_rollouts,
+        "completions_at_most": samples * config.adaptive.max_rollouts,
+    }
+    if config.adaptive.token_budget is not None:
+        plan["token_budget"] = config.adaptive.token_budget
     return plan
 
 

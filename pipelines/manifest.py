@@ -9,6 +9,7 @@ from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
+from operator import mul
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,8 +58,10 @@ def describe_run(
     groups: Groups,
 ) -> dict[str, Any]:
     """The manifest of a measured run, all but its seconds by stage."""
-    errors = run.read_part_columns(["error"])["error"].to_pylist()
-    failed = Counter(error for error in errors if error is not None)
+    parts = run.read_part_columns(["error", "rollouts", "mean_tokens"]).to_pydict()
+    failed = Counter(error for error in parts["error"] if error is not None)
+    completions = [count or 0 for count in parts["rollouts"]]
+    lengths = [mean or 0.0 for mean in parts["mean_tokens"]]
     return {
         "durian": version("durian"),
         "schema": SCHEMA_VERSION,
@@ -74,6 +77,8 @@ def describe_run(
             "duplicate_rows": index.n_rows - len(index.rows),
             "failed": sum(failed.values()),
             "failed_by_reason": dict(failed.most_common()),
+            "completions": sum(completions),
+            "completion_tokens": sum(map(round, map(mul, completions, lengths))),
         },
         "groups": groups.described,
         "versions": {"python": platform.python_version(), **versions()},

@@ -78,7 +78,7 @@ def measure_samples(
     if not todo:
         return
     first = todo[0][1].start
-    with Models(config, progress) as models:
+    with Models(config, progress, samples=len(index.rows)) as models:
         for stage, used in (
             ("images", True),
             ("spectra", models.encoder),

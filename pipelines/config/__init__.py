@@ -1,5 +1,6 @@
 """The settings of each command: frozen, checked at birth, standard library only."""
 
+from pipelines.config.adaptive import AdaptiveRollouts
 from pipelines.config.checks import check_grouping
 from pipelines.config.dataset import DatasetConfig
 from pipelines.config.evaluate import EvalConfig
@@ -13,6 +14,7 @@ __all__ = [
     "MEASURES",
     "NORMALIZERS",
     "SYSTEM_PROMPT",
+    "AdaptiveRollouts",
     "DatasetConfig",
     "EvalConfig",
     "ProfileConfig",
