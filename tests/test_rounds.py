@@ -21,6 +21,7 @@ from pipelines.sampling import Policy
 from pipelines.table.run_folder import RunFolder
 
 SAMPLES, WRITTEN, TOKENS = 40, 16, 10
+BUDGET = AdaptiveRollouts(token_budget=2000)
 TABLES = ("difficulty.parquet", "rollouts.parquet", "columns.parquet")
 
 
@@ -65,6 +66,14 @@ def whole(scripted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def budgeted(scripted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that had a budget."""
+    out = tmp_path_factory.mktemp("budgeted") / "run"
+    profile_dataset(settings(scripted, out, rollouts=BUDGET))
+    return out
+
+
 def test_each_sample_keeps_its_first_rollouts_as_if_they_were_drawn_at_once(scripted, whole):
     table = pl.read_parquet(whole / "difficulty.parquet")
     counts = dict(table.select("sample_id", "rollouts").iter_rows())
@@ -89,10 +98,7 @@ def test_the_manifest_tells_what_was_asked_for_and_what_it_came_to(whole):
     assert manifest["counts"]["completion_tokens"] == completions * TOKENS
 
 
-@pytest.mark.parametrize("budget", [None, 1500])
-def test_an_interrupted_run_resumes_to_the_same_tables(scripted, tmp_path, monkeypatch, budget):
-    rollouts = AdaptiveRollouts(token_budget=budget)
-    profile_dataset(settings(scripted, tmp_path / "whole", rollouts=rollouts))
+def test_an_interrupted_run_resumes_to_the_same_tables(scripted, budgeted, tmp_path, monkeypatch):
     write = RunFolder.write_part
 
     def stop_at_the_third(self, number, *tables):
@@ -100,15 +106,14 @@ def test_an_interrupted_run_resumes_to_the_same_tables(scripted, tmp_path, monke
             raise KeyboardInterrupt
         write(self, number, *tables)
 
-    config = settings(scripted, tmp_path / "run", rollouts=rollouts)
+    config = settings(scripted, tmp_path / "run", rollouts=BUDGET)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(RunFolder, "write_part", stop_at_the_third)
         profile_dataset(config)
     assert len(list((tmp_path / "run" / "parts").glob("part-*.parquet"))) == 2
     profile_dataset(config)
     for name in TABLES:
-        resumed, uninterrupted = (tmp_path / run / name for run in ("run", "whole"))
-        assert resumed.read_bytes() == uninterrupted.read_bytes(), name
+        assert (tmp_path / "run" / name).read_bytes() == (budgeted / name).read_bytes(), name
 
 
 def test_a_run_begun_with_another_budget_is_not_resumed(scripted, whole, tmp_path):
@@ -118,26 +123,19 @@ def test_a_run_begun_with_another_budget_is_not_resumed(scripted, whole, tmp_pat
         profile_dataset(settings(scripted, whole, rollouts=AdaptiveRollouts(token_budget=900)))
 
 
-def spent(run: Path) -> list[int]:
-    """Tokens of each part of ten samples."""
-    tokens = pl.read_parquet(run / "difficulty.parquet").select(
-        (pl.col("rollouts") * pl.col("mean_tokens")).alias("n")
-    )["n"]
-    return [int(tokens[i : i + 10].sum()) for i in range(0, len(tokens), 10)]
-
-
-def test_a_token_budget_is_spent_and_not_passed_part_by_part(scripted, tmp_path):
+def test_a_token_budget_is_spent_and_not_passed_part_by_part(budgeted):
     # 2,000 tokens of 40 samples are 500 of each part of ten. Two completions of each take 200; a
     # round then costs 20 or 40 a sample, so less than 40 is left of what a round may spend.
-    rollouts = AdaptiveRollouts(token_budget=2000)
-    profile_dataset(settings(scripted, tmp_path / "run", rollouts=rollouts))
-    assert all(380 < tokens <= 500 for tokens in spent(tmp_path / "run"))
+    tokens = pl.read_parquet(budgeted / "difficulty.parquet").select(
+        (pl.col("rollouts") * pl.col("mean_tokens")).alias("n")
+    )["n"]
+    of_parts = [int(tokens[i : i + 10].sum()) for i in range(0, SAMPLES, 10)]
+    assert all(380 < of_part <= 500 for of_part in of_parts)
 
 
-def test_the_first_round_is_drawn_whatever_the_budget(scripted, tmp_path):
-    rollouts = AdaptiveRollouts(min_rollouts=3, token_budget=1)
-    profile_dataset(settings(scripted, tmp_path / "run", rollouts=rollouts))
-    assert spent(tmp_path / "run") == [300] * 4
+def test_the_first_round_is_drawn_whatever_the_budget():
+    drawn = draw(Recorder(), chunk_of(30), budget=0.1)
+    assert [len(of.rollouts) for of in drawn] == [2] * 30
 
 
 class Recorder:
