@@ -16,8 +16,9 @@ from durian_cli.options import (
     key_values,
     percentile_pair,
     price_pair,
+    rollouts_of,
 )
-from pipelines.config import CostConfig, ProfileConfig
+from pipelines.config import AdaptiveRollouts, CostConfig, ProfileConfig
 from pipelines.errors import ConfigError
 
 Default = ProfileConfig
@@ -96,8 +97,34 @@ def profile(
         ),
     ] = None,
     rollouts: Annotated[
-        int, typer.Option(help="Completions per sample.", rich_help_panel=_POLICY)
-    ] = Default.rollouts,
+        str,
+        typer.Option(
+            help="Completions per sample; adaptive: more where its groups are uncertain.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = str(Default.rollouts),
+    min_rollouts: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Adaptive: the fewest per sample. (default: {AdaptiveRollouts.min_rollouts})",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    max_rollouts: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Adaptive: the most per sample. (default: {AdaptiveRollouts.max_rollouts})",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    token_budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Adaptive: completion tokens to spend on the whole run. (default: until more "
+            "would hardly change a group)",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
     temperature: Annotated[
         float, typer.Option(help="Sampling temperature.", rich_help_panel=_POLICY)
     ] = Default.temperature,
@@ -267,7 +294,12 @@ def profile(
         model=model,
         engine=engine,
         base_url=base_url,
-        rollouts=rollouts,
+        rollouts=rollouts_of(
+            rollouts,
+            min_rollouts=min_rollouts,
+            max_rollouts=max_rollouts,
+            token_budget=token_budget,
+        ),
         temperature=temperature,
         top_p=top_p,
         max_tokens=max_tokens,

@@ -223,11 +223,12 @@ def _completions_of(
 ) -> list[NDArray[np.float64]] | str:
     """(N, G) of each measure, the hard end turned up, and of wrong ones; or why there are none.
 
-    Only samples that have all their completions, scored.
+    Only samples that have all their completions, scored; NaN after a sample's last one.
     """
-    if not len(counts := run.table.filter(pl.col("pass_rate").is_not_null())["rollouts"]):
+    counts = run.table.filter(pl.col("pass_rate").is_not_null()).select("sample_id", "rollouts")
+    if counts.is_empty():
         return "there are no scored completions to draw again"
-    if (g := int(counts.to_numpy().max())) < 2:
+    if int(counts["rollouts"].to_numpy().max()) < 2:
         return "one completion a sample cannot show its luck"
     signs = {name: 1.0 if hard_end(name, "higher") == "higher" else -1.0 for name in measures}
     columns = {name: signs[name] * _OF_A_COMPLETION[name].cast(pl.Float64) for name in measures}
@@ -241,12 +242,21 @@ def _completions_of(
                 .drop_nulls()
             ),
         )
-        .filter(pl.len().over("sample_id") == g)
+        .join(counts, on="sample_id")
+        .filter(pl.len().over("sample_id") == pl.col("rollouts"))
         .sort("sample_id", "rollout")
     )
     if written.is_empty():
         return "no sample has all its completions scored"
-    return [written[name].to_numpy().reshape(-1, g) for name in columns]
+    sizes = written.group_by("sample_id", maintain_order=True).len()["len"].to_numpy()
+    filled = np.arange(sizes.max()) < sizes[:, None]
+
+    def rectangle(name: str) -> NDArray[np.float64]:
+        values = np.full(filled.shape, np.nan)
+        values[filled] = written[name].to_numpy()  # row by row
+        return values
+
+    return [rectangle(name) for name in columns]
 
 
 def _named(run: _Run) -> dict[str, Any]:

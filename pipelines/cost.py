@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Rate:
 
     prompt_of_one: float | None = None  # tokens, mean over samples
     completion_of_one: float | None = None  # tokens, mean over completions
+    completions_of_one: float | None = None  # mean over samples; of use for adaptive rollouts
     tokens_per_second: float | None = None  # completion tokens, of all engines together
     differs: tuple[str, ...] = ()  # settings of the run that are not those of the profile to come
 
@@ -191,6 +192,11 @@ def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
     return Rate(
         prompt_of_one=None if tokens["prompt"] is None else tokens["prompt"] / tokens["prompts"],
         completion_of_one=tokens["completion"] / tokens["completions"],
+        completions_of_one=(
+            tokens["completions"] / tokens["prompts"]
+            if known.get("rollouts") == asdict(config)["rollouts"]
+            else None
+        ),
         tokens_per_second=cost.tokens_per_second or measured,
         differs=tuple(key for key in _TELLING if known.get(key) != getattr(config, key)),
     )
@@ -222,11 +228,8 @@ def price(
             "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
             "engine openai; pass --price-per-mtok"
         )
-    completions, of_one = samples * config.sampling.rollouts, rate.completion_of_one
-    tokens: Bounds = {
-        "expected": of_one and round(completions * min(of_one, config.max_tokens)),
-        "at_most": completions * config.max_tokens,
-    }
+    of_one = rate.completion_of_one
+    tokens = _completion_tokens(config, rate, samples)
     seconds = _each(tokens, lambda n: rate.tokens_per_second and n / rate.tokens_per_second)
     gpus = config.tensor_parallel * config.data_parallel
     hours = _each(seconds, lambda s: s / 3600 * gpus)
@@ -234,6 +237,8 @@ def price(
     missing: dict[str, str] = {}
     if of_one is None:
         missing["the length of completions"] = "pass --rate-from RUN"
+    elif tokens["expected"] is None:
+        missing["the number of completions"] = "pass --rate-from RUN, of an adaptive run"
     if rate.tokens_per_second is None:
         missing["time"] = "pass --rate-from RUN, or --tokens-per-second"
     if cost.price_per_mtok is not None:
@@ -254,6 +259,22 @@ def price(
         "money": money,
         "not_known": missing,
     }
+
+
+def _completion_tokens(config: ProfileConfig, rate: Rate, samples: int) -> Bounds:
+    """Of all completions; how many adaptive rollouts there will be, only a run like it can tell."""
+    adaptive, most = config.adaptive, samples * config.sampling.rollouts * config.max_tokens
+    count = config.sampling.rollouts if adaptive is None else rate.completions_of_one
+    length = rate.completion_of_one
+    expected = None
+    if count is not None and length is not None:
+        expected = round(samples * count * min(length, config.max_tokens))
+    if adaptive is not None and adaptive.token_budget is not None:
+        # The first round is drawn whatever the budget.
+        least = samples * adaptive.min_rollouts * config.max_tokens
+        most = min(most, max(adaptive.token_budget, least))
+        expected = None if expected is None else min(expected, most)
+    return {"expected": expected, "at_most": most}
 
 
 def _price_of_tokens(

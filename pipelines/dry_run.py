@@ -77,7 +77,7 @@ def plan_profile(
     plan |= {
         "model": config.model,
         "engine": config.engine,
-        "completions": samples * config.sampling.rollouts,
+        **_completions(config, samples),
     }
     if config.engine == "scripted":
         return plan
@@ -101,6 +101,18 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
         )
     if cost.asked and config.engine == "scripted":
         raise ConfigError(f"{cost.asked[0]}: the scripted engine's completions cost nothing")
+
+
+def _completions(config: ProfileConfig, samples: int) -> dict[str, Any]:
+    if config.adaptive is None:
+        return {"completions": samples * config.sampling.rollouts}
+    plan = {
+        "completions_at_least": samples * config.adaptive.min_rollouts,
+        "completions_at_most": samples * config.adaptive.max_rollouts,
+    }
+    if config.adaptive.token_budget is not None:
+        plan["token_budget"] = config.adaptive.token_budget
+    return plan
 
 
 def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pipelines.engines.protocol import PatchEncoder, open_encoder
 from pipelines.progress import Progress, Stopwatch
 from pipelines.readers.chunks import Chunk, decoded_chunks
 from pipelines.readers.scan import DatasetIndex
+from pipelines.rounds import rounds_of
 from pipelines.samples import Sample
 from pipelines.sampling import Drawn, Policy, open_policy
 from pipelines.spectra import Spectrum, measure_spectra
@@ -37,9 +38,11 @@ class Measured:
 class Models:
     """What the measures that were asked for need of the policy, loaded; a context that frees it."""
 
-    def __init__(self, config: ProfileConfig, progress: Progress) -> None:
+    def __init__(self, config: ProfileConfig, progress: Progress, *, samples: int) -> None:
         """Load the vision encoder, the policy, both or none.
 
+        Args:
+            samples: of the whole run, however few of them are measured here.
         Raises:
             ConfigError: one of them cannot be loaded.
         """
@@ -53,7 +56,9 @@ class Models:
                     closing(open_encoder(config.sampling, features=config.features))
                 )
             if config.needs_rollouts:
-                self.policy = opened.enter_context(closing(open_policy(config, progress)))
+                self.policy = opened.enter_context(
+                    closing(open_policy(config, progress, rounds_of(config, samples)))
+                )
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -123,7 +128,7 @@ def measure_here(
         ConfigError: a policy or its encoder cannot be loaded.
         RunError: the program behind an engine failed.
     """
-    with Models(config, progress) as models:
+    with Models(config, progress, samples=len(index.rows)) as models:
         start_stages(config, parts, progress)
         for chunk in decoded_chunks(
             samples,

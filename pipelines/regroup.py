@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipelines.analysis.bin_choice import Choice, choose_cuts
 from pipelines.analysis.columns import image_clusters
 from pipelines.analysis.error_share import Clusters
+from pipelines.analysis.weights import even
 from pipelines.config import check_grouping
 from pipelines.errors import ConfigError, RunFolderError
 from pipelines.progress import Progress, Silent
@@ -259,6 +260,7 @@ def _errors(run: RunFolder, option: str) -> _Errors:
     wrong = np.where(scored, np.round((1 - pass_rate) * rollouts), 0.0)
     table = pl.DataFrame({"n_images": n_images})
     clusters = image_clusters(table, read_columns(run.path))
+    wrong, total = even(wrong, total)
     return _Errors(wrong=wrong, total=total, clusters=clusters)
 
 

@@ -68,9 +68,6 @@ def _entropy(features: torch.Tensor | Failed) -> float | Failed:
 
     if isinstance(features, Failed):
         return features
-    # Here: torch loads slowly, and a profile without spectra, or an actor of one, has no need of it.
-    from pipelines.measures.spectral_entropy import spectral_entropy
-
     try:
         return spectral_entropy(features)
     except ValueError as error:

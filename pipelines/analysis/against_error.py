@@ -20,6 +20,7 @@ from pipelines.analysis.bootstrap import Estimate, Floats, Resampled, Statistic,
 from pipelines.analysis.columns import Candidate
 from pipelines.analysis.error_curve import ErrorCurve
 from pipelines.analysis.error_share import Clusters
+from pipelines.analysis.weights import even
 
 Drawn = Mapping[Hashable, Resampled]
 
@@ -39,7 +40,7 @@ class AgainstError:
         self.name, self.kind = name, candidate.kind
         self._curve = ErrorCurve(candidate.values, wrong, total, candidate.harder, clusters)
         self.score = candidate.values * (1 if self._curve.harder == "higher" else -1)
-        self.order = ScoreOrder(self.score, wrong, total)
+        self.order = ScoreOrder(self.score, *even(wrong, total))
         self._association = Association(self.order) if len(self.order) else None
 
     def statistics(self) -> dict[Hashable, Statistic]:
@@ -69,6 +70,7 @@ class Differences:
 
     def __init__(self, found: Mapping[str, AgainstError], wrong: Floats, total: Floats) -> None:
         """Pair the measures: each with the baseline, then each with each."""
+        wrong, total = even(wrong, total)
         usable = {name: held for name, held in found.items() if len(held.order)}
         measures = [name for name, held in usable.items() if held.kind == "measure"]
         baselines = [name for name, held in usable.items() if held.kind == "baseline"]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipelines.analysis.association import Aurocs, ScoreOrder
 from pipelines.analysis.concordance import Concordance
+from pipelines.analysis.weights import even
 
 TAU_SAMPLES = 5000  # at most: its standard error is then about 0.01
 
@@ -79,6 +80,9 @@ class Tau:
 
 
 def auroc_statistic(score: Floats, wrong: Floats, total: Floats) -> Aurocs:
-    """AUROC of error by a score that rises with difficulty, of the samples that have all three."""
+    """AUROC of error by a score that rises with difficulty, of the samples that have all three.
+
+    Every sample weighs alike (`weights.even`).
+    """
     known = ~np.isnan(score) & ~np.isnan(wrong)
-    return Aurocs(ScoreOrder(np.where(known, score, np.nan), wrong, total))
+    return Aurocs(ScoreOrder(np.where(known, score, np.nan), *even(wrong, total)))

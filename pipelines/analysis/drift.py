@@ -93,9 +93,11 @@ def learned_samples(a: Side, b: Side) -> tuple[list[int], list[int]]:
     return places[learned[places]].tolist(), places[unlearned[places]].tolist()
 
 
-def _completions(side: Side, drawn: Drawn | None) -> int:
+def _completions(side: Side, drawn: Drawn | None) -> int | None:
+    """Of each sample; None where they are not the same number."""
     if side.scored.any():
-        return int(np.nanmax(side.total))
+        most = int(np.nanmax(side.total))
+        return most if most == np.nanmin(side.total) else None
     return 1 if drawn is None else drawn.wrong.shape[1]
 
 

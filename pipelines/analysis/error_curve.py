@@ -10,6 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from pipelines.analysis.bootstrap import Resampled, resample
 from pipelines.analysis.error_share import Clusters, GroupErrors
+from pipelines.analysis.weights import even
 from pipelines.groups import Harder, reasoning_groups
 
 CURVE_BINS = 12
@@ -38,6 +39,7 @@ class ErrorCurve:
         labels = reasoning_groups(values, CURVE_BINS).labels  # numbered from the lowest value
         order = sorted({label for label in labels if label is not None})
         self.groups = GroupErrors(labels, order, wrong, total, clusters)
+        wrong, total = even(wrong, total)
         known = ~np.isnan(values)
         self.harder, fitted = isotonic_error(values[known], wrong[known], total[known], harder)
         self._bins = []

@@ -35,7 +35,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a profile drew of its samples; arrays of shape (N, G), no NaN.
+    """What a profile drew of its samples; arrays of shape (N, G), NaN after a sample's last one.
 
     `values` are those whose mean over a sample's completions is a measure, turned so that higher
     means harder.
@@ -56,7 +56,11 @@ class Redraw:
     spread_rates: tuple[Floats, Floats]  # (N,) error rates, spread as widely as true ones
 
 
-def redraws(drawn: Drawn, completions: tuple[int, int], *, seed: int) -> Iterator[Redraw]:
+# Of each of two profiles; None: as many as each sample was drawn.
+Completions = tuple[int | None, int | None]
+
+
+def redraws(drawn: Drawn, completions: Completions, *, seed: int) -> Iterator[Redraw]:
     """Pairs of profiles of the policy that `drawn` is of, with so many completions a sample each.
 
     Each sample's completions are drawn again with replacement, the measures' means taken and the
@@ -72,24 +76,25 @@ def redraws(drawn: Drawn, completions: tuple[int, int], *, seed: int) -> Iterato
     of the samples to another of ten bins; it says 50 %, redraws around the means as they are 47 %.
 
     Args:
-        drawn: G >= 2.
+        drawn: two completions or more of each sample.
     Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997,
         section 3.8 (resampling of hierarchical data).
     """
     rng = np.random.default_rng(seed)
-    n, g = drawn.wrong.shape
+    n, count = len(drawn.wrong), (~np.isnan(drawn.wrong)).sum(axis=1)
+    sizes = [count if size is None else np.full(n, size) for size in completions]
     centred = {name: _without_noise(values) for name, values in drawn.values.items()}
-    overall, own = drawn.wrong.mean(), _kept(drawn.wrong)
+    overall, own = np.nanmean(drawn.wrong, axis=1).mean(), _kept(drawn.wrong)
     for _ in range(redraws_for(n)):
-        picks = [rng.integers(g, size=(n, size)) for size in completions]
+        picks = [rng.integers(count[:, None], size=(n, size.max())) for size in sizes]
         wrong = [np.take_along_axis(drawn.wrong, pick, axis=1) for pick in picks]
         exchanged = [
             np.where(rng.random(w.shape) < own, w, rng.random(w.shape) < overall) for w in wrong
         ]
         values = {
             name: _pair(
-                centres + np.take_along_axis(deviations, pick, axis=1).mean(axis=1)
-                for pick in picks
+                centres + _means(np.take_along_axis(deviations, pick, axis=1), size)
+                for pick, size in zip(picks, sizes, strict=True)
             )
             for name, (centres, deviations) in centred.items()
         }
@@ -99,8 +104,8 @@ def redraws(drawn: Drawn, completions: tuple[int, int], *, seed: int) -> Iterato
                 kind: _pair(_cut(taken, cut.sizes) for taken in values[cut.measure])
                 for kind, cut in drawn.cuts.items()
             },
-            rates=_pair(w.mean(axis=1) for w in wrong),
-            spread_rates=_pair(w.mean(axis=1) for w in exchanged),
+            rates=_pair(map(_means, wrong, sizes)),
+            spread_rates=_pair(map(_means, exchanged, sizes)),
         )
 
 
@@ -115,7 +120,7 @@ class Floor:
     def __init__(
         self,
         drawn: Drawn | None,
-        completions: tuple[int, int],
+        completions: Completions,
         missing: Mapping[str, str],
         *,
         seed: int,
@@ -188,9 +193,16 @@ def _numbers(redraw: Redraw, drawn: Drawn, seed: int) -> dict[Key, float]:
 
 def _without_noise(values: Floats) -> tuple[Floats, Floats]:
     """(N, G) to centres (N,), rid of the spread that is noise, and deviations (N, G)."""
-    g, means = values.shape[1], values.mean(axis=1)
+    count, means = (~np.isnan(values)).sum(axis=1), np.nanmean(values, axis=1)
     centres = means.mean() + _kept(values) * (means - means.mean())
-    return centres, (values - means[:, None]) * np.sqrt(g / (g - 1))
+    return centres, (values - means[:, None]) * np.sqrt(count / (count - 1))[:, None]
+
+
+def _means(values: Floats, sizes: Codes) -> Floats:
+    """(N, G) to (N,), of the first `sizes` of each row."""
+    taken = np.arange(values.shape[1]) < sizes[:, None]
+    means: Floats = np.where(taken, values, 0.0).sum(axis=1) / sizes
+    return means
 
 
 def _kept(values: Floats) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from pipelines.analysis.association import AUROC, Aurocs, ScoreOrder, undefined
 from pipelines.analysis.bootstrap import Estimate, Floats, Resampled, Statistic, with_interval
 from pipelines.analysis.rollouts import RolloutArrays
+from pipelines.analysis.weights import even
 
 SPLITS = 4  # each used both ways round
 TAKEN = ("mean_logprob", "sum_logprob")  # confidence measures that can be taken from a half
@@ -27,7 +28,7 @@ class _Half:
 
     score: Floats  # higher is less sure; NaN where a sample has no half
     wrong: tuple[Floats, Floats]  # in the same half, in the other
-    total: Floats  # rollouts of a half
+    total: Floats  # rollouts of a half, made even
 
 
 class SplitHalf:
@@ -99,9 +100,11 @@ def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> 
     for half in halves:
         with np.errstate(invalid="ignore"):  # no half: NaN, a sample without the score
             scores.append(-np.where(half, confidence, 0.0).sum(axis=1) / size)
+    of_half = size.astype(np.float64)
+    (first, total), (second, _) = (even(counts, of_half) for counts in wrong)
     return [
-        _Half(score=scores[k], wrong=(wrong[k], wrong[1 - k]), total=size.astype(np.float64))
-        for k in (0, 1)
+        _Half(score=scores[0], wrong=(first, second), total=total),
+        _Half(score=scores[1], wrong=(second, first), total=total),
     ]
 
 

@@ -126,6 +126,8 @@ def _of_scored(
         "differences": differences.described(drawn),
         "reliability": {
             "rollouts": int(np.bincount(total.astype(np.intp)).argmax()),
+            "fewest_rollouts": int(total.min()),
+            "most_rollouts": int(total.max()),
             "resamples": REDRAWS,
             "pass_rate": pass_rate_reliability(wrong, total),
             **group_reliability(grouping, measures, arrays, labels, seed=seed),

@@ -1,5 +1,6 @@
 """The settings of each command: frozen, checked at birth, standard library only."""
 
+from pipelines.config.adaptive import AdaptiveRollouts
 from pipelines.config.checks import check_grouping
 from pipelines.config.cost import CostConfig
 from pipelines.config.dataset import DatasetConfig
@@ -14,6 +15,7 @@ __all__ = [
     "MEASURES",
     "NORMALIZERS",
     "SYSTEM_PROMPT",
+    "AdaptiveRollouts",
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",

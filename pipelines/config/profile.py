@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.config.adaptive import AdaptiveRollouts
 from pipelines.config.checks import at_least, check_grouping, shared
 from pipelines.config.dataset import DatasetConfig
 from pipelines.config.sampling import SamplingConfig
@@ -36,7 +37,7 @@ class ProfileConfig:
     model: str | None = None
     engine: str = SamplingConfig.engine
     base_url: str | None = None
-    rollouts: int = SamplingConfig.rollouts
+    rollouts: int | AdaptiveRollouts = SamplingConfig.rollouts  # of each sample
     temperature: float = SamplingConfig.temperature
     top_p: float = SamplingConfig.top_p
     max_tokens: int = SamplingConfig.max_tokens
@@ -90,7 +91,7 @@ class ProfileConfig:
         check_grouping(self.percentiles, self.bins)
         DatasetConfig(**shared(self, DatasetConfig))  # checked at birth, as its parts are
         if self.needs_model:
-            SamplingConfig(**shared(self, SamplingConfig))
+            SamplingConfig(**self._sampling())
 
     @property
     def needs_model(self) -> bool:
@@ -112,7 +113,16 @@ class ProfileConfig:
         """The part of the settings that names the policy and its engine."""
         if self.model is None:
             raise ConfigError("this needs a policy: pass --model PATH_OR_HUB_ID")
-        return SamplingConfig(**shared(self, SamplingConfig))
+        return SamplingConfig(**self._sampling())
+
+    @property
+    def adaptive(self) -> AdaptiveRollouts | None:
+        """How rollouts are drawn in rounds; None where each sample has the same number."""
+        return self.rollouts if isinstance(self.rollouts, AdaptiveRollouts) else None
+
+    def _sampling(self) -> dict[str, Any]:
+        most = self.rollouts if isinstance(self.rollouts, int) else self.rollouts.max_rollouts
+        return shared(self, SamplingConfig) | {"rollouts": most}
 
 
 def _check_distributed(config: ProfileConfig) -> None:

@@ -107,23 +107,38 @@ class OpenAIEngine:
             raise
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
-        return self._server.run(partial(self._draw_all, prompts, seed, finished, greedy))
+        if greedy:
+            numbers = range(1)
+        elif numbers is None:
+            numbers = range(self._config.rollouts)
+        return self._server.run(partial(self._draw_all, prompts, seed, finished, greedy, numbers))
 
     def close(self) -> None:
         """Close the connections; the policy goes on being served."""
         self._server.close()
 
     async def _draw_all(
-        self, prompts: Sequence[Prompt], seed: int, finished: Finished, greedy: bool
+        self,
+        prompts: Sequence[Prompt],
+        seed: int,
+        finished: Finished,
+        greedy: bool,
+        numbers: range,
     ) -> list[list[Rollout] | Failed]:
         room = asyncio.Semaphore(self._limits.concurrency)
 
         async def draw(place: int, prompt: Prompt) -> list[Rollout] | Failed:
             async with room:
-                drawn = await self._draw(prompt, nth_seed(seed, place), greedy)
+                drawn = await self._draw(prompt, nth_seed(seed, place), greedy, numbers)
             finished(1)
             return drawn
 
@@ -134,20 +149,20 @@ class OpenAIEngine:
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _draw(self, prompt: Prompt, seed: int, greedy: bool) -> list[Rollout] | Failed:
+    async def _draw(
+        self, prompt: Prompt, seed: int, greedy: bool, numbers: range
+    ) -> list[Rollout] | Failed:
         found = control_token(prompt)
         if found is not None:
             return found
         # Not on the loop: packing images is a processor's work.
         body = self._sampled(await asyncio.to_thread(chat_messages, prompt), greedy=greedy)
-        count = 1 if greedy else self._config.rollouts
-        together = count if self._together else 1
+        together = len(numbers) if self._together else 1
         rollouts: list[Rollout] = []
-        while len(rollouts) < count:
+        while len(rollouts) < len(numbers):
+            number = numbers[len(rollouts)]
             try:
-                answer = await self._server.ask(
-                    body | {"n": together, **self._seed(seed + len(rollouts))}
-                )
+                answer = await self._server.ask(body | {"n": together, **self._seed(seed + number)})
             except Refused as error:
                 return Failed(f"prompt refused: {error}")
             except Unanswered as error:

@@ -81,14 +81,21 @@ class ParallelEngine:
             raise
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`; after a failure or an interruption no process is left."""
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
         try:
             for rank, worker in enumerate(self._workers):
                 worker.share = list(range(rank, len(prompts), len(self._workers)))
-                self._send(worker, [prompts[i] for i in worker.share], nth_seed(seed, rank), greedy)
+                how = {"seed": nth_seed(seed, rank), "greedy": greedy, "numbers": numbers}
+                self._send(worker, [prompts[i] for i in worker.share], how)
             drawn = self._answers("drawn", finished)
         except BaseException:
             self._end()
@@ -107,11 +114,11 @@ class ParallelEngine:
             worker.process.join(CLOSE_SECONDS)
         self._end()
 
-    def _send(self, worker: Worker, prompts: list[Prompt], seed: int, greedy: bool) -> None:
+    def _send(self, worker: Worker, prompts: list[Prompt], how: dict[str, Any]) -> None:
         try:
             for prompt in prompts:  # one by one: all their pixels in one message would double them
                 worker.pipe.send(prompt)
-            worker.pipe.send((seed, greedy))
+            worker.pipe.send(how)
         except OSError as error:
             raise self._died(worker) from error
 
@@ -215,12 +222,8 @@ def serve(pipe: Connection, config: SamplingConfig, share: Share) -> None:
             if isinstance(message, Prompt):
                 prompts.append(message)
                 continue
-            seed, greedy = message
             drawn = engine.generate(
-                prompts,
-                seed=seed,
-                finished=lambda count: pipe.send(("finished", count)),
-                greedy=greedy,
+                prompts, finished=lambda count: pipe.send(("finished", count)), **message
             )
             pipe.send(("drawn", drawn))
             prompts = []

@@ -51,9 +51,18 @@ class ScriptedEngine:
             )
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`; gives the first `rollouts` of each sample (greedy: one)."""
+        """See `RolloutEngine.generate`; gives the first `rollouts` of each sample (greedy: one).
+
+        A sample's completions are numbered in the order of their `rollout`.
+        """
         asked = pl.Series([prompt.sample_id for prompt in prompts], dtype=pl.String).unique()
         try:
             rows = (
@@ -76,18 +85,22 @@ class ScriptedEngine:
                 )
             )
         finished(len(prompts))
-        count = 1 if greedy else self._rollouts
-        return [self._first(written.get(prompt.sample_id, []), count) for prompt in prompts]
+        if greedy:
+            numbers = range(1)
+        elif numbers is None:
+            numbers = range(self._rollouts)
+        return [_numbered(written.get(prompt.sample_id, []), numbers) for prompt in prompts]
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _first(self, rollouts: list[Rollout], count: int) -> list[Rollout] | Failed:
-        if not rollouts:
-            return Failed("no scripted rollouts for this sample")
-        if len(rollouts) < count:
-            return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {count}")
-        return finite(rollouts[:count])
+
+def _numbered(rollouts: list[Rollout], numbers: range) -> list[Rollout] | Failed:
+    if not rollouts:
+        return Failed("no scripted rollouts for this sample")
+    if len(rollouts) < numbers.stop:
+        return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {numbers.stop}")
+    return finite(rollouts[numbers.start : numbers.stop])
 
 
 def _scan(path: str) -> pl.LazyFrame:

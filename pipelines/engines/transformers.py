@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from pipelines.config import SamplingConfig
 from pipelines.engines.chat import cannot_load, finite, load_chat, one_line
-from pipelines.engines.protocol import Finished
+from pipelines.engines.protocol import Finished, seed_of
 from pipelines.errors import RunError
 from pipelines.samples import Failed, Prompt, Rollout
 
@@ -52,20 +52,30 @@ class TransformersEngine:
         self._model = (model if "device_map" in settings else model.to(device)).eval()
         self._context = int(model.config.get_text_config().max_position_embeddings)
         self._ends = _end_tokens(model.generation_config, self._chat.tokenizer)
-        self._sampled = self._generation(config.rollouts, config.temperature)
-        self._greedy = self._generation(1, 0.0)
         # `generate` fills what is left open from here: the model's own penalties must not come in.
         model.generation_config = _untyped(GenerationConfig)()
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
+        if numbers is None:
+            numbers = range(self._config.rollouts)
+        generation = (
+            self._generation(1, 0.0)
+            if greedy
+            else self._generation(len(numbers), self._config.temperature)
+        )
         devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
         with torch.random.fork_rng(devices), torch.inference_mode():
-            torch.manual_seed(seed)
-            generation = self._greedy if greedy else self._sampled
+            torch.manual_seed(seed_of(seed, numbers))
             for batch in self._batches(prompts, generation):
                 drawn = self._draw([prompts[place] for place in batch], generation)
                 for place, rollouts in zip(batch, drawn, strict=True):

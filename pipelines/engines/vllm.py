@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.config import SamplingConfig
 from pipelines.engines.chat import Chat, cannot_load, finite, load_chat, one_line
-from pipelines.engines.protocol import Finished
+from pipelines.engines.protocol import Finished, seed_of
 from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed, FinishReason, Prompt, Rollout
 
@@ -76,11 +76,22 @@ class VLLMEngine:
         self._greedy = SamplingParams(temperature=0.0, max_tokens=config.max_tokens, logprobs=0)
 
     def generate(
-        self, prompts: Sequence[Prompt], *, seed: int, finished: Finished, greedy: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
-        self._start_afresh(seed)
-        params = self._greedy if greedy else self._sampled
+        if numbers is None:
+            numbers = range(self._sampled.n)
+        self._start_afresh(seed_of(seed, numbers))
+        params = self._greedy
+        if not greedy:
+            params = self._sampled.clone()
+            params.n = len(numbers)
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
         taken: list[int] = []  # places of the prompts that vLLM took
         requests: list[str] = []

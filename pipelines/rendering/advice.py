@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from pipelines.rendering.names import SEEING, grouped_by, name_of
-from pipelines.rendering.sentences import best_measure, difference_between
+from pipelines.rendering.sentences import best_measure, difference_between, unequal
 
 VARIED = "pass_rate > 0 AND pass_rate < 1"
 FEW = 0.05  # a share that is not worth a line
@@ -107,8 +107,8 @@ def _rollouts(summary: Mapping[str, Any]) -> dict[str, str] | None:
     """More rollouts where pass rates are unsure; how many by Spearman and Brown's formula."""
     of = summary.get("reliability")
     known = of["pass_rate"]["reliability"] if of else None
-    if of is None or known is None or not 0 < known < RELIABLE:
-        return None
+    if of is None or known is None or not 0 < known < RELIABLE or unequal(summary):
+        return None  # the formula is for one number of rollouts
     twice, double = 2 * of["rollouts"], 2 * known / (1 + known)
     needed = ceil(of["rollouts"] * RELIABLE * (1 - known) / (known * (1 - RELIABLE)) - 1e-9)
     return {

@@ -18,9 +18,14 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     grouped = grouped_by(summary.get("grouping"))
     rate = summary["error_rate"]
     interval = "" if rate["low"] is None else f" (95 % interval {_ends(rate)})"
+    counted = (
+        f"a sample's completions on average ({_rollouts(summary)} of each of "
+        f"{summary['measured']:,} samples, {summary['completions']:,} in all)"
+        if unequal(summary)
+        else f"{summary['completions']:,} completions over {summary['measured']:,} samples"
+    )
     said = [
-        f"The policy is wrong in {100 * rate['value']:.0f} %{interval} of "
-        f"{summary['completions']:,} completions over {summary['measured']:,} samples"
+        f"The policy is wrong in {100 * rate['value']:.0f} %{interval} of {counted}"
         f"{_hardest_slice(summary)}.",
         " ".join(filter(None, [_seeing(summary, grouped), _reasoning(summary, grouped)])),
         _best(summary),
@@ -54,6 +59,20 @@ def difference_between(
             turned = (None, None) if low is None else (-high, -low)
             return {"value": -of["value"], "low": turned[0], "high": turned[1]}
     return None
+
+
+def unequal(summary: Mapping[str, Any]) -> bool:
+    """Whether some samples have more rollouts than others."""
+    of = summary.get("reliability", {})
+    return bool(of.get("fewest_rollouts") != of.get("most_rollouts"))
+
+
+def _rollouts(summary: Mapping[str, Any]) -> str:
+    """'8', or '2 to 16'."""
+    of = summary["reliability"]
+    if unequal(summary):
+        return f"{of['fewest_rollouts']} to {of['most_rollouts']}"
+    return f"{of['rollouts']}"
 
 
 def _hardest_slice(summary: Mapping[str, Any]) -> str:
@@ -150,7 +169,7 @@ def _teaching(summary: Mapping[str, Any]) -> str:
     if again is None:
         return said
     return (
-        f"{said} Had the {of['rollouts']} rollouts been drawn again, a sample would be in the "
+        f"{said} Had the {_rollouts(summary)} rollouts been drawn again, a sample would be in the "
         f"same reasoning bin {100 * again:.0f} % of the time."
     )
 

@@ -4,6 +4,7 @@ import json
 import sys
 
 from tests.benchmarks import (
+    bench_adaptive,
     bench_logprobs,
     bench_measures,
     bench_memory,
@@ -17,6 +18,7 @@ from tests.benchmarks import (
 )
 
 BENCHES = {
+    "adaptive": bench_adaptive.run,
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
     "sampling": bench_sampling.run,

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import polars as pl
 import pytest
 
 from pipelines.compare import compare_runs
@@ -47,6 +48,31 @@ def test_the_folder_holds_the_page_its_figures_and_its_numbers(run):
     before = (folder / "index.html").read_bytes()
     compare_runs(a, b)  # takes the place of the first, byte for byte
     assert (folder / "index.html").read_bytes() == before
+
+
+def test_the_floor_is_of_all_samples_where_some_have_more_rollouts(run):
+    # All but two samples keep 2 of their 4 rollouts; the two are sure of theirs. The luck of the
+    # many moves them; were only those of the most rollouts taken, nothing would move.
+    a, b = run("a"), run("b", seed=1)
+    sure = [f"{key:032x}" for key in (0, 39)]
+    for folder in (a, b):
+        table, rollouts = (
+            pl.read_parquet(folder / f"{name}.parquet") for name in ("difficulty", "rollouts")
+        )
+        is_sure = pl.col("sample_id").is_in(sure)
+        kept = rollouts.filter(is_sure | (pl.col("rollout") < 2)).with_columns(
+            pl.when(is_sure).then(pl.lit(-1.0)).otherwise("sum_logprob").alias("sum_logprob")
+        )
+        counts = kept.group_by("sample_id").agg(
+            pl.len().cast(pl.Int32).alias("rollouts"), pl.col("correct").mean().alias("pass_rate")
+        )
+        table.drop("rollouts", "pass_rate").join(
+            counts, on="sample_id", maintain_order="left"
+        ).write_parquet(folder / "difficulty.parquet")
+        kept.write_parquet(folder / "rollouts.parquet")
+    found = compare_runs(a, b)["drift"]
+    assert found["flows"]["reasoning"]["moved_floor"]["value"] > 0.2
+    assert found["a"]["completions"] == 38 * 2 + 2 * 4
 
 
 def test_settings_that_change_the_meaning_are_warned_of_with_both_values(run):
