@@ -94,8 +94,8 @@ def test_the_manifest_tells_what_was_asked_for_and_what_it_came_to(whole):
     asked = {"min_rollouts": 2, "max_rollouts": 16, "token_budget": None}
     assert manifest["identity"]["rollouts"] == asked == manifest["config"]["rollouts"]
     completions = len(pl.read_parquet(whole / "rollouts.parquet"))
-    assert manifest["counts"]["completions"] == completions
-    assert manifest["counts"]["completion_tokens"] == completions * TOKENS
+    assert manifest["tokens"]["completions"] == completions
+    assert manifest["tokens"]["completion"] == completions * TOKENS
 
 
 def test_an_interrupted_run_resumes_to_the_same_tables(scripted, budgeted, tmp_path, monkeypatch):

@@ -119,7 +119,7 @@ def test_a_dry_run_of_adaptive_rollouts_tells_the_fewest_and_the_most(tmp_path, 
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert (plan["completions_at_least"], plan["completions_at_most"]) == (2 * 2, 2 * 16)
-    assert (plan["token_budget"], plan["completion_tokens_at_most"]) == (900, 2 * 16 * 100)
+    assert plan["token_budget"] == 900
     assert not (tmp_path / "run").exists()
 
 
