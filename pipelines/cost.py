@@ -214,14 +214,7 @@ def price(
         each `expected` and `at_most` (None where not known); and `not_known`: what is missing ->
         how to have it. A prompt is priced once for all of its rollouts, as servers bill it; at
         most: the upper bound of the prompts' interval.
-    Raises:
-        ConfigError: a price for GPUs that are a server's.
     """
-    if config.engine == "openai" and cost.gpu_hour_price is not None:
-        raise ConfigError(
-            "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
-            "engine openai; pass --price-per-mtok"
-        )
     completions, of_one = samples * config.sampling.rollouts, rate.completion_of_one
     tokens: Bounds = {
         "expected": of_one and round(completions * min(of_one, config.max_tokens)),
