@@ -37,7 +37,7 @@ MOST_NAMED = 5  # images that are named one by one
 # Another value of these makes other completions, or writes them at another rate.
 _TELLING = (
     "model", "engine", "max_tokens", "temperature", "top_p", "system_prompt", "prompt_template",
-    "min_pixels", "max_pixels", "tensor_parallel", "data_parallel",
+    "min_pixels", "max_pixels", "tensor_parallel", "data_parallel", "distributed",
 )  # fmt: skip
 
 
@@ -220,9 +220,8 @@ def price(
         each `expected` and `at_most` (None where not known); and `not_known`: what is missing ->
         how to have it. A prompt is priced once for all of its rollouts, as servers bill it; at
         most: the upper bound of the prompts' interval.
-    Raises:
-        ConfigError: a price for GPUs that are a server's.
     """
+<<<<<<< HEAD
     if config.engine == "openai" and cost.gpu_hour_price is not None:
         raise ConfigError(
             "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
@@ -230,6 +229,13 @@ def price(
         )
     of_one = rate.completion_of_one
     tokens = _completion_tokens(config, rate, samples)
+=======
+    completions, of_one = samples * config.sampling.rollouts, rate.completion_of_one
+    tokens: Bounds = {
+        "expected": of_one and round(completions * min(of_one, config.max_tokens)),
+        "at_most": completions * config.max_tokens,
+    }
+>>>>>>> cost
     seconds = _each(tokens, lambda n: rate.tokens_per_second and n / rate.tokens_per_second)
     gpus = config.tensor_parallel * config.data_parallel
     hours = _each(seconds, lambda s: s / 3600 * gpus)
@@ -241,6 +247,8 @@ def price(
         missing["the number of completions"] = "pass --rate-from RUN, of an adaptive run"
     if rate.tokens_per_second is None:
         missing["time"] = "pass --rate-from RUN, or --tokens-per-second"
+    elif config.distributed is not None:
+        missing["the time on a cluster"] = "divide that of the rollouts by its number of actors"
     if cost.price_per_mtok is not None:
         if prompt_tokens is None:
             way = "the server counts prompts; pass --rate-from RUN, of a run with it"

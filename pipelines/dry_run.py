@@ -100,7 +100,14 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
             "out, or add confidence to --measures"
         )
     if cost.asked and config.engine == "scripted":
-        raise ConfigError(f"{cost.asked[0]}: the scripted engine's completions cost nothing")
+        raise ConfigError(
+            f"{cost.asked[0]}: the scripted engine's completions cost nothing; leave it out"
+        )
+    if config.engine == "openai" and cost.gpu_hour_price is not None:
+        raise ConfigError(
+            "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
+            "engine openai; pass --price-per-mtok"
+        )
 
 
 def _completions(config: ProfileConfig, samples: int) -> dict[str, Any]:
