@@ -221,21 +221,8 @@ def price(
         how to have it. A prompt is priced once for all of its rollouts, as servers bill it; at
         most: the upper bound of the prompts' interval.
     """
-<<<<<<< HEAD
-    if config.engine == "openai" and cost.gpu_hour_price is not None:
-        raise ConfigError(
-            "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
-            "engine openai; pass --price-per-mtok"
-        )
     of_one = rate.completion_of_one
     tokens = _completion_tokens(config, rate, samples)
-=======
-    completions, of_one = samples * config.sampling.rollouts, rate.completion_of_one
-    tokens: Bounds = {
-        "expected": of_one and round(completions * min(of_one, config.max_tokens)),
-        "at_most": completions * config.max_tokens,
-    }
->>>>>>> cost
     seconds = _each(tokens, lambda n: rate.tokens_per_second and n / rate.tokens_per_second)
     gpus = config.tensor_parallel * config.data_parallel
     hours = _each(seconds, lambda s: s / 3600 * gpus)
