@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,19 +46,17 @@ def perceptual_groups(
     low, high = percentiles
     sign = 1.0 if harder == "higher" else -1.0
     known = ~np.isnan(values)
-    labels: list[str | None] = [None] * len(values)
     if not known.any():
-        return Grouping(labels=labels, edges=(), sizes=dict.fromkeys(PERCEPTUAL, 0))
-    turned = sign * values
-    t_low, t_high = _quantiles(turned[known], [Fraction(low) / 100, Fraction(high) / 100])
-    for place in np.flatnonzero(known):
-        value = turned[place]
-        if value <= t_low:
-            labels[place] = "easy"
-        else:
-            labels[place] = "hard" if value >= t_high else "medium"
-    edges = tuple(sorted({float(sign * t_low), float(sign * t_high)}))
-    return Grouping(labels=labels, edges=edges, sizes={g: labels.count(g) for g in PERCEPTUAL})
+        return Grouping(labels=[None] * len(values), edges=(), sizes=dict.fromkeys(PERCEPTUAL, 0))
+    turned = sign * values[known]
+    t_low, t_high = _quantiles(turned, [Fraction(low) / 100, Fraction(high) / 100])
+    numbers = np.where(turned <= t_low, 0, np.where(turned >= t_high, 2, 1))
+    counts = np.bincount(numbers, minlength=len(PERCEPTUAL)).tolist()
+    return Grouping(
+        labels=_placed(np.array(PERCEPTUAL, object)[numbers], known),
+        edges=tuple(sorted({float(sign * t_low), float(sign * t_high)})),
+        sizes=dict(zip(PERCEPTUAL, counts, strict=True)),
+    )
 
 
 def reasoning_groups(
@@ -76,19 +74,16 @@ def reasoning_groups(
     """
     sign = 1.0 if harder == "lower" else -1.0
     known = ~np.isnan(values)
-    labels: list[int | None] = [None] * len(values)
     if not known.any():
-        return Grouping(labels=labels, edges=(), sizes={})
+        return Grouping(labels=[None] * len(values), edges=(), sizes={})
     turned = sign * values[known]
     cuts = _quantiles(turned, [Fraction(k, bins) for k in range(1, bins)])
     cuts = np.unique(cuts[cuts > turned.min()])  # nothing lies below the smallest value
     numbers = np.searchsorted(cuts, turned, side="right")
     kept, numbers = np.unique(numbers, return_inverse=True)
-    for place, number in zip(np.flatnonzero(known), numbers, strict=True):
-        labels[place] = int(number)
     edges = tuple(sorted(float(sign * cuts[k - 1]) for k in kept if k > 0))
     sizes = {int(k): int(n) for k, n in enumerate(np.bincount(numbers))}
-    return Grouping(labels=labels, edges=edges, sizes=sizes)
+    return Grouping(labels=_placed(numbers, known), edges=edges, sizes=sizes)
 
 
 def bins_at(
@@ -105,12 +100,16 @@ def bins_at(
     known = ~np.isnan(values)
     numbers = np.searchsorted(np.asarray(edges, np.float64), values[known], side="right")
     numbers = numbers if harder == "lower" else len(edges) - numbers
-    labels: list[int | None] = [None] * len(values)
-    for place, number in zip(np.flatnonzero(known), numbers, strict=True):
-        labels[place] = int(number)
     counts = np.bincount(numbers, minlength=len(edges) + 1)
     sizes = {k: int(n) for k, n in enumerate(counts)}
-    return Grouping(labels=labels, edges=tuple(map(float, edges)), sizes=sizes)
+    return Grouping(labels=_placed(numbers, known), edges=tuple(map(float, edges)), sizes=sizes)
+
+
+def _placed(labels: NDArray[Any], known: NDArray[np.bool_]) -> list[Any]:
+    """Labels of the known values among None for the others, as Python objects."""
+    placed = np.full(len(known), None, object)
+    placed[known] = labels
+    return placed.tolist()
 
 
 def _quantiles(values: NDArray[np.float64], shares: list[Fraction]) -> NDArray[np.float64]:

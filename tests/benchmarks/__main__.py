@@ -5,6 +5,7 @@ import sys
 
 from tests.benchmarks import (
     bench_adaptive,
+    bench_groups_join,
     bench_logprobs,
     bench_measures,
     bench_memory,
@@ -25,6 +26,7 @@ BENCHES = {
     "served": bench_served.run,
     "spectral": bench_spectral.run,
     "training_step": bench_training_step.run,
+    "groups_join": bench_groups_join.run,
     "logprobs": bench_logprobs.run,
     "measures": bench_measures.run,
     "normalizer": bench_normalizer.run,
