@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ray
+from ray._private.services import get_ray_address_from_environment  # what 'auto' means
 from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
@@ -332,14 +333,13 @@ def _connected(address: str | None) -> Iterator[None]:
         yield
         return
     address = address or "auto"
-    way_out = "start one with `ray start --head`, or pass --ray-address HOST:PORT of its head"
-    _check_reachable(address, way_out)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        found = _reachable(address)
+        ray.init(address=found, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise ConfigError(
             f"ray-address '{address}': no Ray cluster can be used there ({_one_line(error)}); "
-            f"{way_out}"
+            "start one with `ray start --head`, or pass --ray-address HOST:PORT of its head"
         ) from error
     try:
         yield
@@ -347,26 +347,21 @@ def _connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_reachable(address: str, way_out: str) -> None:
-    # Ray itself would try for minutes, and fill the terminal the while.
+def _reachable(address: str) -> str:
+    """HOST:PORT of a cluster's head, if something answers there."""
     if address == "auto":
-        address = os.environ.get("RAY_ADDRESS", "auto")
-        if address == "auto":
-            return
+        address = get_ray_address_from_environment(address, None)
     try:
-        found = urlsplit(f"//{address}")
-        host, port = found.hostname, found.port
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
     if not host or not port:
         raise ConfigError(f"ray-address is '{address}'; write auto, or HOST:PORT of its head")
-    try:
-        socket.create_connection((host, port), REACH_SECONDS).close()
-    except OSError as error:
-        raise ConfigError(
-            f"ray-address '{address}': no Ray cluster answers there ({error.strerror or error}); "
-            f"{way_out}"
-        ) from error
+    # Ray itself would try for minutes, and fill the terminal the while; and what it finds for
+    # 'auto' may be left of a cluster that is gone.
+    socket.create_connection((host, port), REACH_SECONDS).close()
+    return address
 
 
 def _one_line(error: BaseException) -> str:

@@ -203,6 +203,23 @@ WRONG = [
     (["geometry.parquet", "--out", "run", "--model", "x", "--price-per-mtok", "1,2,3"],
      "price-per-mtok is '1,2,3'; write the prices of a million prompt and completion tokens, "
      "like 0.4,1.6, or one number for both"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--distributed", "dask"],
+     "distributed is 'dask'; it must be ray"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--ray-address", "auto"],
+     "ray-address is for --distributed ray; pass that too, or neither"),
+    (["geometry.parquet", "--out", "run", "--model", "x", "--data-parallel", "2", "--distributed",
+      "ray"], "data-parallel is 2, and with --distributed ray the cluster decides how many"),
+    (["geometry.parquet", "--out", "run", "--model", "x", "--engine", "openai", "--base-url",
+      "http://localhost:1/v1", "--distributed", "ray"],
+     "engine openai draws from one server, and its replicas are the way to scale"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--distributed", "ray"],
+     "ray-address 'auto': no Ray cluster can be used there ("),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--distributed", "ray",
+      "--ray-address", "127.0.0.1:1"],
+     "ray-address '127.0.0.1:1': no Ray cluster can be used there ([Errno 111] Connection refused); start one"),
+    (["geometry.parquet", "--out", "run", "--measures", "pixel", "--distributed", "ray",
+      "--ray-address", "ray://head:10001"],
+     "ray-address is 'ray://head:10001'; write auto, or HOST:PORT of its head"),
 ]  # fmt: skip
 
 
