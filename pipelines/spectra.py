@@ -65,7 +65,7 @@ def _entropies(
 def _entropy(features: torch.Tensor | Failed) -> float | Failed:
     if isinstance(features, Failed):
         return features
-    # Here: torch loads slowly, and a profile without spectra, or an actor of one, has no need of it.
+    # Here: torch loads slowly, and neither a profile of pixels nor its actors need it.
     from pipelines.measures.spectral_entropy import spectral_entropy
 
     try:

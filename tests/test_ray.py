@@ -305,9 +305,7 @@ def test_what_is_wrong_in_an_actor_is_told_as_it_would_be_here(cluster, settings
     with pytest.raises(ConfigError) as here:
         profile_dataset(settings("here", **wrong))
     with pytest.raises(ConfigError) as there:
-        profile_dataset(
-            settings("there", **wrong, distributed="ray", ray_address=cluster.address)
-        )
+        profile_dataset(settings("there", **wrong, distributed="ray", ray_address=cluster.address))
     assert str(there.value) == str(here.value)
     assert "no column 'sample_id'" in str(here.value)
 

@@ -10,6 +10,7 @@ from tests.benchmarks import (
     bench_normalizer,
     bench_page,
     bench_pixel_entropy,
+    bench_ray,
     bench_sampling,
     bench_served,
     bench_spectral,
@@ -19,6 +20,7 @@ from tests.benchmarks import (
 BENCHES = {
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
+    "ray": bench_ray.run,
     "sampling": bench_sampling.run,
     "served": bench_served.run,
     "spectral": bench_spectral.run,
