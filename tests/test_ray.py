@@ -317,15 +317,13 @@ def test_nodes_of_another_version_are_refused(cluster, settings, monkeypatch):
         profile_dataset(settings(distributed="ray", ray_address=cluster.address))
 
 
-def test_a_node_without_durian_is_refused(cluster, settings, monkeypatch):
-    # Read by Ray's worker before anything of ours: a package of that name with nothing in it.
-    empty = Path(settings().out).parent / "pipelines"
-    empty.mkdir()
-    (empty / "__init__.py").touch()
+def test_a_node_without_durian_is_refused(cluster, settings, tmp_path):
+    # Python runs this file as it starts; Ray's workers then find no such package.
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['pipelines'] = None")
     ray.init(
         address=cluster.address,
         log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(empty.parent)}},
+        runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}},
     )
     try:
         with pytest.raises(ConfigError, match="no actor could be started .* install durian"):

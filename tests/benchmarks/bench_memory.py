@@ -52,10 +52,10 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def peak(dataset: Path, out: Path) -> int:
+def peak(dataset: Path, out: Path, *further: str) -> int:
     """Largest resident memory of one profile, in bytes, by the kernel's account."""
     command = [sys.executable, "-m", "durian_cli", "profile", str(dataset)]
-    asked = ["--measures", "pixel", "--out", str(out), "--quiet"]
+    asked = ["--measures", "pixel", "--out", str(out), "--quiet", *further]
     told = subprocess.run(
         [sys.executable, "-S", "-c", _SMALL_PARENT, *command, *asked],
         check=True,

@@ -1,0 +1,125 @@
+"""Images alone: one thread, all cores' threads, processes and Ray; and the memory of the last.
+
+The processes stand here alone: a chunk's images go to them and its numbers come back, as with
+Ray, without its cluster. Threads win on one machine, since Pillow decodes without Python's lock
+and nothing is copied; so there is no road of processes in the product.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import ProfileConfig
+from pipelines.measuring import measure_here
+from pipelines.progress import Silent
+from pipelines.readers.chunks import cut_chunks, decode_chunk
+from pipelines.readers.dataset import open_dataset
+from pipelines.readers.scan import DatasetIndex, distinct, scan
+from tests.benchmarks.bench_memory import FEW, MANY, peak, write_dataset
+from tests.benchmarks.timing import interleaved, ratio
+
+PART, ROUNDS = 250, 3
+STORE = 256 * 1024**2  # bytes of Ray's object store
+
+
+@contextmanager
+def ray_cluster() -> Iterator[str]:
+    """The address of a cluster with all cores of this machine, in two nodes."""
+    from ray.cluster_utils import Cluster
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    cores = os.cpu_count() or 1
+    shares = [cores - cores // 2, cores // 2]
+    cluster = Cluster()
+    for share in filter(None, shares):
+        cluster.add_node(num_cpus=share, object_store_memory=STORE)
+    try:
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+def numbers(chunks: Iterator[Any]) -> list[float]:
+    """The pixel entropy of every sample."""
+    return [row["pixel_entropy"] for _, measured in chunks for row in measured.difficulty]
+
+
+def by_processes(
+    pool: ProcessPoolExecutor, config: ProfileConfig, index: DatasetIndex
+) -> list[float]:
+    reader, parts = open_dataset(config.source), list(enumerate(index.parts(PART)))
+    chunks = cut_chunks(distinct(reader.samples(), index, 0), parts, keep=False)
+    measured = pool.map(partial(_entropies, pixel_limit=config.pixel_limit), chunks)
+    return [entropy for chunk in measured for entropy in chunk]
+
+
+def _entropies(chunk: Any, *, pixel_limit: int) -> list[float | None]:
+    decode_chunk(chunk, keep=False, pixel_limit=pixel_limit, workers=1)
+    return [seen.pixel_entropy for seen in chunk.looks]
+
+
+def run() -> list[dict[str, Any]]:
+    """Ratios of speed, and of the driver's peak memory, many rows to few."""
+    with tempfile.TemporaryDirectory() as folder, ray_cluster() as address:
+        datasets = {rows: Path(folder) / f"{rows}.parquet" for rows in (FEW, MANY)}
+        for rows, path in datasets.items():
+            write_dataset(path, rows)
+        ray = ("--distributed", "ray", "--ray-address", address, "--part-size", str(PART))
+        peaks = [peak(path, Path(folder) / f"run-{rows}", *ray) for rows, path in datasets.items()]
+        seconds = _seconds(datasets[FEW], address)
+    few, many = peaks
+    of = f"{FEW:,} JPEG images, {os.cpu_count()} cores, {ROUNDS} rounds"
+    return [
+        *(
+            {
+                "what": f"images alone: speed of {name} against one thread",
+                "value": ratio(seconds[name], seconds["one thread"]),
+                "aim": aim,
+                "detail": of,
+            }
+            for name, aim in (("threads", ">= 1.5"), ("processes", "-"), ("Ray", ">= 1.2"))
+        ),
+        {
+            "what": f"peak memory on Ray, driver: {MANY:,} rows against {FEW:,}",
+            "value": many / few,
+            "aim": "<= 1.15",
+            "detail": f"{few / 2**20:.0f} and {many / 2**20:.0f} MiB",
+        },
+    ]
+
+
+def _seconds(dataset: Path, address: str) -> dict[str, list[float]]:
+    import ray
+
+    from pipelines.ray_pool import measure_on_ray
+
+    config = ProfileConfig(dataset=str(dataset), out="unused", measures=("pixel",), part_size=PART)
+    one = ProfileConfig(
+        dataset=str(dataset), out="unused", measures=("pixel",), part_size=PART, workers=1
+    )
+    index = scan(open_dataset(config.source).samples(), Silent(), own_ids=False)
+
+    def measured(measure: Any, config: ProfileConfig) -> list[float]:
+        samples = distinct(open_dataset(config.source).samples(), index, 0)
+        parts = list(enumerate(index.parts(PART)))
+        return numbers(measure(config, samples, parts, index, Silent()))
+
+    # Connected before, as a run of hours is: the start of actors counts, that of Ray does not.
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    with ProcessPoolExecutor() as pool:
+        ways = {
+            "one thread": lambda: measured(measure_here, one),
+            "threads": lambda: measured(measure_here, config),
+            "processes": lambda: by_processes(pool, config, index),
+            "Ray": lambda: measured(measure_on_ray, config),
+        }
+        first, *others = (way() for way in ways.values())
+        assert all(other == first for other in others)
+        seconds = interleaved(ways, ROUNDS)
+    ray.shutdown()
+    return seconds
