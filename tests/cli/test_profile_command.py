@@ -174,8 +174,8 @@ WRONG = [
      "ray-address 'auto': no Ray cluster can be used there ("),
     (["geometry.parquet", "--out", "run", "--measures", "pixel", "--distributed", "ray",
       "--ray-address", "127.0.0.1:1"],
-     "ray-address '127.0.0.1:1': no Ray cluster can be used there ([Errno 111] Connection refused); "
-     "start one with `ray start --head`, or pass --ray-address HOST:PORT of its head"),
+     "ray-address '127.0.0.1:1': no Ray cluster can be used there ([Errno 111] Connection "
+     "refused); start one with `ray start --head`, or pass --ray-address HOST:PORT of its head"),
     (["geometry.parquet", "--out", "run", "--measures", "pixel", "--distributed", "ray",
       "--ray-address", "ray://head:10001"],
      "ray-address is 'ray://head:10001'; write auto, or HOST:PORT of its head"),
