@@ -210,6 +210,7 @@ class _Pool:
         self._stages = stages(config)
         self._waiting: dict[Any, tuple[_Actor, _Task | None]] = {}  # by what Ray will answer
         self._again = deque[_Task]()  # lost with an actor
+        self._begun = False  # an actor was there
         for actor in actors:
             self._greet(actor)
 
@@ -238,7 +239,8 @@ class _Pool:
     def end(self) -> None:
         """Leave nothing of ours on the cluster."""
         for actor in self._actors:
-            ray.kill(actor.handle)
+            with suppress(RayError):  # the cluster is gone
+                ray.kill(actor.handle)
 
     def _free(self) -> _Actor | None:
         free = [actor for actor in self._actors if actor.present and actor.held < HELD]
@@ -287,7 +289,7 @@ class _Pool:
                 if task is not None:
                     yield task, answer
                 else:
-                    actor.node, actor.present = answer, True
+                    actor.node, actor.present, self._begun = answer, True, True
 
     def _lost(self, actor: _Actor, task: _Task | None, error: RayError) -> None:
         if actor.present:
@@ -296,6 +298,8 @@ class _Pool:
             self._greet(actor)
         elif task is None:  # it could not be started, here or anew: durian is not there, ...
             self._actors.remove(actor)
+            if not self._actors and self._begun:
+                raise error  # all were killed for good, by other hands
             if not self._actors:
                 raise ConfigError(
                     f"no actor could be started on the Ray cluster ({_one_line(error)}); install "
