@@ -7,6 +7,7 @@ import pytest
 from pipelines.analysis.agreement import auroc_statistic
 from pipelines.analysis.bootstrap import resample
 from pipelines.analysis.error_share import errors_by_group
+from pipelines.analysis.floor import Drawn, redraws
 from pipelines.analysis.risk_coverage import Harmonic, best_aurc
 from pipelines.analysis.rollouts import RolloutArrays
 from pipelines.analysis.split_half import SplitHalf
@@ -106,3 +107,19 @@ def test_the_best_area_of_parts_of_errors_lies_between_those_of_whole_ones():
     sums = 1 / 8 + 1 / 9 + 1 / 10 - 0.5 / 8
     assert half == pytest.approx((2.5 - 7.5 * sums) / 10)
     assert two < half < three
+
+
+def test_samples_of_unequal_completions_are_redrawn_as_often_as_each_was_drawn():
+    # No sample differs from another but by luck, of variance 4: means of 2 completions have a
+    # variance of 2, of 16 one of 1/4.
+    rng = np.random.default_rng(12)
+    values = rng.normal(scale=2.0, size=(4000, 16))
+    values[:2000, 2:] = np.nan
+    wrong = (values < 0) + values * 0  # half of them
+    drawn = Drawn({"m": values}, {}, wrong)
+    redraw = next(redraws(drawn, (None, 8), seed=0))
+    own, other = redraw.values["m"]
+    spreads = [own[:2000].var(), own[2000:].var(), other.var()]
+    assert spreads == pytest.approx([2.0, 1 / 4, 4 / 8], rel=0.12)
+    assert set(redraw.rates[0][:2000]) == {0.0, 0.5, 1.0}
+    assert redraw.rates[0].mean() == pytest.approx(0.5, abs=0.02)
