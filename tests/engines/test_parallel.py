@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import ExitStack, closing
 
 import polars as pl
 import pytest
@@ -26,6 +27,13 @@ def scripted(tmp_path):
     path = tmp_path / "rollouts.parquet"
     pl.DataFrame(rows).write_parquet(path)
     return SamplingConfig(model=str(path), engine="scripted", rollouts=2, data_parallel=2)
+
+
+@pytest.fixture
+def opened():
+    """Opens engines that are closed even where a test fails: their processes would keep pytest."""
+    with ExitStack() as stack:
+        yield lambda config: stack.enter_context(closing(open_engine(config)))
 
 
 @pytest.fixture
@@ -55,8 +63,8 @@ def test_each_engine_gets_the_gpus_that_it_may_see(monkeypatch):
         machine_shares(2, 2)
 
 
-def test_prompts_come_back_in_order_whichever_process_drew_them(scripted, ask, two_cores):
-    engine = open_engine(scripted)
+def test_prompts_come_back_in_order_whichever_process_drew_them(scripted, ask, two_cores, opened):
+    engine = opened(scripted)
     assert isinstance(engine, ParallelEngine)
     processes = [worker.process for worker in engine._workers]
     counted = []
@@ -80,9 +88,9 @@ def test_prompts_come_back_in_order_whichever_process_drew_them(scripted, ask, t
 
 
 def test_a_process_that_dies_ends_the_run_by_its_name_and_takes_the_others_with_it(
-    scripted, ask, two_cores
+    scripted, ask, two_cores, opened
 ):
-    engine = open_engine(scripted)
+    engine = opened(scripted)
     processes = [worker.process for worker in engine._workers]
     os.kill(processes[1].pid, signal.SIGKILL)
     with pytest.raises(RunError, match=r"engine process 2 of 2 \(cores .*\) died \(signal 9\); .*"):
@@ -97,22 +105,22 @@ def test_a_policy_that_cannot_be_loaded_is_refused_as_by_one_process(tmp_path, t
         open_engine(config)
 
 
-def test_what_stops_one_engine_stops_the_run_and_says_which(scripted, ask, two_cores):
-    engine = open_engine(scripted)
+def test_what_stops_one_engine_stops_the_run_and_says_which(scripted, ask, two_cores, opened):
+    engine = opened(scripted)
     os.remove(scripted.model)
     with pytest.raises(RunError, match=r"engine process [12] of 2 .*no such rollouts table"):
         engine.generate([ask("0"), ask("1")], seed=0, finished=lambda count: None)
 
 
 def test_two_engines_of_vllm_draw_the_same_again_and_the_greedy_ones_of_one(
-    tiny_config, open_once, ask, two_cores
+    tiny_config, open_once, ask, two_cores, opened
 ):
     prompts = [ask(f"What is {i} and {i}?", i) for i in range(6)]
 
     def draw(engine, **how):
         return engine.generate(prompts, finished=lambda count: None, **how)
 
-    engine = open_engine(tiny_config(engine="vllm", data_parallel=2))
+    engine = opened(tiny_config(engine="vllm", data_parallel=2))
     first = draw(engine, seed=7)
     assert draw(engine, seed=8) != first
     assert draw(engine, seed=7) == first
