@@ -131,10 +131,10 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> dic
             )
         _record(run, before, groups)
         # Here: drawing loads slowly, and wrong input should be told at once.
-        from pipelines.report import build_report
+        from pipelines.report import render_run
 
         progress.start("report", None)
-        summary = build_report(run.path)
+        summary = render_run(run.path, run.complete_manifest())
     return {
         "run": str(run.path), "changed": changed, "groups": groups, "before": before,
         "summary": summary,

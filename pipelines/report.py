@@ -30,7 +30,7 @@ from pipelines.table.run_folder import (
     REPORT_FOLDER,
     ROLLOUTS_FILE,
     THUMBNAILS_FILE,
-    RunFolder,
+    change_run,
 )
 from pipelines.table.schema import DIFFICULTY
 
@@ -47,9 +47,10 @@ def build_report(path: Path) -> dict[str, Any]:
     Returns:
         The numbers of the report, as in report/summary.json.
     Raises:
-        RunFolderError: not a complete run folder.
+        RunFolderError: not a complete run folder, not writable, or in use.
     """
-    return render_run(path, RunFolder(path).complete_manifest())
+    with change_run(path) as run:
+        return render_run(path, run.complete_manifest())
 
 
 def render_run(

@@ -12,22 +12,20 @@ How the groups were cut stands in the table's own metadata, so that the two can 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import sync_folder, write_json, written_aside
+from pipelines.table.files import read_json, sync_folder, write_json, written_aside
+from pipelines.table.lock import locked
 from pipelines.table.schema import (
     DIFFICULTY,
     ROLLOUTS,
@@ -107,7 +105,7 @@ class RunFolder:
 
     def has_part(self, number: int) -> bool:
         """Whether a part is finished."""
-        return self._part(number).exists()
+        return self._part(number).exists() and self._rollouts_part(number).exists()
 
     def write_part(
         self,
@@ -125,7 +123,8 @@ class RunFolder:
 
     def finished_parts(self) -> list[int]:
         """Numbers of the finished parts, rising."""
-        return sorted(int(p.stem.removeprefix("part-")) for p in self.parts.glob("part-*.parquet"))
+        found = (int(p.stem.removeprefix("part-")) for p in self.parts.glob("part-*.parquet"))
+        return sorted(filter(self.has_part, found))
 
     def part_seconds(self, number: int) -> dict[str, float]:
         """Seconds by stage that a finished part took."""
@@ -205,6 +204,20 @@ class RunFolder:
         self.write_manifest(manifest)
         self.clear_parts()
 
+    def strays(self) -> list[Path]:
+        """What a kill may have left of a complete run: parts, a lock, half-written files."""
+        left = (self.parts, self.path / LOCK_FILE)
+        return [*(path for path in left if path.exists()), *self._asides()]
+
+    def sweep(self) -> None:
+        """Remove half-written files beside the tables; for the holder of the lock."""
+        for aside in self._asides():
+            aside.unlink(missing_ok=True)
+
+    def _asides(self) -> list[Path]:
+        kinds = ("*.parquet", MANIFEST, f"{REPORT_FOLDER}/*")
+        return [aside for kind in kinds for aside in self.path.glob(f"{kind}.tmp")]
+
     def clear_parts(self) -> None:
         """Remove unfinished work."""
         shutil.rmtree(self.parts, ignore_errors=True)
@@ -232,62 +245,80 @@ def open_run(
     check_usable(path)
     existed = path.exists()
     run = RunFolder(path)
-    manifest = run.manifest
-    if manifest is not None:
-        way_out = "choose another --out (durian group changes a finished run's groups)"
-        check_same(path, manifest["identity"], identity, way_out)
-        run.clear_parts()  # a kill between the manifest and the clearing leaves them
-        yield run
-        return
-    try:
-        run.parts.mkdir(parents=True, exist_ok=True)
-        lock = open(run.parts / "lock", "a+")
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
-    with lock:
-        take_lock(lock, path)
-        if fresh:
-            for old in run.parts.iterdir():
-                if old.name != "lock":
-                    old.unlink()
+    if not _is_complete(run, identity):
+        way_out = "choose another --out"
         try:
-            known = json.loads(run.identity.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            write_json(run.identity, identity)
-        else:
-            check_same(path, known, identity, "repeat the old value, or pass --fresh")
+            run.parts.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"{path}: cannot be written ({error.strerror}); {way_out}"
+            ) from error
+        with locked(run.parts / LOCK_FILE, path, way_out=way_out):
+            # Asked again: another process may have finished it before the lock was free.
+            if not _is_complete(run, identity):
+                _begin(run, identity, fresh=fresh)
+                try:
+                    yield run
+                except BaseException:
+                    # Wrong input that shows only now (a model that cannot be loaded) leaves
+                    # nothing. A complete run has no parts either, and stays.
+                    if run.manifest is None and not run.finished_parts():
+                        shutil.rmtree(run.parts if existed else path, ignore_errors=True)
+                    raise
+                return
+    if run.strays():
         try:
-            yield run
-        except BaseException:
-            # Wrong input that shows only now (a model that cannot be loaded) leaves nothing.
-            if not run.finished_parts():
-                shutil.rmtree(run.parts if existed else path, ignore_errors=True)
-            raise
+            with change_run(path):
+                pass
+        except RunFolderError:
+            pass  # in use, so that they may be no strays, or not to be written
+    yield run
+
+
+def _is_complete(run: RunFolder, identity: Mapping[str, Any]) -> bool:
+    if (manifest := run.manifest) is None:
+        return False
+    way_out = "choose another --out (durian group changes a finished run's groups)"
+    check_same(run.path, manifest["identity"], identity, way_out)
+    return True
+
+
+def _begin(run: RunFolder, identity: Mapping[str, Any], *, fresh: bool) -> None:
+    """Go on with unfinished work of the same identity, or clear the folder for new work."""
+    known = None if fresh else read_json(run.identity, "pass --fresh")
+    if known is not None:
+        check_same(run.path, known, identity, "repeat the old value, or pass --fresh")
+    else:
+        # First of all, and for good: parts without an identity are taken for no one's, so that
+        # none outlives a --fresh that is cut short.
+        run.identity.unlink(missing_ok=True)
+        sync_folder(run.parts)
+        for old in run.parts.iterdir():
+            if old.name != LOCK_FILE:
+                old.unlink()
+        for old in run.path.glob("*.parquet"):
+            old.unlink()
+        shutil.rmtree(run.path / REPORT_FOLDER, ignore_errors=True)
+        write_json(run.identity, identity)
+    run.sweep()
 
 
 @contextmanager
 def change_run(path: Path) -> Iterator[RunFolder]:
-    """Hold the folder of a complete run, to change what is in it.
+    """Hold the folder of a complete run, to change what is in it; what a kill left is cleared.
 
     Raises:
         RunFolderError: not complete, not a run folder, not writable, or in use.
     """
     run = RunFolder(path)
     run.complete_manifest()
-    try:
-        lock = open(path / LOCK_FILE, "a+")
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be written ({error.strerror}); give a copy of it that can"
-        ) from error
-    with lock:
-        take_lock(lock, path)
+    with locked(path / LOCK_FILE, path, way_out="give a copy of it that can"):
         try:
+            run.clear_parts()
+            run.sweep()
             yield run
         finally:
-            (path / LOCK_FILE).unlink(missing_ok=True)  # while it is held: see take_lock
+            (path / LOCK_FILE).unlink(missing_ok=True)  # while it is held: see `locked`
 
 
 def _groups_of(table: Path) -> dict[str, Any] | None:
@@ -306,15 +337,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     Raises:
         RunFolderError: it is there and cannot be read.
     """
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{path / MANIFEST}: cannot be read ({error}); profile again"
-        ) from error
-    return manifest
+    return read_json(path / MANIFEST, "profile again")
 
 
 def unreadable(path: Path, error: Exception) -> RunFolderError:
@@ -334,30 +357,6 @@ def check_usable(path: Path) -> None:
     if path.is_dir() and any(path.iterdir()):
         if not (path / MANIFEST).exists() and not (path / "parts").is_dir():
             raise RunFolderError(f"{path}: holds other files and no run; choose another --out")
-
-
-def take_lock(lock: IO[str], path: Path) -> None:
-    """Hold an open lock file of the folder `path` until it is closed.
-
-    Raises:
-        RunFolderError: another process holds it, or has just finished.
-    """
-    # flock, not a file that means "locked": the kernel lets go when its holder dies, however.
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip() or "another process"
-        raise RunFolderError(f"{path}: is in use by {holder}; wait for it, or stop it") from None
-    try:
-        mine = os.fstat(lock.fileno()).st_ino == os.stat(lock.name).st_ino
-    except FileNotFoundError:
-        mine = False
-    if not mine:  # its holder finished, and cleared it away, while this process opened it
-        raise RunFolderError(f"{path}: another process has just finished with it; try again")
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-    lock.flush()
 
 
 def check_same(

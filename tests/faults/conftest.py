@@ -22,9 +22,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def whole(
-    server: ForkServer, profile: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def whole(server: ForkServer, profile: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing interrupted."""
     run = tmp_path_factory.mktemp("whole") / "run"
     ended = server.durian(*profile, "--out", run)

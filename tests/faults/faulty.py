@@ -1,4 +1,4 @@
-"""`durian` under faults: orders to the fork server, a small dataset, and what must come out whole."""
+"""`durian` under faults: orders to the fork server, a small dataset, what must come out whole."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.font_manager  # noqa: F401
+import pandas  # noqa: F401 - pyarrow imports it at its first array
 import pyarrow.parquet as pq
 
 import pipelines.profile
