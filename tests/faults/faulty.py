@@ -20,6 +20,7 @@ from pipelines.samples import sample_id
 
 ROOT = Path(__file__).parents[2]
 SAMPLES, ROLLOUTS, PART = 7, 2, 3  # three parts, the last one short
+Point = tuple[int, str]  # number of an operation; before it, or torn
 TABLES = ("difficulty", "rollouts", "columns", "thumbnails")
 
 
@@ -31,7 +32,7 @@ class Order:
     stderr: str
     operations: str  # file: the durable operations of a child that ends by itself
     at: int | None = None  # number of the operation where it happens
-    when: str = "before"  # or after, torn
+    when: str = "before"  # or torn
     signal: int = signal.SIGKILL
     after_seconds: float | None = None  # the signal comes then, wherever it is
     vanishing: str | None = None  # a file or folder that is gone from `at` on; no signal then
@@ -58,11 +59,12 @@ class ForkServer:
         self._scratch = scratch
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.fork_server"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True, cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
                  "POLARS_MAX_THREADS": "1", "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        assert self._reply() >= 1
+        assert self._reply() == 2  # its own first run, of no folder
 
     def durian(self, *argv: object, **fault: object) -> Ended:
         """Run the command to its end, or to the fault that is ordered."""
@@ -120,12 +122,32 @@ def files(run: Path) -> set[str]:
     return {str(path.relative_to(run)) for path in run.rglob("*")}
 
 
-def stamps(run: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of the finished parts of a run: another pair is another file."""
-    found = {}
-    for part in (run / "parts").glob("part-*.parquet"):
-        found[part.name] = (part.stat().st_ino, part.stat().st_mtime_ns)
-    return found
+def finished_parts(run: Path) -> set[str]:
+    """File names of the parts that a run need not make again."""
+    return {part.name for part in (run / "parts").glob("part-*.parquet")}
+
+
+def written(operations: Sequence[str]) -> list[str]:
+    """Names of the files that a run put into their places."""
+    return [name.partition(" ")[2] for name in operations if name.startswith("replace ")]
+
+
+def some(points: Sequence[Point], most: int) -> list[Point]:
+    """All points, or so many of them, evenly spread; DURIAN_KILLS says how many."""
+    most = int(os.environ.get("DURIAN_KILLS", most))
+    step = max(1.0, len(points) / most)
+    return [points[int(i * step)] for i in range(min(most, len(points)))]
+
+
+def points_of(operations: Sequence[str]) -> list[Point]:
+    """Where a run can be stopped: before each durable operation, and with each file half there."""
+    writing = ("write_text", "write_bytes", "write_table", "close")
+    return [
+        (at, when)
+        for at, name in enumerate(operations)
+        for when in ("before", "torn")
+        if when == "before" or name.split()[0] in writing
+    ]
 
 
 def assert_same_tables(run: Path, whole: Path, names: Sequence[str] = TABLES) -> None:

@@ -2,13 +2,12 @@
 
 A profile imports for seconds and works for a fraction of one: forked, a hundred kills are cheap.
 JSON lines in, JSON lines out (see `Order` in faulty.py). The durable operations of a child are
-counted: the calls that make, rename, sync or remove a file. Number `at` of them is where it is
-stopped: `before` it, `after` it, or with half of a written file on the disk (`torn`).
+counted: the calls that write, rename, sync or remove a file. Number `at` of them is where it is
+stopped: `before` it, or with half of a written file on the disk (`torn`).
 """
 
 from __future__ import annotations
 
-import builtins
 import json
 import os
 import resource
@@ -32,63 +31,67 @@ import pipelines.sampling  # noqa: F401
 from durian_cli.app import main
 from pipelines.engines import scripted  # noqa: F401
 
-# Of a folder's entries only; what is read is not counted.
-NAMED = ("replace", "rename", "fsync", "unlink", "remove", "rmdir", "mkdir")
-
 
 class Operations:
     """Counts a process's durable operations, and does as ordered at one of them."""
 
-    def __init__(self, at: int | None, when: str, what: Callable[[str], None]) -> None:
+    def __init__(self, at: int | None, when: str, what: Callable[[], None]) -> None:
         self.names: list[str] = []
         self._at, self._when, self._what = at, when, what
 
-    def run(self, name: str, operation: Callable[[], Any], written: Path | None = None) -> Any:
+    def run(self, name: str, path: object, operation: Callable[[], Any]) -> Any:
+        """Do an operation on a file; the one that was ordered, with what was ordered."""
         number = len(self.names)
-        self.names.append(name)
+        self.names.append(f"{name} {os.path.basename(os.fspath(path))}")  # type: ignore[call-overload]
         if number != self._at:
             return operation()
         if self._when == "before":
-            self._what(name)
+            self._what()
         result = operation()
-        if self._when == "torn" and written is not None and written.exists():
-            os.truncate(written, written.stat().st_size // 2)
-        if self._when in ("after", "torn"):
-            self._what(name)
+        if self._when == "torn":
+            half = Path(path)  # type: ignore[arg-type]
+            os.truncate(half, half.stat().st_size // 2)
+            self._what()
         return result
 
     def watch(self) -> None:
         """From now on."""
-        for name in NAMED:
-            self._wrap(os, name, written=False)
+        for name in ("unlink", "rmdir", "mkdir"):
+            self._wrap(os, name, path=0)
+        self._wrap(os, "replace", path=1)
         for kind in ("write_text", "write_bytes"):
-            self._wrap(Path, kind, written=True)
-        original = pq.write_table
-
-        def write_table(table: Any, where: Any, **options: Any) -> Any:
-            return self.run("write_table", lambda: original(table, where, **options), Path(where))
-
-        pq.write_table = write_table
-        close, opened = pq.ParquetWriter.close, pq.ParquetWriter.__init__
+            self._wrap(Path, kind, path=0)
+        self._wrap(pq, "write_table", path=1)
+        fsync, close, opened = os.fsync, pq.ParquetWriter.close, pq.ParquetWriter.__init__
+        os.fsync = lambda handle: self.run("fsync", "", lambda: fsync(handle))
 
         def init(writer: Any, where: Any, *args: Any, **options: Any) -> None:
-            writer.durian_where = Path(where)
+            writer.durian_where = where
             opened(writer, where, *args, **options)
 
         def closed(writer: Any) -> None:
             if writer.is_open:
-                self.run("ParquetWriter.close", lambda: close(writer), writer.durian_where)
+                self.run("close", writer.durian_where, lambda: close(writer))
 
         pq.ParquetWriter.__init__, pq.ParquetWriter.close = init, closed
 
-    def _wrap(self, owner: Any, name: str, *, written: bool) -> None:
+    def _wrap(self, owner: Any, name: str, *, path: int) -> None:
         original = getattr(owner, name)
 
         def wrapped(*args: Any, **options: Any) -> Any:
-            target = args[0] if written else None
-            return self.run(name, lambda: original(*args, **options), target)
+            return self.run(name, args[path], lambda: original(*args, **options))
 
         setattr(owner, name, wrapped)
+
+
+def fault(order: dict[str, Any]) -> None:
+    """A file or folder is gone, or a signal comes."""
+    if order["vanishing"] is None:
+        os.kill(os.getpid(), order["signal"])
+    elif os.path.isdir(order["vanishing"]):
+        shutil.rmtree(order["vanishing"])
+    else:
+        os.unlink(order["vanishing"])
 
 
 def child(order: dict[str, Any]) -> None:
@@ -103,23 +106,11 @@ def child(order: dict[str, Any]) -> None:
             pipelines.rendering.page.report_figures = lambda *_: []
         if (file_size := order["file_size"]) is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
-        if order["vanishing"] is not None:
-            vanish, stop = Path(order["vanishing"]), None
-        else:
-            vanish, stop = None, order["signal"]
-
-        def what(name: str) -> None:
-            if vanish is None:
-                os.kill(os.getpid(), stop)
-            elif vanish.is_dir():
-                shutil.rmtree(vanish)
-            else:
-                vanish.unlink()
-
-        operations = Operations(order["at"], order["when"], what)
+        operations = Operations(order["at"], order["when"], lambda: fault(order))
         operations.watch()
         if order["after_seconds"] is not None:
-            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), order["signal"]))
+            if order["signal"] != signal.SIGKILL:  # else the alarm itself ends it as suddenly
+                signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), order["signal"]))
             signal.setitimer(signal.ITIMER_REAL, order["after_seconds"])
         sys.argv = ["durian", *order["argv"]]
         try:
@@ -127,9 +118,8 @@ def child(order: dict[str, Any]) -> None:
         except SystemExit as end:
             code = int(end.code or 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        names = operations.names
-        with builtins.open(order["operations"], "w") as file:
-            json.dump(names, file)
+        with open(order["operations"], "w") as file:
+            json.dump(operations.names, file)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -140,8 +130,11 @@ def child(order: dict[str, Any]) -> None:
 if __name__ == "__main__":
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    threads = len(os.listdir("/proc/self/task")) if sys.platform == "linux" else 1
-    print(json.dumps(threads), file=replies, flush=True)
+    sys.argv = ["durian", "report", "/nowhere"]  # what the command line imports at its first use
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, file=replies, flush=True)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
