@@ -25,6 +25,10 @@ def written_aside(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(aside, path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None:  # a write that finds no room does not say where
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

@@ -118,6 +118,7 @@ def child(order: dict[str, Any]) -> None:
         except SystemExit as end:
             code = int(end.code or 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         with open(order["operations"], "w") as file:
             json.dump(operations.names, file)
     except BaseException:
