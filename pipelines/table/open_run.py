@@ -46,8 +46,12 @@ def open_run(
         with locked(run.parts / LOCK_FILE, path, way_out=way_out):
             # Asked again: another process may have finished it before the lock was free.
             if not _is_complete(run, identity):
-                _begin(run, identity, fresh=fresh)
+                begun = not fresh and _is_begun(run, identity)
                 try:
+                    if not begun:
+                        _clear(run)
+                        write_json(run.identity, identity)
+                    run.sweep()
                     yield run
                 except BaseException:
                     # Wrong input that shows only now (a model that cannot be loaded) leaves
@@ -73,24 +77,26 @@ def _is_complete(run: RunFolder, identity: Mapping[str, Any]) -> bool:
     return True
 
 
-def _begin(run: RunFolder, identity: Mapping[str, Any], *, fresh: bool) -> None:
-    """Go on with unfinished work of the same identity, or clear the folder for new work."""
-    known = None if fresh else read_json(run.identity, "pass --fresh")
-    if known is not None:
-        check_same(run.path, known, identity, "repeat the old value, or pass --fresh")
-    else:
-        # First of all, and for good: parts without an identity are taken for no one's, so that
-        # none outlives a --fresh that is cut short.
-        run.identity.unlink(missing_ok=True)
-        sync_folder(run.parts)
-        for old in run.parts.iterdir():
-            if old.name != LOCK_FILE:
-                old.unlink()
-        for old in run.path.glob("*.parquet"):
+def _is_begun(run: RunFolder, identity: Mapping[str, Any]) -> bool:
+    """Whether there is unfinished work, of the same identity."""
+    if (known := read_json(run.identity, "pass --fresh")) is None:
+        return False
+    check_same(run.path, known, identity, "repeat the old value, or pass --fresh")
+    return True
+
+
+def _clear(run: RunFolder) -> None:
+    """Remove unfinished work, of whatever identity."""
+    # The identity first, and for good: parts without one are taken for no one's, so that none
+    # outlives a --fresh that is cut short.
+    run.identity.unlink(missing_ok=True)
+    sync_folder(run.parts)
+    for old in run.parts.iterdir():
+        if old.name != LOCK_FILE:
             old.unlink()
-        shutil.rmtree(run.path / REPORT_FOLDER, ignore_errors=True)
-        write_json(run.identity, identity)
-    run.sweep()
+    for old in run.path.glob("*.parquet"):
+        old.unlink()
+    shutil.rmtree(run.path / REPORT_FOLDER, ignore_errors=True)
 
 
 @contextmanager

@@ -11,9 +11,16 @@ from pipelines.samples import Sample
 
 def test_a_caller_that_stops_early_waits_for_no_more_than_the_images_in_hand(monkeypatch):
     # Part 0 has one sample; part 1 has 200, which are held up until the pool is told to shut down.
-    told, looked = threading.Event(), []
+    samples = [Sample(sample_id=str(n), row=n, problem="", answer="") for n in range(201)]
+    told, held, looked = threading.Event(), threading.Event(), []
 
     class Pool(ThreadPoolExecutor):
+        def submit(self, *args, **options):
+            future = super().submit(*args, **options)
+            if args[1:] == (samples[-1],):
+                held.set()
+            return future
+
         def shutdown(self, wait=True, *, cancel_futures=False):
             super().shutdown(wait=False, cancel_futures=cancel_futures)
             told.set()
@@ -27,11 +34,11 @@ def test_a_caller_that_stops_early_waits_for_no_more_than_the_images_in_hand(mon
 
     monkeypatch.setattr(chunks, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(chunks, "look", look)
-    samples = [Sample(sample_id=str(n), row=n, problem="", answer="") for n in range(201)]
     parts = [(0, range(1)), (1, range(1, 201))]
     coming = chunks.decoded_chunks(
         samples, parts, keep=False, pixel_limit=10, workers=2, progress=Silent()
     )
     assert next(coming).part == 0
+    held.wait()  # all 200 are on their way, two of them in hand
     coming.close()  # type: ignore[attr-defined]
     assert len(looked) <= 1 + 2  # the first one, and one a worker
