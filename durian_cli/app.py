@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -32,7 +35,8 @@ app.command()(group)
 app.command()(schema)
 app.command()(train)
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+# 128 + the signal, as shells have it.
+INTERRUPTED, TERMINATED = 130, 143
 
 
 def _show_version(asked: bool) -> None:
@@ -50,19 +54,26 @@ def root(
     """Which samples of a multimodal dataset are hard for your model, and why."""
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as schedulers send it before SIGKILL: the work ends as by Ctrl-C."""
+
+    come = False  # whether it has: Typer makes one thing of all interrupts
+
+
 def main() -> NoReturn:
-    """Run the command line: exit 0 done, 1 failed part-way, 2 wrong input, 130 interrupted."""
+    """Run the command line: exit 0 done, 1 failed part-way, 2 wrong input, 130 or 143 stopped."""
+    _heed_termination()
     sys.exit(_run())
 
 
 def _run() -> int:
     try:
         code: int = app(standalone_mode=False) or 0  # Typer turns Ctrl-C into a code
-        return _interrupted() if code == INTERRUPTED else code
+        return _stopped() if code == INTERRUPTED else code
     except typer.Exit as exit:
         return exit.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return _interrupted()
+        return _stopped()
     except typer.TyperException as error:  # an unknown option, a missing argument, ...
         return _fail(2, f"{error.format_message()} (see durian --help)")
     except DurianError as error:
@@ -77,10 +88,23 @@ def _run() -> int:
         )
 
 
-def _interrupted() -> int:
-    return _fail(
-        INTERRUPTED, "interrupted; a profile or training that has begun resumes by the same command"
-    )
+def _heed_termination() -> None:
+    main_process = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != main_process:  # an engine's forked process, which dies of it
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        _Terminated.come = True
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _stopped() -> int:
+    code, how = (TERMINATED, "terminated") if _Terminated.come else (INTERRUPTED, "interrupted")
+    return _fail(code, f"{how}; a profile or training that has begun resumes by the same command")
 
 
 def _fail(code: int, text: str) -> int:

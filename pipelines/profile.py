@@ -24,12 +24,12 @@ from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
 from pipelines.table.dataset_columns import write_columns
 from pipelines.table.grouping import check_measure, group_samples
+from pipelines.table.open_run import open_run
 from pipelines.table.run_folder import (
     REPORT_FOLDER,
     SUMMARY_FILE,
     RunFolder,
     check_usable,
-    open_run,
 )
 
 

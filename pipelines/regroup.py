@@ -36,7 +36,8 @@ from pipelines.table.grouping import (
     read_measures,
     reasoning_column,
 )
-from pipelines.table.run_folder import MANIFEST, RunFolder, change_run
+from pipelines.table.open_run import change_run
+from pipelines.table.run_folder import MANIFEST, RunFolder
 
 ROLLOUT_BATCH = 512  # prompts, the paper's
 SEED = 0  # of the bootstrap behind "auto"
@@ -111,7 +112,7 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> dic
     progress = progress or Silent()
     with change_run(Path(config.run)) as run:
         before = _present(run)
-        samples = run.check_table().num_rows
+        samples = run.check_tables().num_rows
         perceptual = _perceptual(config, run, before["perceptual"], samples)
         reasoning = _reasoning(config, run, before["reasoning"], samples)
         groups = {
@@ -131,10 +132,10 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> dic
             )
         _record(run, before, groups)
         # Here: drawing loads slowly, and wrong input should be told at once.
-        from pipelines.report import build_report
+        from pipelines.report import render_run
 
         progress.start("report", None)
-        summary = build_report(run.path)
+        summary = render_run(run.path, run.complete_manifest())
     return {
         "run": str(run.path), "changed": changed, "groups": groups, "before": before,
         "summary": summary,

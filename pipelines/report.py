@@ -25,12 +25,12 @@ from pipelines.rendering.shown import sample_ids, shelves
 from pipelines.samples import Failed
 from pipelines.table.dataset_columns import read_columns
 from pipelines.table.files import written_aside
+from pipelines.table.open_run import change_run
 from pipelines.table.run_folder import (
     DIFFICULTY_FILE,
     REPORT_FOLDER,
     ROLLOUTS_FILE,
     THUMBNAILS_FILE,
-    RunFolder,
 )
 from pipelines.table.schema import DIFFICULTY
 
@@ -47,9 +47,11 @@ def build_report(path: Path) -> dict[str, Any]:
     Returns:
         The numbers of the report, as in report/summary.json.
     Raises:
-        RunFolderError: not a complete run folder.
+        RunFolderError: not a complete run folder, damaged, not writable, or in use.
     """
-    return render_run(path, RunFolder(path).complete_manifest())
+    with change_run(path) as run:
+        run.check_tables()
+        return render_run(path, run.complete_manifest())
 
 
 def render_run(

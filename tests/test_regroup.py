@@ -86,7 +86,7 @@ def run(tmp_path):
 @pytest.fixture
 def no_report(monkeypatch):
     """The report is another stage's matter, and drawing is slow."""
-    monkeypatch.setattr("pipelines.report.build_report", lambda path: {})
+    monkeypatch.setattr("pipelines.report.render_run", lambda path, manifest: {})
 
 
 def grouped(run, **asked):

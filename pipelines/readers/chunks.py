@@ -47,11 +47,19 @@ def decoded_chunks(
         parts: part number and the numbers of its samples, rising.
         keep: keep the decoded images for the policy.
     """
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        chunks = _decoded(samples, parts, pool, keep=keep, pixel_limit=pixel_limit)
-        for chunk in _ahead(chunks):
+    pool, ahead = ThreadPoolExecutor(workers or os.cpu_count()), ThreadPoolExecutor(1)
+    chunks = _decoded(samples, parts, pool, keep=keep, pixel_limit=pixel_limit)
+    try:
+        # The next chunk is made in a thread while the caller works on this one.
+        coming: Future[Chunk | None] = ahead.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = ahead.submit(next, chunks, None)
             progress.advance("images", len(chunk.samples))
             yield chunk
+    finally:
+        # Whoever stops early, as by Ctrl-C, waits for the images in hand, not for a whole chunk.
+        pool.shutdown(cancel_futures=True)
+        ahead.shutdown()
 
 
 def cut_chunks(
@@ -117,12 +125,3 @@ def _decoded(
 def _pixels(sample: Sample) -> int:
     sizes = [image_size(data) for data in sample.images]
     return sum(width * height for width, height in filter(None, sizes))
-
-
-def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The same chunks, the next one made in a thread while the caller works on this one."""
-    with ThreadPoolExecutor(1) as thread:
-        coming: Future[Chunk | None] = thread.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = thread.submit(next, chunks, None)
-            yield chunk

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from pipelines.errors import DatasetError
+from pipelines.errors import DatasetError, RunError
 from pipelines.progress import Progress
 from pipelines.samples import Sample, sample_id
 
@@ -20,6 +20,7 @@ class DatasetIndex:
     copies: array[int]  # how many dataset rows each sample stands for
     n_rows: int
     fingerprint: str  # hex; over all sample ids in row order
+    marks: array[int]  # of each sample's id, to know it again while this process runs
 
     def parts(self, size: int) -> list[range]:
         """Samples (by number, not row) cut into parts of `size`."""
@@ -38,7 +39,7 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
     progress.start("scan", None)
     number_of: dict[str, int] = {}
     content: list[str] = []  # of each sample, kept only where ids are the dataset's own
-    rows, copies = array("q"), array("l")
+    rows, copies, marks = array("q"), array("l"), array("q")
     digest = blake2b(digest_size=16)
     n_rows = 0
     for sample in samples:
@@ -49,6 +50,7 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
         if first:
             rows.append(sample.row)
             copies.append(1)
+            marks.append(hash(sample.sample_id))
         else:
             copies[number] += 1
         if own_ids:
@@ -64,15 +66,30 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
         progress.advance("scan")
     if not rows:
         raise DatasetError("the dataset has no rows; check the path, --split and --limit")
-    return DatasetIndex(rows, copies, n_rows, digest.hexdigest())
+    return DatasetIndex(rows, copies, n_rows, digest.hexdigest(), marks)
 
 
 def distinct(samples: Iterable[Sample], index: DatasetIndex, start: int) -> Iterator[Sample]:
-    """The first row of each sample numbered `start` and up, from rows that begin no later."""
+    """The first row of each sample numbered `start` and up, from rows that begin no later.
+
+    Raises:
+        RunError: they are not the rows that the index was made of.
+    """
     number = start
     for sample in samples:
         if number == len(index.rows):
             return
         if sample.row == index.rows[number]:
+            if hash(sample.sample_id) != index.marks[number]:
+                raise _changed(sample.row)
             yield sample
             number += 1
+    if number < len(index.rows):
+        raise _changed(index.rows[number])
+
+
+def _changed(row: int) -> RunError:
+    return RunError(
+        f"the dataset was changed while it was read (row {row} is another now, or gone); put it "
+        "back and give the same command again, or choose another --out"
+    )

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import RunFolderError
+
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
@@ -23,6 +25,10 @@ def written_aside(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(aside, path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None:  # a write that finds no room does not say where
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 
@@ -42,3 +48,18 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         # A lone surrogate in a name has no UTF-8: write its escape.
         aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def read_json(file: Path, way_out: str) -> dict[str, Any] | None:
+    """The JSON object in a file, or None where there is no file.
+
+    Raises:
+        RunFolderError: it is there and cannot be read.
+    """
+    try:
+        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{file}: cannot be read ({error}); {way_out}") from error
+    return value

@@ -12,22 +12,18 @@ How the groups were cut stands in the table's own metadata, so that the two can 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import sync_folder, write_json, written_aside
+from pipelines.table.files import read_json, sync_folder, write_json, written_aside
 from pipelines.table.schema import (
     DIFFICULTY,
     ROLLOUTS,
@@ -93,10 +89,10 @@ class RunFolder:
             RunFolderError: it cannot be read, or is of a newer Durian.
         """
         path = self.path / DIFFICULTY_FILE
+        found = _read_footer(path)
         try:
-            found: pq.FileMetaData = pq.read_metadata(path)
             version = int((found.metadata or {})[SCHEMA_KEY])
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except (KeyError, ValueError) as error:
             raise unreadable(path, error) from error
         if version > SCHEMA_VERSION:
             raise RunFolderError(
@@ -105,9 +101,20 @@ class RunFolder:
             )
         return found
 
+    def check_tables(self) -> pq.FileMetaData:
+        """As `check_table`, once all tables of the run are found whole.
+
+        Raises:
+            RunFolderError: one is not there, cut short, or of a newer Durian.
+        """
+        needed = {self.path / name for name in (ROLLOUTS_FILE, THUMBNAILS_FILE)}
+        for table in sorted(needed.union(self.path.glob("*.parquet"))):
+            _read_footer(table)
+        return self.check_table()
+
     def has_part(self, number: int) -> bool:
         """Whether a part is finished."""
-        return self._part(number).exists()
+        return self._part(number).exists() and self._rollouts_part(number).exists()
 
     def write_part(
         self,
@@ -125,7 +132,8 @@ class RunFolder:
 
     def finished_parts(self) -> list[int]:
         """Numbers of the finished parts, rising."""
-        return sorted(int(p.stem.removeprefix("part-")) for p in self.parts.glob("part-*.parquet"))
+        found = (int(p.stem.removeprefix("part-")) for p in self.parts.glob("part-*.parquet"))
+        return sorted(filter(self.has_part, found))
 
     def part_seconds(self, number: int) -> dict[str, float]:
         """Seconds by stage that a finished part took."""
@@ -205,6 +213,20 @@ class RunFolder:
         self.write_manifest(manifest)
         self.clear_parts()
 
+    def strays(self) -> list[Path]:
+        """What a kill may have left of a complete run: parts, a lock, half-written files."""
+        left = (self.parts, self.path / LOCK_FILE)
+        return [*(path for path in left if path.exists()), *self._asides()]
+
+    def sweep(self) -> None:
+        """Remove half-written files beside the tables; for the holder of the lock."""
+        for aside in self._asides():
+            aside.unlink(missing_ok=True)
+
+    def _asides(self) -> list[Path]:
+        kinds = ("*.parquet", MANIFEST, f"{REPORT_FOLDER}/*")
+        return [aside for kind in kinds for aside in self.path.glob(f"{kind}.tmp")]
+
     def clear_parts(self) -> None:
         """Remove unfinished work."""
         shutil.rmtree(self.parts, ignore_errors=True)
@@ -217,77 +239,11 @@ class RunFolder:
         return self.parts / f"rollouts-{number:05d}.parquet"
 
 
-@contextmanager
-def open_run(
-    path: Path, identity: Mapping[str, Any], *, fresh: bool = False
-) -> Iterator[RunFolder]:
-    """Hold a run folder: made if it is not there, resumed if it is of the same run.
-
-    Args:
-        identity: all that a run's numbers depend on, JSON values by key.
-        fresh: throw unfinished parts away.
-    Raises:
-        RunFolderError: in use by another process, not a run folder, or a run of another identity.
-    """
-    check_usable(path)
-    existed = path.exists()
-    run = RunFolder(path)
-    manifest = run.manifest
-    if manifest is not None:
-        way_out = "choose another --out (durian group changes a finished run's groups)"
-        check_same(path, manifest["identity"], identity, way_out)
-        run.clear_parts()  # a kill between the manifest and the clearing leaves them
-        yield run
-        return
+def _read_footer(table: Path) -> pq.FileMetaData:
     try:
-        run.parts.mkdir(parents=True, exist_ok=True)
-        lock = open(run.parts / "lock", "a+")
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
-    with lock:
-        take_lock(lock, path)
-        if fresh:
-            for old in run.parts.iterdir():
-                if old.name != "lock":
-                    old.unlink()
-        try:
-            known = json.loads(run.identity.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            write_json(run.identity, identity)
-        else:
-            check_same(path, known, identity, "repeat the old value, or pass --fresh")
-        try:
-            yield run
-        except BaseException:
-            # Wrong input that shows only now (a model that cannot be loaded) leaves nothing.
-            if not run.finished_parts():
-                shutil.rmtree(run.parts if existed else path, ignore_errors=True)
-            raise
-
-
-@contextmanager
-def change_run(path: Path) -> Iterator[RunFolder]:
-    """Hold the folder of a complete run, to change what is in it.
-
-    Raises:
-        RunFolderError: not complete, not a run folder, not writable, or in use.
-    """
-    run = RunFolder(path)
-    run.complete_manifest()
-    try:
-        lock = open(path / LOCK_FILE, "a+")
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be written ({error.strerror}); give a copy of it that can"
-        ) from error
-    with lock:
-        take_lock(lock, path)
-        try:
-            yield run
-        finally:
-            (path / LOCK_FILE).unlink(missing_ok=True)  # while it is held: see take_lock
+        return pq.read_metadata(table)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(table, error) from error
 
 
 def _groups_of(table: Path) -> dict[str, Any] | None:
@@ -306,15 +262,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     Raises:
         RunFolderError: it is there and cannot be read.
     """
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{path / MANIFEST}: cannot be read ({error}); profile again"
-        ) from error
-    return manifest
+    return read_json(path / MANIFEST, "profile again")
 
 
 def unreadable(path: Path, error: Exception) -> RunFolderError:
@@ -334,30 +282,6 @@ def check_usable(path: Path) -> None:
     if path.is_dir() and any(path.iterdir()):
         if not (path / MANIFEST).exists() and not (path / "parts").is_dir():
             raise RunFolderError(f"{path}: holds other files and no run; choose another --out")
-
-
-def take_lock(lock: IO[str], path: Path) -> None:
-    """Hold an open lock file of the folder `path` until it is closed.
-
-    Raises:
-        RunFolderError: another process holds it, or has just finished.
-    """
-    # flock, not a file that means "locked": the kernel lets go when its holder dies, however.
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip() or "another process"
-        raise RunFolderError(f"{path}: is in use by {holder}; wait for it, or stop it") from None
-    try:
-        mine = os.fstat(lock.fileno()).st_ino == os.stat(lock.name).st_ino
-    except FileNotFoundError:
-        mine = False
-    if not mine:  # its holder finished, and cleared it away, while this process opened it
-        raise RunFolderError(f"{path}: another process has just finished with it; try again")
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-    lock.flush()
 
 
 def check_same(

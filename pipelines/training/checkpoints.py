@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pipelines.errors import RunError
-from pipelines.table.files import write_json
+from pipelines.table.files import sync_folder, write_json
 
 MARK = "durian.json"  # written last: a checkpoint that has one is whole
 TAKEN = 4096  # values of each tensor that go into its digest
@@ -27,7 +27,7 @@ def mark_complete(checkpoint: Path, model: torch.nn.Module | None) -> None:
 
 def newest_checkpoint(out: Path) -> Path | None:
     """The whole checkpoint of the latest step, or None."""
-    steps = [int(mark.parent.name.partition("-")[2]) for mark in out.glob(f"checkpoint-*/{MARK}")]
+    steps = [_step(mark.parent) for mark in out.glob(f"checkpoint-*/{MARK}")]
     return out / f"checkpoint-{max(steps)}" if steps else None
 
 
@@ -36,6 +36,19 @@ def drop_unfinished(out: Path) -> None:
     for folder in out.glob("checkpoint-*"):
         if not (folder / MARK).exists():
             shutil.rmtree(folder)
+
+
+def drop_older(out: Path, keep: int | None) -> None:
+    """Remove all whole checkpoints but the `keep` latest ones; None keeps all."""
+    whole = sorted(out.glob(f"checkpoint-*/{MARK}"), key=lambda mark: _step(mark.parent))
+    for mark in whole[:-keep] if keep else []:
+        mark.unlink()  # first: half a checkpoint must not pass for a whole one
+        sync_folder(mark.parent)
+        shutil.rmtree(mark.parent)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
 
 
 def check_restored(checkpoint: Path, model: torch.nn.Module | None) -> None:

@@ -9,7 +9,6 @@ OUT/manifest.json      written last: a folder that has one is complete, its weig
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import write_json
-from pipelines.table.run_folder import check_same, read_manifest, take_lock
+from pipelines.table.files import read_json, write_json
+from pipelines.table.lock import locked
+from pipelines.table.run_folder import check_same, read_manifest
 from pipelines.training.checkpoints import drop_unfinished, newest_checkpoint
 
 IDENTITY = "training.json"
@@ -53,39 +53,42 @@ def open_training(
     """
     check_training_folder(out)
     existed = out.exists()
+    way_out = "choose another --out"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = open(out / LOCK, "a+")
     except OSError as error:
-        raise RunFolderError(
-            f"{out}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
-    with lock:
-        take_lock(lock, out)
+        raise RunFolderError(f"{out}: cannot be written ({error.strerror}); {way_out}") from error
+    with locked(out / LOCK, out, way_out=way_out):
         if fresh:
-            _clear(out)
-        if (out / IDENTITY).exists():
-            known = json.loads((out / IDENTITY).read_text(encoding="utf-8"))
+            write_json(out / IDENTITY, {})  # first: what is left of a cut clearing is no one's
+        known = read_json(out / IDENTITY, "pass --fresh")
+        if known:
             check_same(
                 out, known, identity, "repeat the old value, choose another --out, or --fresh"
             )
         else:
+            if known is not None:
+                _clear(out)
             write_json(out / IDENTITY, identity)
         drop_unfinished(out)
-        manifest = read_manifest(out)
+        for aside in out.glob("*.tmp"):
+            aside.unlink()
         try:
-            yield manifest
+            yield read_manifest(out)
         except BaseException:
-            if newest_checkpoint(out) is None and manifest is None:  # nothing to go on from
+            # Nothing to go on from. Asked now: a complete training may have no checkpoint.
+            if newest_checkpoint(out) is None and read_manifest(out) is None:
                 _clear(out)
+                (out / IDENTITY).unlink(missing_ok=True)
                 if not existed:
                     shutil.rmtree(out, ignore_errors=True)
             raise
 
 
 def _clear(out: Path) -> None:
+    """Remove all but the lock and the identity, which goes last."""
     for path in out.iterdir():
-        if path.name == LOCK:
+        if path.name in (LOCK, IDENTITY):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from accelerate.utils import gather
 from torch import Tensor
-from transformers.trainer_utils import rotate_checkpoints
 from trl import GRPOTrainer
 
 from pipelines.groups import PERCEPTUAL, reasoning_groups
 from pipelines.normalizer import durian_advantages, durian_terms
 from pipelines.table.grouping import cut_perceptual
-from pipelines.training.checkpoints import check_restored, mark_complete
+from pipelines.training.checkpoints import check_restored, drop_older, mark_complete
 from pipelines.training.diagnostics import batch_metrics, drift
 from pipelines.training.normalization import Normalization
 from pipelines.training.reward import TrainingReward
@@ -225,7 +224,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         if self.args.should_save:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             mark_complete(folder, self._whole_model())
-            rotate_checkpoints(str(folder.parent), save_total_limit=limit)
+            drop_older(folder.parent, limit)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Prove that the weights are the checkpoint's.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.errors import DatasetError
+from pipelines.errors import DatasetError, RunError
 from pipelines.progress import Silent
 from pipelines.readers.scan import distinct, scan
 from pipelines.samples import Sample
@@ -28,6 +28,16 @@ def test_distinct_gives_first_rows_from_a_sample_number_on():
     index = scan(data, Silent(), own_ids=False)
     assert [s.row for s in distinct(data, index, 0)] == [0, 1, 3]
     assert [s.row for s in distinct(data[1:], index, 1)] == [1, 3]
+
+
+@pytest.mark.parametrize("now", ["abaxb", "aba"], ids=["another", "gone"])
+def test_a_dataset_that_changes_after_the_scan_ends_the_run(now):
+    # What was c in row 3 is x now, or is gone with all after it.
+    index = scan(samples("abacb"), Silent(), own_ids=False)
+    stream = distinct(samples(now), index, 0)
+    assert [next(stream).sample_id, next(stream).sample_id] == ["a", "b"]
+    with pytest.raises(RunError, match="was changed while it was read .row 3 "):
+        next(stream)
 
 
 def test_the_fingerprint_follows_content_and_order():

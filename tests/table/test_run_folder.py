@@ -10,8 +10,9 @@ import pytest
 
 from pipelines.errors import RunFolderError
 from pipelines.table.files import written_aside
+from pipelines.table.open_run import open_run
 from pipelines.table.rows import arrow_table
-from pipelines.table.run_folder import RunFolder, open_run, read_manifest
+from pipelines.table.run_folder import RunFolder, read_manifest
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
 
@@ -121,7 +122,7 @@ def test_what_fails_after_a_part_keeps_it(tmp_path):
 
 def test_a_second_process_is_refused_and_told_who_works_there(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from pipelines.table.run_folder import open_run\n"
+        "import sys; from pathlib import Path; from pipelines.table.open_run import open_run\n"
         "with open_run(Path(sys.argv[1]), {}): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

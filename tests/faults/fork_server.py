@@ -1,0 +1,144 @@
+"""Runs `durian` in forked children of one process that has imported it, and breaks them on order.
+
+A profile imports for seconds and works for a fraction of one: forked, a hundred kills are cheap.
+JSON lines in, JSON lines out (see `Order` in faulty.py). The durable operations of a child are
+counted: the calls that write, rename, sync or remove a file. Number `at` of them is where it is
+stopped: `before` it, or with half of a written file on the disk (`torn`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.font_manager  # noqa: F401
+import pandas  # noqa: F401 - pyarrow imports it at its first array
+import pyarrow.parquet as pq
+
+import pipelines.profile
+import pipelines.regroup
+import pipelines.rendering.page
+import pipelines.report
+import pipelines.sampling  # noqa: F401
+from durian_cli.app import main
+from pipelines.engines import scripted  # noqa: F401
+
+
+class Operations:
+    """Counts a process's durable operations, and does as ordered at one of them."""
+
+    def __init__(self, at: int | None, when: str, what: Callable[[], None]) -> None:
+        self.names: list[str] = []
+        self._at, self._when, self._what = at, when, what
+
+    def run(self, name: str, path: object, operation: Callable[[], Any]) -> Any:
+        """Do an operation on a file; the one that was ordered, with what was ordered."""
+        number = len(self.names)
+        self.names.append(f"{name} {os.path.basename(os.fspath(path))}")  # type: ignore[call-overload]
+        if number != self._at:
+            return operation()
+        if self._when == "before":
+            self._what()
+        result = operation()
+        if self._when == "torn":
+            half = Path(path)  # type: ignore[arg-type]
+            os.truncate(half, half.stat().st_size // 2)
+            self._what()
+        return result
+
+    def watch(self) -> None:
+        """From now on."""
+        for name in ("unlink", "rmdir", "mkdir"):
+            self._wrap(os, name, path=0)
+        self._wrap(os, "replace", path=1)
+        for kind in ("write_text", "write_bytes"):
+            self._wrap(Path, kind, path=0)
+        self._wrap(pq, "write_table", path=1)
+        fsync, close, opened = os.fsync, pq.ParquetWriter.close, pq.ParquetWriter.__init__
+        os.fsync = lambda handle: self.run("fsync", "", lambda: fsync(handle))
+
+        def init(writer: Any, where: Any, *args: Any, **options: Any) -> None:
+            writer.durian_where = where
+            opened(writer, where, *args, **options)
+
+        def closed(writer: Any) -> None:
+            if writer.is_open:
+                self.run("close", writer.durian_where, lambda: close(writer))
+
+        pq.ParquetWriter.__init__, pq.ParquetWriter.close = init, closed
+
+    def _wrap(self, owner: Any, name: str, *, path: int) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*args: Any, **options: Any) -> Any:
+            return self.run(name, args[path], lambda: original(*args, **options))
+
+        setattr(owner, name, wrapped)
+
+
+def fault(order: dict[str, Any]) -> None:
+    """A file or folder is gone, or a signal comes."""
+    if order["vanishing"] is None:
+        os.kill(os.getpid(), order["signal"])
+    elif os.path.isdir(order["vanishing"]):
+        shutil.rmtree(order["vanishing"])
+    else:
+        os.unlink(order["vanishing"])
+
+
+def child(order: dict[str, Any]) -> None:
+    """One `durian`; never returns."""
+    code = 70
+    try:
+        for number, path in ((1, os.devnull), (2, order["stderr"])):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+        # A shell's background jobs ignore SIGINT, and so would a child of a test run as one.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if order["plain_figures"]:
+            pipelines.rendering.page.report_figures = lambda *_: []
+        if (file_size := order["file_size"]) is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
+        operations = Operations(order["at"], order["when"], lambda: fault(order))
+        operations.watch()
+        if order["after_seconds"] is not None:
+            if order["signal"] != signal.SIGKILL:  # else the alarm itself ends it as suddenly
+                signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), order["signal"]))
+            signal.setitimer(signal.ITIMER_REAL, order["after_seconds"])
+        sys.argv = ["durian", *order["argv"]]
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        with open(order["operations"], "w") as file:
+            json.dump(operations.names, file)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.argv = ["durian", "report", "/nowhere"]  # what the command line imports at its first use
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, file=replies, flush=True)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            child(json.loads(line))
+        _, status, _ = os.wait4(pid, 0)
+        print(json.dumps(os.waitstatus_to_exitcode(status)), file=replies, flush=True)
