@@ -24,7 +24,7 @@ from pipelines.progress import Progress
 from pipelines.prompts import PromptTemplate, load_template
 from pipelines.readers.chunks import Chunk, decoded_chunks
 from pipelines.readers.dataset import SampleReader
-from pipelines.readers.images import decode_image
+from pipelines.readers.decode import decode
 from pipelines.readers.look import Look
 from pipelines.readers.scan import scan
 from pipelines.samples import Failed, Prompt, Sample
@@ -251,7 +251,7 @@ class ForTrl:
     def _decode(self, encoded: list[bytes]) -> list[Image.Image]:
         images = []
         for data in encoded:
-            decoded = decode_image(data, pixel_limit=self._pixel_limit, keep=True)
+            decoded = decode(data, pixel_limit=self._pixel_limit, keep=True)
             if isinstance(decoded, Failed) or decoded.rgb is None:
                 raise RuntimeError("an image that was decoded before cannot be decoded now")
             images.append(decoded.rgb)
