@@ -41,14 +41,17 @@ class ImageFiles:
 
 
 def _read(real: str, shown: str) -> bytes | str:
-    # A pipe would be waited for without end, were it not opened so.
-    with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(real, "rb", opener=_open_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             return f"image is not a file: {shown}"
         if status.st_size > LARGEST_BYTES:
             return f"image file has {status.st_size} bytes, more than {LARGEST_BYTES}: {shown}"
         return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe would be waited for without end
 
 
 def _with(root: Path) -> list[Path]:
