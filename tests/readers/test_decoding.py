@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from PIL import Image, PngImagePlugin
 
+from pipelines.errors import RunError
 from pipelines.progress import Silent
 from pipelines.readers import decode as decode_module
 from pipelines.readers import image_process
@@ -21,6 +22,7 @@ from pipelines.readers.chunks import decoded_chunks
 from pipelines.readers.decode import decode, size
 from pipelines.readers.decoding import Notes, Slot
 from pipelines.readers.image_process import processes
+from pipelines.readers.image_worker import REQUEST
 from pipelines.readers.images import DecodedImage, decode_image, decode_tried
 from pipelines.samples import Failed, Sample
 
@@ -46,6 +48,7 @@ def planted(monkeypatch):
     """Decoders that do harm in the processes that decode apart, and a second for each image."""
     monkeypatch.setenv("PYTHONPATH", f"{PLANTED}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setattr(image_process, "SECONDS", 1.0)
+    monkeypatch.setattr(image_process, "_GRACE_SECONDS", 1.0)
     processes().close()
     yield
     processes().close()
@@ -78,6 +81,7 @@ def test_an_image_that_harms_its_decoder_is_named_and_the_others_are_unharmed(pl
         b"PLANTED:abort",
         b"PLANTED:loop",
         b"PLANTED:sleep in C",
+        b"PLANTED:deaf",
         b"PLANTED:memory",
         b"PLANTED:",
         (good, b"PLANTED:crash"),
@@ -87,6 +91,7 @@ def test_an_image_that_harms_its_decoder_is_named_and_the_others_are_unharmed(pl
         None,
         PREFIX + "died (signal 11)",
         PREFIX + "died (signal 6)",
+        PREFIX + "took over 1 s",
         PREFIX + "took over 1 s",
         PREFIX + "took over 1 s",
         "cannot decode image: MemoryError",
@@ -114,6 +119,41 @@ def test_a_process_that_died_is_replaced_and_one_that_lives_is_kept(planted):
     os.waitid(os.P_PID, second, os.WEXITED | os.WNOWAIT)
     [third] = white()
     assert third != second
+
+
+def test_a_process_ends_itself_though_nobody_is_left_to_end_it(planted):
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.readers.image_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    data = b"PLANTED:loop"
+    worker.communicate(REQUEST.pack(False, False, LIMIT, 0.5, len(data)) + data, timeout=120)
+    assert worker.returncode == -signal.SIGALRM
+
+
+def test_a_forked_process_has_decoders_of_its_own():
+    good = encoded("TGA")
+    decode(good, pixel_limit=LIMIT, keep=False)
+    mine = processes().pids
+    child = os.fork()
+    if child == 0:
+        none = not processes().pids
+        image = decode(good, pixel_limit=LIMIT, keep=False)
+        other = set(processes().pids).isdisjoint(mine)
+        processes().close()
+        os._exit(0 if none and other and isinstance(image, DecodedImage) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert isinstance(decode(good, pixel_limit=LIMIT, keep=False), DecodedImage)
+    assert processes().pids == mine
+
+
+def test_a_process_that_does_not_start_ends_the_run(monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import os\nos._exit(3)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    processes().close()
+    with pytest.raises(RunError, match=r"that decodes images apart does not start \(exit code 3\)"):
+        looks(encoded("TGA"))
 
 
 def test_a_header_that_harms_its_reader_has_no_size(planted):
