@@ -63,6 +63,13 @@ def evaluate(
             rich_help_panel=_DATA,
         ),
     ] = Default.images_column,
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the image files, if not the dataset's: relative paths begin there.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     id_column: Annotated[
         str | None,
         typer.Option(
@@ -193,6 +200,7 @@ def evaluate(
         problem_column=problem_column,
         answer_column=answer_column,
         images_column=images_column,
+        image_root=image_root,
         id_column=id_column,
         limit=limit,
         engine=engine,

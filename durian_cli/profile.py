@@ -51,6 +51,13 @@ def profile(
             rich_help_panel=_DATA,
         ),
     ] = Default.images_column,
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the image files, if not the dataset's: relative paths begin there.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     id_column: Annotated[
         str | None,
         typer.Option(
@@ -287,6 +294,7 @@ def profile(
         problem_column=problem_column,
         answer_column=answer_column,
         images_column=images_column,
+        image_root=image_root,
         id_column=id_column,
         limit=limit,
         measures=comma_list(measures),

@@ -58,6 +58,13 @@ def train(
     images_column: Annotated[
         str, typer.Option(help="Column of the images, or of one image.", rich_help_panel=_DATA)
     ] = Default.images_column,
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the image files, if not the dataset's: relative paths begin there.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     id_column: Annotated[
         str | None,
         typer.Option(
@@ -236,6 +243,7 @@ def train(
         problem_column=problem_column,
         answer_column=answer_column,
         images_column=images_column,
+        image_root=image_root,
         id_column=id_column,
         limit=limit,
         system_prompt=system_prompt,

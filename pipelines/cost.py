@@ -24,7 +24,7 @@ from pipelines.errors import ConfigError, RunFolderError
 from pipelines.progress import Progress
 from pipelines.prompts import PromptTemplate
 from pipelines.readers.dataset import SampleReader
-from pipelines.readers.images import image_size
+from pipelines.readers.decode import size
 from pipelines.readers.look import look
 from pipelines.readers.scan import DatasetIndex
 from pipelines.samples import Failed, Sample
@@ -65,14 +65,14 @@ class ImageSizes:
         judge = lru_cache(1024)(self._judge)  # many images are of few sizes
         for sample in samples:
             for number, data in enumerate(sample.images, start=1):
-                size = image_size(data)
-                fate, becomes = judge(size) if size else ("unreadable", None)
+                found = size(data)
+                fate, becomes = judge(found) if found else ("unreadable", None)
                 self.counts["all"] += 1
                 self.counts[fate] += 1
                 if fate in ("shrunk", "enlarged", "refused") and len(self.named) < MOST_NAMED:
                     self.named.append(
                         {"row": sample.row, "image": number, "fate": fate,
-                         "size": size, "becomes": becomes}
+                         "size": found, "becomes": becomes}
                     )  # fmt: skip
             yield sample
 

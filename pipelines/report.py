@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipelines.analysis.summary import analyse
 from pipelines.readers.dataset import SampleReader
-from pipelines.readers.images import decode_image
+from pipelines.readers.decode import decode
 from pipelines.rendering.advice import advice
 from pipelines.rendering.gallery import Thumbnail
 from pipelines.rendering.local_entropy import local_entropy_map
@@ -101,7 +101,7 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
     kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": [], "entropy": []}
     for sample in reader.samples(rows=rows):
         image = (
-            decode_image(sample.images[0], pixel_limit=pixel_limit, keep=True)
+            decode(sample.images[0], pixel_limit=pixel_limit, keep=True)
             if sample.images
             else Failed("no image")
         )

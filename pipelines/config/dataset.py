@@ -16,6 +16,7 @@ class DatasetConfig:
     problem_column: str = "problem"
     answer_column: str = "answer"
     images_column: str = "images"  # a single-image column too; `image` is found by itself
+    image_root: str | None = None  # folder of image paths; None: the data file's
     id_column: str | None = None  # default: content hash
     limit: int | None = None  # first rows only
 

@@ -25,6 +25,7 @@ class EvalConfig:
     problem_column: str = DatasetConfig.problem_column
     answer_column: str = DatasetConfig.answer_column
     images_column: str = DatasetConfig.images_column
+    image_root: str | None = None
     id_column: str | None = None
     limit: int | None = None
     engine: str = SamplingConfig.engine

@@ -30,6 +30,7 @@ class ProfileConfig:
     problem_column: str = DatasetConfig.problem_column
     answer_column: str = DatasetConfig.answer_column
     images_column: str = DatasetConfig.images_column
+    image_root: str | None = None
     id_column: str | None = None
     limit: int | None = None
     measures: tuple[str, ...] = ("pixel", "confidence")

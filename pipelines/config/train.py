@@ -27,6 +27,7 @@ class TrainConfig:
     problem_column: str = DatasetConfig.problem_column
     answer_column: str = DatasetConfig.answer_column
     images_column: str = DatasetConfig.images_column
+    image_root: str | None = None
     id_column: str | None = None
     limit: int | None = None
     system_prompt: str | None = None

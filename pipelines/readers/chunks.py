@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from pathlib import Path
 
 from pipelines.progress import Progress
-from pipelines.readers.images import image_size
-from pipelines.readers.look import Look, look
+from pipelines.readers.decode import size
+from pipelines.readers.decoding import Notes
+from pipelines.readers.look import Look
+from pipelines.readers.threads import DecodingThreads
 from pipelines.samples import Sample
 
 # Bounds of one chunk. Decoded pixels cost 3 bytes, and several times that once a policy's
@@ -39,27 +41,38 @@ def decoded_chunks(
     pixel_limit: int,
     workers: int | None,
     progress: Progress,
+    notes: Path | None = None,
 ) -> Iterator[Chunk]:
     """Decode samples on all cores and give them chunk by chunk; a chunk never spans two parts.
+
+    A sample whose image hangs its decoder has that as its error, and the others are unharmed.
 
     Args:
         samples: those of `parts`, in order.
         parts: part number and the numbers of its samples, rising.
         keep: keep the decoded images for the policy.
+        notes: file that tells the next attempt what was being decoded when this one crashed.
+    Raises:
+        RunError: the process that decodes apart cannot be started.
     """
-    pool, ahead = ThreadPoolExecutor(workers or os.cpu_count()), ThreadPoolExecutor(1)
-    chunks = _decoded(samples, parts, pool, keep=keep, pixel_limit=pixel_limit)
-    try:
+    # Threads end before what waits for them: whoever stops early, as by Ctrl-C, waits for the
+    # images in hand, not for a whole chunk.
+    with (
+        ThreadPoolExecutor(1) as ahead,
+        DecodingThreads(
+            workers or os.cpu_count() or 1,
+            pixel_limit=pixel_limit,
+            keep=keep,
+            notes=None if notes is None else Notes(notes),
+        ) as threads,
+    ):
+        chunks = _decoded(samples, parts, threads, keep=keep)
         # The next chunk is made in a thread while the caller works on this one.
         coming: Future[Chunk | None] = ahead.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
             coming = ahead.submit(next, chunks, None)
             progress.advance("images", len(chunk.samples))
             yield chunk
-    finally:
-        # Whoever stops early, as by Ctrl-C, waits for the images in hand, not for a whole chunk.
-        pool.shutdown(cancel_futures=True)
-        ahead.shutdown()
 
 
 def cut_chunks(
@@ -95,33 +108,31 @@ def cut_chunks(
 def decode_chunk(chunk: Chunk, *, keep: bool, pixel_limit: int, workers: int) -> None:
     """Decode the images of a chunk that was cut elsewhere."""
     begun = time.perf_counter()
-    with ThreadPoolExecutor(workers) as pool:
-        looked = partial(look, pixel_limit=pixel_limit, keep=keep)
-        chunk.looks = list(pool.map(looked, chunk.samples))
+    with DecodingThreads(workers, pixel_limit=pixel_limit, keep=keep) as threads:
+        chunk.looks = threads.results(list(map(threads.submit, chunk.samples)))
     chunk.seconds += time.perf_counter() - begun
 
 
 def _decoded(
     samples: Iterable[Sample],
     parts: Iterable[tuple[int, range]],
-    pool: ThreadPoolExecutor,
+    threads: DecodingThreads,
     *,
     keep: bool,
-    pixel_limit: int,
 ) -> Iterator[Chunk]:
     looks: list[Future[Look]] = []
 
     def submit(sample: Sample) -> None:
-        looks.append(pool.submit(look, sample, pixel_limit=pixel_limit, keep=keep))
+        looks.append(threads.submit(sample))
 
     for chunk in cut_chunks(samples, parts, keep=keep, taken=submit):
         begun = time.perf_counter()
-        chunk.looks = [future.result() for future in looks]
+        chunk.looks = threads.results(looks)
         looks.clear()
         chunk.seconds += time.perf_counter() - begun
         yield chunk
 
 
 def _pixels(sample: Sample) -> int:
-    sizes = [image_size(data) for data in sample.images]
+    sizes = [size(data) for data in sample.images]
     return sum(width * height for width, height in filter(None, sizes))

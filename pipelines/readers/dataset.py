@@ -7,13 +7,15 @@ from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from glob import has_magic
+from itertools import takewhile
 from pathlib import Path
 
 from pipelines.config import DatasetConfig
-from pipelines.errors import DatasetError
+from pipelines.errors import ConfigError, DatasetError
 from pipelines.readers.arrow_files import ArrowSource, ParquetSource
 from pipelines.readers.find import KINDS, find_files
-from pipelines.readers.hub import hub_files
+from pipelines.readers.hub import hub_files, hub_folders
+from pipelines.readers.image_files import ImageFiles
 from pipelines.readers.rows import Columns, Source, Wanted, to_sample
 from pipelines.readers.text_files import CsvSource, JsonSource
 from pipelines.readers.webdataset import WebDatasetSource
@@ -35,10 +37,20 @@ MOST_FURTHER = 32  # columns beside those of a sample, the first ones
 class SampleReader:
     """The samples of one dataset, as often as they are asked for."""
 
-    def __init__(self, name: str, sources: Sequence[Source], config: DatasetConfig) -> None:
+    def __init__(
+        self,
+        name: str,
+        sources: Sequence[Source],
+        config: DatasetConfig,
+        roots: Sequence[Path] = (),
+    ) -> None:
+        """Args: `roots`: folders that images may be in, beside each data file's own."""
         self.name = name  # how a person calls the dataset
         self._limit = config.limit
-        self._sources = [(source, _columns(source, config)) for source in sources]
+        self._sources = [
+            (source, _columns(source, config), _image_files(source, config, roots))
+            for source in sources
+        ]
 
     def samples(self, start: int = 0, rows: Collection[int] | None = None) -> Iterator[Sample]:
         """Stream the samples in the order of the dataset, from its beginning at each call.
@@ -54,10 +66,10 @@ class SampleReader:
         """
         wanted = Wanted(start, self._limit, None if rows is None else sorted(rows))
         offset = 0
-        for source, columns in self._sources:
+        for source, columns, files in self._sources:
             if wanted.done(offset):
                 return
-            offset += yield from _samples(source, columns, wanted, offset)
+            offset += yield from _samples(source, columns, files, wanted, offset)
 
 
 def open_dataset(config: DatasetConfig) -> SampleReader:
@@ -66,17 +78,39 @@ def open_dataset(config: DatasetConfig) -> SampleReader:
     Raises:
         DatasetError: nothing is there, it is of no known form, has no such split, or lacks a
             column.
+        ConfigError: the folder of its images is not there.
     """
     dataset = config.dataset
+    if config.image_root is not None and not Path(config.image_root).expanduser().is_dir():
+        raise ConfigError(f"image-root is '{config.image_root}'; no such folder: check the path")
     files = find_files(dataset, config.split)
     if files is not None:
         name = dataset if has_magic(dataset) else _short_name(Path(dataset).resolve())
-        return SampleReader(name, [_source(file, config) for file in files], config)
+        roots = [_named_folder(dataset)]
+        return SampleReader(name, [_source(file, config) for file in files], config, roots)
     is_id = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", dataset)
     if not is_id or dataset.endswith(KINDS):
         raise DatasetError(f"{dataset}: no such file or folder; check the path")
     shards = hub_files(dataset, config.split)
-    return SampleReader(dataset, [ArrowSource(shard, name=dataset) for shard in shards], config)
+    sources = [ArrowSource(shard, name=dataset) for shard in shards]
+    return SampleReader(dataset, sources, config, hub_folders())
+
+
+def _named_folder(dataset: str) -> Path:
+    """The folder that the user has named: of a glob, what comes before its first wildcard."""
+    path = Path(dataset).expanduser()
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        path = Path(*takewhile(lambda part: not has_magic(part), path.parts), "*")
+    return path.parent
+
+
+def _image_files(source: Source, config: DatasetConfig, roots: Sequence[Path]) -> ImageFiles:
+    if config.image_root is None:
+        return ImageFiles(source.folder, (source.folder, *roots))
+    named = Path(config.image_root).expanduser()
+    return ImageFiles(named, (named, source.folder, *roots))
 
 
 def _short_name(path: Path) -> str:
@@ -99,7 +133,7 @@ def _source(path: Path, config: DatasetConfig) -> Source:
 
 
 def _samples(
-    source: Source, columns: Columns, wanted: Wanted, offset: int
+    source: Source, columns: Columns, files: ImageFiles, wanted: Wanted, offset: int
 ) -> Generator[Sample, None, int]:
     rows = source.rows(columns.names, wanted.shifted(offset))
     while True:
@@ -107,7 +141,7 @@ def _samples(
             position, values = next(rows)
         except StopIteration as end:
             return int(end.value)
-        yield to_sample(offset + position, values, columns, source.folder)
+        yield to_sample(offset + position, values, columns, files)
 
 
 def _columns(source: Source, config: DatasetConfig) -> Columns:

@@ -31,6 +31,14 @@ def hub_files(dataset: str, split: str) -> list[Path]:
     return [Path(file["filename"]) for file in loaded.cache_files]
 
 
+def hub_folders() -> list[Path]:
+    """The caches in which the Hub's image files lie, once `hub_files` has brought them."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    return [Path(config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE)]
+
+
 def _reachable(repo: str) -> str:
     """The id if the Hub answers for it, or the folder of its cached snapshot if it does not.
 

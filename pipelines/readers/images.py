@@ -1,7 +1,8 @@
-"""Decode one image, or say why not. Thread-safe; reads and changes no global state of Pillow.
+"""Decode one image in this process, or say why not. Thread-safe; changes no state of Pillow.
 
-Images are opened by Pillow's format plugins rather than by `Image.open`: that one measures every
-header against a process-wide limit and warns or raises on it, where ours is an argument.
+`decode.py` decides which images are decoded in which process. Images are opened by Pillow's format
+plugins rather than by `Image.open`: that one measures every header against a process-wide limit
+and warns or raises on it, where ours is an argument.
 """
 
 from __future__ import annotations
@@ -21,8 +22,15 @@ from pipelines.samples import Failed
 Image.preinit()  # first, for Pillow's own order of plugins: the common formats before the rare
 Image.init()
 
+# Formats whose decoders the whole world feeds with hostile data, and those decoders by Pillow's
+# names. The others of Pillow are rare, or slow loops in Python (plain PPM, RLE in BMP).
+_TRIED = ("BMP", "DIB", "GIF", "JPEG", "PPM", "PNG", "TIFF", "WEBP")
+_TRIED_DECODERS = {"raw", "jpeg", "zip", "gif"}  # WebP names none before it is loaded
+_TRIED_BYTES = 32 << 20  # a header of millions of comments takes half a second a megabyte
+_TRIED_SCANS = 50  # of a progressive JPEG, which has 10; each goes over all pixels again
+
 # Not EPS: reading it runs Ghostscript, a program, on data from the net.
-_FORMATS = tuple(name for name in Image.ID if name != "EPS")
+_FORMATS = (*_TRIED, *(name for name in Image.ID if name not in (*_TRIED, "EPS")))
 
 _ORIENTATION = 0x0112  # Exif tag
 _UPRIGHT = {
@@ -61,18 +69,48 @@ def decode_image(data: bytes, *, pixel_limit: int, keep: bool) -> DecodedImage |
     Returns:
         `Failed` with a short phrase where the data cannot be decoded. Bad data never raises.
     """
+    image = _decode(data, pixel_limit, keep, tried_only=False)
+    return Failed("cannot decode image: not a known image format") if image is None else image
+
+
+def decode_tried(data: bytes, *, pixel_limit: int, keep: bool) -> DecodedImage | Failed | None:
+    """As `decode_image`, with decoders that can be trusted to end and not to crash.
+
+    Returns:
+        None for an image that needs another decoder, or is of no known format.
+    """
+    return _decode(data, pixel_limit, keep, tried_only=True)
+
+
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height by the header alone, in pixels; None where there is no readable header."""
+    return _size(data, _FORMATS)
+
+
+def tried_size(data: bytes) -> tuple[int, int] | None:
+    """As `image_size`; None too for an image that `decode_tried` leaves to others."""
+    return None if len(data) > _TRIED_BYTES else _size(data, _TRIED)
+
+
+def _decode(
+    data: bytes, pixel_limit: int, keep: bool, *, tried_only: bool
+) -> DecodedImage | Failed | None:
     if not data:
         return Failed("cannot decode image: no data")
+    if tried_only and len(data) > _TRIED_BYTES:
+        return None
     try:
-        image = _open(data)
+        image = _open(data, _TRIED if tried_only else _FORMATS)
         if image is None:
-            return Failed("cannot decode image: not a known image format")
+            return None
         width, height = image.size
         if width * height > pixel_limit:
             return Failed(
                 f"image has {width * height} pixels ({width} x {height}), "
                 f"more than the limit of {pixel_limit}"
             )
+        if tried_only and not _is_tried(image, data):
+            return None
         flat = _flatten(image)
         if isinstance(flat, Failed):
             return flat
@@ -83,18 +121,23 @@ def decode_image(data: bytes, *, pixel_limit: int, keep: bool) -> DecodedImage |
     return DecodedImage(width=width, height=height, gray_histogram=histogram, rgb=rgb)
 
 
-def image_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height by the header alone, in pixels; None where there is no readable header."""
+def _size(data: bytes, formats: tuple[str, ...]) -> tuple[int, int] | None:
     try:
-        image = _open(data)
-    except Exception:  # as in decode_image, which will say why
+        image = _open(data, formats)
+    except Exception:  # as in _decode, which will say why
         return None
     return None if image is None else image.size
 
 
-def _open(data: bytes) -> ImageFile | None:
+def _is_tried(image: ImageFile, data: bytes) -> bool:
+    if any(tile[0] not in _TRIED_DECODERS for tile in image.tile):
+        return False
+    return "progressive" not in image.info or data.count(b"\xff\xda") <= _TRIED_SCANS
+
+
+def _open(data: bytes, formats: tuple[str, ...]) -> ImageFile | None:
     """Read the header with the first plugin that knows it."""
-    for name in _FORMATS:
+    for name in formats:
         factory, accepts = Image.OPEN[name]
         try:
             known = accepts is None or accepts(data[:16])

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from pipelines.measures.pixel_entropy import pixel_entropy
-from pipelines.readers.images import DecodedImage, decode_image
+from pipelines.readers.decode import decode
+from pipelines.readers.decoding import Slot
+from pipelines.readers.images import DecodedImage
 from pipelines.samples import Failed, Sample
 
 
@@ -25,26 +27,34 @@ class Look:
 NOTHING = Look(width=None, height=None, pixel_entropy=None)
 
 
-def look(sample: Sample, *, pixel_limit: int, keep: bool) -> Look:
+def look(
+    sample: Sample, *, pixel_limit: int, keep: bool, slot: Slot | None = None, apart: bool = False
+) -> Look:
     """Decode a sample's images and take their pixel entropy. Thread-safe; bad data never raises.
 
     Args:
         pixel_limit: an image with more pixels is not decoded.
         keep: whether the policy will need the decoded images.
+        slot: this thread's, to tell what it decodes.
+        apart: let no decoder work in this process.
+    Raises:
+        RunError: the process that decodes apart cannot be started.
     """
+    slot = slot or Slot()
+    slot.row = sample.row
     if sample.error is not None or not sample.images:
         return NOTHING
     decoded: list[DecodedImage] = []
     for number, data in enumerate(sample.images, start=1):
-        image = decode_image(data, pixel_limit=pixel_limit, keep=keep)
+        slot.where = f"image {number}: " if len(sample.images) > 1 else ""
+        image = decode(data, pixel_limit=pixel_limit, keep=keep, slot=slot, apart=apart)
         if isinstance(image, Failed):
-            where = f"image {number}: " if len(sample.images) > 1 else ""
             first = decoded[0] if decoded else None
             return Look(
                 width=first.width if first else None,
                 height=first.height if first else None,
                 pixel_entropy=None,
-                error=where + image.error,
+                error=slot.where + image.error,
             )
         decoded.append(image)
     return Look(

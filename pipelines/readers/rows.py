@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_left
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipelines.readers.image_files import ImageFiles, without_surrogates
 from pipelines.samples import Sample, sample_id
 
 LONGEST_LABEL = 100  # characters; a longer text names no kind of sample
@@ -62,7 +62,7 @@ class Source(Protocol):
     """One data file. Its rows have positions from 0."""
 
     name: str  # for messages
-    folder: Path  # image paths are relative to it
+    folder: Path  # image paths are relative to it, unless the user names another
 
     def columns(self) -> list[str] | None:
         """Names of the columns, by the head of the file; None where it has no rows to tell."""
@@ -110,7 +110,7 @@ class _Field:
 
 
 def to_sample(
-    row: int, values: Mapping[str, Any] | BadRow, columns: Columns, folder: Path
+    row: int, values: Mapping[str, Any] | BadRow, columns: Columns, files: ImageFiles
 ) -> Sample:
     """Make a sample of one row: read its image files, say what is wrong with it.
 
@@ -122,7 +122,7 @@ def to_sample(
         return Sample(sample_id=key, row=row, problem="", answer="", error=values.error)
     problem = _text(values.get(columns.problem), "problem")
     answer = _text(values.get(columns.answer), "answer")
-    images = [_image(image, folder) for image in _listed(values, columns.images)]
+    images = [_image(image, files) for image in _listed(values, columns.images)]
     key = sample_id(problem.key, answer.key, [image.key for image in images])
     own_id = None if columns.id is None else _text(values.get(columns.id), "id")
     if own_id is not None and own_id.error is None:
@@ -152,7 +152,7 @@ def _plain(value: object) -> float | str | None:
             return None
         return number if math.isfinite(number) else None
     if isinstance(value, str) and 0 < len(value) <= LONGEST_LABEL:  # CSV has no null but ""
-        return _without_surrogates(value)
+        return without_surrogates(value)
     return None
 
 
@@ -164,7 +164,7 @@ def _text(value: object, name: str) -> _Field:
     if not isinstance(value, str):
         kind = type(value).__name__
         return _Field("", f"\0{value!r}", f"{name} is of type {kind}, not text")
-    clean = _without_surrogates(value)
+    clean = without_surrogates(value)
     return _Field(clean, value, None if clean == value else f"{name} is not valid Unicode")
 
 
@@ -178,7 +178,7 @@ def _listed(values: Mapping[str, Any], columns: Sequence[str]) -> list[object]:
     return images if isinstance(images, list) else [images]
 
 
-def _image(value: object, folder: Path) -> _Field:
+def _image(value: object, files: ImageFiles) -> _Field:
     """One image as its column holds it: bytes, a path, or both (the HF `Image` feature)."""
     if isinstance(value, dict):
         embedded = value.get("bytes")
@@ -186,26 +186,13 @@ def _image(value: object, folder: Path) -> _Field:
     if isinstance(value, bytes):
         return _Field(value, value)
     if isinstance(value, str):
-        return _image_file(value, folder)
+        return _image_file(value, files)
     kind = "null" if value is None else f"of type {type(value).__name__}, not bytes or a path"
     return _Field(b"", repr(value).encode(), f"image is {kind}")
 
 
-def _image_file(path: str, folder: Path) -> _Field:
-    key = path.encode("utf-8", "surrogatepass")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
-        return _Field(b"", key, "image is a URL; only local files are read")
-    shown = _without_surrogates(path)
-    shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
-    try:
-        data = (folder / path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
-        return _Field(b"", key, f"image not found: {shown}")
-    except OSError as error:
-        return _Field(b"", key, f"image cannot be read: {shown} ({error.strerror})")
+def _image_file(path: str, files: ImageFiles) -> _Field:
+    data = files.read(path)
+    if isinstance(data, str):
+        return _Field(b"", path.encode("utf-8", "surrogatepass"), data)
     return _Field(data, data)
-
-
-def _without_surrogates(text: str) -> str:
-    # A broken JSON escape such as "\ud800" has no UTF-8, so no table could hold it.
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)

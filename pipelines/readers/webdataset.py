@@ -7,7 +7,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,13 +17,15 @@ from pipelines.readers.rows import BadRow, Rows, Wanted
 _IMAGES = {"avif", "bmp", "gif", "jp2", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"}
 
 _Member = tuple[str, tarfile.TarInfo]  # its key and itself
+_Order = list[tuple[str, int, str]]
 
 
 class WebDatasetSource:
     """A .tar file, read from front to back.
 
     `KEY.json` gives the columns, `KEY.NAME.txt` the column NAME, and all images of a key
-    (`KEY.jpg`, or `KEY.0.png`, `KEY.1.png` by number) the images column.
+    (`KEY.jpg`, or `KEY.0.png`, `KEY.1.png` by number) the images column. Members are read where
+    they lie, nothing is unpacked; links, devices and sparse files are passed over.
     """
 
     def __init__(self, path: Path, images_column: str) -> None:
@@ -47,13 +49,15 @@ class WebDatasetSource:
         position = 0
         try:
             with tarfile.open(self._path, "r:") as tar:
-                for key, members in groupby(_members(tar), key=lambda member: member[0]):
+                end = self._path.stat().st_size
+                for key, members in groupby(_members(tar, end), key=lambda member: member[0]):
                     if wanted.done(position):
                         break
                     if wanted.touches(position, position + 1):
                         yield position, self._values(tar, key, members)
                     position += 1
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (tarfile.TarError, OSError, EOFError, ValueError, MemoryError) as error:
+            # ValueError, MemoryError: headers of impossible sizes
             raise DatasetError(f"{self.name}: cannot be read as tar: {error}") from error
         return position
 
@@ -61,7 +65,7 @@ class WebDatasetSource:
         self, tar: tarfile.TarFile, key: str, members: Iterator[_Member]
     ) -> Mapping[str, Any] | BadRow:
         values: dict[str, Any] = {}
-        images: list[tuple[list[str | int], bytes]] = []
+        images: list[tuple[_Order, bytes]] = []
         bad = None
         for _, member in members:
             name, _, kind = _field(member).rpartition(".")
@@ -88,13 +92,17 @@ class WebDatasetSource:
         return bad or values
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[_Member]:
+def _members(tar: tarfile.TarFile, end: int) -> Iterator[_Member]:
     while (member := tar.next()) is not None:
         # Or tarfile would keep every member it has passed, and a shard has many.
         tar.members = []  # type: ignore[attr-defined]
         path = PurePosixPath(member.name)
-        if member.isfile() and not path.name.startswith("."):
-            yield str(path.parent / path.name.partition(".")[0]), member
+        # A sparse member's size is a promise without data: memory for nothing.
+        if not member.isfile() or member.issparse() or path.name.startswith("."):
+            continue
+        if member.offset_data + member.size > end:
+            raise tarfile.ReadError(f"{member.name} reaches beyond the end of the file")
+        yield str(path.parent / path.name.partition(".")[0]), member
 
 
 def _field(member: tarfile.TarInfo) -> str:
@@ -102,6 +110,8 @@ def _field(member: tarfile.TarInfo) -> str:
     return PurePosixPath(member.name).name.partition(".")[2].lower()
 
 
-def _natural(name: str) -> list[str | int]:
+def _natural(name: str) -> _Order:
     """Sorts `2` before `10`."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    digits = (part.lstrip("0") for part in parts[1::2])  # not int(): it refuses very long ones
+    return [(part, len(n), n) for part, n in zip_longest(parts[::2], digits, fillvalue="")]

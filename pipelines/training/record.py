@@ -25,7 +25,7 @@ from pipelines.training.launch import launched_processes
 from pipelines.training.plan import BatchPlan
 
 # What may differ between two attempts at one training: where things are, and how they are shown.
-_FREE = ("dataset", "table", "model", "out", "workers", "processes", "grpo")
+_FREE = ("dataset", "image_root", "table", "model", "out", "workers", "processes", "grpo")
 _FREE_GRPO = ("logging_steps", "log_completions", "report_to", "run_name", "dataloader_num_workers",
               "save_total_limit", "num_completions_to_print")  # fmt: skip
 ENDS = 5  # logged steps at each end whose mean is the reward before and after

@@ -24,7 +24,7 @@ from pipelines.progress import Progress
 from pipelines.prompts import PromptTemplate, load_template
 from pipelines.readers.chunks import Chunk, decoded_chunks
 from pipelines.readers.dataset import SampleReader
-from pipelines.readers.images import decode_image
+from pipelines.readers.decode import decode
 from pipelines.readers.look import Look
 from pipelines.readers.scan import scan
 from pipelines.samples import Failed, Prompt, Sample
@@ -34,6 +34,7 @@ from pipelines.table.join import TrainingTable
 
 SAMPLES_FILE = "samples.arrow"
 COUNTS_FILE = "samples.json"
+DECODING_FILE = "decoding"  # gone once the samples are written; see readers/decoding.py
 _SCHEMA = pa.schema(
     {
         "sample_id": pa.string(),
@@ -197,7 +198,7 @@ def prepare_samples(
     progress.start("images", n_rows)
     chunks = decoded_chunks(
         reader.samples(), [(0, range(n_rows))], keep=True, pixel_limit=config.pixel_limit,
-        workers=config.workers, progress=progress,
+        workers=config.workers, progress=progress, notes=out / DECODING_FILE,
     )  # fmt: skip
     with (
         written_aside(out / SAMPLES_FILE) as aside,
@@ -213,6 +214,7 @@ def prepare_samples(
         raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
     counts = {"rows": n_rows, "samples": len(ids), "left_out": dict(left_out.most_common())}
     write_json(out / COUNTS_FILE, {**counts, "order": table.order(ids)})
+    (out / DECODING_FILE).unlink()
 
 
 def open_samples(out: Path, pixel_limit: int) -> PreparedSamples:
@@ -251,7 +253,7 @@ class ForTrl:
     def _decode(self, encoded: list[bytes]) -> list[Image.Image]:
         images = []
         for data in encoded:
-            decoded = decode_image(data, pixel_limit=self._pixel_limit, keep=True)
+            decoded = decode(data, pixel_limit=self._pixel_limit, keep=True)
             if isinstance(decoded, Failed) or decoded.rgb is None:
                 raise RuntimeError("an image that was decoded before cannot be decoded now")
             images.append(decoded.rgb)

@@ -1,39 +1,37 @@
 """Chunks decoded ahead: in order, and not for a caller that has gone."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.progress import Silent
-from pipelines.readers import chunks
+from pipelines.readers import chunks, threads
 from pipelines.readers.look import NOTHING
 from pipelines.samples import Sample
 
 
 def test_a_caller_that_stops_early_waits_for_no_more_than_the_images_in_hand(monkeypatch):
-    # Part 0 has one sample; part 1 has 200, which are held up until the pool is told to shut down.
+    # Part 0 has one sample; part 1 has 200, which are held up until the threads are told to end.
     samples = [Sample(sample_id=str(n), row=n, problem="", answer="") for n in range(201)]
     told, held, looked = threading.Event(), threading.Event(), []
 
-    class Pool(ThreadPoolExecutor):
-        def submit(self, *args, **options):
-            future = super().submit(*args, **options)
-            if args[1:] == (samples[-1],):
+    class Threads(threads.DecodingThreads):
+        def submit(self, sample):
+            future = super().submit(sample)
+            if sample is samples[-1]:
                 held.set()
             return future
 
-        def shutdown(self, wait=True, *, cancel_futures=False):
-            super().shutdown(wait=False, cancel_futures=cancel_futures)
+        def cancel(self):
+            super().cancel()
             told.set()
-            super().shutdown(wait=wait)
 
-    def look(sample, *, pixel_limit, keep):
+    def look(sample, **how):
         if sample.row > 0:
             told.wait()
         looked.append(sample.row)
         return NOTHING
 
-    monkeypatch.setattr(chunks, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(chunks, "look", look)
+    monkeypatch.setattr(chunks, "DecodingThreads", Threads)
+    monkeypatch.setattr(threads, "look", look)
     parts = [(0, range(1)), (1, range(1, 201))]
     coming = chunks.decoded_chunks(
         samples, parts, keep=False, pixel_limit=10, workers=2, progress=Silent()

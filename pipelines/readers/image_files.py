@@ -1,0 +1,68 @@
+"""Image files that a dataset names: only those in the folders that the user has named."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+LARGEST_BYTES = 2 << 30  # of an image file; the most that a decoder can be given
+
+
+class ImageFiles:
+    """Reads images by the paths in a data file. What a path says is data, and may be hostile."""
+
+    def __init__(self, base: Path, roots: Iterable[Path]) -> None:
+        """Args: `base`: what relative paths are relative to. `roots`: folders to read from."""
+        self._base = str(base)
+        real = dict.fromkeys(os.path.realpath(folder) for root in roots for folder in _with(root))
+        self._roots = tuple(os.path.join(root, "") for root in real)  # each ends in a slash
+
+    def read(self, path: str) -> bytes | str:
+        """The encoded image, or why it is not read; nothing outside the roots is opened."""
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+            return "image is a URL; only local files are read"
+        shown = without_surrogates(path)
+        shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
+        try:
+            real = os.path.realpath(os.path.join(self._base, path))  # links followed
+            if not real.startswith(self._roots):
+                return (
+                    f"image path leaves the dataset folder: {shown}; "
+                    "name its folder with --image-root"
+                )
+            return _read(real, shown)
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+            return f"image not found: {shown}"
+        except OSError as error:
+            return f"image cannot be read: {shown} ({error.strerror})"
+
+
+def _read(real: str, shown: str) -> bytes | str:
+    with open(real, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return f"image is not a file: {shown}"
+        if status.st_size > LARGEST_BYTES:
+            return f"image file has {status.st_size} bytes, more than {LARGEST_BYTES}: {shown}"
+        return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe would be waited for without end
+
+
+def _with(root: Path) -> list[Path]:
+    """A folder, and the blobs that it links to if it is a snapshot in the cache of the Hub."""
+    real = root.resolve()
+    for folder in (real, *real.parents):
+        if folder.parent.name == "snapshots" and (folder.parents[1] / "blobs").is_dir():
+            return [root, folder.parents[1] / "blobs"]
+    return [root]
+
+
+def without_surrogates(text: str) -> str:
+    """The text as UTF-8 can hold it: a broken JSON escape such as "\\ud800" cannot be written."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
