@@ -78,7 +78,7 @@ def _read_yaml(path: Path) -> Mapping[Any, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"config: {path}: {error.strerror}") from error
+        raise ConfigError(f"config: {path}: {error.strerror}; pass a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"config: {path} is not YAML: {error}") from error
     if not isinstance(values, dict):

@@ -23,6 +23,12 @@ def at_least(name: str, value: float, least: float) -> None:
         raise ConfigError(f"{name} is {value}; it must be {least} or more")
 
 
+def not_empty(name: str, value: str, kind: str) -> None:
+    """Refuse an empty text, as an unset variable of a shell gives it."""
+    if not value.strip():
+        raise ConfigError(f"{name} is empty; name {kind}")
+
+
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     """Refuse a word that is none of those known."""
     if value not in known:

@@ -42,7 +42,11 @@ def model_fingerprint(config: SamplingConfig) -> str:
             files = (f for f in path.iterdir() if f.is_file() and not f.name.startswith("."))
             return _digest(sorted(files), whole=False)
     except OSError as error:
-        raise ConfigError(f"model '{config.model}': {error.strerror}") from error
+        way_out = "; pass a rollouts table, like RUN/rollouts.parquet"
+        raise ConfigError(
+            f"model '{config.model}': {error.strerror}"
+            f"{way_out if config.engine == 'scripted' else ''}"
+        ) from error
     return f"{config.model}@{_commit(config.model, config.engine_args.get('revision'))}"
 
 

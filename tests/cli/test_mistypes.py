@@ -1,14 +1,10 @@
 """Every option of every command mistyped once, and given a word where it wants a number."""
 
-import contextlib
-import io
-import sys
-from unittest.mock import patch
-
 import pytest
 import typer
 
-from durian_cli.app import app, main
+from durian_cli.app import app
+from tests.cli.in_process import durian
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = [
@@ -27,19 +23,6 @@ NEEDED = {
     "compare": ["a", "b"],
     "schema": [],
 }
-
-
-def durian(*args: str) -> tuple[int, str, str]:
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with (
-        patch.object(sys, "argv", ["durian", *args]),
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-        pytest.raises(SystemExit) as exit,
-    ):
-        main()
-    assert isinstance(exit.value.code, int)
-    return exit.value.code, stdout.getvalue(), stderr.getvalue()
 
 
 def mistyped(option: str) -> str:

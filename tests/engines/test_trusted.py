@@ -1,22 +1,18 @@
 """Nothing that comes with a model or a dataset runs: not its code, not its pickles."""
 
-import contextlib
 import io
 import json
 import shutil
-import sys
 import tarfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from durian_cli.app import main
 from pipelines.config import DatasetConfig, SamplingConfig, TrainConfig
 from pipelines.engines.chat import load_chat
 from pipelines.engines.fingerprint import model_fingerprint
@@ -24,6 +20,7 @@ from pipelines.engines.patches import find_family
 from pipelines.engines.protocol import open_encoder, open_engine
 from pipelines.errors import ConfigError
 from pipelines.readers.dataset import open_dataset
+from tests.cli.in_process import durian
 
 # What TRL, vLLM and torch warn of while they are imported is theirs.
 with warnings.catch_warnings():
@@ -142,20 +139,6 @@ def test_code_of_a_model_runs_where_it_is_asked_for(planted, ran, tmp_path, monk
     assert ran.exists()
 
 
-def durian(*args: object) -> SimpleNamespace:
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with (
-        patch.object(sys, "argv", ["durian", *map(str, args)]),
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-        pytest.raises(SystemExit) as exit,
-    ):
-        main()
-    return SimpleNamespace(
-        returncode=exit.value.code, stdout=stdout.getvalue(), stderr=stderr.getvalue()
-    )
-
-
 @pytest.fixture
 def rows(png: bytes, tmp_path: Path) -> Path:
     path = tmp_path / "rows.parquet"
@@ -184,13 +167,12 @@ def test_every_command_refuses_in_one_line(
         model, said = pickled(tiny_policy, tmp_path / "pickled", ran), "pickles (pytorch_model.bin)"
     if "RUN" in COMMANDS[command]:
         made = durian("profile", rows, "--measures", "pixel", "--out", tmp_path / "run", "-q")
-        assert made.returncode == 0, made.stderr
+        assert made == (0, "", "")
     names = {"ROWS": rows, "OUT": tmp_path / "out", "RUN": tmp_path / "run", "MODEL": model}
     args = [names.get(word, word) for word in COMMANDS[command]]
-    done = durian(*args, "--model", model, "--quiet")
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith(f"durian: model '{model}': ") and done.stderr.count("\n") == 1
-    assert said in done.stderr
+    code, _, line = durian(*args, "--model", model, "--quiet")
+    assert (code, line.count("\n")) == (2, 1), line
+    assert line.startswith(f"durian: model '{model}': ") and said in line
     assert not ran.exists() and not (tmp_path / "out").exists()
 
 
@@ -258,17 +240,17 @@ def test_pickles_among_a_shards_members_are_not_read(png, ran, tmp_path):
 @pytest.mark.parametrize("name", ["rows.pkl", "rows.npy", "rows.pt"])
 def test_a_file_of_pickles_is_no_dataset(ran, tmp_path, name):
     (tmp_path / name).write_bytes(_pickle(ran))
-    done = durian("profile", tmp_path / name, "--measures", "pixel", "--out", tmp_path / "out")
-    assert done.returncode == 2
-    assert "not a kind of file that can be read; pass .parquet, .jsonl" in done.stderr
+    code, _, line = durian("profile", tmp_path / name, "--measures", "pixel", "--out", "out")
+    assert code == 2
+    assert "not a kind of file that can be read; pass .parquet, .jsonl" in line
     assert not ran.exists()
 
 
 def test_yaml_makes_no_objects(rows, ran, tmp_path):
     (tmp_path / "c.yaml").write_text(f'bins: !!python/object/apply:os.mkdir ["{ran}"]\n')
-    done = durian("profile", rows, "--out", tmp_path / "out", "--config", tmp_path / "c.yaml")
-    assert done.returncode == 2 and "c.yaml is not YAML" in done.stderr
-    done = durian("profile", rows, "--measures", "pixel", "--out", tmp_path / "out",
+    code, _, line = durian("profile", rows, "--out", "out", "--config", tmp_path / "c.yaml")
+    assert code == 2 and "c.yaml is not YAML" in line
+    durian("profile", rows, "--measures", "pixel", "--out", tmp_path / "out",
                   "--engine-arg", f'x=!!python/object/apply:os.mkdir ["{ran}"]', "-q")  # fmt: skip
     assert not ran.exists()
 
