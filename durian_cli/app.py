@@ -19,6 +19,7 @@ from durian_cli.report import report
 from durian_cli.schema import schema
 from durian_cli.train import train
 from pipelines.errors import DurianError, InputError
+from pipelines.redaction import redacted
 
 app = typer.Typer(
     name="durian",
@@ -68,14 +69,15 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        code: int = app(standalone_mode=False) or 0  # Typer turns Ctrl-C into a code
-        return _stopped() if code == INTERRUPTED else code
+        # Named, or `python -m durian_cli` would write completion for a command of that name.
+        code: int = app(prog_name="durian", standalone_mode=False) or 0
+        return _stopped() if code == INTERRUPTED else code  # Typer turns Ctrl-C into a code
     except typer.Exit as exit:
         return exit.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return _stopped()
     except typer.TyperException as error:  # an unknown option, a missing argument, ...
-        return _fail(2, f"{error.format_message()} (see durian --help)")
+        return _fail(2, _wrong_usage(error))
     except DurianError as error:
         return _fail(2 if isinstance(error, InputError) else 1, str(error))
     except BrokenPipeError:  # the reader of our output went away, as `head` does
@@ -107,7 +109,17 @@ def _stopped() -> int:
     return _fail(code, f"{how}; a profile or training that has begun resumes by the same command")
 
 
+def _wrong_usage(error: typer.TyperException) -> str:
+    """What is wrong with the words of a command line, and where to look."""
+    text, context = error.format_message(), getattr(error, "ctx", None)
+    if not text:  # no words at all: the help was shown
+        text = "name a command"
+    elif likely := getattr(error, "possibilities", None):
+        text = f"no option {error.option_name}; did you mean {' or '.join(likely[:2])}?"  # type: ignore[attr-defined]
+    return f"{text} (see {context.command_path if context else 'durian'} --help)"
+
+
 def _fail(code: int, text: str) -> int:
-    line = " ".join(text.split())
+    line = redacted(" ".join(text.split()))
     print(f"durian: {line}", file=sys.stderr)
     return code

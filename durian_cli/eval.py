@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from durian_cli.display import progress_for, show_eval, show_json
-from durian_cli.options import Config, Json, Quiet, key_values
-from pipelines.config import EvalConfig
+from durian_cli.options import Config, Json, Quiet, choices, key_values
+from pipelines.config import ENGINES, EvalConfig
 
 Default = EvalConfig
 _DATA, _POLICY, _IMAGES, _RUN = "Dataset", "Policy and sampling", "Images", "Run"
@@ -83,6 +83,7 @@ def evaluate(
         str,
         typer.Option(
             help="vllm, transformers, openai (a server), or scripted (replays a table).",
+            autocompletion=choices(ENGINES),
             rich_help_panel=_POLICY,
         ),
     ] = Default.engine,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,7 +78,7 @@ def _read_yaml(path: Path) -> Mapping[Any, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"config: {path}: {error.strerror}") from error
+        raise ConfigError(f"config: {path}: {error.strerror}; pass a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"config: {path} is not YAML: {error}") from error
     if not isinstance(values, dict):
@@ -106,6 +106,15 @@ Config = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def choices(words: Sequence[str]) -> Callable[[str], list[str]]:
+    """Completes one of the words in a shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
 
 
 def comma_list(text: str) -> tuple[str, ...]:

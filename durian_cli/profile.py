@@ -12,13 +12,14 @@ from durian_cli.options import (
     Config,
     Json,
     Quiet,
+    choices,
     comma_list,
     key_values,
     percentile_pair,
     price_pair,
     rollouts_of,
 )
-from pipelines.config import AdaptiveRollouts, CostConfig, ProfileConfig
+from pipelines.config import ENGINES, FEATURES, AdaptiveRollouts, CostConfig, ProfileConfig
 from pipelines.errors import ConfigError
 
 Default = ProfileConfig
@@ -78,6 +79,7 @@ def profile(
         typer.Option(
             help="What spectral reads: patches before the projector (encoder) or after it "
             "(projector).",
+            autocompletion=choices(FEATURES),
             rich_help_panel=_POLICY,
         ),
     ] = Default.features,
@@ -92,6 +94,7 @@ def profile(
         str,
         typer.Option(
             help="vllm, transformers, openai (a server), or scripted (replays a table).",
+            autocompletion=choices(ENGINES),
             rich_help_panel=_POLICY,
         ),
     ] = Default.engine,

@@ -13,13 +13,14 @@ from durian_cli.display import progress_for, show_json, show_plan, show_training
 from durian_cli.options import (
     Json,
     Quiet,
+    choices,
     comma_list,
     key_values,
     load_sections,
     percentile_pair,
     weight_triple,
 )
-from pipelines.config import TrainConfig
+from pipelines.config import NORMALIZERS, TrainConfig
 
 Default = TrainConfig
 _DATA, _POLICY, _NORM, _RUN = "Dataset", "Policy", "Normalizer and groups", "Run"
@@ -142,7 +143,12 @@ def train(
         ),
     ] = False,
     normalizer: Annotated[
-        str, typer.Option(help="durian, grpo, dr_grpo or batch.", rich_help_panel=_NORM)
+        str,
+        typer.Option(
+            help="durian, grpo, dr_grpo or batch.",
+            autocompletion=choices(NORMALIZERS),
+            rich_help_panel=_NORM,
+        ),
     ] = Default.normalizer,
     weights: Annotated[
         str,

@@ -147,4 +147,6 @@ def file_fingerprint(path: str | None) -> str | None:
     try:
         return blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
     except OSError as error:
-        raise ConfigError(f"prompt-template: {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"prompt-template: {path}: {error.strerror}; pass a Jinja2 file"
+        ) from error

@@ -42,7 +42,9 @@ def load_template(path: str) -> PromptTemplate:
     try:
         source = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise ConfigError(f"prompt-template: {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"prompt-template: {path}: {error.strerror}; pass a Jinja2 file"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"prompt-template: {path}: not UTF-8 at byte {error.start}") from error
     # No escaping: the text is for a policy, not for a browser.

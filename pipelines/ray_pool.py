@@ -36,6 +36,7 @@ from pipelines.measuring import Measured, Models, stages, start_stages
 from pipelines.progress import Progress, Silent
 from pipelines.readers.chunks import Chunk, cut_chunks, decode_chunk
 from pipelines.readers.scan import DatasetIndex
+from pipelines.redaction import redacted
 from pipelines.samples import Sample
 
 HELD = 2  # chunks an actor has at a time: one at work, one already carried there
@@ -369,4 +370,4 @@ def _reachable(address: str) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return redacted(" ".join(str(error).split()))[:300]

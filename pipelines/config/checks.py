@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 from pipelines.errors import ConfigError
+
+# Arguments of libraries that are keys, and where each belongs instead.
+_KEYS = {
+    "api_key": "OPENAI_API_KEY",
+    **dict.fromkeys(
+        ("token", "hf_token", "use_auth_token", "hub_token", "push_to_hub_token"), "HF_TOKEN"
+    ),
+}
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -14,10 +23,26 @@ def at_least(name: str, value: float, least: float) -> None:
         raise ConfigError(f"{name} is {value}; it must be {least} or more")
 
 
+def not_empty(name: str, value: str, kind: str) -> None:
+    """Refuse an empty text, as an unset variable of a shell gives it."""
+    if not value.strip():
+        raise ConfigError(f"{name} is empty; name {kind}")
+
+
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     """Refuse a word that is none of those known."""
     if value not in known:
         raise ConfigError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
+
+
+def no_keys(option: str, names: Iterable[str]) -> None:
+    """Refuse a key among arguments that are passed through: they are kept in the manifest."""
+    for name in names:
+        if name in _KEYS:
+            raise ConfigError(
+                f"{option} {name} is a key, and would be written into the manifest; leave it out, "
+                f"and set {_KEYS[name]} in the environment"
+            )
 
 
 def check_grouping(percentiles: tuple[float, float], bins: int) -> None:

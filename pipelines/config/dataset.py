@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.config.checks import at_least
+from pipelines.config.checks import at_least, not_empty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,5 +21,6 @@ class DatasetConfig:
     limit: int | None = None  # first rows only
 
     def __post_init__(self) -> None:
+        not_empty("dataset", self.dataset, "a file, a folder or a hub id")
         if self.limit is not None:
             at_least("limit", self.limit, 1)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.config.adaptive import AdaptiveRollouts
-from pipelines.config.checks import at_least, check_grouping, shared
+from pipelines.config.checks import at_least, check_grouping, not_empty, shared
 from pipelines.config.dataset import DatasetConfig
-from pipelines.config.sampling import SamplingConfig
+from pipelines.config.sampling import SamplingConfig, check_secrets
 from pipelines.errors import ConfigError
 
 MEASURES = ("pixel", "spectral", "confidence")
@@ -90,7 +90,9 @@ class ProfileConfig:
         at_least("pixel-limit", self.pixel_limit, 1)
         at_least("seed", self.seed, 0)
         check_grouping(self.percentiles, self.bins)
+        not_empty("out", self.out, "a folder to write")
         DatasetConfig(**shared(self, DatasetConfig))  # checked at birth, as its parts are
+        check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
         if self.needs_model:
             SamplingConfig(**self._sampling())
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipelines.config.checks import at_least
+from pipelines.config.checks import at_least, no_keys
 from pipelines.errors import ConfigError
 
 ENGINES = ("vllm", "transformers", "openai", "scripted")
@@ -38,6 +39,7 @@ class SamplingConfig:
         at_least("max-tokens", self.max_tokens, 1)
         at_least("tensor-parallel", self.tensor_parallel, 1)
         at_least("data-parallel", self.data_parallel, 1)
+        check_secrets(self.engine_args, self.base_url)
         _check_server(self)
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ConfigError(f"temperature is {self.temperature}; it must be 0 or more")
@@ -49,11 +51,25 @@ class SamplingConfig:
             raise ConfigError(f"top-p is {self.top_p}; it must be above 0 and at most 1")
 
 
-def _check_server(config: SamplingConfig) -> None:
-    """Refuse a server's address without its engine, or the engine without or beside what it needs.
+def check_secrets(engine_args: Mapping[str, Any], base_url: str | None) -> None:
+    """Refuse a key where it would be kept in the manifest, whether or not it is used."""
+    no_keys("engine-arg", engine_args)
+    if base_url is not None:
+        try:
+            address = urlsplit(base_url)
+        except ValueError:
+            raise ConfigError(
+                "base-url is no address; write it like http://localhost:8000/v1"
+            ) from None
+        if address.username or address.password or address.query or address.fragment:
+            raise ConfigError(
+                "base-url holds more than an address; "
+                "a key goes into OPENAI_API_KEY, in the environment"
+            )
 
-    The address is kept in the manifest, so it must hold no key.
-    """
+
+def _check_server(config: SamplingConfig) -> None:
+    """Refuse an address without its engine, or the engine without or beside what it needs."""
     if config.engine != "openai":
         if config.base_url is not None:
             raise ConfigError(f"base-url is for --engine openai, not {config.engine}; leave it out")
@@ -66,11 +82,6 @@ def _check_server(config: SamplingConfig) -> None:
     if address.scheme not in ("http", "https") or not address.hostname:
         raise ConfigError(
             f"base-url is '{config.base_url}'; write it like http://localhost:8000/v1"
-        )
-    if address.username or address.password or address.query or address.fragment:
-        raise ConfigError(
-            "base-url holds more than an address; "
-            "a key goes into OPENAI_API_KEY, in the environment"
         )
     if config.min_pixels is not None or config.max_pixels is not None:
         raise ConfigError(

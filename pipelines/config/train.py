@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.config.checks import at_least, check_grouping, one_of, shared
+from pipelines.config.checks import at_least, check_grouping, no_keys, not_empty, one_of, shared
 from pipelines.config.dataset import DatasetConfig
 from pipelines.config.profile import ProfileConfig
 from pipelines.config.sampling import SamplingConfig
@@ -75,6 +75,9 @@ class TrainConfig:
             if (value := getattr(self, name)) is not None:
                 at_least(name.replace("_", "-"), value, 1)
         at_least("pixel-limit", self.pixel_limit, 1)
+        no_keys("grpo:", self.grpo)
+        no_keys("grpo: model_init_kwargs", self.grpo.get("model_init_kwargs") or {})
+        not_empty("out", self.out, "a folder to write")
         DatasetConfig(**shared(self, DatasetConfig))
 
     @property

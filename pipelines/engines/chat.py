@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import SamplingConfig
+from pipelines.engines.trusted import check_weights, refusal
 from pipelines.errors import ConfigError
+from pipelines.redaction import redacted
 from pipelines.samples import Failed, Prompt, Rollout
 
 REACH_SECONDS = 10.0
@@ -79,11 +81,13 @@ def load_chat(config: SamplingConfig) -> Chat:
     """Load the processor of a policy, with the config's bounds on image size.
 
     Raises:
-        ConfigError: the model is not there, or lacks what a chat with images needs.
+        ConfigError: the model is not there, lacks what a chat with images needs, or could run
+            code of its own.
     """
     from transformers import AutoProcessor
 
     check_model_exists(config.model)
+    check_weights(config)
     try:
         loader: Any = AutoProcessor  # its methods are untyped
         processor = loader.from_pretrained(
@@ -163,13 +167,18 @@ def check_model_exists(model: str) -> None:
 
 def cannot_load(model: str, error: Exception) -> ConfigError:
     """One line for whatever a loader raised."""
+    if why := refusal(error):
+        return ConfigError(f"model '{model}': {why}")
     where = "" if Path(model).is_dir() else "no such folder, and the hub does not give it: "
     return ConfigError(f"model '{model}': {where}{one_line(error)}")
 
 
 def one_line(error: BaseException) -> str:
-    """The gist of a library's error, which may fill a page: one line of at most 300 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The gist of a library's error, which may fill a page: one line of at most 300 characters.
+
+    No key of the environment stands in it.
+    """
+    text = redacted(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."
 
 

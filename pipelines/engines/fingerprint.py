@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines.config import SamplingConfig
 from pipelines.engines.chat import REACH_SECONDS, cannot_load, check_model_exists
+from pipelines.engines.trusted import check_weights
 from pipelines.errors import ConfigError
 
 WHOLE = 16 * 2**20  # bytes; a larger file of a model is read in samples
@@ -24,7 +25,8 @@ def model_fingerprint(config: SamplingConfig) -> str:
     served policy: its name and what its server tells of it.
 
     Raises:
-        ConfigError: no such folder or table, no such model on the hub or in its cache, no server.
+        ConfigError: no such folder or table, no such model on the hub or in its cache, no server,
+            or weights that are pickles.
     """
     path = Path(config.model)
     try:
@@ -35,11 +37,16 @@ def model_fingerprint(config: SamplingConfig) -> str:
         if config.engine == "scripted":
             return _digest([path], whole=True)
         check_model_exists(config.model)
+        check_weights(config)
         if path.is_dir():
             files = (f for f in path.iterdir() if f.is_file() and not f.name.startswith("."))
             return _digest(sorted(files), whole=False)
     except OSError as error:
-        raise ConfigError(f"model '{config.model}': {error.strerror}") from error
+        way_out = "; pass a rollouts table, like RUN/rollouts.parquet"
+        raise ConfigError(
+            f"model '{config.model}': {error.strerror}"
+            f"{way_out if config.engine == 'scripted' else ''}"
+        ) from error
     return f"{config.model}@{_commit(config.model, config.engine_args.get('revision'))}"
 
 

@@ -33,7 +33,6 @@ OWN = {
     "max_tokens": "--max-tokens",
     "max_completion_tokens": "--max-tokens",
     "seed": "--seed",
-    "api_key": "OPENAI_API_KEY in the environment",
     **dict.fromkeys(
         ("messages", "logprobs", "top_logprobs", "stream"), "nothing: they are Durian's"
     ),

@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 from pipelines.config import SamplingConfig
 from pipelines.engines.chat import bound_pixels, cannot_load, check_model_exists, one_line
+from pipelines.engines.trusted import check_weights
 from pipelines.errors import ConfigError, RunError
 from pipelines.samples import Failed
 
@@ -64,6 +65,7 @@ class VisionTower:
                     config=model_config,
                     dtype=torch.float32,
                     output_loading_info=True,
+                    use_safetensors=True,
                     revision=settings["revision"],
                 )
             self._model: Any = model.model.eval().to(self._device)
@@ -252,6 +254,7 @@ def find_family(config: SamplingConfig) -> tuple[Family, Any]:
         ConfigError: no such model, or an architecture that is not supported.
     """
     check_model_exists(config.model)
+    check_weights(config)
     loader: Any = transformers.AutoConfig
     try:
         found = loader.from_pretrained(

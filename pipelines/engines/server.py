@@ -52,7 +52,7 @@ class Served:
 class Server:
     """A client of one server, on an event loop of its own: usable where a loop runs already.
 
-    The key comes from the environment alone and stands in no error of ours.
+    The key comes from the environment alone and stands in no error of ours (`one_line`).
     """
 
     def __init__(self, config: SamplingConfig, *, timeout: float, retries: int) -> None:
@@ -160,12 +160,11 @@ class Server:
         return answer
 
     def tell(self, error: BaseException) -> str:
-        """The gist of an error in one line, with the key left out should the server repeat it."""
+        """The gist of an error in one line."""
         body = getattr(error, "body", None)
         said = body.get("message") if isinstance(body, dict) else None
         cause = error.__cause__ if isinstance(error, self._errors.APIConnectionError) else None
-        text = one_line(Exception(said) if said else cause or error)
-        return text.replace(self._key, "[key]") if self._key else text
+        return one_line(Exception(said) if said else cause or error)
 
     def _list(self) -> list[Any]:
         errors = self._errors

@@ -40,13 +40,16 @@ class TransformersEngine:
         self._config = config
         self._chat = load_chat(config)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        settings = {"dtype": "auto" if device == "cuda" else torch.float32, **config.engine_args}
+        settings = {
+            "dtype": "auto" if device == "cuda" else torch.float32,
+            "trust_remote_code": config.trust_remote_code,
+            "use_safetensors": True,
+            **config.engine_args,
+        }
         self._batch_size = int(settings.pop("batch_size", BATCH_SIZE))
         _untyped(logging.disable_progress_bar)()
         try:
-            model: Any = AutoModelForImageTextToText.from_pretrained(
-                config.model, trust_remote_code=config.trust_remote_code, **settings
-            )
+            model: Any = AutoModelForImageTextToText.from_pretrained(config.model, **settings)
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
         self._model = (model if "device_map" in settings else model.to(device)).eval()

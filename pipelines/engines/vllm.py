@@ -179,6 +179,7 @@ def _arguments(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "model": config.model,
         "trust_remote_code": config.trust_remote_code,
+        "load_format": "safetensors",
         "tensor_parallel_size": config.tensor_parallel,
         "logprobs_mode": "raw_logprobs",
         "generation_config": "vllm",  # not the model's own top_k, penalties, ...

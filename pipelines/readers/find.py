@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ _KINDS = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
 # Written beside the data by `datasets` and others; not data.
 _IGNORED = {"config.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json",
             "state.json"}  # fmt: skip
+
+# Folders that hold files of known kinds and are no dataset.
+_OTHERS = {
+    ("difficulty.parquet", "rollouts.parquet"): "a run folder, which a profile wrote",
+    ("config.json", "generation_config.json"): "a model folder, which is for --model",
+}
+
+_IMAGES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 # The words that mark a split in a name, as `datasets` knows them.
 _KEYWORDS = {
@@ -57,6 +66,9 @@ def _of_known_kind(path: Path) -> Path:
 
 
 def _in_folder(folder: Path, split: str) -> list[Path]:
+    for marks, what in _OTHERS.items():
+        if all((folder / mark).is_file() for mark in marks):
+            raise DatasetError(f"{folder}: {what}; pass the dataset itself")
     if (folder / "dataset_dict.json").is_file():
         splits = _json(folder / "dataset_dict.json").get("splits", [])
         if split not in splits:
@@ -69,7 +81,7 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
     if metadata := [file for file in files if file.stem == "metadata"]:
         files = metadata  # of an image folder: the rest is what it names
     if not files:
-        raise DatasetError(f"{folder}: no {_KINDS} files in this folder")
+        raise _no_data(folder)
     kinds = sorted({file.suffix for file in files})
     if len(kinds) > 1:
         raise DatasetError(
@@ -77,6 +89,19 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
             f"pass a glob for those to read, such as '{folder}/**/*{kinds[-1]}'"
         )
     return files
+
+
+def _no_data(folder: Path) -> DatasetError:
+    images = (
+        p.relative_to(folder) for p in sorted(folder.rglob("*")) if p.suffix.lower() in _IMAGES
+    )
+    if (image := next(images, None)) is None:
+        return DatasetError(f"{folder}: no {_KINDS} files in this folder; pass one that holds some")
+    line = json.dumps({"file_name": image.as_posix(), "problem": "", "answer": ""})
+    return DatasetError(
+        f"{folder}: images, and no metadata.jsonl that says what is asked of them; write one "
+        f"there, with a line like {line} for each image"
+    )
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
@@ -134,7 +159,8 @@ def _word_mark(name: str, split: str) -> str | None:
 
 
 def _no_split(folder: Path, split: str, found: list[str]) -> DatasetError:
+    likely = (get_close_matches(split, found, n=1) or found or [""])[0]
     return DatasetError(
         f"{folder}: no split '{split}' (found: {', '.join(found) or 'none'})"
-        + (f"; pass --split {found[0]}" if found else "")
+        + (f"; pass --split {likely}" if found else "")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.errors import DatasetError
+from pipelines.redaction import redacted
 
 REACH_SECONDS = 10  # to learn whether there is a network, before anything retries
 
@@ -26,7 +27,7 @@ def hub_files(dataset: str, split: str) -> list[Path]:
     try:
         loaded = datasets.load_dataset(place, config or None, split=split, keep_in_memory=False)
     except Exception as error:  # the loader and its builders raise whatever comes
-        why = " ".join(str(error).split())[:300]
+        why = redacted(" ".join(str(error).split()))[:300]
         raise DatasetError(f"{dataset}: cannot be loaded: {why}") from error
     return [Path(file["filename"]) for file in loaded.cache_files]
 

@@ -149,7 +149,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read the reward file: {error.strerror}") from error
+        raise ConfigError(
+            f"{path}: cannot read the reward file: {error.strerror}; pass FILE.py:function"
+        ) from error
 
 
 def _load(path: Path) -> Any:

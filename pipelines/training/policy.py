@@ -34,6 +34,7 @@ def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) 
     quiet()
     init: dict[str, Any] = {
         "trust_remote_code": config.trust_remote_code,
+        "use_safetensors": True,
         **(args.model_init_kwargs or {}),
     }
     try:
@@ -53,8 +54,7 @@ def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) 
 
 def holds_weights(checkpoint: Path) -> bool:
     """Whether a checkpoint holds a whole model's weights, not an adapter's or shards."""
-    files = ("model*.safetensors", "pytorch_model*.bin")
-    return any(any(checkpoint.glob(name)) for name in files)
+    return any(checkpoint.glob("model*.safetensors"))
 
 
 def merge_adapter(trainer: Any, folder: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_profile_holds_what_the_server_told_and_nowhere_the_key(profile, serve
     # Two tokens of -0.5 nats each, twice.
     assert table["mean_logprob"].to_list() == [-0.5, None, -0.5]
     assert table["sum_logprob"].to_list() == [-1.0, None, -1.0]
-    assert table["error"].to_list() == [None, "prompt refused: you sent [key]", None]
+    assert table["error"].to_list() == [None, "prompt refused: you sent [OPENAI_API_KEY]", None]
     assert set(server.keys) == {f"Bearer {KEY}"}
     assert KEY not in done.stdout + done.stderr
     held = [file for file in (tmp_path / "run").rglob("*") if file.is_file()]

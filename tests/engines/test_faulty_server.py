@@ -193,7 +193,7 @@ def test_a_key_that_is_taken_back_ends_the_run(server, engine_of, ask, monkeypat
     monkeypatch.setenv("OPENAI_API_KEY", "sk-most-secret")
     engine = engine_of()
     server.always = status(401, "wrong key sk-most-secret")
-    with pytest.raises(RunError, match=r"refuses model 'm' \(401: wrong key \[key\]\)"):
+    with pytest.raises(RunError, match=r"refuses model 'm' \(401: wrong key \[OPENAI_API_KEY\]\)"):
         draw(engine, [ask("a")])
     assert set(server.keys) == {"Bearer sk-most-secret"}
 
@@ -299,7 +299,7 @@ def test_an_unknown_server_gets_no_field_that_it_may_not_know(server, engine_of,
         ({"max_pixels": 9}, "the server's own matter"),
         ({"tensor_parallel": 2}, "pass --tensor-parallel to the server"),
         ({"data_parallel": 2}, "pass --data-parallel to the server"),
-        ({"engine_args": {"api_key": "x"}}, "pass OPENAI_API_KEY in the environment"),
+        ({"engine_args": {"api_key": "x"}}, "set OPENAI_API_KEY in the environment"),
         ({"engine_args": {"n": 2}}, "engine-arg n cannot be set; pass --rollouts"),
         ({"engine_args": {"concurrency": 0}}, "concurrency is 0; it must be 1 or more"),
         ({"engine_args": {"timeout": "long"}}, "timeout is 'long'; it must be a number"),

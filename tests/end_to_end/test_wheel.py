@@ -1,0 +1,93 @@
+"""The wheel as others get it: what is in it, and that it runs where there is no repository."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).parent / "uv"
+
+
+def call(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=cwd, env=env)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built anew; from the cache that `make setup` filled, or else from the index."""
+    out = tmp_path_factory.mktemp("dist")
+    for more in (["--offline"], []):
+        built = call(UV, "build", "--wheel", "--out-dir", out, *more, ROOT, cwd=out)
+        if built.returncode == 0:
+            break
+    assert built.returncode == 0, built.stderr
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that holds the wheel alone.
+
+    What the wheel depends on is lent to it from this environment by a path file, so that nothing is
+    downloaded; path files there, and with them this repository, are not followed.
+    """
+    folder = tmp_path_factory.mktemp("venv")
+    made = call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    python = folder / "bin" / "python"
+    done = call(
+        UV, "pip", "install", "--offline", "--no-deps", "--python", python, wheel, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    here = Path(pl.__file__).parents[1]
+    (site / "lent.pth").write_text(f"{here}\n")
+    found = call(python, "-c", "import pipelines; print(pipelines.__file__)", cwd=folder)
+    assert Path(found.stdout.strip()).parent == site / "pipelines"
+    return python
+
+
+def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    own = {name for name in packed if not name.split("/")[0].endswith(".dist-info")}
+    files = (
+        path for package in ("durian_cli", "pipelines") for path in (ROOT / package).rglob("*")
+    )
+    assert own == {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {".py", ".j2", ".css", ".js", ".typed"} == {Path(name).suffix for name in own}
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in packed - own)
+
+
+def test_the_command_and_the_module_tell_the_wheels_version(python, wheel, tmp_path):
+    told = f"durian {wheel.name.split('-')[1]}\n"
+    for command in ([python.parent / "durian"], [python, "-m", "durian_cli"]):
+        done = call(*command, "--version", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+
+
+def test_a_folder_of_images_is_profiled_outside_the_repository(python, tmp_path, png):
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "half.png").write_bytes(png)
+    line = {"file_name": "half.png", "problem": "How many?", "answer": "2"}
+    (images / "metadata.jsonl").write_text(json.dumps(line) + "\n")
+    done = call(python.parent / "durian", "profile", "images", "--measures", "pixel", "--out",
+                "run", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # Half black, half white: 1 bit.
+    table = pl.read_parquet(tmp_path / "run" / "difficulty.parquet")
+    assert table["pixel_entropy"].to_list() == [1.0]
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert "<style>" in page and "<script>" in page
