@@ -14,6 +14,7 @@ from durian_cli.group import group
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
+from durian_cli.texts import printable
 from durian_cli.train import train
 from pipelines.errors import DurianError, InputError
 
@@ -84,6 +85,6 @@ def _interrupted() -> int:
 
 
 def _fail(code: int, text: str) -> int:
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     print(f"durian: {line}", file=sys.stderr)
     return code

@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from pipelines.errors import RunFolderError
 
 
 @contextmanager
@@ -42,3 +44,28 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         # A lone surrogate in a name has no UTF-8: write its escape.
         aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def read_json(path: Path, way_out: str) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Args:
+        way_out: what to do where it cannot be read.
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        RunFolderError: it cannot be read, is no object, or holds what JSON does not have (NaN).
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        gist = " ".join(str(error).split())[:160]
+        raise RunFolderError(f"{path}: cannot be read ({gist}); {way_out}") from error
+    if not isinstance(value, dict):
+        raise RunFolderError(f"{path}: cannot be read (it holds no JSON object); {way_out}")
+    return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import sync_folder, write_json, written_aside
+from pipelines.table.files import read_json, sync_folder, write_json, written_aside
 from pipelines.table.schema import (
     DIFFICULTY,
     ROLLOUTS,
@@ -96,7 +96,12 @@ class RunFolder:
         try:
             found: pq.FileMetaData = pq.read_metadata(path)
             version = int((found.metadata or {})[SCHEMA_KEY])
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except KeyError:
+            raise RunFolderError(
+                f"{path}: cannot be read (its metadata has no {SCHEMA_KEY.decode()}: another "
+                "program wrote it); profile again"
+            ) from None
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
         if version > SCHEMA_VERSION:
             raise RunFolderError(
@@ -253,7 +258,7 @@ def open_run(
                 if old.name != "lock":
                     old.unlink()
         try:
-            known = json.loads(run.identity.read_text(encoding="utf-8"))
+            known = read_json(run.identity, "pass --fresh")
         except FileNotFoundError:
             write_json(run.identity, identity)
         else:
@@ -294,9 +299,12 @@ def _groups_of(table: Path) -> dict[str, Any] | None:
     """How a difficulty table's groups were cut; None where it does not say."""
     try:
         described = (pq.read_schema(table).metadata or {}).get(GROUPS_KEY)
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return None  # whoever reads the table itself says what is wrong with it
-    groups: dict[str, Any] | None = None if described is None else json.loads(described)
+    try:
+        groups: dict[str, Any] | None = None if described is None else json.loads(described)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(table, error) from error
     return groups
 
 
@@ -307,14 +315,9 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         RunFolderError: it is there and cannot be read.
     """
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        return read_json(path / MANIFEST, "profile again")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{path / MANIFEST}: cannot be read ({error}); profile again"
-        ) from error
-    return manifest
 
 
 def unreadable(path: Path, error: Exception) -> RunFolderError:

@@ -9,7 +9,6 @@ OUT/manifest.json      written last: a folder that has one is complete, its weig
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import write_json
+from pipelines.table.files import read_json, write_json
 from pipelines.table.run_folder import check_same, read_manifest, take_lock
 from pipelines.training.checkpoints import drop_unfinished, newest_checkpoint
 
@@ -65,7 +64,7 @@ def open_training(
         if fresh:
             _clear(out)
         if (out / IDENTITY).exists():
-            known = json.loads((out / IDENTITY).read_text(encoding="utf-8"))
+            known = read_json(out / IDENTITY, "choose another --out, or pass --fresh")
             check_same(
                 out, known, identity, "repeat the old value, choose another --out, or --fresh"
             )

@@ -59,7 +59,7 @@ def scripted(tmp_path: Path, png: bytes):
         [(ids[name], *groups) for name, groups in GROUPS.items()],
         schema={"sample_id": pl.String, "perceptual_group": pl.String, "reasoning_group": pl.Int32},
         orient="row",
-    ).write_parquet(run / "difficulty.parquet")
+    ).write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "1"})
     profiled = ProfileConfig(
         dataset="d", out="o", model="m", system_prompt="Look.", min_pixels=256, max_pixels=4096
     )
