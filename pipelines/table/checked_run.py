@@ -30,7 +30,7 @@ from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
 DAMAGE = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _FILLED = ("row", "copies", "problem", "answer", "n_images")  # in every row, beside the id
-_SHARES = ("pass_rate", "format_rate", "truncated")
+_SHARES = ("pass_rate", "format_rate")
 _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
     "text": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
     "whole numbers": pa.types.is_integer,

@@ -144,7 +144,8 @@ def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
     needed = ("sample_id", *_GROUPS)
     check_difficulty(run.path, needed)
     _check_columns(asked, names)
-    return read_frame(path, lambda frame: frame.select(dict.fromkeys((*needed, *asked))))
+    columns = dict.fromkeys((*needed, *asked))
+    return read_frame(path, lambda frame: frame.select(list(columns)))
 
 
 def _parse_filter(condition: str | None) -> pl.Expr | None:

@@ -47,6 +47,10 @@ def _pair(value: Any) -> bool:
     return _all(_number)(value) and len(value) == 2
 
 
+def _chosen(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("told_apart"), bool)
+
+
 # Where in the manifest, what must stand there, in words, and whether every reader needs it.
 _SHAPE: tuple[tuple[str, _Test, str, bool], ...] = (
     ("schema", _count, "a version", False),
@@ -82,9 +86,8 @@ _OPTIONAL: tuple[tuple[str, _Test, str], ...] = (
     ("counts.failed", _count, "a count"),
     ("counts.failed_by_reason", _mapping(_count), "a mapping of counts"),
     ("groups.version", _count, "a count"),
-    ("groups.perceptual.chosen", _mapping(_any), "a mapping"),
-    ("groups.perceptual.chosen.told_apart", _any, "a flag"),
-    ("groups.reasoning.chosen", _mapping(_any), "a mapping"),
+    ("groups.perceptual.chosen", _chosen, "how auto chose"),
+    ("groups.reasoning.chosen", _chosen, "how auto chose"),
     ("regrouped", _all(_mapping(_any)), "a list of mappings"),
     ("config.system_prompt", _or(None, _text), "text or null"),
     ("config.prompt_template", _or(None, _text), "text or null"),

@@ -157,7 +157,7 @@ def test_a_table_that_does_not_fit_is_refused_before_a_model_is_loaded(scripted,
         evaluate_policy(scripted(table=tmp_path / "begun", model="no/such/model"))
     table = pl.read_parquet(tmp_path / "run" / "difficulty.parquet")
     others = table.with_columns(sample_id=pl.lit("x") + pl.col("sample_id"))
-    others.write_parquet(tmp_path / "run" / "difficulty.parquet")
+    others.write_parquet(tmp_path / "run" / "difficulty.parquet", metadata={"durian.schema": "1"})
     with pytest.raises(DatasetError, match="has none of its samples"):
         evaluate_policy(scripted(table=tmp_path / "run"))
 
