@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib.metadata import version
 from typing import Annotated, NoReturn
@@ -73,6 +74,8 @@ def _run() -> int:
         return 1
     except OSError as error:  # a full disk, a folder that vanished
         where = f"{error.filename}: " if error.filename else ""
+        if error.errno == errno.ENAMETOOLONG:
+            return _fail(2, f"{where[:80]}... is longer than a name can be; give a shorter one")
         return _fail(
             1, f"{where}{error.strerror or error}; mend it, and give the same command again"
         )

@@ -61,7 +61,7 @@ class WebDatasetSource:
         self, tar: tarfile.TarFile, key: str, members: Iterator[_Member]
     ) -> Mapping[str, Any] | BadRow:
         values: dict[str, Any] = {}
-        images: list[tuple[list[str | int], bytes]] = []
+        images: list[tuple[list[Any], bytes]] = []
         bad = None
         for _, member in members:
             name, _, kind = _field(member).rpartition(".")
@@ -102,6 +102,9 @@ def _field(member: tarfile.TarInfo) -> str:
     return PurePosixPath(member.name).name.partition(".")[2].lower()
 
 
-def _natural(name: str) -> list[str | int]:
-    """Sorts `2` before `10`."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+def _natural(name: str) -> list[Any]:
+    """Sorts `2` before `10`: numbers by their length, then by their digits, however many."""
+    parts = re.split(r"([0-9]+)", name)  # texts and numbers by turns
+    numbers = (part.lstrip("0") for part in parts[1::2])
+    parts[1::2] = [(len(digits), digits) for digits in numbers]  # type: ignore[assignment]
+    return parts
