@@ -237,7 +237,7 @@ def show_group(result: Mapping[str, Any]) -> None:
             table.add_column(heading, justify="right" if side == "right" else "left")
         for name, size in how["sizes"].items():
             rate = rates[name]["error_rate"] if name in rates else None
-            table.add_row(name, f"{size:,}", _error_rate(rate))
+            table.add_row(Text(printable(name)), f"{size:,}", _error_rate(rate))
         console.print(Text(printable(title)), table, sep="\n")
         lines = [f"cut at {', '.join(f'{edge:.6g}' for edge in how['edges'])}"]
         if "chosen" in how and not how["chosen"]["told_apart"]:
@@ -269,7 +269,9 @@ def _accuracy_table(
     for kind in ("perceptual", "reasoning"):
         rows += [(f"{kind} {row['group']}", row) for row in numbers.get(kind, [])]
     for label, row in rows:
-        table.add_row(label, f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers)))
+        table.add_row(
+            Text(printable(label)), f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers))
+        )
     return table
 
 

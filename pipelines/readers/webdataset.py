@@ -106,5 +106,5 @@ def _natural(name: str) -> list[Any]:
     """Sorts `2` before `10`: numbers by their length, then by their digits, however many."""
     parts = re.split(r"([0-9]+)", name)  # texts and numbers by turns
     numbers = (part.lstrip("0") for part in parts[1::2])
-    parts[1::2] = [(len(digits), digits) for digits in numbers]  # type: ignore[assignment]
+    parts[1::2] = [(len(digits), digits) for digits in numbers]
     return parts

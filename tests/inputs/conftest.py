@@ -21,7 +21,7 @@ N, G = 12, 4
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    """What is shown is the same with a few resamples and redraws."""
+    """What is said is the same with a few resamples and redraws, and figures that are not drawn."""
     patch_draws(monkeypatch)
 
 
@@ -29,6 +29,7 @@ def patch_draws(patch):
     patch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 20)
     patch.setattr("pipelines.analysis.reliability.REDRAWS", 10)
     patch.setattr("pipelines.analysis.floor.REDRAWS", 10)
+    patch.setattr("pipelines.rendering.page.encode_figure", lambda *_: b"")
 
 
 def image(levels):

@@ -1,4 +1,4 @@
-"""`--config`, `--prompt-template`, `--reward` and scripted tables of the worst kind: one line each."""
+"""Config files, templates, reward files and scripts of the worst kind: one line each."""
 
 import contextlib
 import io
