@@ -1,4 +1,4 @@
-"""What a dataset, a model or a file name brings along cannot steer the terminal, nor spoil --json."""
+"""What a dataset, a model or a name brings along cannot steer the terminal, nor spoil --json."""
 
 import io
 import json
