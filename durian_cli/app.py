@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from importlib.metadata import version
 from typing import Annotated, NoReturn
@@ -54,6 +55,9 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line: exit 0 done, 1 failed part-way, 2 wrong input, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another encoding than UTF-8 shows the escapes of what it cannot.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(_run())
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from pipelines.errors import ConfigError
 
+MOST_BINS = 10_000  # far more than have a use; each costs a quantile of the whole table
+
 
 def at_least(name: str, value: float, least: float) -> None:
     """Refuse a number below its bound."""
@@ -28,6 +30,8 @@ def check_grouping(percentiles: tuple[float, float], bins: int) -> None:
             f"percentiles is {low:g},{high:g}; it must be two rising numbers between 0 and 100"
         )
     at_least("bins", bins, 1)
+    if bins > MOST_BINS:
+        raise ConfigError(f"bins is {bins}; it must be {MOST_BINS:,} or fewer")
 
 
 def shared(config: Any, kind: type) -> dict[str, Any]:

@@ -129,6 +129,13 @@ def test_engine_arguments_of_a_config_keep_their_types(tmp_path, monkeypatch):
     assert seen == given
 
 
+def test_more_bins_than_any_memory_holds_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for args in ([*COMMANDS["profile"], "--measures", "pixel"], COMMANDS["group"]):
+        told = quietly([*args, "--bins", "9" * 18])
+        assert f"bins is {'9' * 18}; it must be 10,000 or fewer" in one_line(told)
+
+
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.integers(10**18, 10**400) | st.floats()
     | st.text(max_size=8) | st.sampled_from(["auto", "adaptive", "8", "0.5", "1,2", "-1", "nan"])
@@ -164,7 +171,7 @@ def no_training(monkeypatch):
 
 @pytest.mark.parametrize("command", OPTIONS)
 @settings(
-    max_examples=60, deadline=None, derandomize=True,
+    max_examples=25, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(data=st.data())
@@ -177,7 +184,7 @@ def test_no_value_of_a_config_is_a_crash(tmp_path, monkeypatch, no_training, com
     assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(
     ["schema", "created", "dataset", "model", "counts", "groups", "config", "tokens", "seconds"]
 ), ANYTHING), st.booleans())  # fmt: skip

@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -135,6 +138,18 @@ def test_a_training_and_its_plan_show_hostile_text_in_print(capsys):
         {"dataset": HOSTILE, "left_out": {HOSTILE: 1}, "first_prompt": f"{HOSTILE}\n{HOSTILE}"}
     )
     assert plain(capsys.readouterr().out)
+
+
+def test_a_terminal_of_another_encoding_is_shown_escapes(hostile):
+    (hostile / "中").mkdir()
+    frame = '{"problem": "中", "answer": "1", "images": ["中.png"]}\n'
+    (hostile / "中" / "rows.jsonl").write_text(frame)
+    ran = subprocess.run(
+        [sys.executable, "-m", "durian_cli", "profile", "中", "--measures", "pixel", "--out", "new",
+         "--dry-run"],
+        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (0, b"dataset: \\u4e2d")
 
 
 @pytest.mark.parametrize("what", [*GOOD, "pixels"])

@@ -79,7 +79,7 @@ SYSTEMS = [
 
 
 # Each that is ended costs the start of another judge.
-TRIED = SYSTEMS if STRINGS > 5_000 else SYSTEMS[:7]
+TRIED = SYSTEMS if STRINGS > 5_000 else SYSTEMS[:5]
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def test_a_megabyte_is_read_once_however_it_is_made():
         "from tests.rewards.test_hostile_text import LONG\n"
         "for text, answer in LONG:\n"
         "    assert extract_answer(text) == answer, text[:40]\n"
-        "    for reference in ('7', text, text[:1999], text[-1999:]):\n"
-        "        boxed_reward([text, text[:2008]], [1, 1], reference)\n"
+        "    for reference in ('7', text[:1999]):\n"
+        "        boxed_reward([text], [1], reference)\n"
         "print('read')"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
