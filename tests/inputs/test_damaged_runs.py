@@ -7,7 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.errors import RunFolderError
+from pipelines.table.run_folder import open_run
 from pipelines.table.schema import SCHEMA_KEY
+from pipelines.training.folder import open_training
 
 # What reads which file of a run. Training and eval look at the groups of a table alone.
 ALL = {
@@ -271,3 +274,19 @@ def test_one_row_and_odd_but_right_tables_are_read(here, durian):
             for f in table.schema]  # fmt: skip
     pq.write_table(table.cast(pa.schema(wide, table.schema.metadata)), here / TABLE)
     assert durian("report", "a")[0] == 0
+
+
+def test_a_training_or_a_begun_run_of_damaged_identity_is_refused(tmp_path):
+    for content in (b"", b"[]", b"\xff", b'{"a": NaN}'):
+        training, run = tmp_path / "training", tmp_path / "run"
+        for file in (training / "training.json", run / "parts" / "identity.json"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        with pytest.raises(RunFolderError, match=r"training\.json: cannot be read .*--fresh"):
+            with open_training(training, {}, fresh=False):
+                pass
+        with pytest.raises(RunFolderError, match=r"identity\.json: cannot be read .*--fresh"):
+            with open_run(run, {}):
+                pass
+        assert (training / "training.json").read_bytes() == content
+        assert (run / "parts" / "identity.json").read_bytes() == content
