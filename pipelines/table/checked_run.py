@@ -157,9 +157,13 @@ def _check_further(path: Path) -> None:
     file = path / COLUMNS_FILE
     _check_types(file, dict.fromkeys(KEYS, "text"))
     schema = _schema(file)
-    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
-    if numbers:
-        found = read_frame(file, lambda frame: frame.select(_finite(numbers)))
+    checks = [
+        _not_finite(pl.nth(place), field.name)  # its name may be a pattern of columns, "^.*$"
+        for place, field in enumerate(schema)
+        if pa.types.is_floating(field.type)
+    ]
+    if checks:
+        found = read_frame(file, lambda frame: frame.select(checks))
         _refuse_first(file, found.row(0, named=True))
     ids = [
         read_frame(one, lambda frame: frame.select("sample_id"))["sample_id"]
@@ -206,7 +210,11 @@ _FAULTS = {
 
 
 def _finite(names: Iterable[str]) -> list[pl.Expr]:
-    return [pl.col(name).is_finite().not_().any().alias(f"infinite {name}") for name in names]
+    return [_not_finite(pl.col(name), name) for name in names]
+
+
+def _not_finite(column: pl.Expr, name: str) -> pl.Expr:
+    return column.is_finite().not_().any().alias(f"infinite {name}")
 
 
 def _outside(name: str, least: float, most: float | None) -> pl.Expr:
