@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import sys
@@ -17,6 +19,7 @@ from durian_cli.group import group
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
+from durian_cli.texts import printable
 from durian_cli.train import train
 from pipelines.errors import DurianError, InputError
 from pipelines.redaction import redacted
@@ -63,6 +66,9 @@ class _Terminated(KeyboardInterrupt):
 
 def main() -> NoReturn:
     """Run the command line: exit 0 done, 1 failed part-way, 2 wrong input, 130 or 143 stopped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another encoding than UTF-8 shows the escapes of what it cannot.
+        sys.stdout.reconfigure(errors="backslashreplace")
     _heed_termination()
     sys.exit(_run())
 
@@ -85,6 +91,8 @@ def _run() -> int:
         return 1
     except OSError as error:  # a full disk, a folder that vanished
         where = f"{error.filename}: " if error.filename else ""
+        if error.errno == errno.ENAMETOOLONG:
+            return _fail(2, f"{where[:80]}... is longer than a name can be; give a shorter one")
         return _fail(
             1, f"{where}{error.strerror or error}; mend it, and give the same command again"
         )
@@ -120,6 +128,6 @@ def _wrong_usage(error: typer.TyperException) -> str:
 
 
 def _fail(code: int, text: str) -> int:
-    line = redacted(" ".join(text.split()))
+    line = printable(redacted(" ".join(text.split())))
     print(f"durian: {line}", file=sys.stderr)
     return code

@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durian_cli.cost_lines import COST_KEYS, cost_lines
-from durian_cli.texts import duration, value_text
+from durian_cli.texts import duration, printable, value_text
 from pipelines.progress import Progress as Watcher
 from pipelines.progress import Silent
 
@@ -53,7 +53,7 @@ class Bars:
         self._bars.update(self._tasks[stage], advance=steps, rate=rate)
 
     def note(self, text: str) -> None:
-        self._bars.console.print(Text(_printable(text)))
+        self._bars.console.print(Text(printable(text)))
 
 
 class Lines:
@@ -79,7 +79,7 @@ class Lines:
         self._state[stage] = (done, total, begun, first, shown)
 
     def note(self, text: str) -> None:
-        print(_printable(text), file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -200,10 +200,10 @@ def show_eval(result: Mapping[str, Any]) -> None:
             ("cut by max-tokens", "truncated", _percent),
         ):
             table.add_row(label, "", *(show(model[name][key]) for name in _drawn(model)))
-        console.print(Text(_printable(f"accuracy of {model['name']}")), table, "", sep="\n")
+        console.print(Text(printable(f"accuracy of {model['name']}")), table, "", sep="\n")
     if compared is not None:
         whole = compared | {name: compared[name]["difference"] for name in _drawn(compared)}
-        title = Text(_printable(f"{compared['first']} minus {compared['second']}, in points"))
+        title = Text(printable(f"{compared['first']} minus {compared['second']}, in points"))
         table = _accuracy_table(counts["judged"], whole, _points)
         console.print(title, table, "", sep="\n")
     lines = list(result["sentences"])
@@ -237,8 +237,8 @@ def show_group(result: Mapping[str, Any]) -> None:
             table.add_column(heading, justify="right" if side == "right" else "left")
         for name, size in how["sizes"].items():
             rate = rates[name]["error_rate"] if name in rates else None
-            table.add_row(name, f"{size:,}", _error_rate(rate))
-        console.print(Text(_printable(title)), table, sep="\n")
+            table.add_row(Text(printable(name)), f"{size:,}", _error_rate(rate))
+        console.print(Text(printable(title)), table, sep="\n")
         lines = [f"cut at {', '.join(f'{edge:.6g}' for edge in how['edges'])}"]
         if "chosen" in how and not how["chosen"]["told_apart"]:
             lines.append("the error rates of some neighbours cannot be told apart (95 %)")
@@ -269,7 +269,9 @@ def _accuracy_table(
     for kind in ("perceptual", "reasoning"):
         rows += [(f"{kind} {row['group']}", row) for row in numbers.get(kind, [])]
     for label, row in rows:
-        table.add_row(label, f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers)))
+        table.add_row(
+            Text(printable(label)), f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers))
+        )
     return table
 
 
@@ -306,10 +308,4 @@ def _most(reasons: Mapping[str, int], most: int = 5) -> list[tuple[str, int]]:
 
 def _print(lines: list[str]) -> None:
     for line in lines:
-        print(_printable(line))
-
-
-def _printable(text: str) -> str:
-    """Text of a dataset or model without what could steer a terminal (escape codes)."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return shown.encode("utf-8", "backslashreplace").decode()
+        print(printable(line))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,31 +69,34 @@ def _defaults(
             )
             where = f" under '{section}'" if section else ""
             raise ConfigError(f"{path}: no option '{key}'{where}{hint}")
-        defaults[name] = _as_typed(value)
+        defaults[name] = _as_typed(path, key, value, getattr(known[name], "multiple", False))
     return defaults
 
 
 def _read_yaml(path: Path) -> Mapping[Any, Any]:
-    import yaml
+    from durian_cli.plain_yaml import read_yaml  # here: most commands are given no file
 
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"config: {path}: {error.strerror}; pass a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config: {path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"config: {path} must hold 'option: value' lines")
-    return values
+    return read_yaml(path)
 
 
-def _as_typed(value: Any) -> Any:
-    """A YAML value as the command line would hold it."""
+def _as_typed(path: Path, key: str, value: Any, repeats: bool) -> Any:
+    """A YAML value as the command line would hold it: a text, or many where the option repeats."""
+    if value is None or isinstance(value, str):
+        return value if value is None or not repeats else [value]
     if isinstance(value, dict):
-        return [f"{key}={item}" for key, item in value.items()]
+        if not repeats:
+            raise ConfigError(f"{path}: '{key}' holds 'name: value' lines; write one value")
+        return [f"{name}={_in_yaml(item)}" for name, item in value.items()]
     if isinstance(value, list):
-        return ",".join(map(str, value))
-    return value
+        if any(isinstance(item, dict | list) or item is None for item in value):
+            raise ConfigError(f"{path}: '{key}' holds more than a list of values")
+        return [str(item) for item in value] if repeats else ",".join(map(str, value))
+    return [str(value)] if repeats else str(value)
+
+
+def _in_yaml(value: Any) -> str:
+    # JSON is YAML, and keeps "8" apart from 8; but .inf and .nan have no JSON.
+    return str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 Config = Annotated[
@@ -172,13 +176,15 @@ def key_values(pairs: list[str], option: str = "engine-arg") -> dict[str, Any]:
     """['max_model_len=8192'] -> {'max_model_len': 8192}; values are read as YAML."""
     import yaml
 
+    from durian_cli.plain_yaml import plain_value
+
     values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"{option} is '{pair}'; write NAME=VALUE")
         try:
-            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+            values[key.strip().replace("-", "_")] = plain_value(value)
         except yaml.YAMLError:
             values[key.strip().replace("-", "_")] = value
     return values

@@ -27,3 +27,9 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def printable(text: str) -> str:
+    """Text of a dataset or model without what could steer a terminal (escape codes)."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return shown.encode("utf-8", "backslashreplace").decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pipelines.errors import ConfigError, RunFolderError
 from pipelines.rendering.compare_page import MOST_SHOWN, write_comparison
 from pipelines.rendering.compare_sentences import compare_sentences
 from pipelines.rendering.names import NAMES
+from pipelines.table.checked_run import check_run, read_frame
 from pipelines.table.dataset_columns import COLUMNS_FILE
 from pipelines.table.grouping import hard_end
 from pipelines.table.run_folder import (
@@ -29,7 +30,6 @@ from pipelines.table.run_folder import (
     SUMMARY_FILE,
     THUMBNAILS_FILE,
     RunFolder,
-    unreadable,
 )
 from pipelines.table.schema import DIFFICULTY
 
@@ -133,18 +133,11 @@ def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str
 
 
 def _read_run(path: Path) -> _Run:
-    manifest, file = RunFolder(path).complete_manifest(), path / DIFFICULTY_FILE
+    RunFolder(path).complete_manifest()
+    file = path / DIFFICULTY_FILE
     if not file.exists():  # the folder of a training has a manifest too
         raise RunFolderError(f"{path}: has no {DIFFICULTY_FILE}; give the --out of a profile")
-    return _Run(path, manifest, _read(file, lambda frame: frame.drop(_TEXT)))
-
-
-def _read(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
-    """What is chosen of a run's file."""
-    try:
-        return choose(pl.scan_parquet(file, glob=False)).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise unreadable(file, error) from error
+    return _Run(path, check_run(path), read_frame(file, lambda frame: frame.drop(_TEXT)))
 
 
 def _check_out(out: Path) -> None:
@@ -153,7 +146,7 @@ def _check_out(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()):
         try:
             known = f'"kind": "{KIND}"' in (out / SUMMARY_FILE).read_text(encoding="utf-8")
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             known = False
         if not known:
             raise ConfigError(f"out: {out} holds other files; give a new folder")
@@ -180,7 +173,7 @@ def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
     for run in runs:
         file = run / COLUMNS_FILE
         if file.exists():
-            images = _read(file, lambda frame: frame.select("sample_id", "image_id"))
+            images = read_frame(file, lambda frame: frame.select("sample_id", "image_id"))
             joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
             if (clusters := image_clusters(ids, joined)) is not None:
                 return clusters.astype(np.intp), "image"
@@ -234,7 +227,7 @@ def _completions_of(
     columns = {name: signs[name] * _OF_A_COMPLETION[name].cast(pl.Float64) for name in measures}
     columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
     written = (
-        _read(
+        read_frame(
             run.path / ROLLOUTS_FILE,
             lambda frame: (
                 frame.join(ids.lazy(), on="sample_id", how="semi")
@@ -337,7 +330,7 @@ def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> l
 
 
 def _texts(run: Path, shown: pl.Series) -> dict[str, dict[str, Any]]:
-    rows = _read(
+    rows = read_frame(
         run / DIFFICULTY_FILE,
         lambda frame: frame.select("sample_id", "row", *_TEXT).filter(
             pl.col("sample_id").is_in(shown.implode())
@@ -348,7 +341,7 @@ def _texts(run: Path, shown: pl.Series) -> dict[str, dict[str, Any]]:
 
 def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:
     """The first right and the first wrong completion of each sample that has one."""
-    rows = _read(
+    rows = read_frame(
         run / ROLLOUTS_FILE,
         lambda frame: frame.select("sample_id", "rollout", "completion", "correct").filter(
             pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null()
@@ -361,4 +354,4 @@ def _thumbnails(run: Path) -> dict[str, bytes]:
     file = run / THUMBNAILS_FILE
     if not file.exists():
         return {}
-    return dict(_read(file, lambda frame: frame.select("sample_id", "jpeg")).rows())
+    return dict(read_frame(file, lambda frame: frame.select("sample_id", "jpeg")).rows())

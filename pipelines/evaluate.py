@@ -28,7 +28,7 @@ from pipelines.analysis.accuracy import (
 )
 from pipelines.config import EvalConfig, ProfileConfig
 from pipelines.engines.fingerprint import model_fingerprint
-from pipelines.errors import ConfigError, DatasetError, RunError, RunFolderError
+from pipelines.errors import ConfigError, DatasetError, RunError
 from pipelines.groups import PERCEPTUAL
 from pipelines.manifest import as_profiled
 from pipelines.progress import Progress, Silent, Stopwatch
@@ -36,8 +36,9 @@ from pipelines.readers.chunks import Chunk, decoded_chunks
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
 from pipelines.sampling import Drawn, Policy, open_policy
+from pipelines.table.checked_run import check_difficulty, check_manifest, read_frame
 from pipelines.table.files import write_json
-from pipelines.table.run_folder import DIFFICULTY_FILE, RunFolder
+from pipelines.table.run_folder import DIFFICULTY_FILE
 
 _GROUPS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
 _KEPT = ("right", "formatted", "tokens", "truncated")  # of a sample's completions
@@ -131,11 +132,9 @@ def _open_table(run: str | None) -> tuple[dict[str, Any] | None, pl.DataFrame | 
     """The manifest of a complete run, and the groups of its samples; None without a table."""
     if run is None:
         return None, None
-    manifest, path = RunFolder(Path(run)).complete_manifest(), Path(run) / DIFFICULTY_FILE
-    try:
-        groups = pl.read_parquet(path, columns=["sample_id", *_GROUPS.values()], glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunFolderError(f"{path}: cannot be read ({error}); profile again") from error
+    manifest, columns = check_manifest(Path(run), whole=False), ["sample_id", *_GROUPS.values()]
+    check_difficulty(Path(run), columns)
+    groups = read_frame(Path(run) / DIFFICULTY_FILE, lambda frame: frame.select(columns))
     return manifest, groups.with_columns(known=pl.lit(True))
 
 

@@ -7,7 +7,6 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from itertools import dropwhile, groupby
 from pathlib import Path
@@ -22,7 +21,9 @@ from pipelines.measuring import measure_here, part_tables
 from pipelines.progress import Progress, Silent, Stopwatch
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
+from pipelines.table.checked_run import check_manifest
 from pipelines.table.dataset_columns import write_columns
+from pipelines.table.files import read_json
 from pipelines.table.grouping import check_measure, group_samples
 from pipelines.table.open_run import open_run
 from pipelines.table.run_folder import (
@@ -64,8 +65,14 @@ def profile_dataset(
         if run.manifest is None:
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
-        summary = json.loads((run.path / REPORT_FOLDER / SUMMARY_FILE).read_text("utf-8"))
-        return {"run": str(run.path), **run.complete_manifest(), "summary": summary}
+        manifest = check_manifest(run.path, whole=True)
+        return {"run": str(run.path), **manifest, "summary": _summary(run.path)}
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    """The report's numbers, which an older command may have left behind damaged or not at all."""
+    path, way_out = run / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {run}"
+    return read_json(path, way_out)
 
 
 def measure_samples(

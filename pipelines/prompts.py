@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pipelines.errors import ConfigError
@@ -76,7 +76,7 @@ def build_messages(
     """
     try:
         text = problem if template is None else template.render(problem)
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # an expression can fail in any way, not only by TemplateError
         return Failed(f"prompt template: {error}")
     pieces = text.split(IMAGE_MARK)
     marks = len(pieces) - 1

@@ -22,6 +22,7 @@ from pipelines.analysis.weights import even
 from pipelines.config import check_grouping
 from pipelines.errors import ConfigError, RunFolderError
 from pipelines.progress import Progress, Silent
+from pipelines.table.checked_run import check_run
 from pipelines.table.dataset_columns import read_columns
 from pipelines.table.grouping import (
     AUTO,
@@ -37,7 +38,7 @@ from pipelines.table.grouping import (
     reasoning_column,
 )
 from pipelines.table.open_run import change_run
-from pipelines.table.run_folder import MANIFEST, RunFolder
+from pipelines.table.run_folder import RunFolder
 
 ROLLOUT_BATCH = 512  # prompts, the paper's
 SEED = 0  # of the bootstrap behind "auto"
@@ -111,7 +112,7 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> dic
     """
     progress = progress or Silent()
     with change_run(Path(config.run)) as run:
-        before = _present(run)
+        before: dict[str, Any] = check_run(run.path)["groups"]
         samples = run.check_tables().num_rows
         perceptual = _perceptual(config, run, before["perceptual"], samples)
         reasoning = _reasoning(config, run, before["reasoning"], samples)
@@ -140,19 +141,6 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> dic
         "run": str(run.path), "changed": changed, "groups": groups, "before": before,
         "summary": summary,
     }  # fmt: skip
-
-
-def _present(run: RunFolder) -> dict[str, Any]:
-    """How the run's samples are grouped now."""
-    manifest = run.complete_manifest()
-    try:
-        groups: dict[str, Any] = manifest["groups"]
-        _ = [groups[kind]["measure"] for kind in ("perceptual", "reasoning")]
-    except (KeyError, TypeError):  # a training's folder has a manifest too
-        raise RunFolderError(
-            f"{run.path / MANIFEST}: is not of a profile; give the --out of a durian profile"
-        ) from None
-    return groups
 
 
 def _version(groups: Mapping[str, Any]) -> int:

@@ -23,6 +23,7 @@ from pipelines.rendering.page import write_report
 from pipelines.rendering.sentences import sentences
 from pipelines.rendering.shown import sample_ids, shelves
 from pipelines.samples import Failed
+from pipelines.table.checked_run import check_run, read_frame
 from pipelines.table.dataset_columns import read_columns
 from pipelines.table.files import written_aside
 from pipelines.table.open_run import change_run
@@ -49,9 +50,8 @@ def build_report(path: Path) -> dict[str, Any]:
     Raises:
         RunFolderError: not a complete run folder, damaged, not writable, or in use.
     """
-    with change_run(path) as run:
-        run.check_tables()
-        return render_run(path, run.complete_manifest())
+    with change_run(path):
+        return render_run(path, check_run(path))
 
 
 def render_run(
@@ -63,9 +63,8 @@ def render_run(
         keep: called once, with the rows of the samples that the report shows, before their
             thumbnails are read.
     """
-    table = pl.scan_parquet(path / DIFFICULTY_FILE, glob=False)
-    rollouts = pl.scan_parquet(path / ROLLOUTS_FILE, glob=False)
-    numbers = table.drop(_TEXT).collect()
+    table, rollouts = path / DIFFICULTY_FILE, path / ROLLOUTS_FILE
+    numbers = read_frame(table, lambda frame: frame.drop(_TEXT))
     on_shelves = shelves(numbers, grouped_by(manifest["groups"]))
     shown = sample_ids(on_shelves)
     if keep is not None:
@@ -75,7 +74,7 @@ def render_run(
         {name: DIFFICULTY[name].harder or "higher" for name in NAMES},
         # Of use only beside completions: without them, not worth the memory.
         columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
-        rollouts=rollouts.select(_JUDGED).collect(),
+        rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
         grouping={kind: manifest["groups"][kind] for kind in ("perceptual", "reasoning")},
     )
     summary["sentences"] = sentences(summary)
@@ -84,8 +83,8 @@ def render_run(
         path / REPORT_FOLDER,
         summary=summary,
         shelves=on_shelves,
-        table=table.filter(pl.col("sample_id").is_in(shown)).collect(),
-        rollouts=rollouts.filter(pl.col("sample_id").is_in(shown)).collect(),
+        table=read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
+        rollouts=read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
         thumbnails=_read_thumbnails(path),
         # Seconds are known only once the page is written; a rebuilt page is the same page.
         manifest={key: value for key, value in manifest.items() if key != "seconds"},
@@ -130,7 +129,8 @@ def _jpeg(image: Image.Image) -> bytes:
 
 def _read_thumbnails(path: Path) -> dict[str, Thumbnail]:
     """Sample id -> its pictures; runs of before the entropy map have none."""
+    kept = read_frame(path / THUMBNAILS_FILE, lambda frame: frame)
     return {
         row["sample_id"]: Thumbnail(row["jpeg"], row.get("entropy"))
-        for row in pq.read_table(path / THUMBNAILS_FILE).to_pylist()
+        for row in kept.iter_rows(named=True)
     }

@@ -113,3 +113,16 @@ def test_a_template_that_is_not_there_or_not_utf8_is_refused(tmp_path, template_
         load_template(str(tmp_path / "none.jinja"))
     with pytest.raises(ConfigError, match="not UTF-8 at byte 3"):
         template_of("caf\xe9 {{ content }}", encoding="latin-1")
+
+
+def test_a_template_that_recurses_on_one_problem_fails_that_sample_alone(tmp_path):
+    path = tmp_path / "t.jinja"
+    path.write_text(
+        "{% macro deep(n) %}{{ deep(n + 1) }}{% endmacro %}"
+        "{{ content }}{% if content == 'x' %}{{ deep(0) }}{% endif %}"
+    )
+    template = load_template(str(path))
+    failed = build_messages("x", 0, system_prompt="", template=template)
+    assert isinstance(failed, Failed) and failed.error.startswith("prompt template: ")
+    assert "\n" not in failed.error
+    assert not isinstance(build_messages("y", 0, system_prompt="", template=template), Failed)

@@ -15,6 +15,7 @@ _KEYS = {
         ("token", "hf_token", "use_auth_token", "hub_token", "push_to_hub_token"), "HF_TOKEN"
     ),
 }
+MOST_BINS = 10_000  # far more than have a use; each costs a quantile of the whole table
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -53,6 +54,8 @@ def check_grouping(percentiles: tuple[float, float], bins: int) -> None:
             f"percentiles is {low:g},{high:g}; it must be two rising numbers between 0 and 100"
         )
     at_least("bins", bins, 1)
+    if bins > MOST_BINS:
+        raise ConfigError(f"bins is {bins}; it must be {MOST_BINS:,} or fewer")
 
 
 def shared(config: Any, kind: type) -> dict[str, Any]:

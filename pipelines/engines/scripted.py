@@ -25,6 +25,9 @@ COLUMNS = {
 }
 
 
+DAMAGE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+
+
 class ScriptedEngine:
     """A policy that says what a rollouts table holds for each sample, whatever the seed.
 
@@ -35,13 +38,14 @@ class ScriptedEngine:
         """Open the table `config.model`: `rollouts.parquet`, or the same fields as .jsonl.
 
         Raises:
-            ConfigError: no such file, another format, or a column is not there.
+            ConfigError: no such file, another format, a column is not there, or one holds what no
+                rollout can have.
         """
         self._rollouts = config.rollouts
         self._path = config.model
         try:
             found = _scan(self._path).collect_schema().names()
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except DAMAGE as error:
             raise ConfigError(f"model '{self._path}': {one_line(error)}") from error
         missing = [name for name in COLUMNS if name not in found]
         if missing:
@@ -49,6 +53,7 @@ class ScriptedEngine:
                 f"model '{self._path}': no column '{missing[0]}' (found: {', '.join(found)}); "
                 "the scripted engine replays a rollouts table"
             )
+        self._check_values()
 
     def generate(
         self,
@@ -66,13 +71,12 @@ class ScriptedEngine:
         asked = pl.Series([prompt.sample_id for prompt in prompts], dtype=pl.String).unique()
         try:
             rows = (
-                _scan(self._path)
-                .select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+                _typed(self._path)
                 .filter(pl.col("sample_id").is_in(asked.implode()))
                 .sort("rollout")
                 .collect(engine="streaming")
             )
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except DAMAGE as error:
             raise RunError(f"model '{self._path}': {one_line(error)}") from error
         written: dict[str, list[Rollout]] = defaultdict(list)
         for sample_id, _, completion, n_tokens, logprob, reason in rows.iter_rows():
@@ -91,6 +95,34 @@ class ScriptedEngine:
             numbers = range(self._rollouts)
         return [_numbered(written.get(prompt.sample_id, []), numbers) for prompt in prompts]
 
+    def _check_values(self) -> None:
+        table, keys = _typed(self._path), ("sample_id", "rollout")
+        try:
+            found = (
+                table.select(
+                    *(pl.col(name).is_null().any() for name in COLUMNS),
+                    short=(pl.col("n_tokens") < 1).any(),
+                )
+                .collect(engine="streaming")
+                .row(0, named=True)
+            )
+            again = (
+                table.group_by(keys[0])
+                .agg(again=pl.len() - pl.col(keys[1]).n_unique())
+                .select(pl.col("again").sum())
+                .collect(engine="streaming")
+                .item()
+            )
+        except DAMAGE as error:
+            raise ConfigError(f"model '{self._path}': {one_line(error)}") from error
+        faults = {name: f"column '{name}' has nulls" for name in COLUMNS}
+        faults["short"] = "column 'n_tokens' has numbers below 1"
+        fault = next((faults[name] for name, there in found.items() if there), None)
+        if again and fault is None:
+            fault = f"has {again:,} repeated pairs of 'sample_id' and 'rollout'"
+        if fault is not None:
+            raise ConfigError(f"model '{self._path}': {fault}; mend it, or give another table")
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -101,6 +133,10 @@ def _numbered(rollouts: list[Rollout], numbers: range) -> list[Rollout] | Failed
     if len(rollouts) < numbers.stop:
         return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {numbers.stop}")
     return finite(rollouts[numbers.start : numbers.stop])
+
+
+def _typed(path: str) -> pl.LazyFrame:
+    return _scan(path).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
 
 
 def _scan(path: str) -> pl.LazyFrame:

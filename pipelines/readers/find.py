@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any
 
 from pipelines.errors import DatasetError
 
@@ -70,13 +69,12 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
         if all((folder / mark).is_file() for mark in marks):
             raise DatasetError(f"{folder}: {what}; pass the dataset itself")
     if (folder / "dataset_dict.json").is_file():
-        splits = _json(folder / "dataset_dict.json").get("splits", [])
+        splits = _listed(folder / "dataset_dict.json", "splits")
         if split not in splits:
             raise _no_split(folder, split, splits)
         folder = folder / split
     if (folder / "state.json").is_file():
-        shards = _json(folder / "state.json").get("_data_files", [])
-        return [folder / shard["filename"] for shard in shards]
+        return [folder / name for name in _listed(folder / "state.json", "_data_files", "filename")]
     files = _of_split(folder, split, sorted(_data_files(folder)))
     if metadata := [file for file in files if file.stem == "metadata"]:
         files = metadata  # of an image folder: the rest is what it names
@@ -112,12 +110,16 @@ def _data_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _listed(path: Path, key: str, within: str | None = None) -> list[str]:
+    """A list of names in a JSON object, each standing in an object of its own where `within` is."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        names = json.loads(path.read_bytes())[key]
+        names = names if within is None else [name[within] for name in names]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise DatasetError(f"{path}: damaged; the folder cannot be read: {error}") from error
-    return content if isinstance(content, dict) else {}
+    if not names or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DatasetError(f"{path}: damaged; '{key}' is no list of names")
+    return names
 
 
 def _of_split(folder: Path, split: str, files: list[Path]) -> list[Path]:

@@ -84,7 +84,7 @@ class CustomReward:
         ]
         try:
             results = self.function(inputs) if self.batch else [self.function(i) for i in inputs]
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in it would end the whole run
             raise _failed(f"{type(error).__name__}: {_line(error)}") from error
         if not isinstance(results, list | tuple) or len(results) != len(inputs):
             raise _failed(f"it must return a list of {len(inputs)}, not {_described(results)}")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipelines.errors import RunFolderError
 
@@ -50,16 +50,36 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def read_json(file: Path, way_out: str) -> dict[str, Any] | None:
+def find_json(path: Path, way_out: str) -> dict[str, Any] | None:
     """The JSON object in a file, or None where there is no file.
 
+    Args:
+        way_out: what to do where it cannot be read.
     Raises:
-        RunFolderError: it is there and cannot be read.
+        RunFolderError: it cannot be read, is no object, or holds what JSON does not have (NaN).
     """
     try:
-        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{file}: cannot be read ({error}); {way_out}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        gist = " ".join(str(error).split())[:160]
+        raise RunFolderError(f"{path}: cannot be read ({gist}); {way_out}") from error
+    if not isinstance(value, dict):
+        raise RunFolderError(f"{path}: cannot be read (it holds no JSON object); {way_out}")
     return value
+
+
+def read_json(path: Path, way_out: str) -> dict[str, Any]:
+    """As `find_json`, of a file that must be there.
+
+    Raises:
+        RunFolderError: it is not there, or as `find_json`.
+    """
+    if (value := find_json(path, way_out)) is None:
+        raise RunFolderError(f"{path}: is not there; {way_out}")
+    return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

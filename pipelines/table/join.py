@@ -14,10 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.config import TrainConfig
-from pipelines.errors import ConfigError, DatasetError, InputError, RunFolderError
+from pipelines.errors import ConfigError, DatasetError, InputError
 from pipelines.groups import PERCEPTUAL
+from pipelines.table.checked_run import check_difficulty, check_manifest, read_frame
 from pipelines.table.grouping import cut_perceptual, cut_reasoning, hard_end, read_measures
-from pipelines.table.run_folder import DIFFICULTY_FILE, MANIFEST, RunFolder, unreadable
+from pipelines.table.run_folder import DIFFICULTY_FILE, RunFolder
 
 FILTERED = "filtered out"
 UNKNOWN = "not in the table, so that the filter cannot tell"
@@ -101,14 +102,9 @@ def open_table(config: TrainConfig) -> TrainingTable:
             order by a measure that no sample has.
     """
     run = Path(config.table)
-    manifest = RunFolder(run).complete_manifest()
-    try:
-        groups = manifest["groups"]
-        by_perceptual, by_reasoning = (groups[k]["measure"] for k in ("perceptual", "reasoning"))
-    except (KeyError, TypeError):  # a training's folder has a manifest too
-        raise RunFolderError(
-            f"{run / MANIFEST}: is not of a profile; give the --out of a durian profile"
-        ) from None
+    manifest = check_manifest(run, whole=False)
+    groups = manifest["groups"]
+    by_perceptual, by_reasoning = (groups[k]["measure"] for k in ("perceptual", "reasoning"))
     measures, condition = [by_perceptual, by_reasoning], _parse_filter(config.filter)
     table = _read_columns(RunFolder(run), condition)
     seen, thought = read_measures(run, measures)
@@ -146,13 +142,10 @@ def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
     asked = [] if condition is None else condition.meta.root_names()
     names, path = run.check_table().schema.names, run.path / DIFFICULTY_FILE
     needed = ("sample_id", *_GROUPS)
-    if lost := next((name for name in needed if name not in names), None):
-        raise RunFolderError(f"{path}: lacks the column '{lost}'; profile again")
+    check_difficulty(run.path, needed)
     _check_columns(asked, names)
-    try:
-        return pl.read_parquet(path, columns=list(dict.fromkeys((*needed, *asked))), glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise unreadable(path, error) from error
+    columns = dict.fromkeys((*needed, *asked))
+    return read_frame(path, lambda frame: frame.select(list(columns)))
 
 
 def _parse_filter(condition: str | None) -> pl.Expr | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import read_json, sync_folder, write_json
+from pipelines.table.files import find_json, sync_folder, write_json
 from pipelines.table.lock import locked
 from pipelines.table.run_folder import (
     LOCK_FILE,
@@ -79,7 +79,7 @@ def _is_complete(run: RunFolder, identity: Mapping[str, Any]) -> bool:
 
 def _is_begun(run: RunFolder, identity: Mapping[str, Any]) -> bool:
     """Whether there is unfinished work, of the same identity."""
-    if (known := read_json(run.identity, "pass --fresh")) is None:
+    if (known := find_json(run.identity, "pass --fresh")) is None:
         return False
     check_same(run.path, known, identity, "repeat the old value, or pass --fresh")
     return True

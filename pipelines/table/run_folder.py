@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import read_json, sync_folder, write_json, written_aside
+from pipelines.table.files import find_json, sync_folder, write_json, written_aside
 from pipelines.table.schema import (
     DIFFICULTY,
     ROLLOUTS,
@@ -98,7 +98,12 @@ class RunFolder:
         found = _read_footer(path)
         try:
             version = int((found.metadata or {})[SCHEMA_KEY])
-        except (KeyError, ValueError) as error:
+        except KeyError:
+            raise RunFolderError(
+                f"{path}: cannot be read (its metadata has no {SCHEMA_KEY.decode()}: another "
+                "program wrote it); profile again"
+            ) from None
+        except ValueError as error:
             raise unreadable(path, error) from error
         if version > SCHEMA_VERSION:
             raise RunFolderError(
@@ -256,9 +261,12 @@ def _groups_of(table: Path) -> dict[str, Any] | None:
     """How a difficulty table's groups were cut; None where it does not say."""
     try:
         described = (pq.read_schema(table).metadata or {}).get(GROUPS_KEY)
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return None  # whoever reads the table itself says what is wrong with it
-    groups: dict[str, Any] | None = None if described is None else json.loads(described)
+    try:
+        groups: dict[str, Any] | None = None if described is None else json.loads(described)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(table, error) from error
     return groups
 
 
@@ -268,7 +276,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     Raises:
         RunFolderError: it is there and cannot be read.
     """
-    return read_json(path / MANIFEST, "profile again")
+    return find_json(path / MANIFEST, "profile again")
 
 
 def unreadable(path: Path, error: Exception) -> RunFolderError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from hashlib import blake2b
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pipelines.errors import RunError
-from pipelines.table.files import sync_folder, write_json
+from pipelines.table.files import read_json, sync_folder, write_json
 
 MARK = "durian.json"  # written last: a checkpoint that has one is whole
 TAKEN = 4096  # values of each tensor that go into its digest
@@ -57,7 +56,8 @@ def check_restored(checkpoint: Path, model: torch.nn.Module | None) -> None:
     Raises:
         RunError: they differ.
     """
-    saved = json.loads((checkpoint / MARK).read_text(encoding="utf-8"))["weights"]
+    way_out = "remove this checkpoint to go on from the one before it"
+    saved = read_json(checkpoint / MARK, way_out).get("weights")
     if model is not None and saved is not None and saved != weights_digest(model):
         raise RunError(
             f"{checkpoint}: its weights were not restored; remove this checkpoint to go on from "

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RunFolderError
-from pipelines.table.files import read_json, write_json
+from pipelines.table.files import find_json, write_json
 from pipelines.table.lock import locked
 from pipelines.table.run_folder import check_same, read_manifest
 from pipelines.training.checkpoints import drop_unfinished, newest_checkpoint
@@ -61,7 +61,7 @@ def open_training(
     with locked(out / LOCK, out, way_out=way_out):
         if fresh:
             write_json(out / IDENTITY, {})  # first: what is left of a cut clearing is no one's
-        known = read_json(out / IDENTITY, "pass --fresh")
+        known = find_json(out / IDENTITY, "choose another --out, or pass --fresh")
         if known:
             check_same(
                 out, known, identity, "repeat the old value, choose another --out, or --fresh"

@@ -29,7 +29,7 @@ from pipelines.readers.look import Look
 from pipelines.readers.scan import scan
 from pipelines.samples import Failed, Prompt, Sample
 from pipelines.sampling import build_prompt
-from pipelines.table.files import write_json, written_aside
+from pipelines.table.files import read_json, write_json, written_aside
 from pipelines.table.join import TrainingTable
 
 SAMPLES_FILE = "samples.arrow"
@@ -219,7 +219,7 @@ def prepare_samples(
 
 def open_samples(out: Path, pixel_limit: int) -> PreparedSamples:
     """Map the prepared rows into memory."""
-    counts = json.loads((out / COUNTS_FILE).read_text(encoding="utf-8"))
+    counts = read_json(out / COUNTS_FILE, "pass --fresh")
     rows = datasets.Dataset.from_file(str(out / SAMPLES_FILE))
     ordered = rows.with_transform(ForTrl(pixel_limit)).select(counts.pop("order"))
     return PreparedSamples(ordered, counts)

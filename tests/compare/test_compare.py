@@ -68,7 +68,7 @@ def test_the_floor_is_of_all_samples_where_some_have_more_rollouts(run):
         )
         table.drop("rollouts", "pass_rate").join(
             counts, on="sample_id", maintain_order="left"
-        ).write_parquet(folder / "difficulty.parquet")
+        ).write_parquet(folder / "difficulty.parquet", metadata={"durian.schema": "1"})
         kept.write_parquet(folder / "rollouts.parquet")
     found = compare_runs(a, b)["drift"]
     assert found["flows"]["reasoning"]["moved_floor"]["value"] > 0.2

@@ -59,7 +59,7 @@ def scripted(tmp_path: Path, png: bytes):
         [(ids[name], *groups) for name, groups in GROUPS.items()],
         schema={"sample_id": pl.String, "perceptual_group": pl.String, "reasoning_group": pl.Int32},
         orient="row",
-    ).write_parquet(run / "difficulty.parquet")
+    ).write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "1"})
     profiled = ProfileConfig(
         dataset="d", out="o", model="m", system_prompt="Look.", min_pixels=256, max_pixels=4096
     )
@@ -157,7 +157,7 @@ def test_a_table_that_does_not_fit_is_refused_before_a_model_is_loaded(scripted,
         evaluate_policy(scripted(table=tmp_path / "begun", model="no/such/model"))
     table = pl.read_parquet(tmp_path / "run" / "difficulty.parquet")
     others = table.with_columns(sample_id=pl.lit("x") + pl.col("sample_id"))
-    others.write_parquet(tmp_path / "run" / "difficulty.parquet")
+    others.write_parquet(tmp_path / "run" / "difficulty.parquet", metadata={"durian.schema": "1"})
     with pytest.raises(DatasetError, match="has none of its samples"):
         evaluate_policy(scripted(table=tmp_path / "run"))
 

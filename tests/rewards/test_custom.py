@@ -171,3 +171,9 @@ def test_the_fingerprint_changes_with_the_file_and_the_function_not_with_the_fol
     assert reward_fingerprint(f"{moved}:f") == before
     reward_file("def f(r): return 2")
     assert reward_fingerprint(f"{path}:f") != before
+
+
+def test_a_reward_that_would_end_the_program_has_failed_on_that_sample(reward_file):
+    path = reward_file("import sys\ndef f(r):\n    sys.exit(0)")
+    with pytest.raises(ValueError, match="reward failed: SystemExit: 0"):
+        open_reward(f"{path}:f")(["a"], [1], "x")

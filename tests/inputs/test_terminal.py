@@ -1,0 +1,172 @@
+"""What a dataset, a model or a name brings along cannot steer the terminal, nor spoil --json."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from durian_cli import display
+from durian_cli.display import Bars
+from tests.inputs.conftest import contents, patch_draws, write_world
+
+HOSTILE = (
+    "\x1b[31m\x1b]8;;https://x.example\x07y\x1b]8;;\x07\x9b2J\x07\b\x7f\r\n\t[red]z[/red]"
+    "[link=https://x.example]\u202e\u200b\u2028\ufeff"
+)
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+BARS = re.compile(r"\x1b\[(\?25[lh]|2K|1A)|\r")  # how rich draws a bar again
+
+
+def plain(text):
+    """Nothing but what is printed, line by line."""
+    return all(c == "\n" or c.isprintable() for c in text)
+
+
+@pytest.fixture(scope="module")
+def hostile_world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    with pytest.MonkeyPatch.context() as patch:
+        patch_draws(patch)
+        write_world(folder, HOSTILE)
+    return folder
+
+
+@pytest.fixture
+def hostile(hostile_world, tmp_path, monkeypatch):
+    """Runs whose every text and name is hostile; the working folder."""
+    shutil.copytree(hostile_world, tmp_path, dirs_exist_ok=True)
+    for name in ("data.parquet", "a.jsonl", "b.jsonl", "a", "b"):
+        (tmp_path / name).rename(tmp_path / named(name))
+    (tmp_path / "r.py").write_text(f"def f(given):\n    raise ValueError({HOSTILE!r})\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def named(name):
+    return f"{HOSTILE.replace('/', '')}{name}"
+
+
+DATA, SCRIPT = named("data.parquet"), ["--engine", "scripted", "--model", named("a.jsonl")]
+GOOD = {
+    "profile": ["profile", DATA, *SCRIPT, "--rollouts", "2", "--out", named("new")],
+    "failing reward": ["profile", DATA, *SCRIPT, "--rollouts", "4", "--reward", "r.py:f", "--out",
+                       "new"],
+    "dry run": ["profile", DATA, *SCRIPT, "--out", "new", "--dry-run"],
+    "group": ["group", named("a"), "--perceptual", f"level {HOSTILE}", "--bins", "2"],
+    "report": ["report", named("a")],
+    "compare": ["compare", named("a"), named("b"), "--out", named("out")],
+    "eval": ["eval", DATA, *SCRIPT, "--rollouts", "2", "--compare", named("b.jsonl"), "--table",
+             named("a"), "--reward", "boxed", "--out", named("eval.json")],
+    "schema": ["schema"],
+}  # fmt: skip
+BAD = {
+    "column": ["profile", DATA, "--measures", "pixel", "--out", "new", "--problem-column", HOSTILE],
+    "measure": ["group", named("a"), "--perceptual", f"levl {HOSTILE}"],
+    "dataset": ["profile", HOSTILE, "--measures", "pixel", "--out", "new"],
+    "run": ["report", HOSTILE],
+    "option": ["report", f"--{HOSTILE}"],
+    "value": ["profile", DATA, "--out", "new", "--limit", HOSTILE],
+    "command": [HOSTILE],
+    "model": ["profile", DATA, "--out", "new", "--model", HOSTILE, "--engine", "transformers"],
+    "bytes": ["report", "\udcff\udc9b"],
+}
+
+
+@pytest.mark.parametrize("what", GOOD)
+def test_hostile_text_reaches_no_terminal(hostile, durian, what):
+    code, out, err = durian(*GOOD[what])
+    assert code == 0, err
+    assert plain(out) and plain(err)
+    if what not in ("schema", "dry run"):
+        assert "\\x1b[31m" in out  # it is told, in print
+        assert "[red]z" in out
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_hostile_text_in_an_error_is_one_printed_line(hostile, durian, what):
+    before = contents(hostile)
+    code, out, err = durian(*BAD[what])
+    assert (code, out) == (2, "")
+    assert err.startswith("durian: ") and err.count("\n") == 1 and plain(err)
+    assert contents(hostile) == before
+
+
+@pytest.mark.parametrize("what", ["group", "eval", "schema"])
+def test_a_terminal_of_colours_gets_richs_own_codes_alone(hostile, durian, monkeypatch, what):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    code, out, err = durian(*GOOD[what])
+    assert code == 0, err
+    assert plain(SGR.sub("", out)) and plain(err)
+
+
+def test_group_names_of_a_hostile_manifest_are_no_markup(capsys):
+    how = {"measure": HOSTILE, "percentiles": "auto", "bins": 1, "sizes": {HOSTILE: 3},
+           "edges": []}  # fmt: skip
+    display.show_group(
+        {"groups": {"perceptual": how, "reasoning": how, "version": 1}, "summary": {},
+         "run": HOSTILE, "changed": False}
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    assert plain(out) and "[red]z[/red]" in out.replace("\n", "")
+
+
+def test_bars_and_notes_show_hostile_text_in_print():
+    file = io.StringIO()
+    with Progress(console=Console(file=file, force_terminal=True, width=400)) as bars:
+        bar = Bars(bars)
+        bar.start("scan", 2)
+        bar.note(HOSTILE)
+        bar.advance("scan")
+    assert plain(SGR.sub("", BARS.sub("", file.getvalue())))
+    assert "[red]z[/red]" in file.getvalue()
+
+
+def test_a_training_and_its_plan_show_hostile_text_in_print(capsys):
+    display.show_training(
+        {"counts": {"samples": 1, "rows": 2, "left_out": {HOSTILE: 1}}, "result": {},
+         "out": HOSTILE, "seconds": {}}
+    )  # fmt: skip
+    display.show_plan(
+        {"dataset": HOSTILE, "left_out": {HOSTILE: 1}, "first_prompt": f"{HOSTILE}\n{HOSTILE}"}
+    )
+    assert plain(capsys.readouterr().out)
+
+
+def test_a_terminal_of_another_encoding_is_shown_escapes(hostile):
+    (hostile / "中").mkdir()
+    frame = '{"problem": "中", "answer": "1", "images": ["中.png"]}\n'
+    (hostile / "中" / "rows.jsonl").write_text(frame)
+    ran = subprocess.run(
+        [sys.executable, "-m", "durian_cli", "profile", "中", "--measures", "pixel", "--out", "new",
+         "--dry-run"],
+        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (0, b"dataset: \\u4e2d")
+
+
+@pytest.mark.parametrize("what", [*GOOD, "pixels"])
+def test_json_is_one_strict_object_and_nothing_else(hostile, durian, what):
+    pixels = ["profile", DATA, "--measures", "pixel", "--out", "new"]
+    code, out, err = durian(*GOOD.get(what, pixels), "--json", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.isascii() and out.endswith("\n") and out.count("\n") == 1 and plain(out)
+    value = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert isinstance(value, dict) and value
+
+
+def test_nothing_is_written_outside_the_run_or_by_a_name_of_the_data(hostile, durian, tmp_path):
+    before = contents(hostile)
+    assert durian(*GOOD["profile"], "--quiet")[0] == 0
+    assert durian(*GOOD["compare"], "--quiet")[0] == 0
+    new = {name for name in contents(hostile).keys() - before.keys()}
+    assert {name.split("/")[0] for name in new} == {named("new"), named("out")}
+    inside = {name.partition("/")[2] for name in new}
+    assert all(re.fullmatch(r"[a-z_/-]+(-\d+)?\.(html|svg|png|json|parquet)", n) for n in inside)
