@@ -7,8 +7,9 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
-from itertools import dropwhile, groupby
+from itertools import dropwhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ from pipelines.config import ProfileConfig
 from pipelines.engines.protocol import check_encoder
 from pipelines.errors import ConfigError
 from pipelines.manifest import describe_run, run_identity
-from pipelines.measuring import measure_here, part_tables
+from pipelines.measuring import Measured, measure_here, part_tables
 from pipelines.progress import Progress, Silent, Stopwatch
 from pipelines.readers.dataset import SampleReader, open_dataset
 from pipelines.readers.scan import DatasetIndex, distinct, scan
@@ -93,8 +94,18 @@ def measure_samples(
     measure = measure_here if config.distributed is None else ray_pool().measure_on_ray
     # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
     with closing(measure(config, samples, todo, index, progress)) as chunks:
-        for number, of_part in groupby(chunks, key=lambda chunk: chunk[0]):
-            run.write_part(number, *part_tables(measured for _, measured in of_part))
+        for number, places in todo:
+            # Written once its own samples are there: to look for the next part's first chunk would
+            # be to measure it, and a stop meanwhile would lose this part.
+            run.write_part(number, *part_tables(_of_part(chunks, len(places))))
+
+
+def _of_part(chunks: Iterator[tuple[int, Measured]], samples: int) -> Iterator[Measured]:
+    """The next chunks, until they hold so many samples."""
+    while samples > 0:
+        _, measured = next(chunks)
+        samples -= len(measured.difficulty)
+        yield measured
 
 
 def ray_pool() -> ModuleType:
