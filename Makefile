@@ -10,7 +10,7 @@ POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.
 RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
-.PHONY: demo test lint bench setup data tiny-policy pins wheel clean
+.PHONY: demo test lint bench setup data tiny-policy pins audit wheel clean
 
 setup: .venv/ready
 
@@ -59,6 +59,13 @@ tiny-policy: setup
 pins: setup
 	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra openai --extra ray --extra dev \
 	  --override overrides.txt --python-version 3.11 --no-emit-index-url --quiet -o requirements.txt
+
+# Known vulnerabilities of the pinned versions; it asks pypi.org, so it needs the network.
+AUDIT := https://pypi.org/pypi/pip/json
+audit: setup
+	@$(BIN)/python -c "import urllib.request as u; u.urlopen('$(AUDIT)', timeout=20).close()" 2>/dev/null || \
+	  { echo "make audit: nothing was audited: pypi.org, which knows the vulnerabilities, cannot be reached" >&2; exit 1; }
+	$(BIN)/uvx --from "pip-audit>=2.9,<3" pip-audit --requirement requirements.txt --no-deps --disable-pip
 
 wheel: setup
 	$(BIN)/uv build --wheel --quiet

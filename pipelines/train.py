@@ -7,6 +7,7 @@ has 1e-6 added (`eps`); the loss, its clipping and its KL term are TRL's, by any
 
 from __future__ import annotations
 
+import pickle
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 from transformers import PrinterCallback
 
 from pipelines.config import TrainConfig
+from pipelines.engines.chat import one_line
+from pipelines.errors import RunError
 from pipelines.manifest import as_profiled
 from pipelines.progress import Progress, Silent
 from pipelines.readers.dataset import open_dataset
@@ -98,7 +101,13 @@ def train_policy(
             callbacks=[Watch(progress, checkpoint)],
         )
         trainer.remove_callback(PrinterCallback)  # Watch says it in fewer words
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        try:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        except pickle.UnpicklingError as error:  # torch loads no code, nor what is damaged
+            raise RunError(
+                f"{checkpoint}: holds what is no state of a training ({one_line(error)}); remove "
+                "this checkpoint to go on from the one before it, or pass --fresh"
+            ) from error
         trainer.save_model(str(out))
         if not first:
             return {}

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pipelines.config import SamplingConfig
 from pipelines.engines.chat import one_line
 from pipelines.errors import ConfigError, RunError
+from pipelines.redaction import redacted
 
 KEY = "OPENAI_API_KEY"
 CONNECT_SECONDS = 10.0
@@ -44,9 +45,10 @@ class Served:
 
     @property
     def fingerprint(self) -> str:
-        """All that the server tells of the model; it cannot vouch for the weights."""
+        """All that the server tells of the model, but for keys; it cannot vouch for the weights."""
         told = {"by": self.owner, "root": self.root, "context": self.context}
-        return " ".join([self.name, *(f"{name}={value}" for name, value in told.items() if value)])
+        kept = [f"{name}={value}" for name, value in told.items() if value]
+        return redacted(" ".join([self.name, *kept]))
 
 
 class Server:
@@ -62,7 +64,7 @@ class Server:
             timeout: seconds until a request counts as unanswered.
             retries: how often a request is sent again.
         Raises:
-            ConfigError: the client is not installed.
+            ConfigError: the client is not installed, or cannot use the environment's proxies.
         """
         try:
             import openai
@@ -76,13 +78,20 @@ class Server:
         self._errors = openai
         self._key = os.environ.get(KEY, "").strip()
         self._stack = ExitStack()
+        # The client before the loop: should it fail, a running loop would keep the process alive.
+        try:
+            self._client = openai.AsyncOpenAI(
+                base_url=self.address,
+                api_key=self._key or "none",  # vLLM asks for none unless told to
+                timeout=openai.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+                max_retries=retries,
+            )
+        except (ImportError, ValueError) as error:  # of a proxy whose address it cannot use
+            raise ConfigError(
+                f"base-url: no client can be made for {self.address} ({one_line(error)}); "
+                "are HTTP_PROXY, HTTPS_PROXY and ALL_PROXY right?"
+            ) from error
         self._portal = self._stack.enter_context(start_blocking_portal())
-        self._client = openai.AsyncOpenAI(
-            base_url=self.address,
-            api_key=self._key or "none",  # vLLM asks for none unless told to
-            timeout=openai.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
-            max_retries=retries,
-        )
         self._timeout = timeout
 
     def run(self, work: Callable[[], Awaitable[Result]]) -> Result:

@@ -291,6 +291,22 @@ def test_a_checkpoint_of_other_weights_is_refused(settings, whole, tmp_path):
         train(settings, out)
 
 
+def test_code_in_a_checkpoints_pickle_does_not_run(settings, whole, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    for name in ("manifest.json", "checkpoint-6", "checkpoint-4"):
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    torch.save(Bomb(), out / "checkpoint-2" / "optimizer.pt")
+    with pytest.raises(RunError, match="checkpoint-2: holds what is no state of a training") as no:
+        train(settings, out)
+    assert "\n" not in str(no.value) and not (tmp_path / "ran").exists()
+
+
 def test_a_finished_training_is_not_done_twice(settings, whole):
     before = (whole / "model.safetensors").stat().st_mtime_ns
     assert train(settings, whole)["kind"] == "training"
