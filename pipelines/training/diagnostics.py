@@ -82,8 +82,9 @@ def drift(
     before, now = stored[known].astype(np.float64), current[known].astype(np.float64)
     if len(before) < 2 or np.ptp(before) == 0 or np.ptp(now) == 0:
         return {}
-    # scipy's default, an exact p-value, is slow and of no use here.
-    tau = float(kendalltau(before, now, method="asymptotic").statistic)
+    # An exact p-value, scipy's default, is slow and of no use here; the other one divides by n - 2.
+    method = "asymptotic" if len(before) > 2 else "exact"
+    tau = float(kendalltau(before, now, method=method).statistic)
     bins_then, bins_now = (np.array(reasoning_groups(x, bins).labels) for x in (before, now))
     return {
         "durian/drift/kendall_tau": tau,

@@ -200,3 +200,11 @@ def test_drift_takes_single_precision():
         "durian/drift/kendall_tau": pytest.approx(1),
         "durian/drift/changed_bin": 0.0,
     }
+
+
+def test_two_samples_are_in_the_same_order_or_in_the_other():
+    # One pair: concordant, tau-b is 1, and each is in its bin; discordant, -1, and they swap bins.
+    before = np.array([-2.0, -1.0])
+    keys = ("durian/drift/kendall_tau", "durian/drift/changed_bin")
+    assert drift(before, np.array([-0.5, -0.2]), 2) == dict(zip(keys, (1.0, 0.0), strict=True))
+    assert drift(before, np.array([-0.2, -0.5]), 2) == dict(zip(keys, (-1.0, 1.0), strict=True))
