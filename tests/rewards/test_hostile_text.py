@@ -4,6 +4,7 @@ r"""What a policy may write: a reward comes within its bounds, never an exceptio
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from tests.rewards.hostile_text import BS, completion
 STRINGS = int(os.environ.get("DURIAN_STRINGS", "5000"))
 REFERENCES = ("7", "B", "a red cube", r"\frac{1}{2}", "x^2+1", "3 cm", "50%", r"\{1,2\}")
 BOUND = 0.5  # seconds of processor time
-HOUR = 3_600.0  # the clock's help is not wanted here: the bound of processor time must do
+MINUTE = 60.0  # by the clock, where the bound of processor time fails
 
 
 def used(pid):
@@ -84,15 +85,21 @@ TRIED = SYSTEMS if STRINGS > 5_000 else SYSTEMS[:5]
 
 @pytest.fixture
 def short(tmp_path, monkeypatch):
-    """A judge whose bound is a sixth of the real one: what it does at its bound is the same."""
+    """A judge whose bound is a sixth of the real one, else the same; gives how its ends came."""
     source = math_judge._WORKER.read_text()
     assert source.count(f"CPU_SECONDS = {CPU_SECONDS}") == 1
     worker = tmp_path / "math_worker.py"
     worker.write_text(source.replace(f"CPU_SECONDS = {CPU_SECONDS}", f"CPU_SECONDS = {BOUND}"))
     monkeypatch.setattr(math_judge, "_WORKER", worker)
-    monkeypatch.setattr(math_judge, "_WALL_SECONDS", HOUR)
+    monkeypatch.setattr(math_judge, "_WALL_SECONDS", MINUTE)
+    ends, end = [], math_judge.MathJudge._end
     judge().close()
-    yield
+    monkeypatch.setattr(
+        math_judge.MathJudge,
+        "_end",
+        lambda self, process: ends.append(end(self, process)) or ends[-1],
+    )
+    yield ends
     judge().close()
 
 
@@ -107,7 +114,8 @@ def test_the_judge_spends_no_more_than_its_bound_on_a_trap(short, answer, why):
         assert judge().pid == before
         assert used(before) - spent <= BOUND + 0.25
         assert most_memory(before) < MEMORY_BYTES + 2**30
-    else:  # it was ended, and is gone
+    else:  # the kernel ended it, at its bound and not at the clock's
+        assert short == [-signal.SIGPROF]
         with pytest.raises(ProcessLookupError):
             os.kill(before, 0)
 
