@@ -18,7 +18,8 @@ from pipelines.errors import ConfigError, RunFolderError
 from pipelines.regroup import GroupConfig, regroup_run
 from pipelines.table.grouping import cut_perceptual
 from pipelines.table.join import open_table
-from pipelines.table.run_folder import RunFolder, change_run
+from pipelines.table.open_run import change_run
+from pipelines.table.run_folder import RunFolder
 from pipelines.table.schema import DIFFICULTY, ROLLOUTS, arrow_schema
 from pipelines.training.arguments import plan_of
 from pipelines.training.normalization import normalization_of

@@ -1,21 +1,21 @@
 """`durian profile` from outside: exit codes, the exact line, and what is on the disk."""
 
+import contextlib
 import json
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from pipelines.samples import sample_id
+from tests.cli.in_process import durian as in_process
 
 
-def durian(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "durian_cli", *map(str, args)],
-        capture_output=True, text=True, cwd=cwd,
-    )  # fmt: skip
+def durian(*args: object, cwd: Path) -> SimpleNamespace:
+    with contextlib.chdir(cwd):
+        code, stdout, stderr = in_process(*args)
+    return SimpleNamespace(returncode=code, stdout=stdout, stderr=stderr)
 
 
 @pytest.fixture

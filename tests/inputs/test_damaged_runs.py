@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import RunFolderError
-from pipelines.table.run_folder import open_run
+from pipelines.table.open_run import open_run
 from pipelines.table.schema import SCHEMA_KEY
 from pipelines.training.folder import open_training
 
