@@ -92,8 +92,11 @@ def test_a_column_that_only_the_second_file_lacks_is_refused_too():
         ("*.parquet", "*.parquet: no file matches; check the pattern"),
         ("notes.txt", "notes.txt: not a kind of file that can be read; "
          "pass .parquet, .jsonl, .json, .csv, .arrow or .tar files"),
-        ("empty", "empty: no .parquet, .jsonl, .json, .csv, .arrow or .tar files in this folder; pass "
-         "one that holds some"),
+        (
+            "empty",
+            "empty: no .parquet, .jsonl, .json, .csv, .arrow or .tar files in this folder; "
+            "pass one that holds some",
+        ),
         ("mixed", "mixed: files of several kinds (.csv, .jsonl); "
          "pass a glob for those to read, such as 'mixed/**/*.jsonl'"),
     ],
