@@ -161,7 +161,7 @@ def evaluate(
         bool,
         typer.Option(
             "--trust-remote-code",
-            help="Run model code that comes from the hub.",
+            help="Run code that comes with the model; read it first.",
             rich_help_panel=_POLICY,
         ),
     ] = False,

@@ -113,7 +113,7 @@ def train(
         bool,
         typer.Option(
             "--trust-remote-code",
-            help="Run model code that comes from the hub.",
+            help="Run code that comes with the model; read it first.",
             rich_help_panel=_POLICY,
         ),
     ] = False,
