@@ -25,7 +25,7 @@ from pipelines.rewards import open_reward
 from pipelines.table.join import open_table
 from pipelines.table.run_folder import read_manifest
 from pipelines.training.arguments import check_grpo, grpo_config, plan_of
-from pipelines.training.checkpoints import newest_checkpoint
+from pipelines.training.checkpoints import drop_older, newest_checkpoint
 from pipelines.training.folder import check_training_folder, open_training
 from pipelines.training.launch import join_launch, process_rank
 from pipelines.training.normalization import normalization_of
@@ -111,6 +111,7 @@ def train_policy(
         trainer.save_model(str(out))
         if not first:
             return {}
+        drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
         if config.lora_r is not None and not trainer.sharded:
             merge_adapter(trainer, out / MERGED)
         log = finite_log(trainer.state.log_history)
