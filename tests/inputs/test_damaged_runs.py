@@ -16,8 +16,7 @@ from pipelines.training.folder import open_training
 ALL = {
     "report": ["report", "a"],
     "group": ["group", "a", "--bins", "2"],
-    "compare": ["compare", "a", "b"],
-    "compare-b": ["compare", "b", "a"],
+    "compare": ["compare", "b", "a"],
     "eval": ["eval", "data.parquet", "--model", "a.jsonl", "--engine", "scripted", "--rollouts",
              "2", "--table", "a", "--quiet"],
 }  # fmt: skip
