@@ -103,7 +103,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
             )
         values = plain_value(content.decode("utf-8"))
     except OSError as error:
-        raise ConfigError(f"config: {path}: {error.strerror}") from error
+        raise ConfigError(f"config: {path}: {error.strerror}; pass a YAML file") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"config: {path}: not UTF-8 at byte {error.start}") from error
     except yaml.MarkedYAMLError as error:

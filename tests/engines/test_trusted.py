@@ -249,7 +249,7 @@ def test_a_file_of_pickles_is_no_dataset(ran, tmp_path, name):
 def test_yaml_makes_no_objects(rows, ran, tmp_path):
     (tmp_path / "c.yaml").write_text(f'bins: !!python/object/apply:os.mkdir ["{ran}"]\n')
     code, _, line = durian("profile", rows, "--out", "out", "--config", tmp_path / "c.yaml")
-    assert code == 2 and "c.yaml is not YAML" in line
+    assert code == 2 and "the tag tag:yaml.org,2002:python/object/apply:os.mkdir" in line
     durian("profile", rows, "--measures", "pixel", "--out", tmp_path / "out",
                   "--engine-arg", f'x=!!python/object/apply:os.mkdir ["{ran}"]', "-q")  # fmt: skip
     assert not ran.exists()

@@ -135,7 +135,7 @@ ROWS = [
     (b'{"problem": "x", "answer": "1", "images": {"a": "b"}}', None),
     (b'{"problem": "x", "answer": "1", "images": ["\\u0000.png"]}', "image not found"),
     (b'{"problem": "x", "answer": "1", "images": ["' + b"a" * 5_000 + b'"]}', "image cannot be"),
-    (b'{"problem": "x", "answer": "1", "images": ["/"]}', "image cannot be read"),
+    (b'{"problem": "x", "answer": "1", "images": ["/"]}', "image path leaves the dataset folder"),
     (b'{"problem": "x", "answer": "1", "a": {"b": [1]}, "": 1, "\\u0000": "x"}', None),
     (b'{"problem": "' + b"x" * 1_000_000 + b'", "answer": "1"}', None),
     ("{\"problem\": \"🤷‍♀️ ﷺ \u202e مرحبا\", \"answer\": \"½\"}".encode(), None),
