@@ -102,7 +102,10 @@ def train_policy(
         )
         trainer.remove_callback(PrinterCallback)  # Watch says it in fewer words
         try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            if checkpoint is None:
+                trainer.train()
+            elif not trainer.take_finished(checkpoint):
+                trainer.train(resume_from_checkpoint=str(checkpoint))
         except pickle.UnpicklingError as error:  # torch loads no code, nor what is damaged
             raise RunError(
                 f"{checkpoint}: holds what is no state of a training ({one_line(error)}); remove "

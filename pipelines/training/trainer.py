@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from accelerate.utils import gather
 from torch import Tensor
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
 
 from pipelines.groups import PERCEPTUAL, reasoning_groups
@@ -235,6 +237,20 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         if self.sharded or hasattr(self.model, "peft_config"):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         check_restored(Path(resume_from_checkpoint), self._whole_model())
+
+    def take_finished(self, checkpoint: Path) -> bool:
+        """Take the weights and log of a checkpoint that holds the last step; else do nothing.
+
+        Such a training was stopped between its last checkpoint and its results. Transformers would
+        take one more step before it asks whether there is one. Shards can be loaded only by a
+        training that goes on, so those are left to it.
+        """
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        if self.sharded or state.global_step < state.max_steps:
+            return False
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = state
+        return True
 
     @property
     def sharded(self) -> bool:

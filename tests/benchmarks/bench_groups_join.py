@@ -76,7 +76,9 @@ def _join(folder: Path, entropy: Any, confidence: Any, labels: Any) -> dict[str,
         "perceptual": {"measure": "pixel_entropy"},
         "reasoning": {"measure": "mean_logprob"},
     }
-    RunFolder(folder).write_manifest({"groups": groups})
+    RunFolder(folder).write_manifest(
+        {"dataset": {"name": "d"}, "model": {"name": None}, "groups": groups}
+    )
     asked = [ids[k] for k in np.random.default_rng(1).permutation(ROWS)]
     config = TrainConfig(dataset="d", table=str(folder), model="m", out="o")
 

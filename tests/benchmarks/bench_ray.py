@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,10 @@ def run() -> list[dict[str, Any]]:
 def _seconds(dataset: Path, address: str) -> dict[str, list[float]]:
     import ray
 
-    from pipelines.ray_pool import measure_on_ray
-
-    config = ProfileConfig(dataset=str(dataset), out="unused", measures=("pixel",), part_size=PART)
-    one = ProfileConfig(
-        dataset=str(dataset), out="unused", measures=("pixel",), part_size=PART, workers=1
-    )
+    out = dataset.with_suffix(".run")
+    (out / "parts").mkdir(parents=True)
+    config = ProfileConfig(dataset=str(dataset), out=str(out), measures=("pixel",), part_size=PART)
+    one = replace(config, workers=1)
     index = scan(open_dataset(config.source).samples(), Silent(), own_ids=False)
 
     def measured(measure: Any, config: ProfileConfig) -> list[float]:
@@ -116,6 +115,17 @@ def _seconds(dataset: Path, address: str) -> dict[str, list[float]]:
         return numbers(measure(config, samples, parts, index, Silent()))
 
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    try:
+        return _interleaved(measured, config, one, index)
+    finally:
+        ray.shutdown()
+
+
+def _interleaved(
+    measured: Any, config: ProfileConfig, one: ProfileConfig, index: DatasetIndex
+) -> dict[str, list[float]]:
+    from pipelines.ray_pool import measure_on_ray
+
     with ProcessPoolExecutor() as pool:
         ways = {
             "one thread": lambda: measured(measure_here, one),
@@ -125,6 +135,4 @@ def _seconds(dataset: Path, address: str) -> dict[str, list[float]]:
         }
         first, *others = (way() for way in ways.values())
         assert all(other == first for other in others)
-        seconds = interleaved(ways, ROUNDS)
-    ray.shutdown()
-    return seconds
+        return interleaved(ways, ROUNDS)

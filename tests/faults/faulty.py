@@ -55,10 +55,11 @@ class Ended:
 class ForkServer:
     """One process that has imported everything, and a forked child for each run."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *further: str) -> None:
+        """Args: `further`: "training", to import what that needs too."""
         self._scratch = scratch
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.fork_server"],
+            [sys.executable, "-m", "tests.faults.fork_server", *further],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True, cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",

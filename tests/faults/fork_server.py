@@ -42,15 +42,17 @@ class Operations:
     def run(self, name: str, path: object, operation: Callable[[], Any]) -> Any:
         """Do an operation on a file; the one that was ordered, with what was ordered."""
         number = len(self.names)
-        self.names.append(f"{name} {os.path.basename(os.fspath(path))}")  # type: ignore[call-overload]
+        if not isinstance(path, str | os.PathLike):  # an open file, as pandas gives
+            path = str(getattr(path, "name", ""))
+        self.names.append(f"{name} {os.path.basename(path)}")
         if number != self._at:
             return operation()
         if self._when == "before":
             self._what()
         result = operation()
         if self._when == "torn":
-            half = Path(path)  # type: ignore[arg-type]
-            os.truncate(half, half.stat().st_size // 2)
+            if path:
+                os.truncate(path, os.stat(path).st_size // 2)
             self._what()
         return result
 
@@ -129,6 +131,10 @@ def child(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    if "training" in sys.argv:
+        import pipelines.engines.transformers
+        import pipelines.train
+        import pipelines.training.trainer  # noqa: F401 - TRL: seconds in every child
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.argv = ["durian", "report", "/nowhere"]  # what the command line imports at its first use
