@@ -71,6 +71,17 @@ def test_the_recipes_that_ship_pass_the_dry_run(world, tmp_path, recipe):
     assert not (tmp_path / "out").exists()
 
 
+def test_json_of_a_training_is_one_object_and_nothing_else_is_on_stdout(world, tmp_path):
+    asked = ("num_generations=2", "per_device_train_batch_size=4", "max_steps=1",
+             "max_completion_length=8")  # fmt: skip
+    done = train(world, tmp_path / "out", "--limit", 4, "--rollout-batch", 2, "--groups", "online",
+                 "--quiet", "--json", *(f"--grpo={each}" for each in asked))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert told["out"] == str(tmp_path / "out")
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
 @pytest.mark.parametrize(
     ("yaml", "said"),
     [

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,18 +17,43 @@ def server(tmp_path_factory):
     server.close()
 
 
-def test_a_training_killed_at_any_write_resumes_to_the_same_weights(settings, server, tmp_path):
+@pytest.fixture(scope="module")
+def command(settings, tmp_path_factory) -> list[object]:
+    """`train` for four steps, two checkpoints, without its --out's folder."""
     given = {key: value for key, value in settings.items() if key not in ("dataset", "grpo")}
     durian = {"rollout_batch": given.pop("rollout_batch")}
     grpo = settings["grpo"] | {"max_steps": 4, "save_total_limit": 1}
     grpo["lr_scheduler_type"] = "constant"  # or a step too many would change nothing
-    config = tmp_path / "train.yaml"
+    config = tmp_path_factory.mktemp("config") / "train.yaml"
     config.write_text(yaml.safe_dump({**given, "durian": durian, "grpo": grpo}))
-    command = ["train", settings["dataset"], "--config", config, "--quiet", "--out"]
-    whole = tmp_path / "whole"
-    ended = server.durian(*command, whole)
+    return ["train", settings["dataset"], "--config", config, "--quiet", "--out"]
+
+
+@pytest.fixture(scope="module")
+def whole(command, server, tmp_path_factory) -> Path:
+    """The training that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    ended = server.durian(*command, out)
     assert ended.code == 0, ended.said
-    points, operations = points_of(server.operations()), server.operations()
+    return out
+
+
+@pytest.fixture(scope="module")
+def operations(whole, server) -> list[str]:
+    """Its durable operations."""
+    return server.operations()
+
+
+def assert_same_training(out: Path, whole: Path) -> None:
+    name = "model.safetensors"
+    assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert files(out) == files(whole)
+
+
+def test_a_training_killed_at_any_write_resumes_to_the_same_weights(
+    command, server, whole, operations, tmp_path
+):
+    points = points_of(operations)
     # The last one: all steps are taken, and the manifest is not there.
     last = operations.index("replace manifest.json")
     # Past the samples' preparation; DURIAN_KILLS=1000 tries them all.
@@ -37,7 +63,24 @@ def test_a_training_killed_at_any_write_resumes_to_the_same_weights(settings, se
         assert killed.code == -signal.SIGKILL, (at, when, killed)
         ended = server.durian(*command, out)
         assert ended.code == 0, (at, when, ended)
-        weights = "model.safetensors"
-        assert (out / weights).read_bytes() == (whole / weights).read_bytes(), (at, when)
-        assert files(out) == files(whole), (at, when)
+        assert_same_training(out, whole)
         shutil.rmtree(out)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "how"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_signal_ends_a_training_with_its_code_and_how_to_resume(
+    command, server, whole, operations, tmp_path, number, code, how
+):
+    out = tmp_path / "out"
+    checkpoint = operations.index("replace durian.json")  # the first one
+    stopped = server.durian(*command, out, at=checkpoint + 2, signal=number)
+    assert (stopped.code, stopped.last) == (
+        code,
+        f"durian: {how}; a profile or training that has begun resumes by the same command",
+    )
+    assert server.durian(*command, out).code == 0
+    assert_same_training(out, whole)
