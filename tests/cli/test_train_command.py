@@ -1,18 +1,14 @@
 """`durian train`: exit codes, one-line messages, and nothing written where the input is wrong."""
 
-import contextlib
-import io
 import json
-import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import polars as pl
 import pytest
 
-from durian_cli.app import main
+from tests.cli.in_process import durian as in_process
 
 # What TRL, vLLM and torch warn of while they are imported is theirs; all else is an error here.
 with warnings.catch_warnings():
@@ -25,17 +21,8 @@ RECIPES = ROOT / "data" / "recipes"
 
 def durian(*args: object) -> SimpleNamespace:
     """The command in this process: a fresh one imports TRL for 10 seconds."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with (
-        patch.object(sys, "argv", ["durian", *map(str, args)]),
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-        pytest.raises(SystemExit) as exit,
-    ):
-        main()
-    return SimpleNamespace(
-        returncode=exit.value.code, stdout=stdout.getvalue(), stderr=stderr.getvalue()
-    )
+    code, stdout, stderr = in_process(*args)
+    return SimpleNamespace(returncode=code, stdout=stdout, stderr=stderr)
 
 
 @pytest.fixture(scope="module")
