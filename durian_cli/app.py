@@ -12,6 +12,8 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+from durian.errors import DurianError, InputError
+from durian.redaction import redacted
 
 from durian_cli.compare import compare
 from durian_cli.eval import evaluate
@@ -21,8 +23,6 @@ from durian_cli.report import report
 from durian_cli.schema import schema
 from durian_cli.texts import printable
 from durian_cli.train import train
-from pipelines.errors import DurianError, InputError
-from pipelines.redaction import redacted
 
 app = typer.Typer(
     name="durian",

@@ -26,7 +26,7 @@ def compare(
 
     Example: durian compare runs/before runs/after
     """
-    from pipelines.compare import compare_runs  # here, so that --help loads no matplotlib
+    from durian.compare import compare_runs  # here, so that --help loads no matplotlib
 
     result = compare_runs(run_a, run_b, out)
     if json:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from durian.progress import Progress as Watcher
+from durian.progress import Silent
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,8 +27,6 @@ from rich.text import Text
 
 from durian_cli.cost_lines import COST_KEYS, cost_lines
 from durian_cli.texts import duration, printable, value_text
-from pipelines.progress import Progress as Watcher
-from pipelines.progress import Silent
 
 _EVERY = 15.0  # seconds between plain progress lines
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from durian.config import ENGINES, EvalConfig
 
 from durian_cli.display import progress_for, show_eval, show_json
 from durian_cli.options import Config, Json, Quiet, choices, key_values
-from pipelines.config import ENGINES, EvalConfig
 
 Default = EvalConfig
 _DATA, _POLICY, _IMAGES, _RUN = "Dataset", "Policy and sampling", "Images", "Run"
@@ -224,7 +224,7 @@ def evaluate(
         workers=workers,
     )
     with progress_for(quiet=quiet) as progress:
-        from pipelines.evaluate import evaluate_policy  # here, so that --help loads no torch
+        from durian.evaluate import evaluate_policy  # here, so that --help loads no torch
 
         result = evaluate_policy(settings, progress=progress)
     if json:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from durian.errors import ConfigError
 
 from durian_cli.display import progress_for, show_group, show_json
 from durian_cli.options import Config, Json, Quiet, percentile_pair
-from pipelines.errors import ConfigError
 
 _COLUMN = "a column of numbers, of the table or of the dataset. (default: as it is)"
 
@@ -55,7 +55,7 @@ def group(
 
     Example: durian group runs/a --bins auto --min-per-batch 16
     """
-    from pipelines.regroup import GroupConfig, regroup_run  # here: it loads polars and scipy
+    from durian.regroup import GroupConfig, regroup_run  # here: it loads polars and scipy
 
     settings = GroupConfig(
         run=str(run),

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-from pipelines.config import AdaptiveRollouts
-from pipelines.errors import ConfigError
+from durian.config import AdaptiveRollouts
+from durian.errors import ConfigError
 
 
 def _load_config(ctx: typer.Context, path: Path | None) -> Path | None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from pipelines.errors import ConfigError
+from durian.errors import ConfigError
 
 MOST_BYTES = 100_000  # of a file; a long system prompt fits many times
 DEEPEST = 20  # lists and mappings within each other

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
+from durian.config import ENGINES, FEATURES, AdaptiveRollouts, CostConfig, ProfileConfig
+from durian.errors import ConfigError
 
 from durian_cli.display import progress_for, show_json, show_plan, show_profile
 from durian_cli.options import (
@@ -19,8 +21,6 @@ from durian_cli.options import (
     price_pair,
     rollouts_of,
 )
-from pipelines.config import ENGINES, FEATURES, AdaptiveRollouts, CostConfig, ProfileConfig
-from pipelines.errors import ConfigError
 
 Default = ProfileConfig
 _DATA, _POLICY, _IMAGES = "Dataset", "Policy and sampling", "Images"
@@ -346,11 +346,11 @@ def profile(
     show: Callable[[Mapping[str, Any]], None]
     with progress_for(quiet=quiet) as progress:
         if dry_run:
-            from pipelines.dry_run import plan_profile  # here, so that --help loads no torch
+            from durian.planning.dry_run import plan_profile  # here, so that --help loads no torch
 
             result, show = plan_profile(settings, cost, progress=progress), show_plan
         else:
-            from pipelines.profile import profile_dataset
+            from durian.profile import profile_dataset
 
             result, show = profile_dataset(settings, fresh=fresh, progress=progress), show_profile
     if json:

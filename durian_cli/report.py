@@ -21,7 +21,7 @@ def report(
 
     Example: durian report runs/a
     """
-    from pipelines.report import build_report  # here, so that --help loads no matplotlib
+    from durian.report import build_report  # here, so that --help loads no matplotlib
 
     summary = build_report(run)
     if json:

@@ -11,7 +11,7 @@ def schema(config: Config = None, quiet: Quiet = False, json: Json = False) -> N
 
     Example: durian schema --json
     """
-    from pipelines.table.schema import describe_tables
+    from durian.schema import describe_tables
 
     tables = describe_tables()
     if json:

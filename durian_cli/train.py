@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from durian.config import NORMALIZERS, TrainConfig
 
 from durian_cli.display import progress_for, show_json, show_plan, show_training
 from durian_cli.options import (
@@ -20,7 +21,6 @@ from durian_cli.options import (
     percentile_pair,
     weight_triple,
 )
-from pipelines.config import NORMALIZERS, TrainConfig
 
 Default = TrainConfig
 _DATA, _POLICY, _NORM, _RUN = "Dataset", "Policy", "Normalizer and groups", "Run"
@@ -283,11 +283,11 @@ def train(
     show: Callable[[Mapping[str, Any]], None]
     with progress_for(quiet=quiet) as progress:
         if dry_run:
-            from pipelines.dry_run import plan_training  # here, so that --help loads no torch
+            from durian.planning.dry_run import plan_training  # here, so that --help loads no torch
 
             result, show = plan_training(settings, progress=progress), show_plan
         else:
-            from pipelines.train import train_policy
+            from durian.train import train_policy
 
             result, show = train_policy(settings, fresh=fresh, progress=progress), show_training
     if json and result:

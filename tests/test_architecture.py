@@ -22,7 +22,7 @@ HEAVY = {
     "ray",
 }
 PURE = ["measures", "analysis", "groups.py", "normalizer.py"]
-ALLOWED_IN_PURE = {"numpy", "torch", "polars", "scipy", "pipelines"}
+ALLOWED_IN_PURE = {"numpy", "torch", "polars", "scipy", "durian"}
 
 
 def test_imports_run_down_only():
@@ -42,8 +42,8 @@ def test_every_module_has_its_place_in_the_contract():
         for name in layer.replace("|", ":").split(":")
     }
     rooms = {
-        f"pipelines.{path.stem}"
-        for path in (ROOT / "pipelines").iterdir()
+        f"durian.{path.stem}"
+        for path in (ROOT / "pipelines" / "durian").iterdir()
         if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
     }
     assert rooms <= placed, rooms - placed
@@ -61,7 +61,7 @@ def _imported(path: Path) -> set[str]:
 
 def test_pure_maths_imports_only_numbers():
     for room in PURE:
-        place = ROOT / "pipelines" / room
+        place = ROOT / "pipelines" / "durian" / room
         for path in [place] if place.suffix else place.glob("*.py"):
             outside = _imported(path) - ALLOWED_IN_PURE - set(sys.stdlib_module_names)
             assert not outside, f"{path.name} imports {outside}"

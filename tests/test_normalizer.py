@@ -6,10 +6,7 @@ from statistics import fmean, stdev
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pipelines.normalizer import (
+from durian.normalizer import (
     batch_advantages,
     dr_grpo_advantages,
     durian_advantages,
@@ -17,6 +14,8 @@ from pipelines.normalizer import (
     group_spread,
     grpo_advantages,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 NAN = float("nan")
 SEVEN_OF_8 = [1.0] * 7 + [0.0]

@@ -12,18 +12,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipelines.config import TrainConfig
-from pipelines.errors import ConfigError, RunFolderError
-from pipelines.regroup import GroupConfig, regroup_run
-from pipelines.table.grouping import cut_perceptual
-from pipelines.table.join import open_table
-from pipelines.table.open_run import change_run
-from pipelines.table.run_folder import RunFolder
-from pipelines.table.schema import DIFFICULTY, ROLLOUTS, arrow_schema
-from pipelines.training.arguments import plan_of
-from pipelines.training.normalization import normalization_of
-from pipelines.training.record import table_fingerprint
+from durian.config import TrainConfig
+from durian.errors import ConfigError, RunFolderError
+from durian.regroup import GroupConfig, regroup_run
+from durian.run.folder import RunFolder
+from durian.run.opening import change_run
+from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema
+from durian.table.grouping import cut_perceptual
+from durian.table.join import open_table
+from durian.training.arguments import plan_of
+from durian.training.normalization import normalization_of
+from durian.training.record import table_fingerprint
 
 N, G, PART = 1200, 8, 500
 OLD = {
@@ -87,7 +86,7 @@ def run(tmp_path):
 @pytest.fixture
 def no_report(monkeypatch):
     """The report is another stage's matter, and drawing is slow."""
-    monkeypatch.setattr("pipelines.report.render_run", lambda path, manifest: {})
+    monkeypatch.setattr("durian.report.render_run", lambda path, manifest: {})
 
 
 def grouped(run, **asked):
@@ -359,7 +358,7 @@ def test_a_table_of_a_newer_durian_or_one_that_is_damaged_is_refused(run):
 
 KILLED = """
 import os, signal, sys
-from pipelines.regroup import GroupConfig, regroup_run
+from durian.regroup import GroupConfig, regroup_run
 replace, left = os.replace, int(sys.argv[2])
 def kill_at(*paths):
     global left

@@ -6,20 +6,20 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from durian.config import ProfileConfig
+from durian.profile import profile_dataset
+from durian.report import THUMBNAIL_BYTES, THUMBNAIL_SIDE, build_report, render_run
 from PIL import Image
 
-from pipelines.config import ProfileConfig
-from pipelines.profile import profile_dataset
-from pipelines.report import THUMBNAIL_BYTES, THUMBNAIL_SIDE, build_report, render_run
 from tests.benchmarks.synthetic_run import write_run
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Few resamples and no figures: neither is looked at here."""
-    monkeypatch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 20)
-    monkeypatch.setattr("pipelines.analysis.reliability.REDRAWS", 20)
-    monkeypatch.setattr("pipelines.rendering.page.report_figures", lambda summary, units: [])
+    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
+    monkeypatch.setattr("durian.analysis.one_run.reliability.REDRAWS", 20)
+    monkeypatch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])
 
 
 def test_the_datasets_columns_images_and_rollouts_are_in_the_numbers(tmp_path, quick):

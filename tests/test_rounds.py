@@ -6,19 +6,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-
-from pipelines.allocation import Allocation
-from pipelines.config import AdaptiveRollouts, ProfileConfig
-from pipelines.errors import ConfigError, RunFolderError
-from pipelines.profile import profile_dataset
-from pipelines.progress import Silent, Stopwatch
-from pipelines.readers.chunks import Chunk
-from pipelines.readers.look import NOTHING
-from pipelines.rewards import open_reward
-from pipelines.rounds import Rounds
-from pipelines.samples import Failed, Rollout, Sample, sample_id
-from pipelines.sampling import Policy
-from pipelines.table.run_folder import RunFolder
+from durian.allocation import Allocation
+from durian.config import AdaptiveRollouts, ProfileConfig
+from durian.errors import ConfigError, RunFolderError
+from durian.measuring.chunks import Chunk
+from durian.measuring.look import NOTHING
+from durian.measuring.sampling import Policy
+from durian.profile import profile_dataset
+from durian.progress import Silent, Stopwatch
+from durian.rewards import open_reward
+from durian.rounds import Rounds
+from durian.run.folder import RunFolder
+from durian.samples import Failed, Rollout, Sample, sample_id
 
 SAMPLES, WRITTEN, TOKENS = 40, 16, 10
 BUDGET = AdaptiveRollouts(token_budget=2000)

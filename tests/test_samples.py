@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from pipelines.samples import sample_id
+from durian.samples import sample_id
 
 
 def test_id_is_blake2b_over_length_prefixed_fields():

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-
-from pipelines.analysis.against_error import AgainstError, Differences
-from pipelines.analysis.association import associate
-from pipelines.analysis.bootstrap import resample
-from pipelines.analysis.columns import Candidate
+from durian.analysis.one_run.against_error import AgainstError, Differences
+from durian.analysis.one_run.columns import Candidate
+from durian.analysis.statistics.association import associate
+from durian.analysis.statistics.bootstrap import resample
 
 N = 300
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from durian.allocation import Allocation
+from durian.config import ProfileConfig
+from durian.groups import reasoning_groups
+from durian.profile import profile_dataset
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
-
-from pipelines.allocation import Allocation
-from pipelines.config import ProfileConfig
-from pipelines.groups import reasoning_groups
-from pipelines.profile import profile_dataset
 
 DATA = Path("data")
 REFERENCE, MOST, SPLITS = 64, 16, 60

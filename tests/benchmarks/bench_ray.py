@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import ProfileConfig
-from pipelines.measuring import measure_here
-from pipelines.progress import Silent
-from pipelines.readers.chunks import cut_chunks, decode_chunk
-from pipelines.readers.dataset import open_dataset
-from pipelines.readers.scan import DatasetIndex, distinct, scan
+from durian.config import ProfileConfig
+from durian.measuring.chunks import cut_chunks, decode_chunk
+from durian.measuring.measuring import measure_here
+from durian.progress import Silent
+from durian.readers.dataset import open_dataset
+from durian.readers.scan import DatasetIndex, distinct, scan
+
 from tests.benchmarks.bench_memory import FEW, MANY, peak, write_dataset
 from tests.benchmarks.timing import interleaved, ratio
 
@@ -124,7 +125,7 @@ def _seconds(dataset: Path, address: str) -> dict[str, list[float]]:
 def _interleaved(
     measured: Any, config: ProfileConfig, one: ProfileConfig, index: DatasetIndex
 ) -> dict[str, list[float]]:
-    from pipelines.ray_pool import measure_on_ray
+    from durian.measuring.ray_pool import measure_on_ray
 
     with ProcessPoolExecutor() as pool:
         ways = {

@@ -5,15 +5,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import ProfileConfig
-from pipelines.engines.chat import load_chat
-from pipelines.progress import Silent, Stopwatch
-from pipelines.prompts import build_messages
-from pipelines.readers.chunks import Chunk
-from pipelines.readers.dataset import open_dataset
-from pipelines.readers.look import look
-from pipelines.samples import Prompt
-from pipelines.sampling import open_policy
+from durian.config import ProfileConfig
+from durian.engines.chat import load_chat
+from durian.engines.prompts import build_messages
+from durian.measuring.chunks import Chunk
+from durian.measuring.look import look
+from durian.measuring.sampling import open_policy
+from durian.progress import Silent, Stopwatch
+from durian.readers.dataset import open_dataset
+from durian.samples import Prompt
+
 from tests.benchmarks.timing import interleaved, ratio
 
 DATA = Path("data")

@@ -11,12 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import ProfileConfig, SamplingConfig
-from pipelines.engines.protocol import RolloutEngine, open_engine
-from pipelines.readers.dataset import open_dataset
-from pipelines.readers.look import look
-from pipelines.samples import Failed, Prompt, Rollout
-from pipelines.sampling import build_prompt
+from durian.config import ProfileConfig, SamplingConfig
+from durian.engines.base import RolloutEngine
+from durian.engines.loading import open_engine
+from durian.measuring.look import look
+from durian.measuring.sampling import build_prompt
+from durian.readers.dataset import open_dataset
+from durian.samples import Failed, Prompt, Rollout
+
 from tests.benchmarks.timing import interleaved, ratio
 
 DATA = Path("data")

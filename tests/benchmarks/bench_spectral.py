@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 import torch
+from durian.config import SamplingConfig
+from durian.engines.base import PatchEncoder
+from durian.engines.loading import open_encoder
+from durian.measures.spectral_entropy import spectral_entropy
 from PIL import Image
 
-from pipelines.config import SamplingConfig
-from pipelines.engines.protocol import PatchEncoder, open_encoder
-from pipelines.measures.spectral_entropy import spectral_entropy
 from tests.benchmarks.timing import interleaved, ratio
 
 IMAGES, ROUNDS = 64, 7

@@ -17,19 +17,18 @@ def run() -> list[dict[str, object]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import torch
+        from durian.config import ProfileConfig, TrainConfig
+        from durian.profile import profile_dataset
+        from durian.rewards import open_reward
+        from durian.table.join import open_table
+        from durian.train import train_policy
+        from durian.training.arguments import check_grpo, grpo_config, plan_of
+        from durian.training.normalization import normalization_of
+        from durian.training.policy import load_policy
+        from durian.training.reward import TrainingReward
+        from durian.training.samples import open_samples, open_screen
+        from durian.training.trainer import DurianTrainer
         from trl import GRPOTrainer
-
-        from pipelines.config import ProfileConfig, TrainConfig
-        from pipelines.profile import profile_dataset
-        from pipelines.rewards import open_reward
-        from pipelines.table.join import open_table
-        from pipelines.train import train_policy
-        from pipelines.training.arguments import check_grpo, grpo_config, plan_of
-        from pipelines.training.normalization import normalization_of
-        from pipelines.training.policy import load_policy
-        from pipelines.training.reward import TrainingReward
-        from pipelines.training.samples import open_samples, open_screen
-        from pipelines.training.trainer import DurianTrainer
 
     with tempfile.TemporaryDirectory() as folder:
         data, model = str(ROOT / "data/photo_shapes/train.parquet"), str(ROOT / "data/tiny_policy")

@@ -8,13 +8,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from durian.groups import perceptual_groups, reasoning_groups
+from durian.rendering.local_entropy import local_entropy_map
+from durian.rendering.shown import sample_ids, shelves
+from durian.schema import DIFFICULTY, ROLLOUTS, Column, arrow_schema
 from PIL import Image
 from skimage import data
-
-from pipelines.groups import perceptual_groups, reasoning_groups
-from pipelines.rendering.local_entropy import local_entropy_map
-from pipelines.rendering.shown import sample_ids, shelves
-from pipelines.table.schema import DIFFICULTY, ROLLOUTS, Column, arrow_schema
 
 G = 8
 ASKED = "which shapes are there in this picture"

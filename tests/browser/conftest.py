@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from durian.compare import compare_runs
+from durian.report import render_run
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from pipelines.compare import compare_runs
-from pipelines.report import render_run
 from tests.benchmarks.synthetic_run import write_run
 
 HOSTILE = (
@@ -46,9 +46,9 @@ def reports(tmp_path_factory) -> dict[str, Path]:
     }
     with pytest.MonkeyPatch.context() as patch:
         # A page looks the same with few resamples, and weighs the same.
-        patch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 20)
-        patch.setattr("pipelines.analysis.reliability.REDRAWS", 20)
-        patch.setattr("pipelines.analysis.floor.REDRAWS", 10)
+        patch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
+        patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 20)
+        patch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
         for name, kind in kinds.items():
             manifest = write_run(folder / name, **kind)
             (folder / name / "manifest.json").write_text(json.dumps(manifest))

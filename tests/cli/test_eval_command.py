@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from durian.samples import sample_id
 
 from durian_cli.app import main
-from pipelines.samples import sample_id
 
 ESCAPE = "\x1b[31m"  # would turn the terminal red
 

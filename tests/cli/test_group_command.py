@@ -6,11 +6,11 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from durian.config import ProfileConfig
+from durian.profile import profile_dataset
 from PIL import Image
 
 from durian_cli.app import main
-from pipelines.config import ProfileConfig
-from pipelines.profile import profile_dataset
 
 
 @pytest.fixture

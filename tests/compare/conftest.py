@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipelines.groups import perceptual_groups, reasoning_groups
-from pipelines.table.rows import arrow_table
-from pipelines.table.schema import DIFFICULTY, ROLLOUTS
+from durian.groups import perceptual_groups, reasoning_groups
+from durian.measuring.rows import arrow_table
+from durian.schema import DIFFICULTY, ROLLOUTS
 
 N, G = 40, 4
 
@@ -17,8 +16,8 @@ N, G = 40, 4
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """A page looks the same with a few resamples and redraws."""
-    monkeypatch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 50)
-    monkeypatch.setattr("pipelines.analysis.floor.REDRAWS", 10)
+    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 50)
+    monkeypatch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import shutil
 
 import polars as pl
 import pytest
-
-from pipelines.compare import compare_runs
-from pipelines.errors import ConfigError, RunFolderError
+from durian.compare import compare_runs
+from durian.errors import ConfigError, RunFolderError
 
 FIGURES = ("flows_perceptual", "flows_reasoning", "changes", "measures")
 

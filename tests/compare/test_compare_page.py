@@ -4,9 +4,8 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-
-from pipelines.compare import compare_runs
-from pipelines.rendering.text import shown_text
+from durian.compare import compare_runs
+from durian.rendering.text import shown_text
 
 SHOWN = {
     "script": "<script>alert(1)</script>",

@@ -12,14 +12,13 @@ from shutil import copytree
 import polars as pl
 import pytest
 import torch
+from durian.config import EvalConfig, ProfileConfig
+from durian.errors import DatasetError, RunError, RunFolderError
+from durian.evaluate import evaluate_policy
+from durian.profile import profile_dataset
+from durian.samples import sample_id
 from safetensors.torch import load_file, save_file
 from scipy.stats import binomtest
-
-from pipelines.config import EvalConfig, ProfileConfig
-from pipelines.errors import DatasetError, RunError, RunFolderError
-from pipelines.evaluate import evaluate_policy
-from pipelines.profile import profile_dataset
-from pipelines.samples import sample_id
 
 ROWS, ROLLOUTS = 40, 4
 

@@ -7,15 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from durian.config import ProfileConfig
+from durian.engines.patches import VisionTower
+from durian.errors import RunError, RunFolderError
+from durian.profile import profile_dataset
+from durian.progress import Silent
 from PIL import Image
 from scipy.stats import entropy
 from transformers import AutoModelForImageTextToText, AutoProcessor
-
-from pipelines.config import ProfileConfig
-from pipelines.engines.patches import VisionTower
-from pipelines.errors import RunError, RunFolderError
-from pipelines.profile import profile_dataset
-from pipelines.progress import Silent
 
 SHAPES = 20
 

@@ -50,20 +50,18 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site,) = (folder / "lib").glob("python*/site-packages")
     here = Path(pl.__file__).parents[1]
     (site / "lent.pth").write_text(f"{here}\n")
-    found = call(python, "-c", "import pipelines; print(pipelines.__file__)", cwd=folder)
-    assert Path(found.stdout.strip()).parent == site / "pipelines"
+    found = call(python, "-c", "import durian; print(durian.__file__)", cwd=folder)
+    assert Path(found.stdout.strip()).parent == site / "durian"
     return python
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     own = {name for name in packed if not name.split("/")[0].endswith(".dist-info")}
-    files = (
-        path for package in ("durian_cli", "pipelines") for path in (ROOT / package).rglob("*")
-    )
     assert own == {
-        path.relative_to(ROOT).as_posix()
-        for path in files
+        path.relative_to(root).as_posix()
+        for root, package in ((ROOT, "durian_cli"), (ROOT / "pipelines", "durian"))
+        for path in (root / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {".py", ".j2", ".css", ".js", ".typed"} == {Path(name).suffix for name in own}

@@ -7,12 +7,11 @@ from shutil import copytree
 
 import pytest
 import torch
+from durian.config import SamplingConfig
+from durian.engines.loading import open_engine
+from durian.errors import ConfigError
+from durian.samples import Failed
 from PIL import Image
-
-from pipelines.config import SamplingConfig
-from pipelines.engines.protocol import open_engine
-from pipelines.errors import ConfigError
-from pipelines.samples import Failed
 
 ENGINES = ["transformers", "vllm"]
 MAX_TOKENS = 16

@@ -1,10 +1,9 @@
 import re
 
 import pytest
-
-from pipelines.config import SamplingConfig
-from pipelines.engines.fingerprint import BLOCK, WHOLE, model_fingerprint
-from pipelines.errors import ConfigError
+from durian.config import SamplingConfig
+from durian.engines.fingerprint import BLOCK, WHOLE, model_fingerprint
+from durian.errors import ConfigError
 
 
 def fingerprint(path, engine="transformers"):

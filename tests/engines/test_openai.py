@@ -17,18 +17,17 @@ from shutil import copytree
 import polars as pl
 import pytest
 import torch
+from durian.config import ProfileConfig, SamplingConfig
+from durian.engines.chat import load_chat
+from durian.engines.loading import open_engine
+from durian.engines.openai import OpenAIEngine, chat_messages
+from durian.errors import ConfigError
+from durian.measuring.chunks import decoded_chunks
+from durian.measuring.sampling import build_prompt
+from durian.progress import Silent
+from durian.readers.dataset import open_dataset
+from durian.samples import Failed, Prompt
 from PIL import Image
-
-from pipelines.config import ProfileConfig, SamplingConfig
-from pipelines.engines.chat import load_chat
-from pipelines.engines.openai import OpenAIEngine, chat_messages
-from pipelines.engines.protocol import open_engine
-from pipelines.errors import ConfigError
-from pipelines.progress import Silent
-from pipelines.readers.chunks import decoded_chunks
-from pipelines.readers.dataset import open_dataset
-from pipelines.samples import Failed, Prompt
-from pipelines.sampling import build_prompt
 
 START_SECONDS = 300.0
 ROWS, ROLLOUTS = 24, 4
@@ -244,7 +243,7 @@ def test_a_model_that_is_not_served_is_refused_by_the_names_that_are(base_url):
 def test_a_profile_by_a_server_fills_the_table_and_its_manifest_names_what_is_served(
     base_url, photo_shapes, tmp_path, monkeypatch
 ):
-    from pipelines.profile import profile_dataset
+    from durian.profile import profile_dataset
 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-most-secret")
     out = tmp_path / "run"

@@ -6,12 +6,11 @@ from contextlib import ExitStack, closing
 
 import polars as pl
 import pytest
-
-from pipelines.config import SamplingConfig
-from pipelines.engines.parallel import ParallelEngine, machine_shares, split
-from pipelines.engines.protocol import open_engine
-from pipelines.errors import ConfigError, RunError
-from pipelines.samples import Failed
+from durian.config import SamplingConfig
+from durian.engines.loading import open_engine
+from durian.engines.parallel import ParallelEngine, machine_shares, split
+from durian.errors import ConfigError, RunError
+from durian.samples import Failed
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ import sys
 import numpy as np
 import pytest
 import torch
+from durian.config import SamplingConfig
+from durian.engines.loading import open_encoder
+from durian.engines.patches import FAMILIES
+from durian.errors import ConfigError
+from durian.measures.spectral_entropy import spectral_entropy
+from durian.samples import Failed
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, Qwen2Config, Qwen2Model
 
-from pipelines.config import SamplingConfig
-from pipelines.engines.patches import FAMILIES
-from pipelines.engines.protocol import open_encoder
-from pipelines.errors import ConfigError
-from pipelines.measures.spectral_entropy import spectral_entropy
-from pipelines.samples import Failed
 from tests.engines.tiny_towers import TINY, save_tiny
 
 SIZES = [(64, 48), (33, 30), (64, 16)]  # width, height in pixels
@@ -222,8 +222,8 @@ def test_the_language_half_is_never_read_nor_given_memory(folders, tmp_path):
     )
     program = (
         "import resource, sys\n"
-        "from pipelines.config import SamplingConfig\n"
-        "from pipelines.engines.protocol import open_encoder\n"
+        "from durian.config import SamplingConfig\n"
+        "from durian.engines.loading import open_encoder\n"
         "for model in sys.argv[1:]:\n"
         "    encoder = open_encoder(SamplingConfig(model=model), features='encoder')\n"
         "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

@@ -1,11 +1,10 @@
 """What becomes of an image's size: by hand, and as the processor itself does it."""
 
 import pytest
+from durian.config import SamplingConfig
+from durian.engines.chat import load_chat
+from durian.engines.resizing import find_resizing
 from PIL import Image
-
-from pipelines.config import SamplingConfig
-from pipelines.engines.chat import load_chat
-from pipelines.engines.resizing import find_resizing
 
 
 @pytest.fixture(scope="module")

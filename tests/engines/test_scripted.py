@@ -1,10 +1,9 @@
 import polars as pl
 import pytest
-
-from pipelines.config import SamplingConfig
-from pipelines.engines.protocol import open_engine
-from pipelines.errors import ConfigError
-from pipelines.samples import Failed, Rollout
+from durian.config import SamplingConfig
+from durian.engines.loading import open_engine
+from durian.errors import ConfigError
+from durian.samples import Failed, Rollout
 
 ROWS = [
     {"sample_id": sample, "rollout": number, "completion": f"{sample}{number}", "n_tokens": 2,

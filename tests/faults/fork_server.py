@@ -19,17 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import durian.measuring.sampling  # noqa: F401
+import durian.profile
+import durian.regroup
+import durian.rendering.page
+import durian.report
 import matplotlib.font_manager  # noqa: F401
 import pandas  # noqa: F401 - pyarrow imports it at its first array
 import pyarrow.parquet as pq
+from durian.engines import scripted  # noqa: F401
 
-import pipelines.profile
-import pipelines.regroup
-import pipelines.rendering.page
-import pipelines.report
-import pipelines.sampling  # noqa: F401
 from durian_cli.app import main
-from pipelines.engines import scripted  # noqa: F401
 
 
 class Operations:
@@ -105,7 +105,7 @@ def child(order: dict[str, Any]) -> None:
         # A shell's background jobs ignore SIGINT, and so would a child of a test run as one.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if order["plain_figures"]:
-            pipelines.rendering.page.report_figures = lambda *_: []
+            durian.rendering.page.report_figures = lambda *_: []
         if (file_size := order["file_size"]) is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
         operations = Operations(order["at"], order["when"], lambda: fault(order))
@@ -132,9 +132,9 @@ def child(order: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     if "training" in sys.argv:
-        import pipelines.engines.transformers
-        import pipelines.train
-        import pipelines.training.trainer  # noqa: F401 - TRL: seconds in every child
+        import durian.engines.transformers
+        import durian.train
+        import durian.training.trainer  # noqa: F401 - TRL: seconds in every child
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.argv = ["durian", "report", "/nowhere"]  # what the command line imports at its first use

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from durian.config import ProfileConfig
+from durian.profile import profile_dataset
+from durian.samples import sample_id
 from PIL import Image
 
 from durian_cli.app import _run
-from pipelines.config import ProfileConfig
-from pipelines.profile import profile_dataset
-from pipelines.samples import sample_id
 
 N, G = 12, 4
 
@@ -26,10 +26,10 @@ def few_draws(monkeypatch):
 
 
 def patch_draws(patch):
-    patch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 20)
-    patch.setattr("pipelines.analysis.reliability.REDRAWS", 10)
-    patch.setattr("pipelines.analysis.floor.REDRAWS", 10)
-    patch.setattr("pipelines.rendering.page.encode_figure", lambda *_: b"")
+    patch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
+    patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
+    patch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
+    patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"")
 
 
 def image(levels):

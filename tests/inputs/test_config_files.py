@@ -9,14 +9,14 @@ from unittest import mock
 
 import pytest
 import yaml
+from durian.errors import InputError
+from durian.run.manifest_shape import manifest_fault
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durian_cli.app import _run
 from durian_cli.options import key_values
 from durian_cli.plain_yaml import plain_value
-from pipelines.errors import InputError
-from pipelines.table.manifest_shape import manifest_fault
 
 COMMANDS = {
     "profile": ["profile", "nowhere.parquet", "--out", "run"],
@@ -122,7 +122,7 @@ def test_engine_arguments_of_a_config_keep_their_types(tmp_path, monkeypatch):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({"engine-arg": given, "model": "m"}))
     seen = {}
     monkeypatch.setattr(
-        "pipelines.profile.profile_dataset", lambda config, **_: seen.update(config.engine_args)
+        "durian.profile.profile_dataset", lambda config, **_: seen.update(config.engine_args)
     )
     code, _, err = quietly([*COMMANDS["profile"], "--config", "c.yaml", "--quiet"])
     assert (code, err) == (0, "")
@@ -165,8 +165,8 @@ def no_training(monkeypatch):
         raise InputError("nothing more is looked at here")
 
     stages = types.SimpleNamespace(train_policy=refuse, plan_training=refuse, plan_profile=refuse)
-    monkeypatch.setitem(sys.modules, "pipelines.train", stages)
-    monkeypatch.setitem(sys.modules, "pipelines.dry_run", stages)
+    monkeypatch.setitem(sys.modules, "durian.train", stages)
+    monkeypatch.setitem(sys.modules, "durian.planning.dry_run", stages)
 
 
 @pytest.mark.parametrize("command", OPTIONS)

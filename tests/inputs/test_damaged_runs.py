@@ -6,11 +6,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipelines.errors import RunFolderError
-from pipelines.table.open_run import open_run
-from pipelines.table.schema import SCHEMA_KEY
-from pipelines.training.folder import open_training
+from durian.errors import RunFolderError
+from durian.run.opening import open_run
+from durian.schema import SCHEMA_KEY
+from durian.training.folder import open_training
 
 # What reads which file of a run. Training and eval look at the groups of a table alone.
 ALL = {

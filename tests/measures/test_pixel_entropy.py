@@ -2,11 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from durian.measures.pixel_entropy import pixel_entropy
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import shannon_entropy
-
-from pipelines.measures.pixel_entropy import pixel_entropy
 
 
 def histogram(gray: np.ndarray) -> np.ndarray:

@@ -3,11 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from durian.measures.spectral_entropy import spectral_entropy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from pipelines.measures.spectral_entropy import spectral_entropy
 
 
 def by_svd(features):

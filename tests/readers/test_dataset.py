@@ -7,11 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipelines.config import DatasetConfig
-from pipelines.errors import DatasetError
-from pipelines.readers.dataset import open_dataset
-from pipelines.samples import Sample, sample_id
+from durian.config import DatasetConfig
+from durian.errors import DatasetError
+from durian.readers.dataset import open_dataset
+from durian.samples import Sample, sample_id
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from durian.config import DatasetConfig
+from durian.readers.dataset import open_dataset
+from durian.samples import Sample, sample_id
 from PIL import Image
-
-from pipelines.config import DatasetConfig
-from pipelines.readers.dataset import open_dataset
-from pipelines.samples import Sample, sample_id
 
 
 def png(seed: int) -> bytes:
@@ -233,9 +232,9 @@ def test_a_damaged_member_of_a_shard_is_an_error_of_that_row_alone(tmp_path):
 
 READ_OFFLINE = """
 import sys
-from pipelines.config import DatasetConfig
-from pipelines.errors import DatasetError
-from pipelines.readers.dataset import open_dataset
+from durian.config import DatasetConfig
+from durian.errors import DatasetError
+from durian.readers.dataset import open_dataset
 
 for dataset, split in (("org/geo", "train"), ("org/geo", "nosuch"), ("org/absent", "train")):
     try:

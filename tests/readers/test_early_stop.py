@@ -2,10 +2,10 @@
 
 import threading
 
-from pipelines.progress import Silent
-from pipelines.readers import chunks, threads
-from pipelines.readers.look import NOTHING
-from pipelines.samples import Sample
+from durian.measuring.look import NOTHING
+from durian.progress import Silent
+from durian.readers import chunks, threads
+from durian.samples import Sample
 
 
 def test_a_caller_that_stops_early_waits_for_no_more_than_the_images_in_hand(monkeypatch):

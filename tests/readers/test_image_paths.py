@@ -8,16 +8,16 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from durian.config import DatasetConfig
+from durian.errors import ConfigError, DatasetError
+from durian.readers import image_files
+from durian.readers.dataset import open_dataset
+from durian.readers.image_files import ImageFiles
+from durian.samples import Sample, sample_id
 from PIL import Image
 from typer.testing import CliRunner
 
 from durian_cli.app import app
-from pipelines.config import DatasetConfig
-from pipelines.errors import ConfigError, DatasetError
-from pipelines.readers import image_files
-from pipelines.readers.dataset import open_dataset
-from pipelines.readers.image_files import ImageFiles
-from pipelines.samples import Sample, sample_id
 
 
 def png(gray: int) -> bytes:

@@ -1,11 +1,10 @@
 """The first pass: copies counted, order kept, ids checked."""
 
 import pytest
-
-from pipelines.errors import DatasetError, RunError
-from pipelines.progress import Silent
-from pipelines.readers.scan import distinct, scan
-from pipelines.samples import Sample
+from durian.errors import DatasetError, RunError
+from durian.progress import Silent
+from durian.readers.scan import distinct, scan
+from durian.samples import Sample
 
 
 def samples(ids, problems=None):

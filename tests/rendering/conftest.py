@@ -5,17 +5,16 @@ import io
 import numpy as np
 import polars as pl
 import pytest
+from durian.analysis.one_run.summary import analyse
+from durian.measuring.rows import arrow_table
+from durian.rendering.advice import advice
+from durian.rendering.gallery import Thumbnail
+from durian.rendering.names import NAMES
+from durian.rendering.page import write_report
+from durian.rendering.sentences import sentences
+from durian.rendering.shown import shelves
+from durian.schema import DIFFICULTY, ROLLOUTS
 from PIL import Image
-
-from pipelines.analysis.summary import analyse
-from pipelines.rendering.advice import advice
-from pipelines.rendering.gallery import Thumbnail
-from pipelines.rendering.names import NAMES
-from pipelines.rendering.page import write_report
-from pipelines.rendering.sentences import sentences
-from pipelines.rendering.shown import shelves
-from pipelines.table.rows import arrow_table
-from pipelines.table.schema import DIFFICULTY, ROLLOUTS
 
 N, G = 24, 4
 
@@ -98,7 +97,7 @@ def write(tmp_path, thumbnail):
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     """A page looks the same with fifty resamples."""
-    monkeypatch.setattr("pipelines.analysis.bootstrap.RESAMPLES", 50)
+    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 50)
 
 
 @pytest.fixture
@@ -110,10 +109,10 @@ def laid_out(monkeypatch):
             figure.draw_without_rendering()
         return b""
 
-    monkeypatch.setattr("pipelines.rendering.page.encode_figure", laid_out)
+    monkeypatch.setattr("durian.rendering.page.encode_figure", laid_out)
 
 
 @pytest.fixture
 def no_figures(monkeypatch):
     """A page of texts and tables alone."""
-    monkeypatch.setattr("pipelines.rendering.page.report_figures", lambda summary, units: [])
+    monkeypatch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])

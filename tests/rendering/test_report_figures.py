@@ -3,11 +3,10 @@
 from xml.etree import ElementTree
 
 import pytest
-
-from pipelines.rendering.figures import encode_figure, label
-from pipelines.rendering.group_figures import slices
-from pipelines.rendering.measure_figures import curves
-from pipelines.rendering.report_figures import COLUMNS_DRAWN, drawn_measures
+from durian.rendering.figures import encode_figure, label
+from durian.rendering.group_figures import slices
+from durian.rendering.measure_figures import curves
+from durian.rendering.report_figures import COLUMNS_DRAWN, drawn_measures
 
 RATE = {"value": 0.5, "low": 0.4, "high": 0.6}
 NAMES = [

@@ -3,9 +3,8 @@
 import copy
 
 import pytest
-
-from pipelines.rendering.advice import advice
-from pipelines.rendering.sentences import sentences
+from durian.rendering.advice import advice
+from durian.rendering.sentences import sentences
 
 
 def sure(value, low, high):

@@ -1,9 +1,8 @@
 """Which samples a report shows, on tables small enough to rank by eye."""
 
 import polars as pl
-
-from pipelines.rendering.names import Grouped
-from pipelines.rendering.shown import BINS_SHOWN, sample_ids, shelves
+from durian.rendering.names import Grouped
+from durian.rendering.shown import BINS_SHOWN, sample_ids, shelves
 
 KINDS = {
     "sample_id": pl.String, "pass_rate": pl.Float64, "mean_logprob": pl.Float64,

@@ -1,12 +1,11 @@
 """Equality of answers, case by case; the mathematics is checked by hand in the reason."""
 
 import pytest
+from durian.rewards import answers_equal
+from durian.rewards.math_judge import judge
+from durian.rewards.tidy import tidy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipelines.rewards import answers_equal
-from pipelines.rewards.math_judge import judge
-from pipelines.rewards.tidy import tidy
 
 PLAIN = [
     ("red", "Red ", True, "letter case and white space"),

@@ -1,9 +1,8 @@
 """A user's own reward: EasyR1's convention, a TRL reward wrapped, and what can be wrong with it."""
 
 import pytest
-
-from pipelines.errors import ConfigError
-from pipelines.rewards import Score, boxed_reward, open_reward, reward_fingerprint
+from durian.errors import ConfigError
+from durian.rewards import Score, boxed_reward, open_reward, reward_fingerprint
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import time
 from collections import Counter
 
 import pytest
+from durian.rewards import boxed_reward, extract_answer, is_formatted, math_judge
+from durian.rewards.math_judge import judge
+from durian.rewards.math_worker import CPU_SECONDS, MEMORY_BYTES
 
-from pipelines.rewards import boxed_reward, extract_answer, is_formatted, math_judge
-from pipelines.rewards.math_judge import judge
-from pipelines.rewards.math_worker import CPU_SECONDS, MEMORY_BYTES
 from tests.rewards.hostile_text import BS, completion
 
 STRINGS = int(os.environ.get("DURIAN_STRINGS", "5000"))
@@ -147,7 +147,7 @@ def test_a_megabyte_is_read_once_however_it_is_made():
     code = (
         "import resource\n"
         f"resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS}, {SECONDS}))\n"
-        "from pipelines.rewards import boxed_reward, extract_answer, is_formatted\n"
+        "from durian.rewards import boxed_reward, extract_answer, is_formatted\n"
         "from tests.rewards.test_hostile_text import LONG\n"
         "for text, answer in LONG:\n"
         "    assert extract_answer(text) == answer, text[:40]\n"
@@ -190,8 +190,8 @@ PLANTED = [
 # The judge's own comparison in a process that hears of every program, file and piece of code.
 LISTENING = """
 import os, sys
-from pipelines.rewards.math_worker import _load
-from pipelines.rewards.tidy import tidy
+from durian.rewards.math_worker import _load
+from durian.rewards.tidy import tidy
 from tests.rewards.test_hostile_text import PLANTED
 equal, heard, on = _load(), [], False
 def listen(event, args):

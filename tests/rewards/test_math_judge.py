@@ -8,10 +8,9 @@ import threading
 import warnings
 
 import pytest
-
-from pipelines.errors import RunError
-from pipelines.rewards import answers_equal, math_judge
-from pipelines.rewards.math_judge import MathJudge, judge
+from durian.errors import RunError
+from durian.rewards import answers_equal, math_judge
+from durian.rewards.math_judge import MathJudge, judge
 
 BS = "\\"
 GUARD_SECONDS = 240  # far above what any test here takes: only a hang gets there
@@ -176,7 +175,7 @@ def _python(code):
 
 def test_importing_the_rewards_imports_neither_sympy_nor_torch():
     ran = _python(
-        "import sys, pipelines.rewards\n"
+        "import sys, durian.rewards\n"
         "print([m for m in ('sympy', 'torch', 'math_verify', 'numpy') if m in sys.modules])"
     )
     assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
@@ -184,8 +183,8 @@ def test_importing_the_rewards_imports_neither_sympy_nor_torch():
 
 def test_the_interpreter_ends_quietly_and_takes_the_process_with_it():
     ran = _python(
-        "from pipelines.rewards import answers_equal\n"
-        "from pipelines.rewards.math_judge import judge\n"
+        "from durian.rewards import answers_equal\n"
+        "from durian.rewards.math_judge import judge\n"
         "assert answers_equal('x + 1', '1 + x')\n"
         "print(judge().pid)"
     )
@@ -197,7 +196,7 @@ def test_the_interpreter_ends_quietly_and_takes_the_process_with_it():
 def test_the_process_ends_when_its_parent_is_killed():
     ran = _python(
         "import os, signal\n"
-        "from pipelines.rewards.math_judge import judge\n"
+        "from durian.rewards.math_judge import judge\n"
         "judge().equal('x', 'x')\n"
         "print(judge().pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -7,11 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipelines.config import TrainConfig
-from pipelines.errors import ConfigError, InputError, RunFolderError
-from pipelines.table.join import FILTERED, UNKNOWN, open_table, table_warnings
-from pipelines.table.schema import DIFFICULTY, SCHEMA_KEY, arrow_schema
+from durian.config import TrainConfig
+from durian.errors import ConfigError, InputError, RunFolderError
+from durian.schema import DIFFICULTY, SCHEMA_KEY, arrow_schema
+from durian.table.join import FILTERED, UNKNOWN, open_table, table_warnings
 
 MANIFEST = {
     "schema": 1,

@@ -29,8 +29,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(rows: Path, tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile of them, drawn with transformers, in 3 reasoning bins."""
-    from pipelines.config import ProfileConfig
-    from pipelines.profile import profile_dataset
+    from durian.config import ProfileConfig
+    from durian.profile import profile_dataset
 
     out = tmp_path_factory.mktemp("runs") / "profile"
     profile_dataset(

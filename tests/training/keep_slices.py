@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
+from durian.training.trainer import DurianTrainer
+
 from durian_cli.app import main
-from pipelines.training.trainer import DurianTrainer
 
 where = Path(f"{sys.argv.pop(1)}-{os.environ['RANK']}.jsonl")
 inner = DurianTrainer._generate_and_score_completions

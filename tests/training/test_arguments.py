@@ -1,10 +1,9 @@
 """Which groups a plan warns of: those that take part in this training, as they will be cut."""
 
 import pytest
-
-from pipelines.config import TrainConfig
-from pipelines.table.join import open_table
-from pipelines.training.arguments import plan_of
+from durian.config import TrainConfig
+from durian.table.join import open_table
+from durian.training.arguments import plan_of
 
 # The table: 24 samples, in 3 reasoning bins of 8 and perceptual groups of 6, 12 and 6.
 

@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-
-from pipelines.normalizer import durian_advantages, durian_terms
-from pipelines.training.diagnostics import batch_metrics, drift
+from durian.normalizer import durian_advantages, durian_terms
+from durian.training.diagnostics import batch_metrics, drift
 
 NAN = float("nan")
 SEVEN, FOUR, NONE = [1.0] * 7 + [0.0], [1.0] * 4 + [0.0] * 4, [0.0] * 8

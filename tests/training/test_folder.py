@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
-from pipelines.training.checkpoints import MARK, drop_older, newest_checkpoint
-from pipelines.training.folder import open_training
+from durian.training.checkpoints import MARK, drop_older, newest_checkpoint
+from durian.training.folder import open_training
 
 
 def checkpoint(out: Path, step: int, *, whole: bool = True) -> Path:
@@ -43,7 +42,7 @@ def test_a_fresh_start_that_is_cut_short_never_goes_on_from_old_checkpoints(
 ):
     with open_training(tmp_path, {"seed": 0}, fresh=False):
         checkpoint(tmp_path, 2)
-    from pipelines.training import folder
+    from durian.training import folder
 
     def killed(out: Path) -> None:
         if cut == "at the last file":
@@ -82,7 +81,7 @@ def test_older_checkpoints_lose_their_mark_first(tmp_path, monkeypatch):
     def killed(folder: Path) -> None:
         raise SystemExit
 
-    monkeypatch.setattr("pipelines.training.checkpoints.shutil.rmtree", killed)
+    monkeypatch.setattr("durian.training.checkpoints.shutil.rmtree", killed)
     with pytest.raises(SystemExit):
         drop_older(tmp_path, 2)
     monkeypatch.undo()

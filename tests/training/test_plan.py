@@ -1,10 +1,9 @@
 """The arithmetic of batches, worked out by hand."""
 
 import pytest
+from durian.errors import ConfigError
+from durian.training.plan import memory_estimate, plan_batches
 from trl.trainer.utils import RepeatSampler
-
-from pipelines.errors import ConfigError
-from pipelines.training.plan import memory_estimate, plan_batches
 
 TRL = {
     "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_generations": 8,

@@ -2,7 +2,7 @@
 
 import json
 
-from pipelines.training.record import finite_log, write_results
+from durian.training.record import finite_log, write_results
 
 
 def test_a_nan_in_the_log_ends_no_training(tmp_path):

@@ -6,20 +6,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from PIL import Image
-
-from pipelines.config import SamplingConfig, TrainConfig
-from pipelines.engines.chat import load_chat
-from pipelines.progress import Silent
-from pipelines.readers.dataset import open_dataset
-from pipelines.table.join import open_table
-from pipelines.training.samples import (
+from durian.config import SamplingConfig, TrainConfig
+from durian.engines.chat import load_chat
+from durian.progress import Silent
+from durian.readers.dataset import open_dataset
+from durian.table.join import open_table
+from durian.training.samples import (
     open_samples,
     open_screen,
     prepare_samples,
     prompt_length,
     scan_rows,
 )
+from PIL import Image
 
 
 def picture(width: int, height: int) -> bytes:

@@ -13,15 +13,14 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from durian.config import TrainConfig
+from durian.engines.chat import check_model_exists
+from durian.errors import ConfigError, RunError
+from durian.train import train_policy
+from durian.training.policy import load_policy
+from durian.training.samples import open_samples
 from safetensors.torch import load_file
 from trl import GRPOConfig, GRPOTrainer
-
-from pipelines.config import TrainConfig
-from pipelines.engines.chat import check_model_exists
-from pipelines.errors import ConfigError, RunError
-from pipelines.train import train_policy
-from pipelines.training.policy import load_policy
-from pipelines.training.samples import open_samples
 
 WEIGHTS = (0.4, 0.3, 0.3)
 
@@ -69,10 +68,10 @@ class StockTrainer(GRPOTrainer):
 
 def stock(settings, prepared: Path, out: Path, of_rewards=None, **fields):
     """The same training by TRL alone, on the samples that a Durian training prepared."""
-    from pipelines.config import SamplingConfig
-    from pipelines.engines.chat import load_chat
-    from pipelines.rewards import open_reward
-    from pipelines.training.reward import TrainingReward
+    from durian.config import SamplingConfig
+    from durian.engines.chat import load_chat
+    from durian.rewards import open_reward
+    from durian.training.reward import TrainingReward
 
     kind = type(
         "Stock", (StockTrainer,), {"of_rewards": staticmethod(of_rewards) if of_rewards else None}
@@ -148,7 +147,7 @@ def test_logged_advantages_and_groups_are_those_of_the_table(whole, run):
     ("normalizer", "scale"), [("grpo", "group"), ("batch", "batch"), ("dr_grpo", "none")]
 )
 def test_our_siblings_give_trls_own_numbers(settings, whole, tmp_path, normalizer, scale):
-    from pipelines import normalizer as ours
+    from durian import normalizer as ours
 
     trainer = stock(settings, whole, tmp_path, scale_rewards=scale, max_steps=1)
     rewards = torch.tensor(list(trainer._logs["rewards"]["reward"])).view(-1, 4)

@@ -1,0 +1,138 @@
+"""One column held against error, and two of them against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from durian.analysis.one_run.columns import Candidate
+from durian.analysis.one_run.error_curve import ErrorCurve
+from durian.analysis.statistics.association import (
+    AUROC,
+    Association,
+    Aurocs,
+    ScoreOrder,
+    no_estimates,
+    undefined,
+)
+from durian.analysis.statistics.bootstrap import (
+    Estimate,
+    Floats,
+    Resampled,
+    Statistic,
+    with_interval,
+)
+from durian.analysis.statistics.error_share import Clusters
+from durian.analysis.statistics.weights import even
+
+Drawn = Mapping[Hashable, Resampled]
+
+
+class AgainstError:
+    """One column's association with error, its curves, and what they need of the resamples."""
+
+    def __init__(
+        self,
+        name: str,
+        candidate: Candidate,
+        wrong: Floats,
+        total: Floats,
+        clusters: Clusters = None,
+    ) -> None:
+        """Sort the samples by the column; (N,) each."""
+        self.name, self.kind = name, candidate.kind
+        self._curve = ErrorCurve(candidate.values, wrong, total, candidate.harder, clusters)
+        self.score = candidate.values * (1 if self._curve.harder == "higher" else -1)
+        self.order = ScoreOrder(self.score, *even(wrong, total))
+        self._association = Association(self.order) if len(self.order) else None
+
+    def statistics(self) -> dict[Hashable, Statistic]:
+        """To be taken on the shared resamples."""
+        if self._association is None:
+            return {}
+        return {self.name: self._association, (self.name, "curve"): self._curve.groups}
+
+    def described(self, drawn: Drawn) -> dict[str, Any]:
+        """The column's entry in the summary."""
+        known = {"n": len(self.order), "kind": self.kind, "harder": self._curve.harder}
+        if self._association is None:
+            return {
+                **known, **no_estimates(), "base_rate": None, "curve": [], "risk_coverage": [],
+            }  # fmt: skip
+        return {
+            **known,
+            **self._association.estimates(drawn[self.name]),
+            "base_rate": float(self.order.wrong.sum() / self.order.total.sum()),
+            "curve": self._curve.rows(drawn[self.name, "curve"]),
+            "risk_coverage": self._association.risk_coverage(),
+        }
+
+
+class Differences:
+    """AUROC of one measure less that of another, on the samples that have both."""
+
+    def __init__(self, found: Mapping[str, AgainstError], wrong: Floats, total: Floats) -> None:
+        """Pair the measures: each with the baseline, then each with each."""
+        wrong, total = even(wrong, total)
+        usable = {name: held for name, held in found.items() if len(held.order)}
+        measures = [name for name, held in usable.items() if held.kind == "measure"]
+        baselines = [name for name, held in usable.items() if held.kind == "baseline"]
+        self._pairs = [
+            *((name, baseline) for baseline in baselines for name in measures),
+            *combinations(measures, 2),
+        ]
+        self._orders: dict[Hashable, ScoreOrder] = {}
+        self._keys = []
+        for pair in self._pairs:
+            scores = [usable[name].score for name in pair]
+            lacking = np.isnan(scores[0]) | np.isnan(scores[1])
+            keys = [(name, "on", lacking.tobytes()) for name in pair]
+            for key, score in zip(keys, scores, strict=True):
+                if key not in self._orders:
+                    both = np.where(lacking, np.nan, score)
+                    self._orders[key] = ScoreOrder(both, wrong, total)
+            self._keys.append(keys)
+        # Where a measure has no samples but those of the pair, its own AUROC serves.
+        self._own = {
+            key: key[0]
+            for keys in self._keys
+            for key in keys
+            if len(self._orders[key]) == len(usable[key[0]].order)
+        }
+
+    def statistics(self) -> dict[Hashable, Statistic]:
+        """To be taken on the shared resamples."""
+        return {
+            key: Aurocs(order)
+            for key, order in self._orders.items()
+            if key not in self._own and undefined(order)[AUROC] is None
+        }
+
+    def described(self, drawn: Drawn) -> list[dict[str, Any]]:
+        """The differences, positive where the first tells errors better."""
+        entries = []
+        for (first, second), keys in zip(self._pairs, self._keys, strict=True):
+            orders = [self._orders[key] for key in keys]
+            reasons = [reason for order in orders if (reason := undefined(order)[AUROC])]
+            if not len(orders[0]):
+                difference = Estimate(value=None, reason="no sample has both")
+            elif reasons:
+                difference = Estimate(value=None, reason=reasons[0])
+            else:
+                ours, theirs = (drawn[self._own.get(key, key)] for key in keys)
+                difference = with_interval(
+                    ours.value[AUROC] - theirs.value[AUROC],
+                    ours.draws[:, AUROC] - theirs.draws[:, AUROC],
+                )
+            entries.append(
+                {
+                    "first": first,
+                    "second": second,
+                    "n": len(orders[0]),
+                    "difference": difference.as_dict(),
+                }
+            )
+        return entries

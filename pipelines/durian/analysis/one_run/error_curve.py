@@ -1,0 +1,103 @@
+"""Error along a measure: quantile bins as they are, and the best curve that only rises or falls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from durian.analysis.statistics.bootstrap import Resampled, resample
+from durian.analysis.statistics.error_share import Clusters, GroupErrors
+from durian.analysis.statistics.weights import even
+from durian.groups import Harder, reasoning_groups
+
+CURVE_BINS = 12
+
+Floats = NDArray[np.float64]
+
+
+class ErrorCurve:
+    """Up to 12 quantile bins of a measure, from its lowest value to its highest."""
+
+    def __init__(
+        self,
+        values: Floats,
+        wrong: Floats,
+        total: Floats,
+        harder: Harder | None = None,
+        clusters: Clusters = None,
+    ) -> None:
+        """Cut the bins and fit the curve.
+
+        Args:
+            values: (N,), NaN where missing.
+            wrong, total: (N,), a sample's wrong completions, and all of them.
+            harder: whether errors rise or fall with the measure; None takes the better fit.
+        """
+        labels = reasoning_groups(values, CURVE_BINS).labels  # numbered from the lowest value
+        order = sorted({label for label in labels if label is not None})
+        self.groups = GroupErrors(labels, order, wrong, total, clusters)
+        wrong, total = even(wrong, total)
+        known = ~np.isnan(values)
+        self.harder, fitted = isotonic_error(values[known], wrong[known], total[known], harder)
+        self._bins = []
+        for label in order:
+            here = self.groups.label[known] == label
+            mean = np.average(fitted[here], weights=total[known][here])
+            self._bins.append(
+                {"mean": float(values[known][here].mean()), "isotonic": float(np.clip(mean, 0, 1))}
+            )
+
+    def rows(self, resampled: Resampled) -> list[dict[str, Any]]:
+        """Entries as `errors_by_group`'s, with the bin's mean of the measure and of the fit."""
+        rows = self.groups.rows(resampled)
+        return [{**row, **of_bin} for row, of_bin in zip(rows, self._bins, strict=True)]
+
+
+def isotonic_error(
+    values: Floats, wrong: Floats, total: Floats, harder: Harder | None
+) -> tuple[Harder, Floats]:
+    """Least-squares fit of the error rate by a function that only rises, or only falls.
+
+    The fit is to samples, each weighted by its completions, and samples of equal value share one
+    fitted rate; a bin of the curve then shows the mean of it over the bin's completions.
+
+    Args:
+        values: (M,), none missing.
+        harder: "higher" for errors that rise with the values, "lower" for errors that fall, None
+            for whichever leaves the smaller squared error ("higher" if equal).
+    Returns:
+        The direction, and the fitted error rate of each sample, (M,).
+    Source: R. E. Barlow and others, "Statistical inference under order restrictions", 1972.
+    """
+    if not len(values):
+        return harder or "higher", np.empty(0)
+    _, place = np.unique(values, return_inverse=True)
+    weight = np.bincount(place, weights=total)
+    rate = np.bincount(place, weights=wrong) / weight
+    directions: tuple[Harder, ...] = ("higher", "lower") if harder is None else (harder,)
+    fits = [
+        isotonic_regression(rate, weights=weight, increasing=direction == "higher").x
+        for direction in directions
+    ]
+    losses = [float(weight @ (fit - rate) ** 2) for fit in fits]
+    best = int(np.argmin(losses))
+    return directions[best], fits[best][place]
+
+
+def error_curve(
+    values: Floats,
+    wrong: Floats,
+    total: Floats,
+    *,
+    seed: int,
+    harder: Harder | None = None,
+    clusters: Clusters = None,
+) -> list[dict[str, Any]]:
+    """The curve of one measure with the intervals of its own resamples; args as `ErrorCurve`."""
+    curve = ErrorCurve(values, wrong, total, harder, clusters)
+    if not len(values):
+        return []
+    return curve.rows(resample({0: curve.groups}, len(values), seed=seed, clusters=clusters)[0])

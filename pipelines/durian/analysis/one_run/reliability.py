@@ -1,0 +1,218 @@
+"""Had the rollouts been drawn again: would pass rates and groups be the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from durian.analysis.one_run.rollouts import RolloutArrays
+from durian.groups import Harder, perceptual_groups, reasoning_groups
+
+REDRAWS = 200
+CERTAIN = 0.95
+# Columns that come from rollouts; those that can be taken again from what is kept of each.
+FROM_ROLLOUTS = {
+    "mean_logprob", "sum_logprob", "answer_entropy", "rollouts", "pass_rate", "format_rate",
+    "reward_mean", "reward_std", "mean_tokens", "truncated",
+}  # fmt: skip
+RETAKEN = ("mean_logprob", "sum_logprob", "pass_rate", "mean_tokens")
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]  # (N,), the group of each sample as a number, -1 for none
+Cut = Callable[[Floats], Codes]
+
+
+def pass_rate_reliability(wrong: Floats, total: Floats) -> dict[str, Any]:
+    """How much of the spread of pass rates is between samples rather than luck of the draw.
+
+    One-way variance components of the 0/1 completions: with MSB the mean square between samples and
+    MSW within them, the intraclass correlation of one completion is
+    r = (MSB - MSW) / (MSB + (G - 1) MSW), and Spearman and Brown's formula G r / (1 + (G - 1) r)
+    makes that of the mean of G completions (MSB - MSW) / MSB. Less spread than luck alone gives is
+    0. With unequal G the last form is taken as it stands.
+
+    Args:
+        wrong, total: (N,), a sample's wrong completions, and all of them.
+    Returns:
+        `reliability`: 0 to 1, or null with its `reason`; `standard_error` of a sample's pass rate:
+        the square root of the mean of p (1 - p) / (G - 1), null where no sample has two.
+    Source: Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability", 1979,
+    ICC(1, 1) and ICC(1, k).
+    """
+    repeated = total > 1
+    if not repeated.any():
+        reason = "no sample has two rollouts"
+        return {"reliability": None, "standard_error": None, "reason": reason}
+    rate = wrong / total
+    variance = (rate * (1 - rate))[repeated] / (total[repeated] - 1)
+    known = {"reliability": None, "standard_error": float(np.sqrt(variance.mean()))}
+    if rate.min() == rate.max():
+        reason = "there is one sample" if len(rate) == 1 else "all samples have one pass rate"
+        return {**known, "reason": reason}
+    n, mean = len(rate), wrong.sum() / total.sum()
+    between = (total * (rate - mean) ** 2).sum() / (n - 1)
+    within = (total * rate * (1 - rate)).sum() / (total.sum() - n)
+    return {**known, "reliability": float(max(0.0, 1 - within / between))}
+
+
+def group_reliability(
+    grouping: Mapping[str, Any] | None,
+    measures: Mapping[str, Harder],
+    rollouts: RolloutArrays | None,
+    labels: Mapping[str, Sequence[Any]],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Draw each sample's rollouts again, cut the groups again, and count who stays.
+
+    A measure that is the mean x of a sample's G rollouts would, drawn afresh, be spread around what
+    x estimates, not around x: plain redraws of the rollouts with replacement look too steady. With
+    m the mean over samples and r the reliability of x (`pass_rate_reliability`'s, of the measure),
+    x estimates m + r (x - m) with variance r s^2 / G, and a fresh mean adds s^2 / G. So a redraw is
+
+        m + r (x - m) + sqrt((1 + r) G / (G - 1)) (x* - x),
+
+    x* being the mean of G of the sample's rollouts drawn with replacement. (Of very few rollouts it
+    is still a little too steady.) Groups are cut as the table's were: at quantiles of the new
+    values where that gives the table's groups on the old ones, else (merged bins, say) at the
+    table's own edges.
+
+    Args:
+        grouping: the manifest's `groups`: `perceptual` and `reasoning`, each with its `measure` and
+            `edges`, and `percentiles` or `bins`.
+        measures: which end of a measure is the hard one.
+        labels: of the table, `perceptual` and `reasoning`; (N,), None for no group.
+    Returns:
+        For each grouping `fixed` where its measure does not come from rollouts, else `same_group`
+        (share of samples that keep their group, mean over redraws), `certain` (share that keep it
+        in 95 % of redraws) and `neighbours` (share within one group, mean over redraws); null with
+        its `reason` where they cannot be taken.
+    Source: the predictive distribution of the one-way normal model (Gelman and others, "Bayesian
+        Data Analysis", chapter 5), with deviations from the bootstrap instead of the normal.
+    """
+    found: dict[str, Any] = {}
+    for kind, described in (grouping or {}).items():
+        name, table = described["measure"], _codes(labels[kind])
+        if name not in FROM_ROLLOUTS:
+            found[kind] = {"fixed": True}
+            continue
+        values = None if rollouts is None or name not in RETAKEN else _of_each(name, rollouts)
+        if reason := _why_not(name, values, table):
+            found[kind] = dict.fromkeys(("same_group", "certain", "neighbours"), None)
+            found[kind]["reason"] = reason
+            continue
+        assert values is not None  # `_why_not` says so
+        harder = measures.get(name, "higher" if kind == "perceptual" else "lower")
+        cut = _cut(kind, described, harder, _means(values), table)
+        found[kind] = _kept(cut, values, table, np.random.default_rng([seed, 2]))
+    return found
+
+
+def _why_not(name: str, values: Floats | None, table: Codes) -> str | None:
+    if name not in RETAKEN:
+        return f"{name} cannot be taken again from the rollouts that are kept"
+    if values is None or np.isnan(values).all():
+        return "there are no rollouts"
+    if ((~np.isnan(values)).sum(axis=1) < 2).all():
+        return "no sample has two rollouts"
+    return None if (table >= 0).any() else "no sample is in a group"
+
+
+def _kept(cut: Cut, values: Floats, table: Codes, rng: np.random.Generator) -> dict[str, float]:
+    grouped, kept, near = table >= 0, np.zeros(len(table)), 0.0
+    for fresh in redrawn_means(values, rng):
+        new = cut(fresh)
+        kept += new == table
+        near += float((np.abs(new - table) <= 1)[grouped].mean())
+    share = kept[grouped] / REDRAWS
+    return {
+        "same_group": float(share.mean()),
+        "certain": float((share >= CERTAIN).mean()),
+        "neighbours": near / REDRAWS,
+    }
+
+
+def redrawn_means(values: Floats, rng: np.random.Generator) -> Iterator[Floats]:
+    """Means of rollouts as they might have come out, 200 times, (N,) each.
+
+    Args:
+        values: (N, G), NaN where there is no rollout; a sample without any stays NaN.
+    """
+    # A sample's rollouts first in its row: any place below their count is one of them.
+    packed = np.take_along_axis(values, np.argsort(np.isnan(values), axis=1, kind="stable"), axis=1)
+    count = (~np.isnan(values)).sum(axis=1)
+    inside = np.arange(values.shape[1]) < count[:, None]
+    mean, r = _means(values), mean_reliability(values)
+    overall = mean[count > 0].mean()
+    centre = overall + r * (mean - overall)
+    widen = np.sqrt((1 + r) * count / np.maximum(count - 1, 1))
+    for _ in range(REDRAWS):
+        drawn = (rng.random(values.shape) * count[:, None]).astype(np.intp)
+        again = np.where(inside, np.take_along_axis(packed, drawn, axis=1), 0.0).sum(axis=1)
+        yield centre + widen * (again / np.maximum(count, 1) - mean)
+
+
+def mean_reliability(values: Floats) -> float:
+    """Share of the variance of samples' means that is not the luck of their few rollouts.
+
+    r = 1 - (mean of s^2 / G) / (variance of the means), at least 0; s^2 is a sample's own variance.
+
+    Args:
+        values: (N, G), NaN where there is no rollout; some sample has two.
+    Source: as `pass_rate_reliability`, ICC(1, k).
+    """
+    mean, count = _means(values), (~np.isnan(values)).sum(axis=1)
+    squares = np.nansum((values - mean[:, None]) ** 2, axis=1)
+    several = count > 1
+    noise = float((squares[several] / (count * (count - 1.0))[several]).mean())
+    known = mean[count > 0]
+    spread = float(known.var(ddof=1)) if len(known) > 1 else 0.0
+    return max(0.0, 1 - noise / spread) if spread > 0 else 0.0
+
+
+def _means(values: Floats) -> Floats:
+    """(N, G) to (N,), over what is there; NaN where nothing is."""
+    count = (~np.isnan(values)).sum(axis=1)
+    sums = np.nansum(values, axis=1)
+    means: Floats = np.divide(sums, count, out=np.full(len(sums), np.nan), where=count > 0)
+    return means
+
+
+def _of_each(name: str, rollouts: RolloutArrays) -> Floats:
+    """What each completion brings to a measure that is their mean, (N, G)."""
+    if name == "pass_rate":
+        return 1 - rollouts.wrong
+    return rollouts.n_tokens if name == "mean_tokens" else rollouts.confidence(name)
+
+
+def _cut(kind: str, described: Mapping[str, Any], harder: Harder, now: Floats, table: Codes) -> Cut:
+    def at_quantiles(values: Floats) -> Codes:
+        if kind == "perceptual":
+            low, high = described["percentiles"]
+            return _codes(perceptual_groups(values, (low, high), harder=harder).labels)
+        return _codes(reasoning_groups(values, described["bins"], harder=harder).labels)
+
+    def at_edges(values: Floats) -> Codes:
+        # Perceptual groups are numbered from the easiest, reasoning bins from the hardest.
+        sign = 1.0 if (harder == "higher") == (kind == "perceptual") else -1.0
+        edges, turned = np.sort(sign * np.array(described["edges"], np.float64)), sign * values
+        if kind == "perceptual" and len(edges):  # the lower cut belongs to easy (eq. 10)
+            codes = 1 * (turned > edges[0]) + ((turned > edges[0]) & (turned >= edges[-1]))
+        else:
+            codes = np.searchsorted(edges, turned, side="right")
+        return np.where(np.isnan(values), -1, codes)
+
+    try:
+        agreed = float((at_quantiles(now) == table).mean())
+    except (KeyError, TypeError, ValueError):  # no numbers to cut by
+        agreed = 0.0
+    # Sums in another order can part what was tied: a few samples may differ.
+    return at_quantiles if agreed > 0.99 else at_edges
+
+
+def _codes(labels: Sequence[Any]) -> Codes:
+    numbers = {"easy": 0, "medium": 1, "hard": 2, None: -1}
+    return np.array([numbers.get(label, label) for label in labels], np.intp)

@@ -1,0 +1,1 @@
+"""Statistics of scored completions, each with its interval."""

@@ -1,0 +1,210 @@
+"""How often a policy is right, and whether another is right more often: rates, intervals, tests.
+
+A sample is the unit throughout: its rollouts go together, and two policies meet sample by sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from durian.analysis.statistics.bootstrap import Estimate, resampled_weights, with_interval
+from durian.analysis.statistics.error_share import error_rate
+
+Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+FLIPS = 10_000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a policy's completions came to, sample by sample; arrays of shape (N,), N >= 1."""
+
+    completions: int  # of each sample
+    right: Floats  # how many of them are right
+    formatted: Floats  # share in the asked format; NaN where the reward does not judge it
+    tokens: Floats  # mean completion length
+    truncated: Floats  # share cut by max-tokens
+
+    @property
+    def total(self) -> Floats:
+        """Completions of each sample, as an array."""
+        return np.full(len(self.right), float(self.completions))
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share, `right` of `n` >= 1 independent trials.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    1927.
+    """
+    share, z2 = right / n, Z * Z
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # At the ends the bound is the end itself; round-off would miss it.
+    return (0.0 if right == 0 else middle - half), (1.0 if right == n else middle + half)
+
+
+def accuracy(right: Floats, total: Floats, *, seed: int) -> dict[str, Any]:
+    """Share of right completions with its 95 % interval, as JSON values.
+
+    One completion a sample: Wilson's interval. More: the cluster bootstrap over samples.
+
+    Args:
+        right, total: (N,), a sample's right completions, and all of them.
+    Returns:
+        `accuracy`, `low`, `high`, `n` (samples), `interval` (its kind); `reason` where there is
+        no interval.
+    """
+    n = len(right)
+    if (total == 1).all():
+        low, high = wilson(int(right.sum()), n)
+        share = {"accuracy": float(right.sum() / n), "low": low, "high": high}
+        return {**share, "n": n, "interval": "wilson"}
+    # The share of the right ones, with the bounds that hold where all or none are of that kind.
+    estimate = error_rate(right, total, seed=seed)
+    return {"accuracy": estimate.pop("value"), **estimate, "n": n, "interval": "cluster bootstrap"}
+
+
+def rates(judged: Judged, *, seed: int) -> dict[str, Any]:
+    """Accuracy of all samples, and what their completions are like."""
+    return {
+        **accuracy(judged.right, judged.total, seed=seed),
+        "completions": judged.completions * len(judged.right),
+        "format_rate": _mean(judged.formatted),
+        "mean_tokens": _mean(judged.tokens),
+        "truncated": _mean(judged.truncated),
+    }
+
+
+def accuracy_by_group(
+    labels: Sequence[Hashable | None],
+    order: Sequence[Hashable],
+    judged: Mapping[str, Judged],
+    *,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """One entry a group that has samples, in `order`; samples in no group (None) are left out.
+
+    Args:
+        labels: (N,), the group of each sample.
+        judged: what to give for each group, by name (`greedy`, `sampled`).
+    """
+    return [
+        {"group": group, "n": int(member.sum())}
+        | {
+            name: accuracy(j.right[member], j.total[member], seed=seed)
+            for name, j in judged.items()
+        }
+        for group, member in _members(labels, order)
+    ]
+
+
+def compare_greedy(ours: Judged, theirs: Judged, *, seed: int) -> dict[str, Any]:
+    """Ours minus theirs on the same samples, one completion each: exact McNemar test.
+
+    Returns:
+        `difference` with its interval, the counts of samples that only one of them has right, and
+        the two-sided p value.
+    """
+    only_ours = int((ours.right > theirs.right).sum())
+    only_theirs = int((theirs.right > ours.right).sum())
+    return {
+        "difference": difference(ours, theirs, seed=seed).as_dict(),
+        "only_first_right": only_ours,
+        "only_second_right": only_theirs,
+        "p": mcnemar(only_ours, only_theirs),
+        "test": "exact McNemar",
+    }
+
+
+def compare_sampled(ours: Judged, theirs: Judged, *, seed: int) -> dict[str, Any]:
+    """Ours minus theirs on the same samples by their pass rates: sign-flip permutation test."""
+    return {
+        "difference": difference(ours, theirs, seed=seed).as_dict(),
+        "p": sign_flips(ours.right - theirs.right, seed=seed),
+        "test": "sign-flip permutation of samples",
+        "flips": FLIPS,
+    }
+
+
+def difference_by_group(
+    labels: Sequence[Hashable | None],
+    order: Sequence[Hashable],
+    pairs: Mapping[str, tuple[Judged, Judged]],
+    *,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Ours minus theirs in each group that has samples, in `order`.
+
+    Args:
+        labels: (N,), the group of each sample.
+        pairs: ours and theirs, by name (`greedy`, `sampled`).
+    """
+    return [
+        {"group": group, "n": int(member.sum())}
+        | {
+            name: difference(*pair, seed=seed, member=member).as_dict()
+            for name, pair in pairs.items()
+        }
+        for group, member in _members(labels, order)
+    ]
+
+
+def difference(
+    ours: Judged, theirs: Judged, *, seed: int, member: NDArray[np.bool_] | None = None
+) -> Estimate:
+    """Mean over samples of the difference of pass rates; whole samples are drawn again.
+
+    Both policies have as many completions a sample. `member`: (N,), of these samples alone.
+    """
+    by_sample = (ours.right - theirs.right) / ours.completions  # (N,)
+    if member is not None:
+        by_sample = by_sample[member]
+    n = len(by_sample)
+    draws = [weights @ by_sample / n for weights in resampled_weights(n, seed=seed)]
+    return with_interval(by_sample.mean(), np.concatenate(draws))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p value of McNemar's test.
+
+    Were both equally good, a sample that only one has right would be either's with chance 1/2.
+    """
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def sign_flips(differences: Floats, *, seed: int) -> float:
+    """Two-sided p value of a paired permutation test: each sample's difference keeps or turns sign.
+
+    Args:
+        differences: (N,), whole numbers: right completions of one policy minus the other's.
+    Returns:
+        (1 + flips at least as far from 0 as what was seen) / (1 + flips), of 10,000 flips.
+    """
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    # Of the samples whose difference has one size, those that turn out positive are binomially
+    # many: a column for each size, rather than for each sample, is drawn.
+    positive = np.random.default_rng(seed).binomial(counts, 0.5, size=(FLIPS, len(counts)))
+    sums = (2 * positive - counts) @ sizes  # (FLIPS,), exact: whole numbers
+    return float((1 + (np.abs(sums) >= abs(differences.sum())).sum()) / (1 + FLIPS))
+
+
+def _members(
+    labels: Sequence[Hashable | None], order: Sequence[Hashable]
+) -> list[tuple[Hashable, NDArray[np.bool_]]]:
+    members = [(group, np.array([label == group for label in labels])) for group in order]
+    return [(group, member) for group, member in members if member.any()]
+
+
+def _mean(values: Floats) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None

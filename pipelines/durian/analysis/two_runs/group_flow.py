@@ -1,0 +1,144 @@
+"""Groups of two profiles of the same samples: who moved, and would fresh groups serve better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from durian.analysis.statistics.agreement import auroc_statistic, by_code, kappa
+from durian.analysis.statistics.bootstrap import Estimate
+from durian.analysis.statistics.paired import Bootstrap, Label, Side
+from durian.analysis.two_runs.floor import Floor
+from durian.groups import PERCEPTUAL
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class GroupPair:
+    """One grouping of the same N samples in both runs."""
+
+    kind: str  # "perceptual", "reasoning"
+    orders: tuple[list[Label], list[Label]]  # the groups of A and of B, the easiest first
+    codes: tuple[Codes, Codes]  # (N,) each, place in the order; -1: not in a group of both
+    only: tuple[int, int]  # samples in a group of A alone, of B alone
+
+    @classmethod
+    def of(cls, a: Side, b: Side, kind: str) -> GroupPair:
+        """Codes of both sides' labels."""
+        labels = a.groups[kind], b.groups[kind]
+        orders = rising_groups(kind, labels[0]), rising_groups(kind, labels[1])
+        first, second = (
+            np.array([-1 if g is None else order.index(g) for g in of_side], np.intp)
+            for of_side, order in zip(labels, orders, strict=True)
+        )
+        both = (first >= 0) & (second >= 0)
+        only = int((first[~both] >= 0).sum()), int((second[~both] >= 0).sum())
+        return cls(kind, orders, (np.where(both, first, -1), np.where(both, second, -1)), only)
+
+    @property
+    def both(self) -> NDArray[np.bool_]:
+        """Which samples are in a group of both runs."""
+        return self.codes[0] >= 0
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the same labels mean the same: as many groups in both."""
+        return self.orders[0] == self.orders[1] and len(self.orders[0]) > 0
+
+
+def rising_groups(kind: str, labels: Sequence[Label | None]) -> list[Label]:
+    """The groups there are, from the easiest to the hardest: bin 0 is the hardest."""
+    if kind == "perceptual":
+        return list(PERCEPTUAL) if any(label is not None for label in labels) else []
+    return sorted({label for label in labels if isinstance(label, int)}, reverse=True)
+
+
+def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> dict[str, Any]:
+    """Who went from which group of A to which of B, and how far beyond the luck of the draw.
+
+    Returns:
+        `groups_a`, `groups_b` as tables show them (bin 0 first), `counts` [A][B], `samples` in a
+        group of both, `only_a`, `only_b`; `moved` (share of samples that changed group) and
+        `kappa` with their floors, null where the runs have different groups.
+    """
+    rows, columns = len(pair.orders[0]), len(pair.orders[1])
+    both, joint = pair.both, np.where(pair.both, pair.codes[0] * columns + pair.codes[1], 0)
+    counts = np.bincount(joint[both], minlength=rows * columns).reshape(rows, columns)
+    shown = slice(None, None, -1 if pair.kind == "reasoning" else 1)
+    flow: dict[str, Any] = {
+        "groups_a": pair.orders[0][shown],
+        "groups_b": pair.orders[1][shown],
+        "counts": counts[shown, shown].tolist(),
+        "samples": int(both.sum()),
+        "only_a": pair.only[0],
+        "only_b": pair.only[1],
+    }
+    if not both.any() or not pair.comparable:
+        reason = "the runs have different groups" if both.any() else "no sample is in both's groups"
+        undefined = Estimate(value=None, reason=reason).as_dict()
+        return flow | dict.fromkeys(("moved", "moved_floor", "kappa", "kappa_floor"), undefined)
+    changed, counted = (pair.codes[0] != pair.codes[1]) & both, both.astype(np.float64)
+
+    def agreement(weights: Floats) -> Floats:
+        tables = by_code(weights * counted, joint, rows * columns).reshape(-1, rows, columns)
+        return np.stack([(weights @ changed) / (weights @ counted), kappa(tables)], axis=1)
+
+    moved, agreed = bootstrap.estimates(agreement, "all samples are in one group")
+    return flow | {
+        "moved": moved.as_dict(),
+        "moved_floor": floor.of(pair.kind, "moved"),
+        "kappa": agreed.as_dict(),
+        "kappa_floor": floor.of(pair.kind, "kappa", unmoved=1.0),
+    }
+
+
+def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> dict[str, Any]:
+    """How much better B's own groups order its errors than A's do, beyond the luck of the draw.
+
+    Returns:
+        AUROC of B's wrong completions by A's groups (`stale`), by B's (`own`), `gain` = own -
+        stale, its `floor`, `excess` = gain - floor with the gain's interval moved along;
+        `samples`; `identical`: no sample changed group.
+    """
+    scored = pair.both & b.scored
+    alike = "all of B's completions are right, or all wrong"
+    reason = alike if scored.any() else "no sample is in both's groups and scored in B"
+    stale, own = (
+        auroc_statistic(np.where(scored, codes, np.nan), b.wrong, b.total) for codes in pair.codes
+    )
+
+    def gained(weights: Floats) -> Floats:
+        by_a, by_b = stale(weights), own(weights)
+        return np.concatenate([by_a, by_b, by_b - by_a], axis=1)
+
+    by_a, by_b, gain = (
+        bootstrap.estimates(gained, reason)
+        if scored.any()
+        else [Estimate(value=None, reason=reason)] * 3
+    )
+    luck = floor.of(pair.kind, "gain")
+    return {
+        "samples": int(scored.sum()),
+        "identical": pair.comparable and bool((pair.codes[0] == pair.codes[1]).all()),
+        "stale": by_a.as_dict(),
+        "own": by_b.as_dict(),
+        "gain": gain.as_dict(),
+        "floor": luck,
+        "excess": less(gain, luck).as_dict(),
+    }
+
+
+def less(estimate: Estimate, floor: dict[str, Any]) -> Estimate:
+    """An estimate less the mean of its floor, its interval moved along."""
+    if estimate.value is None or floor["value"] is None:
+        return Estimate(value=None, reason=estimate.reason or floor["reason"])
+    off = floor["value"]
+    if estimate.low is None or estimate.high is None:
+        return Estimate(value=estimate.value - off, reason=estimate.reason)
+    return Estimate(value=estimate.value - off, low=estimate.low - off, high=estimate.high - off)

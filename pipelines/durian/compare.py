@@ -1,0 +1,357 @@
+"""`durian compare`: two runs' tables -> joined samples -> drift -> verdict -> page and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from durian.analysis.one_run.columns import image_clusters
+from durian.analysis.one_run.reliability import FROM_ROLLOUTS
+from durian.analysis.statistics.paired import Side
+from durian.analysis.two_runs.drift import drift, learned_samples
+from durian.analysis.two_runs.floor import Cut, Drawn
+from durian.analysis.two_runs.group_flow import rising_groups
+from durian.errors import ConfigError, RunFolderError
+from durian.rendering.compare_page import MOST_SHOWN, write_comparison
+from durian.rendering.compare_sentences import compare_sentences
+from durian.rendering.names import NAMES
+from durian.run.checked import check_run, read_frame
+from durian.run.folder import (
+    DIFFICULTY_FILE,
+    ROLLOUTS_FILE,
+    SUMMARY_FILE,
+    THUMBNAILS_FILE,
+    RunFolder,
+)
+from durian.schema import DIFFICULTY
+from durian.table.columns import COLUMNS_FILE
+from durian.table.grouping import hard_end
+
+COMPARE_FOLDER = "compare"
+KIND = "comparison"  # what the folder's summary.json says it is
+MEASURES = tuple(NAMES)
+_TEXT = ("problem", "answer")
+_KINDS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
+
+# What each measure is the mean of, over a sample's completions.
+_OF_A_COMPLETION = {
+    "mean_logprob": pl.col("sum_logprob") / pl.col("n_tokens"),
+    "sum_logprob": pl.col("sum_logprob"),
+    "mean_tokens": pl.col("n_tokens"),
+    "truncated": pl.col("finish_reason") == "length",
+    "pass_rate": pl.col("correct"),
+    "format_rate": pl.col("formatted"),
+    "reward_mean": pl.col("reward"),
+}
+# Settings that change what a difference between two runs means.
+_SETTINGS = (
+    "engine", "rollouts", "temperature", "top_p", "max_tokens", "system_prompt", "prompt_template",
+    "reward", "min_pixels", "max_pixels", "problem_column", "answer_column", "images_column",
+    "id_column",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A complete profile's folder as it was read."""
+
+    path: Path
+    manifest: dict[str, Any]
+    table: pl.DataFrame  # difficulty.parquet without its texts
+
+
+def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str, Any]:
+    """Hold two profiles against each other and write a page about it.
+
+    Args:
+        first, second: run folders of complete profiles: A, whose groups may have gone stale, and
+            B, of the policy in hand.
+        out: the folder to write; by default compare/<name of A> in B's folder.
+    Returns:
+        The numbers, as in the folder's summary.json, with `out`.
+    Raises:
+        RunFolderError: either is not a complete run, or they share no sample.
+        ConfigError: `out` cannot be used, or both runs are one.
+    """
+    if first.resolve() == second.resolve():
+        raise ConfigError(f"{second}: is given twice; compare needs two runs")
+    a, b = _read_run(first), _read_run(second)
+    out = second / COMPARE_FOLDER / first.resolve().name if out is None else out
+    _check_out(out)
+    ids = a.table.select("sample_id").join(
+        b.table.select("sample_id"), on="sample_id", how="semi", maintain_order="left"
+    )
+    if ids.is_empty():
+        raise RunFolderError(
+            f"{second}: has no sample of {first} ({a.manifest['dataset']['name']}, "
+            f"{b.manifest['dataset']['name']}); compare runs of the same dataset, with the same "
+            "--id-column"
+        )
+    sides = _side(ids, a.table), _side(ids, b.table)
+    clusters, of = _clusters(ids, b.path, a.path)
+    (of_a, without_a), (of_b, without_b) = _drawn(ids, a), _drawn(ids, b)
+    summary = {
+        "kind": KIND,
+        "a": _named(a),
+        "b": _named(b),
+        "samples": {
+            "both": len(ids),
+            "only_a": len(a.table) - len(ids),
+            "only_b": len(b.table) - len(ids),
+        },
+        "clusters": {"of": of, "n": int(clusters.max()) + 1},
+        "warnings": _warnings(a, b, len(ids)),
+        "missing": {"a": _missing(a.table), "b": _missing(b.table)},
+        "grouping": {"a": a.manifest["groups"], "b": b.manifest["groups"]},
+        "drift": drift(
+            *sides,
+            harder={name: DIFFICULTY[name].harder or "higher" for name in MEASURES},
+            clusters=clusters,
+            drawn=(of_a, of_b),
+            missing=(without_a, without_b),
+        ),
+    }
+    summary["sentences"] = compare_sentences(summary)
+    out.mkdir(parents=True, exist_ok=True)
+    write_comparison(
+        out,
+        summary=summary,
+        shelves=_shelves(ids, sides, a, b),
+        thumbnails=_thumbnails(a.path) | _thumbnails(b.path),
+        manifests={
+            side: {key: value for key, value in run.manifest.items() if key != "seconds"}
+            for side, run in (("a", a), ("b", b))
+        },
+    )
+    return {"out": str(out), **summary}
+
+
+def _read_run(path: Path) -> _Run:
+    RunFolder(path).complete_manifest()
+    file = path / DIFFICULTY_FILE
+    if not file.exists():  # the folder of a training has a manifest too
+        raise RunFolderError(f"{path}: has no {DIFFICULTY_FILE}; give the --out of a profile")
+    return _Run(path, check_run(path), read_frame(file, lambda frame: frame.drop(_TEXT)))
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out: {out} is a file; give a folder")
+    if out.is_dir() and any(out.iterdir()):
+        try:
+            known = f'"kind": "{KIND}"' in (out / SUMMARY_FILE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            known = False
+        if not known:
+            raise ConfigError(f"out: {out} holds other files; give a new folder")
+
+
+def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
+    """One run's part of the joined samples, in their order."""
+    joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
+    numbers = {
+        name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for name in (*MEASURES, "rollouts", "pass_rate")
+    }
+    total = np.where(np.isnan(numbers["pass_rate"]), np.nan, numbers["rollouts"])
+    return Side(
+        wrong=np.round((1 - numbers["pass_rate"]) * total),
+        total=total,
+        groups={kind: joined[column].to_list() for kind, column in _KINDS.items()},
+        measures={name: numbers[name] for name in MEASURES},
+    )
+
+
+def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
+    """Number of each sample's image, as the first run that kept it says; else its own number."""
+    for run in runs:
+        file = run / COLUMNS_FILE
+        if file.exists():
+            images = read_frame(file, lambda frame: frame.select("sample_id", "image_id"))
+            joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
+            if (clusters := image_clusters(ids, joined)) is not None:
+                return clusters.astype(np.intp), "image"
+            break
+    return np.arange(len(ids)), "sample"
+
+
+def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Drawn | None, dict[str, str]]:
+    """A run's completions of the joined samples; and which measures and groupings lack a floor."""
+    groups = {kind: run.manifest["groups"][kind]["measure"] for kind in _KINDS}
+    wanted = dict.fromkeys([*MEASURES, *groups.values()])
+    missing = {
+        name: f"{name} is no mean over completions" if name in FROM_ROLLOUTS else "fixed"
+        for name in wanted
+        if name not in _OF_A_COMPLETION
+    }
+    drawn = _completions_of(ids, run, [name for name in wanted if name in _OF_A_COMPLETION])
+    if isinstance(drawn, str):
+        missing |= {name: drawn for name in wanted if name not in missing} | {"all": drawn}
+        values, wrong = {}, None
+    else:
+        *columns, wrong = drawn
+        values = dict(zip((n for n in wanted if n in _OF_A_COMPLETION), columns, strict=True))
+    joined = ids.join(run.table, on="sample_id", how="left", maintain_order="left")
+    cuts = {}
+    for kind, measure in groups.items():
+        labels = joined[_KINDS[kind]].to_list()
+        order = rising_groups(kind, labels)
+        if measure in missing:
+            missing[kind] = missing[measure]
+        elif not order:
+            missing[kind] = "there are no groups"
+        else:
+            cuts[kind] = Cut(measure, tuple(labels.count(group) for group in order))
+    return (None if wrong is None else Drawn(values, cuts, wrong)), missing
+
+
+def _completions_of(
+    ids: pl.DataFrame, run: _Run, measures: Sequence[str]
+) -> list[NDArray[np.float64]] | str:
+    """(N, G) of each measure, the hard end turned up, and of wrong ones; or why there are none.
+
+    Only samples that have all their completions, scored; NaN after a sample's last one.
+    """
+    counts = run.table.filter(pl.col("pass_rate").is_not_null()).select("sample_id", "rollouts")
+    if counts.is_empty():
+        return "there are no scored completions to draw again"
+    if int(counts["rollouts"].to_numpy().max()) < 2:
+        return "one completion a sample cannot show its luck"
+    signs = {name: 1.0 if hard_end(name, "higher") == "higher" else -1.0 for name in measures}
+    columns = {name: signs[name] * _OF_A_COMPLETION[name].cast(pl.Float64) for name in measures}
+    columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
+    written = (
+        read_frame(
+            run.path / ROLLOUTS_FILE,
+            lambda frame: (
+                frame.join(ids.lazy(), on="sample_id", how="semi")
+                .select("sample_id", "rollout", **columns)
+                .drop_nulls()
+            ),
+        )
+        .join(counts, on="sample_id")
+        .filter(pl.len().over("sample_id") == pl.col("rollouts"))
+        .sort("sample_id", "rollout")
+    )
+    if written.is_empty():
+        return "no sample has all its completions scored"
+    sizes = written.group_by("sample_id", maintain_order=True).len()["len"].to_numpy()
+    filled = np.arange(sizes.max()) < sizes[:, None]
+
+    def rectangle(name: str) -> NDArray[np.float64]:
+        values = np.full(filled.shape, np.nan)
+        values[filled] = written[name].to_numpy()  # row by row
+        return values
+
+    return [rectangle(name) for name in columns]
+
+
+def _named(run: _Run) -> dict[str, Any]:
+    manifest = run.manifest
+    return {
+        "run": str(run.path),
+        "model": manifest["model"]["name"],
+        "dataset": manifest["dataset"]["name"],
+        "created": manifest["created"],
+        "samples": len(run.table),
+    }
+
+
+def _missing(table: pl.DataFrame) -> list[dict[str, Any]]:
+    counts = table["error"].drop_nulls().value_counts(sort=True).rows()
+    return [{"reason": reason, "samples": count} for reason, count in counts]
+
+
+def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
+    """What differs between the runs beside the policy: one line each, with both values."""
+    said = [
+        f"{name.replace('_', ' ')} differs: {_brief(one)} in A, {_brief(other)} in B"
+        for name, one, other in _differences(a.manifest, b.manifest)
+    ]
+    if a.manifest["model"].get("fingerprint") == b.manifest["model"].get("fingerprint") is not None:
+        said.append("both runs are of the same policy: what differs is the luck of the draw")
+    for name, run in (("A", a), ("B", b)):
+        if both < len(run.table):
+            said.append(
+                f"{name} has {len(run.table) - both:,} samples that the other lacks; its groups "
+                f"were cut over all of its {len(run.table):,}"
+            )
+    return said
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    pairs = [("schema", a.get("schema"), b.get("schema"))]
+    pairs += [(key, a["config"].get(key), b["config"].get(key)) for key in _SETTINGS]
+    pairs.append(("logprobs_mode", a.get("logprobs_mode"), b.get("logprobs_mode")))
+    for kind in _KINDS:
+        one, other = a["groups"][kind], b["groups"][kind]
+        for key in ("measure", "percentiles", "bins"):
+            if key in one or key in other:
+                pairs.append((f"{kind} {key}", one.get(key), other.get(key)))
+    # A run without a policy has no settings of one.
+    if None in (a["model"]["name"], b["model"]["name"]):
+        pairs = [pair for pair in pairs if pair[0] not in (*_SETTINGS, "logprobs_mode")]
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def _brief(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> list[dict[str, Any]]:
+    """Samples learned and unlearned, with a completion of either run."""
+    learned, unlearned = (places[:MOST_SHOWN] for places in learned_samples(*sides))
+    shown = ids["sample_id"].gather([*learned, *unlearned])
+    texts = _texts(b.path, shown)
+    said = _completions(a.path, shown), _completions(b.path, shown)
+
+    def card(place: int, was_right: bool) -> dict[str, Any]:
+        key = ids["sample_id"][place]
+        right = [f"{s.total[place] - s.wrong[place]:.0f} of {s.total[place]:.0f}" for s in sides]
+        # The completion that changed: of A's as it was, of B's as it is now.
+        wanted = (was_right, not was_right)
+        one, other = (of.get((key, right)) for of, right in zip(said, wanted, strict=True))
+        return {
+            "sample_id": key, **texts[key], "a": right[0], "b": right[1],
+            "completion_a": one, "completion_b": other, "learned": not was_right,
+        }  # fmt: skip
+
+    return [
+        {"heading": "Learned", "cards": [card(place, False) for place in learned]},
+        {"heading": "Unlearned", "cards": [card(place, True) for place in unlearned]},
+    ]
+
+
+def _texts(run: Path, shown: pl.Series) -> dict[str, dict[str, Any]]:
+    rows = read_frame(
+        run / DIFFICULTY_FILE,
+        lambda frame: frame.select("sample_id", "row", *_TEXT).filter(
+            pl.col("sample_id").is_in(shown.implode())
+        ),
+    )
+    return {row.pop("sample_id"): row for row in rows.iter_rows(named=True)}
+
+
+def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:
+    """The first right and the first wrong completion of each sample that has one."""
+    rows = read_frame(
+        run / ROLLOUTS_FILE,
+        lambda frame: frame.select("sample_id", "rollout", "completion", "correct").filter(
+            pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null()
+        ),
+    ).sort("rollout", descending=True)
+    return {(row[0], row[3]): row[2] for row in rows.iter_rows()}
+
+
+def _thumbnails(run: Path) -> dict[str, bytes]:
+    file = run / THUMBNAILS_FILE
+    if not file.exists():
+        return {}
+    return dict(read_frame(file, lambda frame: frame.select("sample_id", "jpeg")).rows())

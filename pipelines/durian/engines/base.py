@@ -1,0 +1,76 @@
+"""What an engine promises, whichever program runs the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Protocol
+
+from durian.samples import Failed, Prompt, Rollout
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+Finished = Callable[[int], None]  # told how many more prompts are done
+
+
+class RolloutEngine(Protocol):
+    """Draws completions from a policy. vLLM, transformers and the script fill these methods."""
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
+    ) -> list[list[Rollout] | Failed]:
+        """Draw `rollouts` completions a prompt, or the greedy one; in the order of `prompts`.
+
+        The same prompts, seed and numbers give the same completions, whatever was drawn before, as
+        far as the engine's program is repeatable. A prompt that cannot be used comes back as
+        `Failed(error)`; the batch goes on.
+
+        Args:
+            greedy: give one completion a prompt, at temperature 0, whatever the config's
+                sampling.
+            numbers: draw only the completions of these consecutive numbers, say the third and
+                fourth: range(2, 4). They are other draws than those of numbers before. None: all
+                of the config's, from 0.
+        Raises:
+            RunError: the program behind the engine failed.
+        """
+
+    def close(self) -> None:
+        """Give back the memory of the policy."""
+
+
+class PatchEncoder(Protocol):
+    """Gives the patch features of images, as the policy's own vision encoder sees them."""
+
+    def encode(self, images: Sequence[Image.Image]) -> Iterator[torch.Tensor | Failed]:
+        """Features of each image, in order: shape (P, d), at least float32, on any device.
+
+        P is the number of patches that show the image, d their width. What shares a batch with
+        an image changes its features by round-off alone. An image that cannot be encoded comes
+        back as `Failed(error)`; the others go on.
+
+        Raises:
+            RunError: the program behind the encoder failed.
+        """
+
+    def close(self) -> None:
+        """Give back the memory of the encoder."""
+
+
+def nth_seed(seed: int, place: int) -> int:
+    """A seed of 31 bits for what stands at `place`, unlike those of its neighbours."""
+    digest = blake2b(f"{seed}:{place}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def seed_of(seed: int, numbers: range) -> int:
+    """The seed of a call that draws completions of these numbers; `seed` itself from 0 on."""
+    return nth_seed(seed, numbers.start) if numbers.start else seed

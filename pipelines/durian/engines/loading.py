@@ -1,0 +1,62 @@
+"""The engine and the vision encoder that a policy's settings ask for, each imported when chosen."""
+
+from __future__ import annotations
+
+from durian.config import SamplingConfig
+from durian.engines.base import PatchEncoder, RolloutEngine
+from durian.errors import ConfigError
+
+
+def open_engine(config: SamplingConfig) -> RolloutEngine:
+    """Load the policy of `config` into its engine; each is imported only when chosen.
+
+    Raises:
+        ConfigError: its package is not installed, or the model cannot be loaded.
+    """
+    if config.data_parallel > 1:
+        from durian.engines.parallel import ParallelEngine
+
+        return ParallelEngine(config, open_engine)
+    match config.engine:
+        case "vllm":
+            from durian.engines.vllm import VLLMEngine
+
+            return VLLMEngine(config)
+        case "transformers":
+            from durian.engines.transformers import TransformersEngine
+
+            return TransformersEngine(config)
+        case "openai":
+            from durian.engines.openai import OpenAIEngine
+
+            return OpenAIEngine(config)
+        case "scripted":
+            from durian.engines.scripted import ScriptedEngine
+
+            return ScriptedEngine(config)
+        case unknown:
+            raise ConfigError(f"engine '{unknown}' has no implementation")
+
+
+def check_encoder(config: SamplingConfig) -> None:
+    """Refuse a policy whose vision encoder cannot be had alone; loads no weights.
+
+    Raises:
+        ConfigError: no such model, or an architecture that is not supported.
+    """
+    from durian.engines.patches import find_family
+
+    find_family(config)
+
+
+def open_encoder(config: SamplingConfig, *, features: str) -> PatchEncoder:
+    """Load the vision encoder of `config.model`, and nothing else of it.
+
+    Args:
+        features: one of `config.FEATURES`: as they enter the projector, or as they leave it.
+    Raises:
+        ConfigError: as `check_encoder`, or the model cannot be loaded.
+    """
+    from durian.engines.patches import VisionTower
+
+    return VisionTower(config, features)

@@ -1,0 +1,332 @@
+"""Any OpenAI-compatible chat server: a policy that is served already, here or elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from durian.config import SamplingConfig
+from durian.engines.answers import logprob_list, read_rollouts
+from durian.engines.base import Finished, nth_seed
+from durian.engines.server import Refused, Server, Unanswered
+from durian.errors import ConfigError, RunError
+from durian.samples import Failed, Prompt, Rollout
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Off, whatever the served model's own generation_config says; other servers may not know them.
+UNFILTERED = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+UNFILTERED_SERVERS = ("vllm", "sglang")
+# Fields of a request that settings of our own decide.
+OWN = {
+    "model": "--model",
+    "n": "--rollouts",
+    "temperature": "--temperature",
+    "top_p": "--top-p",
+    "max_tokens": "--max-tokens",
+    "max_completion_tokens": "--max-tokens",
+    "seed": "--seed",
+    **dict.fromkeys(
+        ("messages", "logprobs", "top_logprobs", "stream"), "nothing: they are Durian's"
+    ),
+}
+# The form of most models' special tokens; the tokenizer that would tell them all is the server's.
+CONTROL = re.compile(r"<\|[^\s<>|]+\|>")
+LIKELIEST = 5  # tokens whose log-probabilities are compared
+SAME = 0.1  # nats: bfloat16 and another batch move them less, a temperature moves some more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The engine args that are not fields of a request."""
+
+    concurrency: int = 64  # requests at a time
+    timeout: float = 600.0  # seconds until a request counts as unanswered
+    retries: int = 6  # of one request: 18 to 24 s of back-off, unless the server says otherwise
+    seeded: bool = True  # whether requests have seeds
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seeded, bool):
+            raise ConfigError(f"engine-arg seeded is {self.seeded!r}; it must be true or false")
+        for name, least in (("concurrency", 1), ("timeout", 0.001), ("retries", 0)):
+            value = getattr(self, name)
+            whole = name == "timeout" or isinstance(value, int)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not whole:
+                raise ConfigError(f"engine-arg {name} is {value!r}; it must be a number")
+            if not value >= least:
+                raise ConfigError(f"engine-arg {name} is {value}; it must be {least} or more")
+
+
+class OpenAIEngine:
+    """Completions and their log-probabilities as a server tells them.
+
+    `engine_args` are the fields of `Limits`, and fields of the request: `chat_template_kwargs`.
+
+    The chat template and the images' bounds are the server's. Images are sent as PNG, so without
+    loss. vLLM counts the end token among a completion's, as the embedded engine does; OpenAI's own
+    service leaves it out, and there is no way to ask for it: there a mean is over one token less.
+
+    A request that fails for its prompt's sake (400, 413, 422) is its row's error. One that has no
+    usable answer after its retries (429, 5xx, time-out, broken connection, not JSON) is its row's
+    error only while the server still answers a prompt of one word; else the run ends, resumable.
+
+    Each prompt has a seed, from the call's seed and its place, and its rollouts count on from it: a
+    server that heeds seeds (vLLM) draws the same again, as far as its kernels do not depend on the
+    batch. vLLM on a CPU (0.32) dies of a seed whose prompt it reads in chunks: start it with
+    --no-enable-chunked-prefill, or pass seeded=false.
+    """
+
+    def __init__(self, config: SamplingConfig) -> None:
+        """Ask the server for its models and for one token, to refuse at once what cannot work.
+
+        Raises:
+            ConfigError: no server there, another model, no log-probabilities, or not the policy's
+                own ones.
+        """
+        self._limits, self._fields = read_engine_args(config.engine_args)
+        self._config = config
+        self._server = open_server(config)
+        try:
+            served = self._server.served(config.model)
+            unfiltered = UNFILTERED if served.owner in UNFILTERED_SERVERS else {}
+            self._fields = {**unfiltered, **self._fields}
+            # vLLM bounds a completion by what its prompt leaves, but refuses a bound above its all.
+            context = served.context or config.max_tokens + 1
+            self._max_tokens = max(1, min(config.max_tokens, context - 1))
+            self._together = self._try_out()
+        except BaseException:
+            self._server.close()
+            raise
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
+    ) -> list[list[Rollout] | Failed]:
+        """See `RolloutEngine.generate`."""
+        if greedy:
+            numbers = range(1)
+        elif numbers is None:
+            numbers = range(self._config.rollouts)
+        return self._server.run(partial(self._draw_all, prompts, seed, finished, greedy, numbers))
+
+    def close(self) -> None:
+        """Close the connections; the policy goes on being served."""
+        self._server.close()
+
+    async def _draw_all(
+        self,
+        prompts: Sequence[Prompt],
+        seed: int,
+        finished: Finished,
+        greedy: bool,
+        numbers: range,
+    ) -> list[list[Rollout] | Failed]:
+        room = asyncio.Semaphore(self._limits.concurrency)
+
+        async def draw(place: int, prompt: Prompt) -> list[Rollout] | Failed:
+            async with room:
+                drawn = await self._draw(prompt, nth_seed(seed, place), greedy, numbers)
+            finished(1)
+            return drawn
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(draw(*numbered)) for numbered in enumerate(prompts)]
+        except BaseExceptionGroup as failed:  # the first ends the others
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _draw(
+        self, prompt: Prompt, seed: int, greedy: bool, numbers: range
+    ) -> list[Rollout] | Failed:
+        found = control_token(prompt)
+        if found is not None:
+            return found
+        # Not on the loop: packing images is a processor's work.
+        body = self._sampled(await asyncio.to_thread(chat_messages, prompt), greedy=greedy)
+        together = len(numbers) if self._together else 1
+        rollouts: list[Rollout] = []
+        while len(rollouts) < len(numbers):
+            number = numbers[len(rollouts)]
+            try:
+                answer = await self._server.ask(body | {"n": together, **self._seed(seed + number)})
+            except Refused as error:
+                return Failed(f"prompt refused: {error}")
+            except Unanswered as error:
+                await self._check_alive(error)
+                return Failed(f"the server gave no answer: {error}")
+            drawn = read_rollouts(answer, together)
+            if isinstance(drawn, Failed):
+                return drawn
+            rollouts += drawn
+        return rollouts
+
+    def _seed(self, seed: int) -> dict[str, int]:
+        return {"seed": seed} if self._limits.seeded else {}
+
+    def _sampled(self, messages: list[dict[str, Any]], *, greedy: bool = False) -> dict[str, Any]:
+        return {
+            "model": self._config.model,
+            "messages": messages,
+            "temperature": 0.0 if greedy else self._config.temperature,
+            "top_p": 1.0 if greedy else self._config.top_p,
+            "max_tokens": self._max_tokens,
+            "logprobs": True,
+            **self._fields,
+        }
+
+    async def _check_alive(self, failure: Unanswered) -> None:
+        try:
+            await self._server.ask(self._sampled(WORD) | {"max_tokens": 1}, retries=1)
+        except Refused:
+            return  # that, too, is an answer
+        except Unanswered as error:
+            raise RunError(
+                f"the server at {self._server.address} no longer answers: {failure}, and asked for "
+                f"one token: {error}; when it is back, give the same command again"
+            ) from error
+
+    def _try_out(self) -> bool:
+        """Ask for one token, as generate will; whether the server draws several at a time."""
+        answer, several = self._first_answer()
+        drawn = read_rollouts(answer, several)
+        if several > 1 and isinstance(drawn, Failed):  # it may have heeded no number
+            alone = read_rollouts(answer, 1)
+            several, drawn = (1, alone) if not isinstance(alone, Failed) else (several, drawn)
+        if isinstance(drawn, Failed):
+            raise ConfigError(
+                f"model '{self._config.model}' as {self._server.address} serves it: {drawn.error}; "
+                "confidence needs the text and the log-probability of each token: serve it with "
+                "them (vLLM does), or pass --engine vllm"
+            )
+        if self._config.temperature != 1 or self._config.top_p != 1:
+            self._check_raw()
+        return several == min(2, self._config.rollouts)
+
+    def _first_answer(self) -> tuple[dict[str, Any], int]:
+        several = min(2, self._config.rollouts)
+        try:
+            return self._ask_once(n=several), several
+        except Refused as error:
+            if several == 1:
+                raise self._cannot(error) from error
+        try:
+            return self._ask_once(n=1), 1
+        except Refused as error:
+            raise self._cannot(error) from error
+
+    def _check_raw(self) -> None:
+        """Refuse log-probabilities that are taken after the temperature and the filters."""
+        try:
+            bent, plain = (
+                logprob_list(self._ask_once(top_logprobs=LIKELIEST, **how))
+                for how in ({}, {"temperature": 1.0, "top_p": 1.0})
+            )
+        except Refused as error:
+            raise self._cannot(error) from error
+        if len(bent) != len(plain) or any(
+            abs(b - p) > SAME for b, p in zip(bent, plain, strict=True)
+        ):
+            raise ConfigError(
+                f"{self._server.address} gives log-probabilities after temperature and top-p; "
+                "serve with --logprobs-mode raw_logprobs, or pass --temperature 1 --top-p 1"
+            )
+
+    def _ask_once(self, **changes: Any) -> dict[str, Any]:
+        body = self._sampled(WORD) | {"max_tokens": 1, **changes}
+        try:
+            return self._server.run(partial(self._server.ask, body, retries=1))
+        except (Unanswered, RunError) as error:
+            raise self._cannot(error) from error
+
+    def _cannot(self, error: Exception) -> ConfigError:
+        return ConfigError(
+            f"model '{self._config.model}': {self._server.address} does not give one token of it "
+            f"with its log-probability: {error}"
+        )
+
+
+WORD = [{"role": "user", "content": "Hello"}]
+
+
+def open_server(config: SamplingConfig) -> Server:
+    """The client of the config's server, with its limits.
+
+    Raises:
+        ConfigError: an engine arg is wrong, or the client is not installed.
+    """
+    limits, _ = read_engine_args(config.engine_args)
+    return Server(config, timeout=limits.timeout, retries=limits.retries)
+
+
+def served_fingerprint(config: SamplingConfig) -> str:
+    """What identifies a served policy: its name, and what the server tells of it.
+
+    Raises:
+        ConfigError: as `OpenAIEngine`.
+    """
+    server = open_server(config)
+    try:
+        return server.served(config.model).fingerprint
+    finally:
+        server.close()
+
+
+def read_engine_args(engine_args: Mapping[str, Any]) -> tuple[Limits, dict[str, Any]]:
+    """The engine's own limits, and the fields that go into each request.
+
+    Raises:
+        ConfigError: a limit is no number, or a field is decided by an option.
+    """
+    for name, option in OWN.items():
+        if name in engine_args:
+            raise ConfigError(f"engine-arg {name} cannot be set; pass {option}")
+    names = Limits.__dataclass_fields__
+    own = {name: value for name, value in engine_args.items() if name in names}
+    return Limits(**own), {k: v for k, v in engine_args.items() if k not in names}
+
+
+def control_token(prompt: Prompt) -> Failed | None:
+    """Why dataset text would speak the template's own language: most servers let it."""
+    for message in prompt.messages:
+        for part in message["content"]:
+            if found := CONTROL.search(part.get("text", "")):
+                place = "system prompt" if message["role"] == "system" else "problem"
+                return Failed(f"{place} holds the special token {found[0]}")
+    return None
+
+
+def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
+    """The prompt as the chat-completions API has it: images as data URLs of PNG."""
+    images = iter(prompt.images)
+
+    def content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+        if len(parts) == 1 and parts[0]["type"] == "text":
+            return str(parts[0]["text"])  # some servers take no list for a system message
+        return [
+            part
+            if part["type"] == "text"
+            else {"type": "image_url", "image_url": {"url": data_url(next(images))}}
+            for part in parts
+        ]
+
+    return [{"role": m["role"], "content": content(m["content"])} for m in prompt.messages]
+
+
+def data_url(image: Image.Image) -> str:
+    """The image as PNG in a URL: the same pixels at the other end."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)  # the network is seldom what holds a policy up
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -1,0 +1,110 @@
+"""Problems to chat messages. Both stages prompt so, so that training sees what was profiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from durian.errors import ConfigError
+from durian.samples import Failed
+
+IMAGE_MARK = "<image>"
+_TRIAL = "a problem that no template holds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTemplate:
+    """Text around each problem, as EasyR1's format prompts: Jinja2, `content` is the problem."""
+
+    path: str
+    _compiled: Template = field(repr=False, compare=False)
+
+    def render(self, problem: str) -> str:
+        """The problem in its template. The problem is data: it is never read as a template.
+
+        Raises:
+            jinja2.TemplateError: the template fails on this problem; its expressions can also
+                raise what Python's own raise.
+        """
+        return self._compiled.render(content=problem, problem=problem)
+
+
+def load_template(path: str) -> PromptTemplate:
+    """Read a prompt template: Jinja2 around `{{ content }}`, or its alias `{{ problem }}`.
+
+    Raises:
+        ConfigError: not there, not UTF-8, not Jinja2, or it never places the problem.
+    """
+    try:
+        source = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"prompt-template: {path}: {error.strerror}; pass a Jinja2 file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"prompt-template: {path}: not UTF-8 at byte {error.start}") from error
+    # No escaping: the text is for a policy, not for a browser.
+    environment = ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
+    try:
+        template = PromptTemplate(path=path, _compiled=environment.from_string(source))
+        placed = template.render(_TRIAL)
+    except TemplateSyntaxError as error:
+        raise ConfigError(f"prompt-template: {path}:{error.lineno}: {error.message}") from error
+    except Exception as error:  # an expression can fail in any way, not only by TemplateError
+        raise ConfigError(f"prompt-template: {path}:{_line(error)}: {error}") from error
+    if _TRIAL not in placed:
+        raise ConfigError(f"prompt-template: {path}: no {{{{ content }}}}, the problem's place")
+    return template
+
+
+def build_messages(
+    problem: str, n_images: int, *, system_prompt: str, template: PromptTemplate | None
+) -> list[dict[str, Any]] | Failed:
+    """Hugging Face chat messages of one sample, with a content part for each text and image.
+
+    Args:
+        problem: as in the dataset; its `<image>` marks place the images, none puts them first.
+        n_images: how many images the sample has.
+        system_prompt: the system message; "" for none.
+        template: put around the problem; None leaves the problem as it is.
+    Returns:
+        The messages, or why the sample cannot be prompted.
+    """
+    try:
+        text = problem if template is None else template.render(problem)
+    except Exception as error:  # an expression can fail in any way, not only by TemplateError
+        return Failed(f"prompt template: {error}")
+    pieces = text.split(IMAGE_MARK)
+    marks = len(pieces) - 1
+    if marks == 0:
+        pieces = [""] * n_images + [text]
+    elif marks != n_images:
+        return Failed(f"{_count(marks, IMAGE_MARK + ' mark')} for {_count(n_images, 'image')}")
+    content: list[dict[str, Any]] = []
+    for number, piece in enumerate(pieces):
+        if number > 0:
+            content.append({"type": "image"})
+        if piece:
+            content.append({"type": "text", "text": piece})
+    if not content:
+        return Failed("the problem is empty")
+    system = [{"role": "system", "content": [{"type": "text", "text": system_prompt}]}]
+    return [*(system if system_prompt else []), {"role": "user", "content": content}]
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _line(error: BaseException) -> int:
+    # Jinja2 rewrites the traceback so that its last frame is the template's own line.
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,152 @@
+"""Replays completions that were written before: to score a finished run anew, and for tests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from glob import escape
+from pathlib import Path
+
+import polars as pl
+
+from durian.config import SamplingConfig
+from durian.engines.base import Finished
+from durian.engines.chat import finite, one_line
+from durian.errors import ConfigError, RunError
+from durian.samples import Failed, Prompt, Rollout
+
+COLUMNS = {
+    "sample_id": pl.String,
+    "rollout": pl.Int32,
+    "completion": pl.String,
+    "n_tokens": pl.Int32,
+    "sum_logprob": pl.Float64,
+    "finish_reason": pl.String,
+}
+
+
+DAMAGE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+
+
+class ScriptedEngine:
+    """A policy that says what a rollouts table holds for each sample, whatever the seed.
+
+    The table is scanned at each call, and only the rows asked for are held.
+    """
+
+    def __init__(self, config: SamplingConfig) -> None:
+        """Open the table `config.model`: `rollouts.parquet`, or the same fields as .jsonl.
+
+        Raises:
+            ConfigError: no such file, another format, a column is not there, or one holds what no
+                rollout can have.
+        """
+        self._rollouts = config.rollouts
+        self._path = config.model
+        try:
+            found = _scan(self._path).collect_schema().names()
+        except DAMAGE as error:
+            raise ConfigError(f"model '{self._path}': {one_line(error)}") from error
+        missing = [name for name in COLUMNS if name not in found]
+        if missing:
+            raise ConfigError(
+                f"model '{self._path}': no column '{missing[0]}' (found: {', '.join(found)}); "
+                "the scripted engine replays a rollouts table"
+            )
+        self._check_values()
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int,
+        finished: Finished,
+        greedy: bool = False,
+        numbers: range | None = None,
+    ) -> list[list[Rollout] | Failed]:
+        """See `RolloutEngine.generate`; gives the first `rollouts` of each sample (greedy: one).
+
+        A sample's completions are numbered in the order of their `rollout`.
+        """
+        asked = pl.Series([prompt.sample_id for prompt in prompts], dtype=pl.String).unique()
+        try:
+            rows = (
+                _typed(self._path)
+                .filter(pl.col("sample_id").is_in(asked.implode()))
+                .sort("rollout")
+                .collect(engine="streaming")
+            )
+        except DAMAGE as error:
+            raise RunError(f"model '{self._path}': {one_line(error)}") from error
+        written: dict[str, list[Rollout]] = defaultdict(list)
+        for sample_id, _, completion, n_tokens, logprob, reason in rows.iter_rows():
+            written[sample_id].append(
+                Rollout(
+                    completion=completion,
+                    n_tokens=n_tokens,
+                    sum_logprob=logprob,
+                    finish_reason=reason,
+                )
+            )
+        finished(len(prompts))
+        if greedy:
+            numbers = range(1)
+        elif numbers is None:
+            numbers = range(self._rollouts)
+        return [_numbered(written.get(prompt.sample_id, []), numbers) for prompt in prompts]
+
+    def _check_values(self) -> None:
+        table, keys = _typed(self._path), ("sample_id", "rollout")
+        try:
+            found = (
+                table.select(
+                    *(pl.col(name).is_null().any() for name in COLUMNS),
+                    short=(pl.col("n_tokens") < 1).any(),
+                )
+                .collect(engine="streaming")
+                .row(0, named=True)
+            )
+            again = (
+                table.group_by(keys[0])
+                .agg(again=pl.len() - pl.col(keys[1]).n_unique())
+                .select(pl.col("again").sum())
+                .collect(engine="streaming")
+                .item()
+            )
+        except DAMAGE as error:
+            raise ConfigError(f"model '{self._path}': {one_line(error)}") from error
+        faults = {name: f"column '{name}' has nulls" for name in COLUMNS}
+        faults["short"] = "column 'n_tokens' has numbers below 1"
+        fault = next((faults[name] for name, there in found.items() if there), None)
+        if again and fault is None:
+            fault = f"has {again:,} repeated pairs of 'sample_id' and 'rollout'"
+        if fault is not None:
+            raise ConfigError(f"model '{self._path}': {fault}; mend it, or give another table")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _numbered(rollouts: list[Rollout], numbers: range) -> list[Rollout] | Failed:
+    if not rollouts:
+        return Failed("no scripted rollouts for this sample")
+    if len(rollouts) < numbers.stop:
+        return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {numbers.stop}")
+    return finite(rollouts[numbers.start : numbers.stop])
+
+
+def _typed(path: str) -> pl.LazyFrame:
+    return _scan(path).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+
+
+def _scan(path: str) -> pl.LazyFrame:
+    if not Path(path).is_file():
+        raise FileNotFoundError("no such rollouts table")
+    name = escape(path)  # polars would take brackets in it for a pattern
+    match Path(path).suffix:
+        case ".parquet":
+            return pl.scan_parquet(name)
+        case ".jsonl":
+            return pl.scan_ndjson(name, infer_schema_length=None)
+        case _:
+            raise OSError("a rollouts table is a .parquet or .jsonl file")

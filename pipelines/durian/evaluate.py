@@ -1,0 +1,308 @@
+"""`durian eval`: how often a policy is right, with intervals, overall and by difficulty group.
+
+dataset -> samples -> images -> greedy and sampled completions -> accuracy; a second policy, if one
+is to be compared, is loaded after the first is closed, and meets it sample by sample.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from durian.analysis.statistics.accuracy import (
+    Judged,
+    accuracy_by_group,
+    compare_greedy,
+    compare_sampled,
+    difference_by_group,
+    rates,
+)
+from durian.config import EvalConfig, ProfileConfig
+from durian.engines.fingerprint import model_fingerprint
+from durian.errors import ConfigError, DatasetError, RunError
+from durian.groups import PERCEPTUAL
+from durian.manifest import as_profiled
+from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.sampling import Drawn, Policy, open_policy
+from durian.progress import Progress, Silent, Stopwatch
+from durian.readers.dataset import SampleReader, open_dataset
+from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.run.checked import check_difficulty, check_manifest, read_frame
+from durian.run.files import write_json
+from durian.run.folder import DIFFICULTY_FILE
+
+_GROUPS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
+_KEPT = ("right", "formatted", "tokens", "truncated")  # of a sample's completions
+
+
+def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Judge a policy on a dataset: one greedy completion a sample, and `rollouts` sampled ones.
+
+    A sample that fails (a bad image, no prompt) counts in no rate; in a comparison, in neither
+    policy's. Samples of equal content are judged once.
+
+    Returns:
+        JSON values, no NaN. `models`: for each policy `greedy` and `sampled` rates, and with a
+        table `perceptual` and `reasoning`, the same by group. `comparison`, with a second policy:
+        the first minus the second on the same samples. `counts`, `table` (what of it was used),
+        `settings`, `seconds`, and `sentences` that say it in words. Written to `config.out` too.
+    Raises:
+        InputError: an option, the dataset, the table or a model is wrong; nothing is written.
+        RunError: an engine failed, or no sample could be judged.
+    """
+    progress, watch = progress or Silent(), Stopwatch()
+    _check_out(config.out)
+    manifest, groups = _open_table(config.table)
+    config = as_profiled(config, manifest)
+    models = [config.model] if config.compare is None else [config.model, config.compare]
+    fingerprints = [model_fingerprint(replace(config, model=m).sampling) for m in models]
+    reader = open_dataset(config.source)
+    if groups is not None:
+        _check_table_knows(groups, reader, config)
+    with watch.time("scan"):
+        index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
+    outcomes = [
+        _judge(replace(config, model=model), reader, index, progress, watch) for model in models
+    ]
+    error = outcomes[0]["error"]
+    for other in outcomes[1:]:
+        error = error.zip_with(error.is_not_null(), other["error"])
+    failed, usable = Counter(error.drop_nulls()), error.is_null()
+    if not usable.any():
+        reason, count = failed.most_common(1)[0]
+        raise RunError(f"none of {len(error):,} samples could be judged: {count:,} x {reason}")
+    judged = [_judged(frame.filter(usable), config.rollouts) for frame in outcomes]
+    ids = outcomes[0].filter(usable).select("sample_id")
+    labels, used = _labels(ids, groups)
+    result: dict[str, Any] = {
+        "durian": version("durian-rl"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": {"name": reader.name, "split": config.split, "fingerprint": index.fingerprint},
+        "settings": asdict(config),
+        "counts": {
+            "rows": index.n_rows,
+            "samples": len(index.rows),
+            "duplicate_rows": index.n_rows - len(index.rows),
+            "judged": len(ids),
+            "failed": sum(failed.values()),
+            "failed_by_reason": dict(failed.most_common()),
+        },
+        "table": None if manifest is None else _describe_table(config, manifest, used),
+        "models": [
+            {
+                "name": model,
+                "fingerprint": fingerprint,
+                **{name: rates(j, seed=config.seed) for name, j in of_model.items()},
+                **{
+                    kind: accuracy_by_group(of_kind, _order(of_kind), of_model, seed=config.seed)
+                    for kind, of_kind in labels.items()
+                },
+            }
+            for model, fingerprint, of_model in zip(models, fingerprints, judged, strict=True)
+        ],
+        "comparison": _compare(models, judged, labels, config.seed) if config.compare else None,
+        "seconds": {stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
+    }
+    result["sentences"] = _sentences(result)
+    if config.out is not None:
+        write_json(Path(config.out), result)
+    return result
+
+
+def _check_out(out: str | None) -> None:
+    # Before the work, which may take hours, rather than after it.
+    if out is None:
+        return
+    if Path(out).is_dir():
+        raise ConfigError(f"out: {out} is a folder; give a file, like {out.rstrip('/')}/eval.json")
+    if not Path(out).absolute().parent.is_dir():
+        raise ConfigError(f"out: no folder {Path(out).parent}; make it first")
+
+
+def _open_table(run: str | None) -> tuple[dict[str, Any] | None, pl.DataFrame | None]:
+    """The manifest of a complete run, and the groups of its samples; None without a table."""
+    if run is None:
+        return None, None
+    manifest, columns = check_manifest(Path(run), whole=False), ["sample_id", *_GROUPS.values()]
+    check_difficulty(Path(run), columns)
+    groups = read_frame(Path(run) / DIFFICULTY_FILE, lambda frame: frame.select(columns))
+    return manifest, groups.with_columns(known=pl.lit(True))
+
+
+def _check_table_knows(groups: pl.DataFrame, reader: SampleReader, config: EvalConfig) -> None:
+    known = set(groups["sample_id"])
+    if not any(sample.sample_id in known for sample in reader.samples()):
+        raise DatasetError(
+            f"{reader.name}: the table {config.table} has none of its samples; give the table of "
+            "this dataset, with the --id-column of its profile"
+        )
+
+
+def _judge(
+    config: EvalConfig,
+    reader: SampleReader,
+    index: DatasetIndex,
+    progress: Progress,
+    watch: Stopwatch,
+) -> pl.DataFrame:
+    """What the completions of `config.model` came to: one row a sample, in their order."""
+    parts = list(enumerate(index.parts(ProfileConfig.part_size)))
+    with watch.time("load"):
+        policy = open_policy(config, progress)
+    try:
+        for stage in ("images", "greedy", "rollouts") if config.rollouts else ("images", "greedy"):
+            progress.start(stage, len(index.rows))
+        chunks = decoded_chunks(
+            distinct(reader.samples(), index, 0),
+            parts,
+            keep=True,
+            pixel_limit=config.pixel_limit,
+            workers=config.workers,
+            progress=progress,
+        )
+        return pl.concat([_outcomes(chunk, policy, config.rollouts, watch) for chunk in chunks])
+    finally:
+        policy.close()
+
+
+def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> pl.DataFrame:
+    watch.add("images", chunk.seconds)
+    drawn = {"greedy": policy.draw(chunk, watch, greedy=True)}
+    if rollouts:
+        drawn["sampled"] = policy.draw(chunk, watch)
+    schema = {f"{name}_{kept}": pl.Float64 for name in drawn for kept in _KEPT}
+    rows = []
+    for place, sample in enumerate(chunk.samples):
+        of_sample = {name: results[place] for name, results in drawn.items()}
+        errors = (answer.error for answer in of_sample.values())
+        row = {"sample_id": sample.sample_id, "error": next(filter(None, errors), None)}
+        for name, answer in of_sample.items():
+            row |= {f"{name}_{kept}": value for kept, value in _outcome(answer).items()}
+        rows.append(row)
+    return pl.DataFrame(rows, schema={"sample_id": pl.String, "error": pl.String, **schema})
+
+
+def _outcome(answer: Drawn) -> dict[str, Any]:
+    if not answer.scores:
+        return {}
+    formatted = [score.formatted for score in answer.scores if score.formatted is not None]
+    return {
+        "right": sum(score.correct for score in answer.scores),
+        "formatted": fmean(formatted) if formatted else None,
+        "tokens": fmean(rollout.n_tokens for rollout in answer.rollouts),
+        "truncated": fmean(rollout.finish_reason == "length" for rollout in answer.rollouts),
+    }
+
+
+def _judged(outcomes: pl.DataFrame, rollouts: int) -> dict[str, Judged]:
+    """The outcomes of one policy by the way its completions were drawn."""
+    return {
+        name: Judged(
+            completions=completions,
+            **{kept: outcomes[f"{name}_{kept}"].to_numpy().astype(np.float64) for kept in _KEPT},
+        )
+        for name, completions in (("greedy", 1), ("sampled", rollouts))
+        if completions
+    }
+
+
+def _labels(
+    ids: pl.DataFrame, groups: pl.DataFrame | None
+) -> tuple[dict[str, list[Any]], dict[str, int]]:
+    """The groups of the judged samples, one label each, and how many samples have none."""
+    if groups is None:
+        return {}, {}
+    joined = ids.join(groups, on="sample_id", how="left", maintain_order="left")
+    missing = joined["known"].null_count()
+    without = {
+        f"in_no_{kind}_group": joined[column].null_count() - missing
+        for kind, column in _GROUPS.items()
+    }
+    labels = {kind: joined[column].to_list() for kind, column in _GROUPS.items()}
+    return labels, {"not_in_table": missing, **without}
+
+
+def _order(labels: Sequence[Any]) -> list[Any]:
+    found = {label for label in labels if label is not None}
+    return sorted(found, key=lambda g: PERCEPTUAL.index(g) if isinstance(g, str) else g)
+
+
+def _describe_table(
+    config: EvalConfig, manifest: Mapping[str, Any], used: Mapping[str, int]
+) -> dict[str, Any]:
+    return {
+        "run": config.table,
+        "model": manifest["model"]["name"],
+        "dataset": manifest["dataset"]["name"],
+        **{kind: manifest["groups"][kind]["measure"] for kind in _GROUPS},
+        **used,
+    }
+
+
+def _compare(
+    models: Sequence[str],
+    judged: Sequence[Mapping[str, Judged]],
+    labels: Mapping[str, Sequence[Any]],
+    seed: int,
+) -> dict[str, Any]:
+    first, second = judged
+    pairs = {name: (first[name], second[name]) for name in first}
+    tests = {"greedy": compare_greedy, "sampled": compare_sampled}
+    return {
+        "first": models[0],
+        "second": models[1],
+        "difference": "accuracy of the first minus that of the second, on the same samples",
+        **{name: tests[name](*pair, seed=seed) for name, pair in pairs.items()},
+        **{
+            kind: difference_by_group(of_kind, _order(of_kind), pairs, seed=seed)
+            for kind, of_kind in labels.items()
+        },
+    }
+
+
+def _sentences(result: Mapping[str, Any]) -> list[str]:
+    """What was found, in words, with the uncertainty."""
+    said = []
+    for model in result["models"]:
+        parts = [
+            f"{_share(model[name])} when {name}" for name in ("greedy", "sampled") if name in model
+        ]
+        n = model["greedy"]["n"]
+        said.append(f"{model['name']} is right in {' and '.join(parts)}, over {n:,} samples.")
+    if (compared := result["comparison"]) is not None:
+        parts = [
+            f"{_points(compared[name]['difference'])} when {name} (p = {compared[name]['p']:.2g}, "
+            f"{compared[name]['test']})"
+            for name in ("greedy", "sampled")
+            if name in compared
+        ]
+        said.append(
+            f"{compared['first']} minus {compared['second']}: {' and '.join(parts)}; above 0, "
+            f"{compared['first']} is right more often."
+        )
+    return said
+
+
+def _share(rate: Mapping[str, Any]) -> str:
+    """'65.0 % (95 % interval 49.5-77.9)'."""
+    share = f"{100 * rate['accuracy']:.1f} %"
+    if rate["low"] is None:
+        return share
+    return f"{share} (95 % interval {100 * rate['low']:.1f}-{100 * rate['high']:.1f})"
+
+
+def _points(estimate: Mapping[str, Any]) -> str:
+    """'+5.0 points (95 % interval -2.5 to +12.5)'."""
+    points = f"{100 * estimate['value']:+.1f} points"
+    if estimate["low"] is None:
+        return points
+    return f"{points} (95 % interval {100 * estimate['low']:+.1f} to {100 * estimate['high']:+.1f})"

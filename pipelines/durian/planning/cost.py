@@ -1,0 +1,293 @@
+"""What a profile will cost, before a token is paid for: prompts, completions, time, money.
+
+Prompts are rendered by the policy's own chat template and counted by its own processor, over a
+sample that is spread over the dataset. Completions cannot be foreseen: their length and rate are
+taken from a finished run, or left open. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from durian.analysis.statistics.spread import spread, total
+from durian.config import CostConfig, ProfileConfig
+from durian.engines.chat import Chat, one_line
+from durian.engines.prompts import PromptTemplate
+from durian.engines.resizing import Resizing, Size, find_resizing
+from durian.errors import ConfigError, RunFolderError
+from durian.images.decode import size
+from durian.measuring.look import look
+from durian.measuring.sampling import build_prompt
+from durian.progress import Progress
+from durian.readers.dataset import SampleReader
+from durian.readers.scan import DatasetIndex
+from durian.run.folder import RunFolder
+from durian.samples import Failed, Sample
+
+Bounds = dict[str, float | None]  # by `expected` and `at_most`
+
+MOST_NAMED = 5  # images that are named one by one
+# Another value of these makes other completions, or writes them at another rate.
+_TELLING = (
+    "model", "engine", "max_tokens", "temperature", "top_p", "system_prompt", "prompt_template",
+    "min_pixels", "max_pixels", "tensor_parallel", "data_parallel", "distributed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How much a finished run read and wrote, and how fast; None where it is not known."""
+
+    prompt_of_one: float | None = None  # tokens, mean over samples
+    completion_of_one: float | None = None  # tokens, mean over completions
+    completions_of_one: float | None = None  # mean over samples; of use for adaptive rollouts
+    tokens_per_second: float | None = None  # completion tokens, of all engines together
+    differs: tuple[str, ...] = ()  # settings of the run that are not those of the profile to come
+
+
+@dataclass
+class ImageSizes:
+    """Counts the images that a processor's bounds shrink or enlarge, by their headers alone."""
+
+    resizing: Resizing
+    counts: Counter[str] = field(default_factory=Counter)
+    named: list[dict[str, Any]] = field(default_factory=list)
+
+    def watch(self, samples: Iterator[Sample]) -> Iterator[Sample]:
+        """The same samples, their images counted as they pass."""
+        judge = lru_cache(1024)(self._judge)  # many images are of few sizes
+        for sample in samples:
+            for number, data in enumerate(sample.images, start=1):
+                found = size(data)
+                fate, becomes = judge(found) if found else ("unreadable", None)
+                self.counts["all"] += 1
+                self.counts[fate] += 1
+                if fate in ("shrunk", "enlarged", "refused") and len(self.named) < MOST_NAMED:
+                    self.named.append(
+                        {"row": sample.row, "image": number, "fate": fate,
+                         "size": found, "becomes": becomes}
+                    )  # fmt: skip
+            yield sample
+
+    def _judge(self, size: Size) -> tuple[str, Size | None]:
+        bounded, free = self.resizing.of(size), self.resizing.unbounded(size)
+        if bounded is None or free is None:
+            return "refused", None
+        before, after = free[0] * free[1], bounded[0] * bounded[1]
+        return "shrunk" if after < before else "enlarged" if after > before else "kept", bounded
+
+    def described(self) -> dict[str, Any]:
+        """JSON values; images of repeated rows count each time."""
+        return {
+            "min_pixels": self.resizing.min_pixels,
+            "max_pixels": self.resizing.max_pixels,
+            **{n: self.counts[n] for n in ("all", "shrunk", "enlarged", "refused", "unreadable")},
+            "named": self.named,
+        }
+
+
+def sizes_of(chat: Chat) -> ImageSizes | None:
+    """What counts a dataset's images; None for a processor that has no bounds in pixels."""
+    resizing = find_resizing(chat.processor.image_processor)
+    return None if resizing is None else ImageSizes(resizing)
+
+
+def count_prompts(
+    config: ProfileConfig,
+    cost: CostConfig,
+    reader: SampleReader,
+    index: DatasetIndex,
+    chat: Chat,
+    template: PromptTemplate | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The tokens of all prompts, estimated from `cost.cost_sample` of them.
+
+    A prompt that cannot be used (a damaged image, one that the processor refuses) has none, as in
+    the run that follows.
+
+    Returns:
+        `prompt_tokens` of all samples, each prompt counted once, with a 95 % interval; the mean
+        and the largest of one, and the share that stands for images; how many prompts were
+        rendered, which of them failed, and the first as the policy would read it.
+    """
+    drawn = spread(len(index.rows), cost.cost_sample, seed=config.seed)
+    lengths = np.zeros(len(drawn.places))  # (n,) tokens
+    of_images, failed, first = 0, Counter[str](), None
+    progress.start("prompts", len(lengths))
+    rows = [index.rows[int(place)] for place in drawn.places]
+    for place, sample in enumerate(reader.samples(rows=rows)):
+        counted = _count(sample, config, chat, template)
+        if isinstance(counted, Failed):
+            failed[counted.error] += 1
+        else:
+            text, lengths[place], images = counted
+            of_images += images
+            first = text if first is None else first
+        progress.advance("prompts")
+    found = {
+        "prompts_sampled": len(lengths),
+        "prompts_failed": dict(failed.most_common()),
+        "prompt_tokens": _rounded(total(lengths, drawn.blocks).as_dict()),
+    }
+    if first is None:
+        return found
+    usable = len(lengths) - failed.total()
+    return {
+        **found,
+        "prompt_tokens_of_one": {
+            "mean": float(lengths.sum()) / usable,
+            "largest": int(lengths.max()),
+            "image_share": of_images / float(lengths.sum()),
+        },
+        # vLLM reads a prompt once for all of its rollouts, `generate` once for each.
+        "reads_of_a_prompt": config.sampling.rollouts if config.engine == "transformers" else 1,
+        "first_prompt": first,
+    }
+
+
+def _count(
+    sample: Sample, config: ProfileConfig, chat: Chat, template: PromptTemplate | None
+) -> tuple[str, int, int] | Failed:
+    """A prompt's text, its tokens, and how many of them stand for images."""
+    seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
+    prompt = build_prompt(sample, seen, system_prompt=config.system_prompt, template=template)
+    text = prompt if isinstance(prompt, Failed) else chat.render(prompt)
+    if isinstance(text, Failed):
+        return text
+    try:
+        tokens = chat.token_ids(text, seen.images)
+    except Exception as error:  # processors raise whatever comes, as to the engine
+        return Failed(f"prompt refused: {one_line(error)}")
+    return text, len(tokens), tokens.count(chat.image_token_id)
+
+
+def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
+    """What is known of completions and their rate.
+
+    Raises:
+        ConfigError: `rate_from` is no finished run, or one that counted no tokens.
+    """
+    if cost.rate_from is None:
+        return Rate(tokens_per_second=cost.tokens_per_second)
+    try:
+        manifest = RunFolder(Path(cost.rate_from)).complete_manifest()
+    except RunFolderError as error:
+        raise ConfigError(f"rate-from: {error}") from error
+    tokens = manifest.get("tokens")
+    if tokens is None or not tokens["completion"]:
+        raise ConfigError(
+            f"rate-from: {cost.rate_from}: counted no tokens (it drew no completions, or an older "
+            "Durian made it); give another run, or pass --tokens-per-second"
+        )
+    seconds, known = manifest["seconds"].get("rollouts"), manifest["config"]
+    measured = tokens["completion"] / seconds if seconds else None
+    return Rate(
+        prompt_of_one=None if tokens["prompt"] is None else tokens["prompt"] / tokens["prompts"],
+        completion_of_one=tokens["completion"] / tokens["completions"],
+        completions_of_one=(
+            tokens["completions"] / tokens["prompts"]
+            if known.get("rollouts") == asdict(config)["rollouts"]
+            else None
+        ),
+        tokens_per_second=cost.tokens_per_second or measured,
+        differs=tuple(key for key in _TELLING if known.get(key) != getattr(config, key)),
+    )
+
+
+def price(
+    config: ProfileConfig,
+    cost: CostConfig,
+    rate: Rate,
+    samples: int,
+    prompt_tokens: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Completions, seconds and money: as the run of `rate` would have it, and at most.
+
+    Args:
+        samples: distinct ones.
+        prompt_tokens: `value`, `low` and `high`, over all samples, each prompt once; None where
+            they are not known.
+    Returns:
+        `completion_tokens`, `seconds` of the rollouts, `gpu_hours` (None: a server's) and `money`,
+        each `expected` and `at_most` (None where not known); and `not_known`: what is missing ->
+        how to have it. A prompt is priced once for all of its rollouts, as servers bill it; at
+        most: the upper bound of the prompts' interval.
+    """
+    of_one = rate.completion_of_one
+    tokens = _completion_tokens(config, rate, samples)
+    seconds = _each(tokens, lambda n: rate.tokens_per_second and n / rate.tokens_per_second)
+    gpus = config.tensor_parallel * config.data_parallel
+    hours = _each(seconds, lambda s: s / 3600 * gpus)
+    money: dict[str, Bounds] = {}
+    missing: dict[str, str] = {}
+    if of_one is None:
+        missing["the length of completions"] = "pass --rate-from RUN"
+    elif tokens["expected"] is None:
+        missing["the number of completions"] = "pass --rate-from RUN, of an adaptive run"
+    if rate.tokens_per_second is None:
+        missing["time"] = "pass --rate-from RUN, or --tokens-per-second"
+    elif config.distributed is not None:
+        missing["the time on a cluster"] = "divide that of the rollouts by its number of actors"
+    if cost.price_per_mtok is not None:
+        if prompt_tokens is None:
+            way = "the server counts prompts; pass --rate-from RUN, of a run with it"
+            missing["the price of tokens"] = way
+        else:
+            money["tokens"] = _price_of_tokens(cost.price_per_mtok, prompt_tokens, tokens)
+    if (gpu_hour_price := cost.gpu_hour_price) is not None:
+        money["gpus"] = _each(hours, lambda h: h * gpu_hour_price)
+    return {
+        "completion_tokens": tokens,
+        "tokens_per_second": rate.tokens_per_second,
+        "seconds": seconds,
+        "gpu_hours": hours if config.engine != "openai" else None,
+        "rate_from": cost.rate_from,
+        "rate_differs": list(rate.differs),
+        "money": money,
+        "not_known": missing,
+    }
+
+
+def _completion_tokens(config: ProfileConfig, rate: Rate, samples: int) -> Bounds:
+    """Of all completions; how many adaptive rollouts there will be, only a run like it can tell."""
+    adaptive, most = config.adaptive, samples * config.sampling.rollouts * config.max_tokens
+    count = config.sampling.rollouts if adaptive is None else rate.completions_of_one
+    length = rate.completion_of_one
+    expected = None
+    if count is not None and length is not None:
+        expected = round(samples * count * min(length, config.max_tokens))
+    if adaptive is not None and adaptive.token_budget is not None:
+        # The first round is drawn whatever the budget.
+        least = samples * adaptive.min_rollouts * config.max_tokens
+        most = min(most, max(adaptive.token_budget, least))
+        expected = None if expected is None else min(expected, most)
+    return {"expected": expected, "at_most": most}
+
+
+def _price_of_tokens(
+    price_per_mtok: tuple[float, float], prompt_tokens: dict[str, Any], completion_tokens: Bounds
+) -> Bounds:
+    read, written = (each / 1e6 for each in price_per_mtok)
+    value, high = prompt_tokens["value"], prompt_tokens["high"]
+    reads = {"expected": value, "at_most": value if high is None else high}
+    return {
+        bound: None if n is None else reads[bound] * read + n * written
+        for bound, n in completion_tokens.items()
+    }
+
+
+def _each(bounds: Bounds, change: Callable[[float], float | None]) -> Bounds:
+    """The same change of each bound that is known."""
+    return {name: None if value is None else change(value) for name, value in bounds.items()}
+
+
+def _rounded(estimate: dict[str, Any]) -> dict[str, Any]:
+    return {k: round(v) if isinstance(v, float) else v for k, v in estimate.items()}

@@ -1,0 +1,192 @@
+"""`durian profile --dry-run`: counts, cost and the first prompt, without the policy.
+
+`durian train --dry-run` likewise: its table, batches, memory and first prompt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from durian.config import CostConfig, ProfileConfig, TrainConfig
+from durian.engines.chat import load_chat
+from durian.engines.loading import check_encoder
+from durian.engines.prompts import load_template
+from durian.errors import ConfigError
+from durian.manifest import as_profiled
+from durian.measuring.look import look
+from durian.planning.cost import count_prompts, price, read_rate, sizes_of
+from durian.progress import Progress, Silent
+from durian.readers.dataset import open_dataset
+from durian.readers.scan import scan
+from durian.rewards import open_reward
+from durian.run.folder import RunFolder, read_manifest
+from durian.samples import Failed
+from durian.table.grouping import check_measure
+from durian.table.join import open_table
+from durian.training.launch import launched_processes
+
+PROBE = 32  # samples, the most that are looked at for the first prompt
+
+
+def plan_profile(
+    config: ProfileConfig, cost: CostConfig | None = None, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """What `profile_dataset` would do with these settings; nothing is written.
+
+    Returns:
+        Counts of rows, samples, parts in all and parts already finished; where completions are
+        drawn, also their number, what `cost.count_prompts` and `cost.price` find, and the images
+        that the policy sees smaller or larger than they are.
+    Raises:
+        InputError: as `profile_dataset`, or an option of the cost does not fit the profile.
+    """
+    check_measure("perceptual", config.perceptual)
+    check_measure("reasoning", config.reasoning)
+    cost, progress = cost or CostConfig(), progress or Silent()
+    _check_priced(config, cost)
+    if "spectral" in config.measures:
+        check_encoder(config.sampling)
+    reader = open_dataset(config.source)
+    rate = read_rate(config, cost)
+    template = None
+    if config.needs_rollouts:
+        open_reward(config.reward)
+        template = load_template(config.prompt_template) if config.prompt_template else None
+    # A script has no prompts, and a server keeps its own template and processor.
+    local = config.needs_rollouts and config.engine in ("vllm", "transformers")
+    chat = load_chat(config.sampling) if local else None
+    sizes = sizes_of(chat) if chat else None
+    rows = sizes.watch(reader.samples()) if sizes else reader.samples()
+    index = scan(rows, progress, own_ids=config.id_column is not None)
+    out, samples = Path(config.out), len(index.rows)
+    plan: dict[str, Any] = {
+        "dataset": reader.name,
+        "rows": index.n_rows,
+        "samples": samples,
+        "parts": len(index.parts(config.part_size)),
+        "parts_finished": len(RunFolder(out).finished_parts()),
+        "complete": read_manifest(out) is not None,
+        "measures": list(config.measures),
+    }
+    if not config.needs_rollouts:
+        return plan
+    plan |= {
+        "model": config.model,
+        "engine": config.engine,
+        **_completions(config, samples),
+    }
+    if config.engine == "scripted":
+        return plan
+    if sizes:
+        plan["images"] = sizes.described()
+    prompts: dict[str, Any] = {}
+    if chat:
+        prompts = count_prompts(config, cost, reader, index, chat, template, progress)
+    elif rate.prompt_of_one is not None:
+        known = round(rate.prompt_of_one * samples)
+        prompts["prompt_tokens"] = {"value": known, "low": None, "high": None}
+    priced = price(config, cost, rate, samples, prompts.get("prompt_tokens"))
+    return plan | prompts | priced
+
+
+def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
+    if cost.asked and not config.needs_rollouts:
+        raise ConfigError(
+            f"{cost.asked[0]} is for completions, and none of the measures draws any; leave it "
+            "out, or add confidence to --measures"
+        )
+    if cost.asked and config.engine == "scripted":
+        raise ConfigError(
+            f"{cost.asked[0]}: the scripted engine's completions cost nothing; leave it out"
+        )
+    if config.engine == "openai" and cost.gpu_hour_price is not None:
+        raise ConfigError(
+            "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
+            "engine openai; pass --price-per-mtok"
+        )
+
+
+def _completions(config: ProfileConfig, samples: int) -> dict[str, Any]:
+    if config.adaptive is None:
+        return {"completions": samples * config.sampling.rollouts}
+    plan = {
+        "completions_at_least": samples * config.adaptive.min_rollouts,
+        "completions_at_most": samples * config.adaptive.max_rollouts,
+    }
+    if config.adaptive.token_budget is not None:
+        plan["token_budget"] = config.adaptive.token_budget
+    return plan
+
+
+def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+    """What `train_policy` would do with these settings; nothing is written, no weights are loaded.
+
+    Batches are planned for `processes`, whatever this launch has. Images are decoded only for the
+    first prompts, so that damaged ones and long prompts are not counted yet.
+
+    Raises:
+        InputError: as `train_policy`.
+    """
+    # Here: TRL is an extra, and takes seconds to import.
+    from durian.training.arguments import check_grpo, plan_of
+    from durian.training.folder import check_training_folder
+    from durian.training.plan import memory_estimate
+    from durian.training.policy import count_parameters
+    from durian.training.record import training_identity, training_warnings
+    from durian.training.samples import open_screen, scan_rows
+
+    progress = progress or Silent()
+    check_training_folder(Path(config.out))
+    table = open_table(config)
+    config = as_profiled(config, table.manifest)
+    grpo = check_grpo(config.grpo, table.manifest, run=False)
+    processes = config.processes or launched_processes()
+    open_reward(config.reward)
+    screen = open_screen(config, grpo)
+    reader = open_dataset(config.source)
+    rows = scan_rows(reader, config, table, progress)
+    found = [table.find(sample_id) for sample_id in rows.ids]
+    taken = sum(not isinstance(known, str) for known in found)
+    batches = plan_of(config, grpo, table, samples=taken, processes=processes)
+    for line in (
+        *batches.warnings,
+        *training_warnings(
+            config, table, reader.name, training_identity(config, grpo, rows.fingerprint)
+        ),
+    ):
+        progress.note(f"warning: {line}")
+    trained, frozen = count_parameters(config)
+    plan: dict[str, Any] = {
+        "dataset": reader.name,
+        "table": config.table,
+        "model": config.model,
+        "normalizer": config.normalizer,
+        "weights": list(config.weights),
+        "groups": config.groups,
+        "rows": len(rows.ids),
+        "left_out": dict(Counter(known for known in found if isinstance(known, str))),
+        **{key: value for key, value in asdict(batches).items() if key != "warnings"},
+        "longest_prompt": screen.most_tokens,
+        "parameters_trained": trained,
+        "parameters_left": frozen,
+        "memory_gib": {
+            name: round(value, 3)
+            for name, value in memory_estimate(
+                trainable=trained,
+                frozen=frozen,
+                bytes_each=4,
+                reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
+                processes=processes,
+            ).items()
+        },
+    }
+    for sample in islice(reader.samples(), PROBE):
+        seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
+        if not isinstance(rendered := screen.render(sample, seen), Failed):
+            plan["first_prompt"] = rendered[1]
+            break
+    return plan

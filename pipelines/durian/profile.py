@@ -1,0 +1,154 @@
+"""STAGE 1: dataset -> samples -> images, rollouts -> measures -> difficulty table -> report.
+
+Departures from the paper, each with an option: pixel entropy stands beside spectral entropy as
+the perceptual measure; confidence is taken per token (`mean_logprob`) unless `sum_logprob` is
+asked for; groups are cut over the whole dataset, once, rather than within a rollout batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import dropwhile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from durian.config import ProfileConfig
+from durian.engines.loading import check_encoder
+from durian.errors import ConfigError
+from durian.manifest import describe_run, run_identity
+from durian.measuring.measuring import Measured, measure_here, part_tables
+from durian.progress import Progress, Silent, Stopwatch
+from durian.readers.dataset import SampleReader, open_dataset
+from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.run.checked import check_manifest
+from durian.run.files import read_json
+from durian.run.folder import (
+    REPORT_FOLDER,
+    SUMMARY_FILE,
+    RunFolder,
+    check_usable,
+)
+from durian.run.opening import open_run
+from durian.table.columns import write_columns
+from durian.table.grouping import check_measure, group_samples
+
+
+def profile_dataset(
+    config: ProfileConfig, *, fresh: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure how hard each sample is, and write the run folder; resume it if it is begun.
+
+    Args:
+        fresh: throw unfinished parts away rather than resume.
+    Returns:
+        The manifest of the complete run, its folder as `run`, and the report's numbers as
+        `summary`.
+    Raises:
+        InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
+        RunError: the run stopped part-way; the same call resumes it.
+    """
+    progress, watch = progress or Silent(), Stopwatch()
+    check_measure("perceptual", config.perceptual)
+    check_measure("reasoning", config.reasoning)
+    check_usable(Path(config.out))
+    if "spectral" in config.measures:
+        check_encoder(config.sampling)
+    identity = run_identity(config)
+    if config.distributed is not None:
+        ray_pool().check_cluster(config)
+    reader = open_dataset(config.source)
+    with watch.time("scan"):
+        index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
+    identity["dataset"] = index.fingerprint
+    with open_run(Path(config.out), identity, fresh=fresh) as run:
+        if run.manifest is None:
+            measure_samples(config, reader, index, run, progress)
+            finish_run(config, reader, index, run, identity, watch, progress)
+        manifest = check_manifest(run.path, whole=True)
+        return {"run": str(run.path), **manifest, "summary": _summary(run.path)}
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    """The report's numbers, which an older command may have left behind damaged or not at all."""
+    path, way_out = run / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {run}"
+    return read_json(path, way_out)
+
+
+def measure_samples(
+    config: ProfileConfig,
+    reader: SampleReader,
+    index: DatasetIndex,
+    run: RunFolder,
+    progress: Progress,
+) -> None:
+    """Measure the samples that no finished part holds, and keep them part by part."""
+    parts = list(enumerate(index.parts(config.part_size)))
+    # From the first one missing: should a later part be there, its samples stream past anyway.
+    todo = list(dropwhile(lambda part: run.has_part(part[0]), parts))
+    if not todo:
+        return
+    first = todo[0][1].start
+    samples = distinct(reader.samples(start=index.rows[first]), index, first)
+    measure = measure_here if config.distributed is None else ray_pool().measure_on_ray
+    # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
+    with closing(measure(config, samples, todo, index, progress)) as chunks:
+        for number, places in todo:
+            # Written once its own samples are there: to look for the next part's first chunk would
+            # be to measure it, and a stop meanwhile would lose this part.
+            run.write_part(number, *part_tables(_of_part(chunks, len(places))))
+
+
+def _of_part(chunks: Iterator[tuple[int, Measured]], samples: int) -> Iterator[Measured]:
+    """The next chunks, until they hold so many samples."""
+    while samples > 0:
+        _, measured = next(chunks)
+        samples -= len(measured.difficulty)
+        yield measured
+
+
+def ray_pool() -> ModuleType:
+    """The road over a Ray cluster, imported only when chosen.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+    try:
+        from durian.measuring import ray_pool
+    except ImportError as error:
+        raise ConfigError(
+            f"distributed is 'ray', which cannot be imported ({error}); install durian[ray]"
+        ) from error
+    return ray_pool
+
+
+def finish_run(
+    config: ProfileConfig,
+    reader: SampleReader,
+    index: DatasetIndex,
+    run: RunFolder,
+    identity: dict[str, Any],
+    watch: Stopwatch,
+    progress: Progress,
+) -> None:
+    """Group the measured samples, join the parts into tables, render, and write the manifest."""
+    # Here: drawing loads slowly, and wrong input should be told at once.
+    from durian.report import keep_thumbnails, render_run
+
+    progress.start("report", None)
+    with watch.time("tables"):
+        groups = group_samples(config, run)
+        write_columns(run)
+        run.join_parts(groups.columns, groups.described)
+    manifest = describe_run(config, reader.name, index, run, identity, groups)
+    with watch.time("report"):
+        render_run(
+            run.path,
+            manifest,
+            keep=lambda rows: keep_thumbnails(run.path, reader, rows, config.pixel_limit),
+        )
+    for number in run.finished_parts():
+        for stage, seconds in run.part_seconds(number).items():
+            watch.add(stage, seconds)
+    run.finish({**manifest, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}})

@@ -1,0 +1,177 @@
+"""Parquet and Arrow files, a few rows in memory at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+
+from durian.errors import DatasetError
+from durian.readers.rows import BadRow, Rows, Wanted
+
+BATCH_ROWS = 64  # rows may hold megabytes of images
+
+
+class ParquetSource:
+    """A .parquet file."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.folder = str(path), path.parent
+        self._path = path
+
+    def columns(self) -> list[str]:
+        """As the footer says."""
+        with self._open() as file:
+            return list(file.schema_arrow.names)
+
+    def plain(self, columns: Sequence[str]) -> list[str]:
+        """See `Source.plain`."""
+        with self._open() as file:
+            return plain_names(file.schema_arrow, columns)
+
+    def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
+        """Skip whole row groups; see `Source.rows`."""
+        with self._open() as file:
+            schema = file.schema_arrow
+            present = [name for name in columns if name in schema.names]
+            labels = label_names(schema)
+            first = 0
+            for group in range(file.num_row_groups):
+                end = first + file.metadata.row_group(group).num_rows
+                if wanted.touches(first, end):
+                    batches = file.iter_batches(
+                        BATCH_ROWS, row_groups=[group], columns=present, use_threads=False
+                    )
+                    for batch in batches:
+                        if wanted.done(first):
+                            return first
+                        yield from batch_rows(batch, first, wanted, labels)
+                        first += batch.num_rows
+                first = end
+            return first
+
+    @contextmanager
+    def _open(self) -> Iterator[pa.parquet.ParquetFile]:
+        # Pyarrow's own defaults read whole row groups ahead, gigabytes where images are embedded.
+        with (
+            _damage(self.name, "Parquet"),
+            pa.parquet.ParquetFile(self._path, pre_buffer=False, buffer_size=1 << 20) as file,
+        ):
+            yield file
+
+
+class ArrowSource:
+    """An .arrow file, of the file or the stream format; mapped, not read into memory."""
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.name, self.folder = name or str(path), path.parent
+        self._path = path
+
+    def columns(self) -> list[str]:
+        """As the schema says."""
+        with self._open() as (schema, _):
+            return list(schema.names)
+
+    def plain(self, columns: Sequence[str]) -> list[str]:
+        """See `Source.plain`."""
+        with self._open() as (schema, _):
+            return plain_names(schema, columns)
+
+    def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
+        """See `Source.rows`."""
+        with self._open() as (schema, batches):
+            present = [name for name in columns if name in schema.names]
+            labels = label_names(schema)
+            first = 0
+            for batch in batches:
+                if wanted.done(first):
+                    break
+                if wanted.touches(first, first + batch.num_rows):
+                    yield from batch_rows(batch.select(present), first, wanted, labels)
+                first += batch.num_rows
+            return first
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+        with _damage(self.name, "Arrow"), self._path.open("rb") as file:
+            pages = mmap(file.fileno(), 0, access=ACCESS_READ)
+            if pages[:6] == b"ARROW1":
+                reader = pa.ipc.open_file(pa.py_buffer(pages))
+                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                yield reader.schema, _let_go(pages, batches)
+            else:
+                stream = pa.ipc.open_stream(pa.py_buffer(pages))
+                yield stream.schema, _let_go(pages, iter(stream))
+
+
+def _let_go(pages: mmap, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; what has been read of the file does not stay in the process's memory."""
+    for batch in batches:
+        yield batch
+        pages.madvise(MADV_DONTNEED)  # a page that is needed after all is mapped again
+
+
+def batch_rows(
+    batch: pa.RecordBatch, first: int, wanted: Wanted, labels: Mapping[str, list[str]]
+) -> Iterator[tuple[int, Mapping[str, Any] | BadRow]]:
+    """The wanted rows of a batch whose first row stands at `first`, one by one as Python values."""
+    for index in range(batch.num_rows):
+        if not wanted.touches(first + index, first + index + 1):
+            continue
+        try:
+            values = {
+                name: column[index].as_py()
+                for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            }
+        except UnicodeDecodeError as error:
+            yield first + index, BadRow("text is not UTF-8", error.object)
+            continue
+        for name, known in labels.items():
+            label = values.get(name)
+            if isinstance(label, int) and 0 <= label < len(known):
+                values[name] = known[label]
+        yield first + index, values
+
+
+def plain_names(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
+    """Columns of numbers, flags or texts; images and lists are not read for nothing."""
+    plain = (
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_decimal,
+        pa.types.is_boolean,
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_dictionary,
+    )
+    found = {field.name for field in schema if any(test(field.type) for test in plain)}
+    return [name for name in columns if name in found]
+
+
+def label_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The names behind the numbers of each `ClassLabel` column that `datasets` has written."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            name: list(feature["names"])
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (KeyError, TypeError, ValueError):
+        return {}  # not written by `datasets`
+
+
+@contextmanager
+def _damage(name: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise DatasetError(f"{name}: cannot be read as {kind}: {why}") from error

@@ -1,0 +1,168 @@
+"""Which files a path, folder or glob means, and which of them belong to a split."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from glob import glob, has_magic
+from pathlib import Path
+
+from durian.errors import DatasetError
+
+KINDS = (".parquet", ".jsonl", ".json", ".csv", ".arrow", ".tar")
+_KINDS = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+
+# Written beside the data by `datasets` and others; not data.
+_IGNORED = {"config.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json",
+            "state.json"}  # fmt: skip
+
+# Folders that hold files of known kinds and are no dataset.
+_OTHERS = {
+    ("difficulty.parquet", "rollouts.parquet"): "a run folder, which a profile wrote",
+    ("config.json", "generation_config.json"): "a model folder, which is for --model",
+}
+
+_IMAGES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+# The words that mark a split in a name, as `datasets` knows them.
+_KEYWORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+
+
+def find_files(dataset: str, split: str) -> list[Path] | None:
+    """The data files of a local dataset, in the order in which they are read.
+
+    Splits count in folders only: a file or a glob is taken as it is named.
+
+    Returns:
+        None if `dataset` names nothing local.
+    Raises:
+        DatasetError: no data files, of several kinds, or none of this split.
+    """
+    path = Path(dataset).expanduser()
+    if path.is_file():
+        return [_of_known_kind(path)]
+    if path.is_dir():
+        return _in_folder(path, split)
+    if has_magic(dataset):
+        files = sorted(Path(name) for name in glob(str(path), recursive=True))
+        files = [_of_known_kind(file) for file in files if file.is_file()]
+        if not files:
+            raise DatasetError(f"{dataset}: no file matches; check the pattern")
+        return files
+    return None
+
+
+def _of_known_kind(path: Path) -> Path:
+    if path.suffix not in KINDS:
+        raise DatasetError(f"{path}: not a kind of file that can be read; pass {_KINDS} files")
+    return path
+
+
+def _in_folder(folder: Path, split: str) -> list[Path]:
+    for marks, what in _OTHERS.items():
+        if all((folder / mark).is_file() for mark in marks):
+            raise DatasetError(f"{folder}: {what}; pass the dataset itself")
+    if (folder / "dataset_dict.json").is_file():
+        splits = _listed(folder / "dataset_dict.json", "splits")
+        if split not in splits:
+            raise _no_split(folder, split, splits)
+        folder = folder / split
+    if (folder / "state.json").is_file():
+        return [folder / name for name in _listed(folder / "state.json", "_data_files", "filename")]
+    files = _of_split(folder, split, sorted(_data_files(folder)))
+    if metadata := [file for file in files if file.stem == "metadata"]:
+        files = metadata  # of an image folder: the rest is what it names
+    if not files:
+        raise _no_data(folder)
+    kinds = sorted({file.suffix for file in files})
+    if len(kinds) > 1:
+        raise DatasetError(
+            f"{folder}: files of several kinds ({', '.join(kinds)}); "
+            f"pass a glob for those to read, such as '{folder}/**/*{kinds[-1]}'"
+        )
+    return files
+
+
+def _no_data(folder: Path) -> DatasetError:
+    images = (
+        p.relative_to(folder) for p in sorted(folder.rglob("*")) if p.suffix.lower() in _IMAGES
+    )
+    if (image := next(images, None)) is None:
+        return DatasetError(f"{folder}: no {_KINDS} files in this folder; pass one that holds some")
+    line = json.dumps({"file_name": image.as_posix(), "problem": "", "answer": ""})
+    return DatasetError(
+        f"{folder}: images, and no metadata.jsonl that says what is asked of them; write one "
+        f"there, with a line like {line} for each image"
+    )
+
+
+def _data_files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+        known = path.suffix in KINDS and path.name not in _IGNORED
+        if known and not hidden and path.is_file():
+            yield path
+
+
+def _listed(path: Path, key: str, within: str | None = None) -> list[str]:
+    """A list of names in a JSON object, each standing in an object of its own where `within` is."""
+    try:
+        names = json.loads(path.read_bytes())[key]
+        names = names if within is None else [name[within] for name in names]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
+        raise DatasetError(f"{path}: damaged; the folder cannot be read: {error}") from error
+    if not names or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DatasetError(f"{path}: damaged; '{key}' is no list of names")
+    return names
+
+
+def _of_split(folder: Path, split: str, files: list[Path]) -> list[Path]:
+    """Those marked with the split, by the first way of marking that any file uses."""
+    for mark in (_shard_mark, _folder_mark, _name_mark):
+        marks = {file: mark(file.relative_to(folder), split) for file in files}
+        found = {name for name in marks.values() if name is not None}
+        if split in found:
+            return [file for file in files if marks[file] == split]
+        if found:
+            raise _no_split(folder, split, sorted(found))
+    return files
+
+
+def _shard_mark(path: Path, split: str) -> str | None:
+    """`data/NAME-00000-of-00002.parquet`, as `push_to_hub` writes it, for any NAME."""
+    match = re.match(r"(\w+(?:\.\w+)*)-\d{5}-of-\d{5}", path.name)
+    return match[1] if match and path.parent.name == "data" else None
+
+
+def _folder_mark(path: Path, split: str) -> str | None:
+    """`train/anything.parquet`."""
+    marks = (_word_mark(part, split) for part in reversed(path.parent.parts))
+    return next(filter(None, marks), None)
+
+
+def _name_mark(path: Path, split: str) -> str | None:
+    """`anything_train.parquet`."""
+    return _word_mark(path.name, split)
+
+
+def _word_mark(name: str, split: str) -> str | None:
+    known = _KEYWORDS | {split: (split, *_KEYWORDS.get(split, ()))}
+    for mark, words in known.items():
+        # A word ends where a letter does not follow: digits, as in train01, do not belong to it.
+        if any(re.search(rf"(^|[-._ 0-9]){re.escape(w)}([-._ 0-9]|$)", name) for w in words):
+            return mark
+    return None
+
+
+def _no_split(folder: Path, split: str, found: list[str]) -> DatasetError:
+    likely = (get_close_matches(split, found, n=1) or found or [""])[0]
+    return DatasetError(
+        f"{folder}: no split '{split}' (found: {', '.join(found) or 'none'})"
+        + (f"; pass --split {likely}" if found else "")
+    )

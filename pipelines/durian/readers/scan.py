@@ -1,0 +1,95 @@
+"""A first pass over the dataset: which rows are the same sample, and what dataset this is."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from durian.errors import DatasetError, RunError
+from durian.progress import Progress
+from durian.samples import Sample, sample_id
+
+
+@dataclass(frozen=True)
+class DatasetIndex:
+    """The distinct samples of a dataset, in its order, and its fingerprint."""
+
+    rows: array[int]  # position of each sample's first row, rising
+    copies: array[int]  # how many dataset rows each sample stands for
+    n_rows: int
+    fingerprint: str  # hex; over all sample ids in row order
+    marks: array[int]  # of each sample's id, to know it again while this process runs
+
+    def parts(self, size: int) -> list[range]:
+        """Samples (by number, not row) cut into parts of `size`."""
+        n = len(self.rows)
+        return [range(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> DatasetIndex:
+    """Read all rows once, without decoding an image.
+
+    Args:
+        own_ids: ids come from a column of the dataset, so that they must be checked for clashes.
+    Raises:
+        DatasetError: no rows, or one id for two different samples.
+    """
+    progress.start("scan", None)
+    number_of: dict[str, int] = {}
+    content: list[str] = []  # of each sample, kept only where ids are the dataset's own
+    rows, copies, marks = array("q"), array("l"), array("q")
+    digest = blake2b(digest_size=16)
+    n_rows = 0
+    for sample in samples:
+        n_rows += 1
+        digest.update(sample.sample_id.encode("utf-8", "surrogatepass") + b"\0")
+        number = number_of.setdefault(sample.sample_id, len(rows))
+        first = number == len(rows)
+        if first:
+            rows.append(sample.row)
+            copies.append(1)
+            marks.append(hash(sample.sample_id))
+        else:
+            copies[number] += 1
+        if own_ids:
+            hashed = sample_id(sample.problem, sample.answer, sample.images)
+            digest.update(hashed.encode())
+            if first:
+                content.append(hashed)
+            elif content[number] != hashed:
+                raise DatasetError(
+                    f"id {sample.sample_id!r} stands for different samples in rows "
+                    f"{rows[number]} and {sample.row}; pass an --id-column without repeats, or none"
+                )
+        progress.advance("scan")
+    if not rows:
+        raise DatasetError("the dataset has no rows; check the path, --split and --limit")
+    return DatasetIndex(rows, copies, n_rows, digest.hexdigest(), marks)
+
+
+def distinct(samples: Iterable[Sample], index: DatasetIndex, start: int) -> Iterator[Sample]:
+    """The first row of each sample numbered `start` and up, from rows that begin no later.
+
+    Raises:
+        RunError: they are not the rows that the index was made of.
+    """
+    number = start
+    for sample in samples:
+        if number == len(index.rows):
+            return
+        if sample.row == index.rows[number]:
+            if hash(sample.sample_id) != index.marks[number]:
+                raise _changed(sample.row)
+            yield sample
+            number += 1
+    if number < len(index.rows):
+        raise _changed(index.rows[number])
+
+
+def _changed(row: int) -> RunError:
+    return RunError(
+        f"the dataset was changed while it was read (row {row} is another now, or gone); put it "
+        "back and give the same command again, or choose another --out"
+    )

@@ -1,0 +1,114 @@
+"""What all figures share: colours, style, labels, files. Colours are Okabe and Ito's, told apart
+by the colour-blind; a figure is the same on a light and on a dark page."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from durian.rendering.names import NAMES, name_of
+from durian.rendering.text import shown_text
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "durian",  # equal numbers give equal files
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",  # it comes with matplotlib: the same on every machine
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "figure.facecolor": "white",
+}
+WIDE, NARROW = 8.0, 4.2  # inches; a page column of about 800 pixels, a phone
+PERCENT = PercentFormatter(xmax=1, decimals=0, symbol=" %")
+Rows = Sequence[Mapping[str, Any]]
+
+
+def encode_figure(figure: Figure, kind: str) -> bytes:
+    """A figure as 'svg' or 'png' bytes, the same for the same figure."""
+    file = io.BytesIO()
+    with rc_context(STYLE):
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(file, format=kind, dpi=160, metadata=metadata)
+    figure.set_layout_engine("none")  # it is laid out now; for the next kind it stays as it is
+    return _slim(file.getvalue()) if kind == "svg" else file.getvalue()
+
+
+def _slim(svg: bytes) -> bytes:
+    """Without comments, and lengths to a hundredth of a point: half the size, the same picture.
+
+    Numbers below 1 stay as they are, for scales are among them.
+    """
+    svg = re.sub(rb"<!--.*?-->", b"", svg)
+    svg = re.sub(rb"(?<![\d.])([1-9]\d*\.\d\d)\d+", rb"\1", svg)
+    return re.sub(rb"\n\s*", b"\n", svg)
+
+
+def new_figure(width: float, height: float, gap: float = 0.04) -> Figure:
+    """An empty figure; sizes, and the room above and below each panel, in inches."""
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=gap))
+
+
+def label(text: str, clip: int = 30) -> str:
+    """Foreign text as a figure can hold it: clipped, no mathematics, no character without a shape.
+
+    `$` would start matplotlib's own formulas, which fail on what is none.
+    """
+    font = get_font(findfont(STYLE["font.family"]))
+    shown = shown_text(text, clip).replace("\n", " ").replace("\t", " ")
+    known = "".join(c if font.get_char_index(ord(c)) else "\N{WHITE SQUARE}" for c in shown)
+    return known.replace("$", r"\$")
+
+
+def title(column: str, wrap: int = 40) -> str:
+    """A measure's name in words, or any other column's own name, as the title of a panel."""
+    words = label(name_of(column), 40)
+    written = words[:1].upper() + words[1:] if column in NAMES else words
+    return "\n".join(textwrap.wrap(written, wrap)) or written
+
+
+def with_unit(column: str, unit: str) -> str:
+    """An axis label: the column, and its unit where it has one."""
+    return f"{label(column)} [{unit}]" if unit else label(column)
+
+
+def percent_axis(axis: Any, ticks: int = 8) -> None:
+    """Ticks at whole per cents, so many at most."""
+    axis.set_major_formatter(PERCENT)
+    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], min_n_ticks=2))
+
+
+def bars(estimates: Rows) -> list[list[float]]:
+    """Distances below and above each value; none where there is no interval."""
+    below, above = [], []
+    for estimate in estimates:
+        value, low, high = (estimate[part] for part in ("value", "low", "high"))
+        # A percentile interval may miss its value by a hair where the draws are few.
+        below.append(max(0.0, value - low) if low is not None else 0.0)
+        above.append(max(0.0, high - value) if high is not None else 0.0)
+    return [below, above]
+
+
+def interval_line(
+    axes: Axes, place: float, estimate: Mapping[str, Any], colour: str, *, below: bool = False
+) -> None:
+    """An estimate as a dot on a horizontal line from its low to its high end, and as a number."""
+    if estimate["low"] is not None:
+        axes.plot([estimate["low"], estimate["high"]], [place] * 2, color=colour, linewidth=3)
+    axes.plot(estimate["value"], place, color=colour, marker="o", markersize=7)
+    axes.annotate(
+        f"{estimate['value']:.2f}", (estimate["value"], place), xytext=(0, -6 if below else 6),
+        textcoords="offset points", ha="center", va="top" if below else "bottom", fontsize=9,
+    )  # fmt: skip

@@ -1,0 +1,180 @@
+"""Figures of a comparison: who went from which group to which, and what changed within groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+from numpy.typing import NDArray
+
+from durian.rendering.figures import (
+    BLUE,
+    GREY,
+    NARROW,
+    ORANGE,
+    Rows,
+    label,
+    new_figure,
+    percent_axis,
+    title,
+)
+
+Floats = NDArray[np.float64]
+
+MOST_RIBBONS = 5  # groups on either side; beyond, ribbons cross too often to be read
+_BLOCK, _GAP = 0.06, 0.03  # width of a block, and room between two, as parts of the picture
+
+
+def flows(flow: Mapping[str, Any], heading: str, width: float) -> Figure:
+    """Samples from each group of A to each of B: ribbons, or a heat map where groups are many."""
+    counts = np.array(flow["counts"], np.float64)
+    names = [[label(str(group), 12) for group in flow[key]] for key in ("groups_a", "groups_b")]
+    if max(counts.shape) <= MOST_RIBBONS:
+        return _ribbons(counts, names[0], names[1], width)
+    return _heat_map(counts, names[0], names[1], heading, width)
+
+
+def _ribbons(counts: Floats, first: list[str], second: list[str], width: float) -> Figure:
+    figure = new_figure(width, 3.2)
+    axes = figure.subplots()
+    colours = colormaps["cividis"](np.linspace(0.05, 0.9, len(first)))
+    total = counts.sum()
+    left, right = _stack(counts.sum(axis=1) / total), _stack(counts.sum(axis=0) / total)
+    from_a, to_b = left.copy(), right.copy()
+    for (a, b), count in np.ndenumerate(counts):
+        if count:
+            high = float(count / total)
+            axes.add_patch(_ribbon(float(from_a[a]), float(to_b[b]), high, colours[a]))
+            from_a[a] -= high
+            to_b[b] -= high
+    for x, tops, sizes, names in (
+        (0.0, left, counts.sum(axis=1), first), (1 - _BLOCK, right, counts.sum(axis=0), second),
+    ):  # fmt: skip
+        for place, (top, size, name) in enumerate(zip(tops, sizes, names, strict=True)):
+            high = size / total
+            colour = colours[place] if x == 0 or first == second else GREY
+            axes.add_patch(Rectangle((x, top - high), _BLOCK, high, color=colour))
+            if size:
+                axes.text(
+                    -0.015 if x == 0 else 1.015, top - high / 2, f"{name}\n{size:,.0f}",
+                    ha="right" if x == 0 else "left", va="center", fontsize=9,
+                )  # fmt: skip
+    side = 0.3 if width <= NARROW else 0.14
+    axes.set_xlim(-side, 1 + side)
+    axes.set_ylim(-0.02 - _GAP * (max(counts.shape) - 1), 1.12)
+    axes.text(0, 1.04, "A", ha="left", weight="bold")
+    axes.text(1, 1.04, "B", ha="right", weight="bold")
+    axes.set_axis_off()
+    return figure
+
+
+def _stack(shares: Floats) -> Floats:
+    """Upper edge of each block, from the top down, with a gap after each."""
+    return 1 - np.cumsum(np.r_[0.0, shares[:-1] + _GAP])
+
+
+def _ribbon(top_a: float, top_b: float, high: float, colour: Any) -> PathPatch:
+    left, right, middle = _BLOCK, 1 - _BLOCK, 0.5
+    points = [
+        (left, top_a), (middle, top_a), (middle, top_b), (right, top_b),
+        (right, top_b - high), (middle, top_b - high), (middle, top_a - high), (left, top_a - high),
+        (left, top_a),
+    ]  # fmt: skip
+    codes = [
+        Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4,
+        Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4,
+        Path.CLOSEPOLY,
+    ]  # fmt: skip
+    return PathPatch(Path(points, codes), facecolor=colour, alpha=0.55, linewidth=0)
+
+
+def _heat_map(
+    counts: Floats, first: list[str], second: list[str], heading: str, width: float
+) -> Figure:
+    """Rows are groups of A; the darker a cell, the larger its part of the row."""
+    narrow = width <= NARROW
+    figure = new_figure(width, (0.3 if narrow else 0.4) * len(first) + 1.3)
+    axes = figure.subplots()
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=max(0.5, shares.max()), aspect="auto")
+    if max(counts.shape) <= 16:
+        for (y, x), count in np.ndenumerate(counts):
+            if count:
+                dark = shares[y, x] > 0.6 * image.norm.vmax  # type: ignore[operator]
+                axes.text(
+                    x, y, f"{count:.0f}", ha="center", va="center", fontsize=7 if narrow else 9,
+                    color="white" if dark else "black",
+                )  # fmt: skip
+    if first == second:
+        for place in range(len(first)):
+            axes.add_patch(
+                Rectangle((place - 0.5, place - 0.5), 1, 1, fill=False, edgecolor=ORANGE)
+            )
+    axes.set_xticks(range(len(second)), second)
+    axes.set_yticks(range(len(first)), first)
+    axes.set(xlabel=f"{heading} in B", ylabel=f"{heading} in A")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def changes(panels: Mapping[str, Rows], width: float) -> Figure:
+    """Error rate of A and of B within each group of A: a hollow dot, an arrow, a full dot."""
+    narrow = width <= NARROW
+    tallest = max(len(rows) for rows in panels.values())
+    if narrow:
+        high = sum(0.3 * len(rows) + 1.1 for rows in panels.values())
+        figure = new_figure(width, high)
+        places = figure.subplots(
+            len(panels), 1, squeeze=False,
+            height_ratios=[len(rows) + 2 for rows in panels.values()],
+        )  # fmt: skip
+    else:
+        figure = new_figure(width, 0.3 * tallest + 1.2)
+        places = figure.subplots(1, len(panels), squeeze=False)
+    for axes, (heading, rows) in zip(places.flat, panels.items(), strict=True):
+        for place, row in enumerate(rows):
+            _arrow(axes, place, row)
+        axes.set_yticks(range(len(rows)), [label(str(row["group"]), 12) for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set(title=heading, xlabel="Wrong completions")
+        percent_axis(axes.xaxis)
+    return figure
+
+
+def _arrow(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
+    if abs(row["b"] - row["a"]) > 0.015:
+        axes.annotate(
+            "", (row["b"], place), (row["a"], place),
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 2, "shrinkA": 4},
+        )  # fmt: skip
+    axes.plot(row["a"], place, "o", markersize=8, color=GREY, markerfacecolor="white")
+    axes.plot(row["b"], place, "o", markersize=8, color=BLUE)
+
+
+def meanings(measures: Mapping[str, Mapping[str, Any]], width: float) -> Figure:
+    """AUROC of B's errors by each measure as A took it, and as B took it."""
+    figure = new_figure(width, 0.5 * len(measures) + 1.1)
+    axes = figure.subplots()
+    for place, of in enumerate(measures.values()):
+        for at, key, colour, filled in (
+            (place - 0.13, "auroc_a", GREY, "white"), (place + 0.13, "auroc_b", BLUE, BLUE),
+        ):  # fmt: skip
+            estimate = of[key]
+            if estimate["low"] is not None:
+                axes.plot([estimate["low"], estimate["high"]], [at] * 2, color=colour, linewidth=2)
+            axes.plot(
+                estimate["value"], at, "o", markersize=7, color=colour, markerfacecolor=filled
+            )
+    axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
+    axes.set_yticks(range(len(measures)), [title(name) for name in measures])
+    axes.set_ylim(len(measures) - 0.5, -0.6)
+    axes.set_xlabel("AUROC of B's errors")
+    return figure

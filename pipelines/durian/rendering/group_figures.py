@@ -1,0 +1,152 @@
+"""Figures of groups of samples: errors by group, the joint view, slices, pass rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from durian.rendering.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    NARROW,
+    PERCENT,
+    Rows,
+    bars,
+    label,
+    new_figure,
+    percent_axis,
+    title,
+)
+
+SLICES_DRAWN = 6
+
+
+def errors_by_group(rows: Rows, name: str, colour: str, width: float) -> Figure:
+    """Part of all errors and error rate of each group, side by side; one above the other on a
+    phone."""
+    narrow = width <= NARROW
+    figure = new_figure(width, 5.6 if narrow else 3.0, gap=0.12)
+    share, rate = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
+    for axes, key, heading in (
+        (share, "error_share", "Part of all errors"),
+        (rate, "error_rate", "Wrong completions within the group"),
+    ):
+        known = [(at, row[key]) for at, row in enumerate(rows) if row[key]["value"] is not None]
+        heights = [estimate["value"] for _, estimate in known]
+        axes.bar(
+            [at for at, _ in known], heights, yerr=bars([estimate for _, estimate in known]),
+            color=colour, capsize=3, ecolor="black",
+        )  # fmt: skip
+        axes.set_xticks(range(len(rows)), [label(str(row["group"]), 12) for row in rows])
+        axes.set_xlim(-0.6, len(rows) - 0.4)
+        axes.set(title=heading, xlabel=label(name, 44))
+        axes.set_ylim(0, None if any(heights) else 1)
+        percent_axis(axes.yaxis)
+        if not known:
+            axes.text(0.5, 0.5, "no errors", transform=axes.transAxes, ha="center", color=GREY)
+    if (completions := sum(row["completions"] for row in rows)) and known:
+        for at, row in enumerate(rows):
+            even = row["completions"] / completions
+            share.plot([at - 0.4, at + 0.4], [even, even], color="black", linestyle=":")
+    return figure
+
+
+def joint_view(joint: Mapping[str, Any], names: tuple[str, str], width: float) -> Figure:
+    """Error rate and number of samples where both groupings meet."""
+    groups, numbers = joint["rows"], joint["columns"]
+    rate, count = (np.full((len(groups), len(numbers)), np.nan) for _ in range(2))
+    for cell in joint["cells"]:
+        at = groups.index(cell["perceptual"]), numbers.index(cell["reasoning"])
+        value = cell["error_rate"]["value"]
+        rate[at] = np.nan if value is None else value
+        count[at] = cell["samples"]
+    # On a phone the view stands on end: bins go down, so that numbers fit in their cells.
+    upright = width <= NARROW
+    across, down = (groups, numbers) if upright else (numbers, groups)
+    if upright:
+        rate, count = rate.T, count.T
+    figure = new_figure(width, 0.42 * len(down) + 1.6 if upright else 0.62 * len(down) + 1.4)
+    axes = figure.subplots()
+    colours = colormaps["cividis"]
+    image = axes.imshow(rate, cmap=colours, vmin=0, vmax=1, aspect="auto")
+    crowded = len(across) > 12
+    for (y, x), value in np.ndenumerate(rate):
+        if np.isnan(count[y, x]) or crowded:
+            continue
+        said = "–" if np.isnan(value) else f"{100 * value:.0f} %"
+        between = " · " if upright else "\n"
+        axes.text(
+            x, y, f"{said}{between}{count[y, x]:.0f}", ha="center", va="center", fontsize=9,
+            color=_ink(colours(value)) if not np.isnan(value) else "black",
+        )  # fmt: skip
+    axes.set_xticks(range(len(across)), [str(group) for group in across])
+    axes.set_yticks(range(len(down)), [str(group) for group in down])
+    over, along = names if upright else names[::-1]
+    axes.set(xlabel=label(over, 44), ylabel=label(along, 44))
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.05, format=PERCENT)
+    bar.set_label("wrong completions")
+    return figure
+
+
+def _ink(colour: tuple[float, float, float, float]) -> str:
+    """Black or white, whichever stands out more (contrast as WCAG 2 defines it)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "white"
+
+
+def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
+    """Error rate by value of each text column of the dataset."""
+    drawn = dict(list(by_column.items())[:SLICES_DRAWN])
+    across = 1 if width <= NARROW else 2
+    down = ceil(len(drawn) / across)
+    tallest = [
+        max(len(rows) for rows in list(drawn.values())[start : start + across])
+        for start in range(0, len(drawn), across)
+    ]
+    figure = new_figure(width, sum(0.26 * most + 1.0 for most in tallest), gap=0.08)
+    panels = figure.subplots(
+        down, across, squeeze=False, height_ratios=[most + 3 for most in tallest]
+    )
+    for axes in panels.flat[len(drawn) :]:
+        axes.set_axis_off()
+    for axes, (column, rows) in zip(panels.flat, drawn.items(), strict=False):
+        known = [row for row in rows if row["error_rate"]["value"] is not None]
+        places = range(len(known))
+        rates = [row["error_rate"] for row in known]
+        axes.barh(
+            places, [rate["value"] for rate in rates], xerr=bars(rates), color=GREEN, capsize=2,
+            ecolor="black", height=0.7,
+        )  # fmt: skip
+        axes.set_yticks(places, [label(str(row["group"]), 18) for row in known])
+        axes.invert_yaxis()
+        axes.set(title=title(column, 24), xlabel="wrong completions")
+        percent_axis(axes.xaxis, 4)
+        axes.set_xlim(left=0)
+    return figure
+
+
+def pass_rates(histogram: Rows, width: float) -> Figure:
+    """Samples by the share of their completions that are right."""
+    figure = new_figure(width, 2.8)
+    axes = figure.subplots()
+    rates = [bar["pass_rate"] for bar in histogram]
+    counts = [bar["samples"] for bar in histogram]
+    gaps = [b - a for a, b in zip(rates, rates[1:], strict=False)]
+    drawn = axes.bar(rates, counts, width=0.8 * min([*gaps, 0.2]), color=BLUE)
+    if len(rates) <= (9 if width <= NARROW else 17):
+        axes.bar_label(drawn, fontsize=8)
+    if len(rates) <= (5 if width <= NARROW else 17):
+        axes.set_xticks(rates, [f"{100 * rate:.3g} %" for rate in rates])
+    else:
+        axes.xaxis.set_major_formatter(PERCENT)
+    axes.set_xlim(-0.12, 1.12)
+    axes.set(xlabel="Share of a sample's completions that are right", ylabel="Samples")
+    return figure

@@ -1,0 +1,83 @@
+"""What the report calls a column and the two groupings, in plain words.
+
+Groups may stand on any numeric column (`durian group --perceptual clutter`), so "hard to see" and
+"least confident" are said only of the measures that mean it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from durian.rendering.text import shown_text
+
+NAMES = {
+    "pixel_entropy": "pixel entropy",
+    "spectral_entropy": "spectral entropy",
+    "mean_logprob": "confidence per token",
+    "sum_logprob": "confidence of whole completions",
+    "answer_entropy": "scatter of the answers",
+    "mean_tokens": "length alone (baseline)",
+}
+CLIP = 40  # characters of a foreign name
+SEEING = ("pixel_entropy", "spectral_entropy")
+CONFIDENCE = ("mean_logprob", "sum_logprob")
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """The columns that stand behind the two groupings, and the words for their hard ends."""
+
+    perceptual: str = "pixel_entropy"
+    reasoning: str = "mean_logprob"
+
+    @property
+    def hard_to_see(self) -> str:
+        """'hard to see', or 'hard by clutter'."""
+        return "hard to see" if self.perceptual in SEEING else f"hard by {name_of(self.perceptual)}"
+
+    @property
+    def easy_to_see(self) -> str:
+        """'easy to see', or 'easy by clutter'."""
+        return self.hard_to_see.replace("hard", "easy", 1)
+
+    @property
+    def hard_to_reason(self) -> str:
+        """'hard to reason about', or 'hard by kind'."""
+        if self.reasoning in (*CONFIDENCE, "answer_entropy"):
+            return "hard to reason about"
+        return f"hard by {name_of(self.reasoning)}"
+
+    @property
+    def hardest_bin(self) -> str:
+        """Bin 0: 'least confident', or 'hardest by kind'."""
+        confident = self.reasoning in CONFIDENCE
+        return "least confident" if confident else f"hardest by {name_of(self.reasoning)}"
+
+    @property
+    def easiest_bin(self) -> str:
+        """The last bin: 'most confident', or 'easiest by kind'."""
+        confident = self.reasoning in CONFIDENCE
+        return "most confident" if confident else f"easiest by {name_of(self.reasoning)}"
+
+    @property
+    def bins(self) -> str:
+        """'confidence bins', or 'bins of kind'."""
+        confident = self.reasoning in CONFIDENCE
+        return "confidence bins" if confident else f"bins of {name_of(self.reasoning)}"
+
+
+def name_of(column: str) -> str:
+    """A measure's name in words; any other column is called as it is, were it not too long.
+
+    Its unseen characters are escaped: sentences go to a terminal, too.
+    """
+    return NAMES.get(column) or shown_text(column, CLIP)
+
+
+def grouped_by(grouping: Mapping[str, Any] | None) -> Grouped:
+    """The columns behind the groups, from the manifest's `groups` (None: the defaults)."""
+    if not grouping:
+        return Grouped()
+    return Grouped(grouping["perceptual"]["measure"], grouping["reasoning"]["measure"])

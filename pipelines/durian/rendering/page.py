@@ -1,0 +1,141 @@
+"""The report folder: one self-contained page, its figures, its numbers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+
+from durian.groups import PERCEPTUAL
+from durian.rendering.figures import encode_figure
+from durian.rendering.gallery import Thumbnail, cards
+from durian.rendering.local_entropy import MOST, RADIUS
+from durian.rendering.names import grouped_by, name_of
+from durian.rendering.report_figures import ReportFigure, report_figures
+from durian.rendering.shown import Shelf
+from durian.rendering.text import (
+    encoded,
+    estimate_text,
+    number_text,
+    percent_text,
+    shown_text,
+)
+from durian.run.files import write_json, written_aside
+from durian.run.folder import SUMMARY_FILE
+from durian.schema import DIFFICULTY
+
+_HERE = Path(__file__).parent
+
+
+def write_report(
+    folder: Path,
+    *,
+    summary: Mapping[str, Any],
+    shelves: Sequence[Shelf],
+    table: pl.DataFrame,
+    rollouts: pl.DataFrame,
+    thumbnails: Mapping[str, Thumbnail],
+    manifest: Mapping[str, Any],
+) -> None:
+    """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
+
+    Args:
+        summary: of `analysis.summary.analyse`, with its `sentences` and `advice`.
+        shelves: of `shown.shelves`; what the gallery shows.
+        table, rollouts: rows of the samples on them, with their texts.
+        thumbnails: sample id -> its pictures.
+    """
+    folder.mkdir(exist_ok=True)
+    units = {name: column.unit for name, column in DIFFICULTY.items()}
+    write_page(
+        folder,
+        "page.html.j2",
+        report_figures(summary, units),
+        summary,
+        shelves=shelves,
+        cards=cards(shelves, table, rollouts, thumbnails),
+        manifest=manifest,
+        grouped=grouped_by(summary.get("grouping")),
+        units=units,
+        most_bits=MOST,
+        radius=RADIUS,
+    )
+
+
+def write_page(
+    folder: Path,
+    template: str,
+    figures: Sequence[ReportFigure],
+    summary: Mapping[str, Any],
+    **values: Any,
+) -> None:
+    """Write a page, its figures as .svg and .png, and its numbers; each whole or not at all.
+
+    Args:
+        template: a file beside this one, given `figures` by name, `summary` and `values`.
+    """
+    shown = {}
+    for figure in figures:
+        drawn = figure.drawn()
+        for kind in ("svg", "png"):
+            with written_aside(folder / f"{figure.name}.{kind}") as aside:
+                aside.write_bytes(encode_figure(drawn, kind))
+        shown[figure.name] = {
+            "name": figure.name,
+            "heading": figure.heading,
+            "caption": figure.caption,
+            "wide": encoded((folder / f"{figure.name}.svg").read_bytes()),
+            "narrow": encoded(encode_figure(figure.narrow(), "svg")),
+        }
+    page = page_environment().get_template(template)
+    text = page.render(**page_parts(), summary=summary, figures=shown, **values)
+    with written_aside(folder / "index.html") as aside:
+        aside.write_text(text, encoding="utf-8")
+    write_json(folder / SUMMARY_FILE, summary)
+
+
+def page_environment() -> jinja2.Environment:
+    """Templates of this folder, every value escaped, with the filters that show numbers."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "shown": shown_text,
+        "problem": _problem,
+        "percent": percent_text,
+        "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
+        "estimate": estimate_text,
+        "number": number_text,
+        "thousands": lambda count: f"{count:,}",
+        "named": name_of,
+        "rank": lambda group: PERCEPTUAL.index(group) if group in PERCEPTUAL else group,
+        "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+    }
+    return environment
+
+
+def page_parts() -> dict[str, str]:
+    """The style and the script of a page, and its policy: nothing is loaded, one script runs."""
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {
+        "css": (_HERE / "page.css").read_text(encoding="utf-8"),
+        "js": script,
+        "policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+    }
+
+
+def _problem(text: str | None) -> str:
+    """A problem without its image marks: the card shows the image."""
+    return shown_text(None if text is None else text.replace("<image>", " ").strip())

@@ -1,0 +1,196 @@
+"""Which figures a report has, in the order of the page, and what each one shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from durian.rendering import group_figures, measure_figures
+from durian.rendering.figures import BLUE, NARROW, ORANGE, STYLE, WIDE
+from durian.rendering.names import CONFIDENCE, SEEING, Grouped, grouped_by, name_of
+from durian.rendering.text import shown_text
+
+COLUMNS_DRAWN = 6  # columns beside the measures: those that predict error best
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure for a page and, drawn anew for it, for a phone."""
+
+    name: str  # of its files
+    heading: str
+    caption: str
+    draw: Callable[[float], Figure]  # width in inches -> figure
+
+    def drawn(self, width: float = WIDE) -> Figure:
+        """In the report's style."""
+        with rc_context(STYLE):
+            return self.draw(width)
+
+    def narrow(self) -> Figure:
+        """For a phone."""
+        return self.drawn(NARROW)
+
+
+def report_figures(summary: Mapping[str, Any], units: Mapping[str, str]) -> list[ReportFigure]:
+    """Those that the numbers allow."""
+    if "error_rate" not in summary:
+        return []
+    grouped = grouped_by(summary.get("grouping"))
+    return [
+        *_of_curves(summary, units),
+        *_of_groups(summary, grouped),
+        *_of_measures(summary),
+        *_of_slices(summary),
+        ReportFigure(
+            "pass_rates",
+            "How often samples are right",
+            "Samples by the share of their completions that are right.",
+            lambda width: group_figures.pass_rates(summary["pass_rates"]["histogram"], width),
+        ),
+    ]
+
+
+def drawn_measures(measures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of those that figures show: every measure, and the columns that predict error best."""
+    columns = {
+        name: abs(of["auroc"]["value"] - 0.5)
+        for name, of in measures.items()
+        if of.get("kind") == "column" and of["auroc"]["value"] is not None
+    }
+    best = sorted(columns, key=lambda name: -columns[name])[:COLUMNS_DRAWN]
+    return [n for n, of in measures.items() if of.get("kind") != "column" or n in best]
+
+
+def _of_curves(summary: Mapping[str, Any], units: Mapping[str, str]) -> Iterator[ReportFigure]:
+    measures = summary["measures"]
+    curved = {
+        name: measures[name]["curve"]
+        for name in drawn_measures(measures)
+        if len(measures[name]["curve"]) > 1
+    }
+    if curved:
+        fitted = any("isotonic" in rows[0] for rows in curved.values())
+        yield ReportFigure(
+            "curves",
+            "Errors along each measure",
+            "Error rate along each measure, in quantile bins, with 95 % bands."
+            + (" Dashed: the isotonic fit, which may only rise or only fall." if fitted else ""),
+            lambda width: measure_figures.curves(curved, units, width),
+        )
+
+
+def _of_groups(summary: Mapping[str, Any], grouped: Grouped) -> Iterator[ReportFigure]:
+    even = "Dotted: the errors it would have if all were wrong equally often."
+    seeing, reasoning = perceptual_label(grouped), reasoning_label(grouped)
+    if any(row["samples"] for row in summary["perceptual"]):
+        yield ReportFigure(
+            "perceptual",
+            "Errors by perceptual group",
+            f"Errors by perceptual group, from {shown_text(grouped.easy_to_see, 80)} to "
+            f"{shown_text(grouped.hard_to_see, 80)}, with 95 % intervals. {even}",
+            lambda width: group_figures.errors_by_group(summary["perceptual"], seeing, BLUE, width),
+        )
+    if summary["reasoning"]:
+        yield ReportFigure(
+            "reasoning",
+            "Errors by reasoning bin",
+            f"Errors by reasoning bin, from the {shown_text(grouped.hardest_bin, 80)} to the "
+            f"{shown_text(grouped.easiest_bin, 80)}, with 95 % intervals. {even}",
+            lambda width: group_figures.errors_by_group(
+                summary["reasoning"], reasoning, ORANGE, width
+            ),
+        )
+    if "joint" in summary:
+        yield ReportFigure(
+            "joint",
+            "Both together",
+            "Wrong completions and, with them, the number of samples, where perceptual groups and "
+            "reasoning bins meet. Empty: no samples.",
+            lambda width: group_figures.joint_view(summary["joint"], (seeing, reasoning), width),
+        )
+
+
+def perceptual_label(grouped: Grouped) -> str:
+    """An axis label that names an unusual column behind the perceptual groups."""
+    usual = grouped.perceptual in SEEING
+    return "Perceptual group" if usual else f"Group by {name_of(grouped.perceptual)}"
+
+
+def reasoning_label(grouped: Grouped) -> str:
+    """An axis label that names the column behind the reasoning bins."""
+    if grouped.reasoning in CONFIDENCE:
+        return "Confidence bin (0 = least confident)"
+    return f"Bin of {name_of(grouped.reasoning)} (0 = hardest)"
+
+
+def _of_measures(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
+    measures = {name: summary["measures"][name] for name in drawn_measures(summary["measures"])}
+    kinds = {name: of.get("kind", _kind(name)) for name, of in measures.items()}
+    known = {n: of["auroc"] for n, of in measures.items() if of["auroc"]["value"] is not None}
+    over = {
+        row["first"]: row["difference"]
+        for row in summary.get("differences", [])
+        if row["second"] == "mean_tokens" and row["first"] in known
+    }
+    if known:
+        yield ReportFigure(
+            "auroc",
+            "Which measure tells wrong from right",
+            "How well each measure tells wrong completions from right ones, with 95 % intervals: "
+            "1 is always, 0.5 is chance, below 0.5 it points the other way."
+            + (" Beside it: how much that is above the length of the completions." if over else "")
+            + (
+                " A plain column (blue) is turned the way that fits, so it leans above 0.5."
+                if "column" in kinds.values()
+                else ""
+            ),
+            lambda width: measure_figures.aurocs(known, kinds, over, width),
+        )
+    covered = {
+        name: of["risk_coverage"]
+        for name, of in measures.items()
+        if of.get("risk_coverage") and kinds[name] != "column"
+    }
+    if covered and known:
+        yield ReportFigure(
+            "risk_coverage",
+            "What remains when the hardest are left out",
+            "Error rate of the samples that are kept when those that a measure calls hardest are "
+            "left out first. Dotted: all samples, or leaving out at random.",
+            lambda width: measure_figures.risk_coverage(
+                covered, summary["error_rate"]["value"], width
+            ),
+        )
+    halves = {
+        name: of
+        for name, of in summary.get("split_half", {}).items()
+        if of["same"]["value"] is not None and of["other"]["value"] is not None
+    }
+    if halves:
+        yield ReportFigure(
+            "split_half",
+            "Does confidence know more than its own luck?",
+            "AUROC of error of confidence that is taken from half of each sample's rollouts. "
+            "Against the errors of that same half it shares their luck; the other half is the "
+            "honest figure for new completions.",
+            lambda width: measure_figures.split_halves(halves, width),
+        )
+
+
+def _of_slices(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
+    if summary.get("slices"):
+        yield ReportFigure(
+            "slices",
+            "Errors by column of the dataset",
+            "Error rate by value of the dataset's own text columns, with 95 % intervals.",
+            lambda width: group_figures.slices(summary["slices"], width),
+        )
+
+
+def _kind(name: str) -> str:
+    return "baseline" if name == "mean_tokens" else "measure"

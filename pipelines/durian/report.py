@@ -1,0 +1,136 @@
+"""`durian report`: a run's tables -> analysis -> page and figures. No model, no dataset."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from durian.analysis.one_run.summary import analyse
+from durian.images.decode import decode
+from durian.readers.dataset import SampleReader
+from durian.rendering.advice import advice
+from durian.rendering.gallery import Thumbnail
+from durian.rendering.local_entropy import local_entropy_map
+from durian.rendering.names import NAMES, grouped_by
+from durian.rendering.page import write_report
+from durian.rendering.sentences import sentences
+from durian.rendering.shown import sample_ids, shelves
+from durian.run.checked import check_run, read_frame
+from durian.run.files import written_aside
+from durian.run.folder import (
+    DIFFICULTY_FILE,
+    REPORT_FOLDER,
+    ROLLOUTS_FILE,
+    THUMBNAILS_FILE,
+)
+from durian.run.opening import change_run
+from durian.samples import Failed
+from durian.schema import DIFFICULTY
+from durian.table.columns import read_columns
+
+THUMBNAIL_SIDE = 160  # pixels
+THUMBNAIL_BYTES = 6_000  # of each JPEG, however noisy the image: a page holds about a hundred
+_QUALITIES = (85, 70, 50, 30, 10)
+_TEXT = ("problem", "answer")
+_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
+
+
+def build_report(path: Path) -> dict[str, Any]:
+    """Build the report of a complete run again, from its tables alone.
+
+    Returns:
+        The numbers of the report, as in report/summary.json.
+    Raises:
+        RunFolderError: not a complete run folder, damaged, not writable, or in use.
+    """
+    with change_run(path):
+        return render_run(path, check_run(path))
+
+
+def render_run(
+    path: Path, manifest: dict[str, Any], *, keep: Callable[[list[int]], None] | None = None
+) -> dict[str, Any]:
+    """Analyse a run's tables and write its report folder; gives the analysis.
+
+    Args:
+        keep: called once, with the rows of the samples that the report shows, before their
+            thumbnails are read.
+    """
+    table, rollouts = path / DIFFICULTY_FILE, path / ROLLOUTS_FILE
+    numbers = read_frame(table, lambda frame: frame.drop(_TEXT))
+    on_shelves = shelves(numbers, grouped_by(manifest["groups"]))
+    shown = sample_ids(on_shelves)
+    if keep is not None:
+        keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
+    summary = analyse(
+        numbers,
+        {name: DIFFICULTY[name].harder or "higher" for name in NAMES},
+        # Of use only beside completions: without them, not worth the memory.
+        columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
+        rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
+        grouping={kind: manifest["groups"][kind] for kind in ("perceptual", "reasoning")},
+    )
+    summary["sentences"] = sentences(summary)
+    summary["advice"] = advice(summary)
+    write_report(
+        path / REPORT_FOLDER,
+        summary=summary,
+        shelves=on_shelves,
+        table=read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
+        rollouts=read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
+        thumbnails=_read_thumbnails(path),
+        # Seconds are known only once the page is written; a rebuilt page is the same page.
+        manifest={key: value for key, value in manifest.items() if key != "seconds"},
+    )
+    return summary
+
+
+def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_limit: int) -> None:
+    """Keep small JPEGs of some samples in a run folder: the dataset may be gone later.
+
+    Of a sample's first image, and of that image's local entropy.
+    """
+    kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": [], "entropy": []}
+    for sample in reader.samples(rows=rows):
+        image = (
+            decode(sample.images[0], pixel_limit=pixel_limit, keep=True)
+            if sample.images
+            else Failed("no image")
+        )
+        if not isinstance(image, Failed) and image.rgb is not None:
+            small = image.rgb.copy()
+            small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            kept["sample_id"].append(sample.sample_id)
+            kept["jpeg"].append(_jpeg(small))
+            kept["entropy"].append(_jpeg(local_entropy_map(small)))
+    schema = pa.schema(
+        [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
+    )
+    with written_aside(path / THUMBNAILS_FILE) as aside:
+        pq.write_table(pa.table(kept, schema=schema), aside)
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    """The best quality that keeps within the limit."""
+    for quality in _QUALITIES:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=quality)
+        if file.tell() <= THUMBNAIL_BYTES:
+            break
+    return file.getvalue()
+
+
+def _read_thumbnails(path: Path) -> dict[str, Thumbnail]:
+    """Sample id -> its pictures; runs of before the entropy map have none."""
+    kept = read_frame(path / THUMBNAILS_FILE, lambda frame: frame)
+    return {
+        row["sample_id"]: Thumbnail(row["jpeg"], row.get("entropy"))
+        for row in kept.iter_rows(named=True)
+    }

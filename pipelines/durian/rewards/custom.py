@@ -1,0 +1,171 @@
+"""A user's own reward, `FILE.py:function`, in EasyR1's convention.
+
+    def f(reward_input: dict) -> float | dict
+
+`reward_input` has `response` (the completion), `response_length` (tokens) and `ground_truth` (the
+sample's answer). A file with `REWARD_TYPE = "batch"` is given a list of such dicts, one sample's
+rollouts, and returns a list. A result is a number, right at 0.5 or more, or a dict with `overall`
+(the reward) and, if it has them, `accuracy` and `format`, each true at 0.5 or more. Rewards may lie
+outside 0 to 1 but must be finite. The `answer` column is what the last box holds.
+
+A TRL reward is wrapped in three lines:
+
+    def mine(reward_input):
+        completion = [{"role": "assistant", "content": reward_input["response"]}]
+        return trl_reward(completions=[completion], solution=[reward_input["ground_truth"]])[0]
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from durian.errors import ConfigError
+from durian.rewards.boxed import boxed_reward, extract_answer
+from durian.rewards.score import Reward, Score
+
+DEFAULT = "boxed"
+_TYPES = ("sequential", "batch")  # EasyR1's words
+
+
+def open_reward(name_or_file: str | None = None) -> Reward:
+    """The boxed reward for "boxed" or None, else the function that `FILE.py:function` names.
+
+    Raises:
+        ConfigError: no such reward, file or function, or the file cannot be run.
+    """
+    if name_or_file is None or name_or_file == DEFAULT:
+        return boxed_reward
+    path, name = _parts(name_or_file)
+    module = _load(path)
+    function = getattr(module, name, None)
+    if not callable(function):
+        found = sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))
+        raise ConfigError(f"{path}: no function '{name}' (found: {', '.join(found) or 'none'})")
+    kind = getattr(module, "REWARD_TYPE", "sequential")
+    if kind not in _TYPES:
+        raise ConfigError(f"{path}: REWARD_TYPE is {kind!r}; it must be one of {', '.join(_TYPES)}")
+    return CustomReward(function, batch=kind == "batch")
+
+
+def reward_fingerprint(name_or_file: str | None = None) -> str:
+    """What a run's rewards depend on: the name, or `FILE.py:function@` and a hash of the file.
+
+    Raises:
+        ConfigError: no such reward, or the file cannot be read.
+    """
+    if name_or_file is None or name_or_file == DEFAULT:
+        return DEFAULT
+    path, name = _parts(name_or_file)
+    digest = blake2b(_read(path), digest_size=16).hexdigest()
+    return f"{path.name}:{name}@{digest}"
+
+
+@dataclass(frozen=True)
+class CustomReward:
+    """A user's function as a `Reward`."""
+
+    function: Callable[[Any], Any]
+    batch: bool  # takes all rollouts of a sample at once
+
+    def __call__(
+        self, completions: Sequence[str], n_tokens: Sequence[int], reference: str
+    ) -> list[Score]:
+        """As `Reward`: ValueError, a short phrase, if the function raises or returns nonsense."""
+        inputs = [
+            {"response": completion, "response_length": length, "ground_truth": reference}
+            for completion, length in zip(completions, n_tokens, strict=True)
+        ]
+        try:
+            results = self.function(inputs) if self.batch else [self.function(i) for i in inputs]
+        except (Exception, SystemExit) as error:  # sys.exit() in it would end the whole run
+            raise _failed(f"{type(error).__name__}: {_line(error)}") from error
+        if not isinstance(results, list | tuple) or len(results) != len(inputs):
+            raise _failed(f"it must return a list of {len(inputs)}, not {_described(results)}")
+        return [
+            _score(result, completion)
+            for result, completion in zip(results, completions, strict=True)
+        ]
+
+
+def _score(result: Any, completion: str) -> Score:
+    answer = extract_answer(completion)
+    if not isinstance(result, dict):
+        reward = _number(result, "the reward")
+        return Score(reward=reward, correct=reward >= 0.5, formatted=None, answer=answer)
+    if "overall" not in result:
+        raise _failed("the dict it returned has no 'overall'")
+    reward = _number(result["overall"], "'overall'")
+    accuracy, form = result.get("accuracy"), result.get("format")
+    return Score(
+        reward=reward,
+        correct=(reward if accuracy is None else _number(accuracy, "'accuracy'")) >= 0.5,
+        formatted=None if form is None else _number(form, "'format'") >= 0.5,
+        answer=answer,
+    )
+
+
+def _number(value: Any, what: str) -> float:
+    # numpy and torch scalars have __float__ too; text has not.
+    if not hasattr(value, "__float__"):
+        raise _failed(f"{what} is {_described(value)}, not a number")
+    try:
+        number = float(value)
+    except Exception as error:  # an array of several numbers
+        raise _failed(f"{what} is {_described(value)}, not a number") from error
+    if not math.isfinite(number):
+        raise _failed(f"{what} is {number}, which is not finite")
+    return number
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _failed(why: str) -> ValueError:
+    return ValueError(f"reward failed: {why}")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _parts(name_or_file: str) -> tuple[Path, str]:
+    path, colon, name = name_or_file.rpartition(":")
+    if not colon or not path.endswith(".py") or not name.isidentifier():
+        raise ConfigError(f"reward is '{name_or_file}'; it must be {DEFAULT} or FILE.py:function")
+    return Path(path), name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot read the reward file: {error.strerror}; pass FILE.py:function"
+        ) from error
+
+
+def _load(path: Path) -> Any:
+    _read(path)
+    name = f"durian_reward_{blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # the name ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as an import would: dataclasses and pickle look it up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ConfigError(
+            f"{path}: cannot load the reward file: {type(error).__name__}: {_line(error)}"
+        ) from error
+    return module

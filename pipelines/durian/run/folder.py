@@ -1,0 +1,320 @@
+"""The run folder: parts, lock, resume, manifest. What is in it is whole, whenever the run stops.
+
+RUN/parts/identity.json           what the run is of; a different one is refused
+RUN/parts/lock                    held by the process that works on the run
+RUN/parts/part-00007.parquet      difficulty rows of one part
+RUN/parts/rollouts-00007.parquet  its completions; written first, so the part above ends it
+RUN/parts/decoding                rows whose images are being decoded; see readers/decoding.py
+RUN/manifest.json                 written last: a folder that has one is complete
+RUN/lock                          held by the process that changes a complete run; gone after it
+
+How the groups were cut stands in the table's own metadata, so that the two can never disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from durian.errors import RunFolderError
+from durian.run.files import find_json, sync_folder, write_json, written_aside
+from durian.run.tokens import Tokens, part_tokens
+from durian.schema import (
+    DIFFICULTY,
+    ROLLOUTS,
+    SCHEMA_KEY,
+    SCHEMA_VERSION,
+    arrow_schema,
+)
+
+MANIFEST = "manifest.json"
+DIFFICULTY_FILE = "difficulty.parquet"
+ROLLOUTS_FILE = "rollouts.parquet"
+THUMBNAILS_FILE = "thumbnails.parquet"
+REPORT_FOLDER = "report"
+SUMMARY_FILE = "summary.json"  # in the report folder
+LOCK_FILE = "lock"
+SECONDS_KEY = b"durian.seconds"
+GROUPS_KEY = b"durian.groups"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One profile's folder, while this process holds its lock."""
+
+    path: Path
+
+    @property
+    def parts(self) -> Path:
+        """Where unfinished work lies."""
+        return self.path / "parts"
+
+    @property
+    def identity(self) -> Path:
+        """What the unfinished run is of."""
+        return self.parts / "identity.json"
+
+    @property
+    def decoding(self) -> Path:
+        """What is being decoded, for the next attempt to know if this one crashes."""
+        return self.parts / "decoding"
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest of a complete run; None while it is not."""
+        return read_manifest(self.path)
+
+    def complete_manifest(self) -> dict[str, Any]:
+        """The manifest of a run that is complete, its `groups` as the table has them now.
+
+        Raises:
+            RunFolderError: it is not, or this is no run folder.
+        """
+        if (manifest := self.manifest) is None:
+            raise RunFolderError(
+                f"{self.path}: is not complete: run its profile again"
+                if self.parts.is_dir()
+                else f"{self.path}: is not a run folder (no manifest.json); "
+                "give the --out of a profile"
+            )
+        if (groups := _groups_of(self.path / DIFFICULTY_FILE)) is not None:
+            return {**manifest, "groups": groups}
+        return manifest
+
+    def check_table(self) -> pq.FileMetaData:
+        """What the difficulty table's file says of itself.
+
+        Raises:
+            RunFolderError: it cannot be read, or is of a newer Durian.
+        """
+        path = self.path / DIFFICULTY_FILE
+        found = _read_footer(path)
+        try:
+            version = int((found.metadata or {})[SCHEMA_KEY])
+        except KeyError:
+            raise RunFolderError(
+                f"{path}: cannot be read (its metadata has no {SCHEMA_KEY.decode()}: another "
+                "program wrote it); profile again"
+            ) from None
+        except ValueError as error:
+            raise unreadable(path, error) from error
+        if version > SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{path}: is of a newer Durian (table version {version}, known here: "
+                f"{SCHEMA_VERSION}); update durian"
+            )
+        return found
+
+    def check_tables(self) -> pq.FileMetaData:
+        """As `check_table`, once all tables of the run are found whole.
+
+        Raises:
+            RunFolderError: one is not there, cut short, or of a newer Durian.
+        """
+        needed = {self.path / name for name in (ROLLOUTS_FILE, THUMBNAILS_FILE)}
+        for table in sorted(needed.union(self.path.glob("*.parquet"))):
+            _read_footer(table)
+        return self.check_table()
+
+    def has_part(self, number: int) -> bool:
+        """Whether a part is finished."""
+        return self._part(number).exists() and self._rollouts_part(number).exists()
+
+    def write_part(
+        self,
+        number: int,
+        difficulty: pa.Table,
+        rollouts: pa.Table,
+        seconds: Mapping[str, float],
+    ) -> None:
+        """Keep a finished part for good; its seconds by stage go along in the file's metadata."""
+        with written_aside(self._rollouts_part(number)) as aside:
+            pq.write_table(rollouts, aside, compression="zstd")
+        timed = {**difficulty.schema.metadata, SECONDS_KEY: json.dumps(dict(seconds)).encode()}
+        with written_aside(self._part(number)) as aside:
+            pq.write_table(difficulty.replace_schema_metadata(timed), aside, compression="zstd")
+
+    def finished_parts(self) -> list[int]:
+        """Numbers of the finished parts, rising."""
+        found = (int(p.stem.removeprefix("part-")) for p in self.parts.glob("part-*.parquet"))
+        return sorted(filter(self.has_part, found))
+
+    def part_seconds(self, number: int) -> dict[str, float]:
+        """Seconds by stage that a finished part took."""
+        metadata = pq.read_schema(self._part(number)).metadata
+        seconds: dict[str, float] = json.loads(metadata[SECONDS_KEY])
+        return seconds
+
+    def tokens(self) -> Tokens | None:
+        """Tokens of all the finished parts; None where a part of an older Durian is among them."""
+        parts = [part_tokens(pq.read_schema(self._part(n))) for n in self.finished_parts()]
+        known = [tokens for tokens in parts if tokens is not None]
+        return sum(known, Tokens()) if len(known) == len(parts) else None
+
+    def read_part(self, number: int) -> pa.Table:
+        """All that a finished part holds of its samples."""
+        return pq.read_table(self._part(number))
+
+    def read_part_columns(self, columns: list[str]) -> pa.Table:
+        """Some columns of all parts, in the order of the dataset."""
+        return pa.concat_tables(
+            [pq.read_table(self._part(n), columns=columns) for n in self.finished_parts()]
+        )
+
+    def join_parts(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
+        """Write the two tables from the parts, a part at a time, with the group columns filled.
+
+        Args:
+            groups: column name -> one label a sample, over all parts in order.
+            described: how the groups were cut, kept in the table's metadata.
+        """
+        parts = (self.read_part(n).select(list(DIFFICULTY)) for n in self.finished_parts())
+        self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, described)
+        with written_aside(self.path / ROLLOUTS_FILE) as aside:
+            schema = arrow_schema(ROLLOUTS)
+            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+                for number in self.finished_parts():
+                    writer.write_table(pq.read_table(self._rollouts_part(number)))
+
+    def regroup(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
+        """Write the difficulty table of a complete run with other groups, a row group at a time.
+
+        Args:
+            groups, described: as `join_parts` takes them.
+        """
+        with pq.ParquetFile(self.path / DIFFICULTY_FILE) as file:
+            row_groups = (file.read_row_group(n) for n in range(file.num_row_groups))
+            self._write_difficulty(row_groups, file.schema_arrow, groups, described)
+
+    def _write_difficulty(
+        self,
+        tables: Iterable[pa.Table],
+        schema: pa.Schema,
+        groups: Mapping[str, pa.Array],
+        described: Mapping[str, Any],
+    ) -> None:
+        kept = {**(schema.metadata or {}), GROUPS_KEY: json.dumps(described).encode()}
+        schema = schema.with_metadata(kept)
+        with (
+            written_aside(self.path / DIFFICULTY_FILE) as aside,
+            pq.ParquetWriter(aside, schema, compression="zstd") as writer,
+        ):
+            start = 0
+            for table in tables:
+                for name, labels in groups.items():
+                    column = table.schema.get_field_index(name)
+                    label = labels.slice(start, table.num_rows)
+                    table = table.set_column(column, schema.field(name), label)
+                writer.write_table(table.replace_schema_metadata(kept))
+                start += table.num_rows
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, whole or not at all."""
+        write_json(self.path / MANIFEST, manifest)
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, which makes the run complete, and clear the parts away."""
+        self.write_manifest(manifest)
+        self.clear_parts()
+
+    def strays(self) -> list[Path]:
+        """What a kill may have left of a complete run: parts, a lock, half-written files."""
+        left = (self.parts, self.path / LOCK_FILE)
+        return [*(path for path in left if path.exists()), *self._asides()]
+
+    def sweep(self) -> None:
+        """Remove half-written files beside the tables; for the holder of the lock."""
+        for aside in self._asides():
+            aside.unlink(missing_ok=True)
+
+    def _asides(self) -> list[Path]:
+        kinds = ("*.parquet", MANIFEST, f"{REPORT_FOLDER}/*")
+        return [aside for kind in kinds for aside in self.path.glob(f"{kind}.tmp")]
+
+    def clear_parts(self) -> None:
+        """Remove unfinished work."""
+        shutil.rmtree(self.parts, ignore_errors=True)
+        sync_folder(self.path)
+
+    def _part(self, number: int) -> Path:
+        return self.parts / f"part-{number:05d}.parquet"
+
+    def _rollouts_part(self, number: int) -> Path:
+        return self.parts / f"rollouts-{number:05d}.parquet"
+
+
+def _read_footer(table: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(table)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(table, error) from error
+
+
+def _groups_of(table: Path) -> dict[str, Any] | None:
+    """How a difficulty table's groups were cut; None where it does not say."""
+    try:
+        described = (pq.read_schema(table).metadata or {}).get(GROUPS_KEY)
+    except (OSError, ValueError, pa.ArrowException):
+        return None  # whoever reads the table itself says what is wrong with it
+    try:
+        groups: dict[str, Any] | None = None if described is None else json.loads(described)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(table, error) from error
+    return groups
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest of a complete run folder, or None where there is none.
+
+    Raises:
+        RunFolderError: it is there and cannot be read.
+    """
+    return find_json(path / MANIFEST, "profile again")
+
+
+def unreadable(path: Path, error: Exception) -> RunFolderError:
+    """A table that cannot be read, as one line."""
+    gist = " ".join(str(error).split())[:160]
+    return RunFolderError(f"{path}: cannot be read ({gist}); profile again")
+
+
+def check_usable(path: Path) -> None:
+    """Refuse a path that cannot be a run folder.
+
+    Raises:
+        RunFolderError: it is a file, or a folder with other things in it.
+    """
+    if path.is_file():
+        raise RunFolderError(f"{path}: is a file; --out names a folder")
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / MANIFEST).exists() and not (path / "parts").is_dir():
+            raise RunFolderError(f"{path}: holds other files and no run; choose another --out")
+
+
+def check_same(
+    path: Path, known: Mapping[str, Any], identity: Mapping[str, Any], way_out: str
+) -> None:
+    """Refuse to go on with a folder of another identity.
+
+    Raises:
+        RunFolderError: names the first key that differs, with both values.
+    """
+    now = json.loads(json.dumps(identity))
+    for key in sorted(known.keys() | now.keys()):
+        if known.get(key) != now.get(key):
+            raise RunFolderError(
+                f"{path}: was made with {key} {_brief(known.get(key))}, not "
+                f"{_brief(now.get(key))}; {way_out}"
+            )
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

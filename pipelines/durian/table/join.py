@@ -1,0 +1,247 @@
+"""From a profile's run folder to what training needs of each sample, by sample id."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from durian.config import TrainConfig
+from durian.errors import ConfigError, DatasetError, InputError
+from durian.groups import PERCEPTUAL
+from durian.run.checked import check_difficulty, check_manifest, read_frame
+from durian.run.folder import DIFFICULTY_FILE, RunFolder
+from durian.table.grouping import cut_perceptual, cut_reasoning, hard_end, read_measures
+
+FILTERED = "filtered out"
+UNKNOWN = "not in the table, so that the filter cannot tell"
+EXAMPLE = "'pass_rate > 0 AND pass_rate < 1'"
+LONGEST_FILTER = 10_000  # characters; polars parses by recursion, and dies of very long chains
+_GROUPS = ("perceptual_group", "reasoning_group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTable:
+    """The samples of a run with their groups; arrays, one entry a sample of the table."""
+
+    manifest: Mapping[str, Any]
+    number: Mapping[str, int]  # sample id -> its place in the arrays
+    perceptual_group: NDArray[np.int64]  # 0 easy, 1 medium, 2 hard; -1 none
+    reasoning_group: NDArray[np.int64]  # -1 none
+    perceptual: NDArray[np.float64]  # the measure behind the perceptual groups; NaN where missing
+    confidence: NDArray[np.float64]  # the measure behind the reasoning groups; NaN where missing
+    passes: NDArray[np.bool_]  # the filter
+    own: bool  # samples that the table lacks take part, in no group
+    filtered: bool  # there is a filter
+    order_by: str
+
+    def find(self, sample_id: str) -> dict[str, Any] | str:
+        """What is known of a sample, as columns of the training set; or why it takes no part."""
+        place = self.number.get(sample_id)
+        if place is None:
+            if self.filtered:
+                return UNKNOWN
+            nan = float("nan")
+            return {"perceptual_group": -1, "reasoning_group": -1, "perceptual": nan,
+                    "confidence": nan}  # fmt: skip
+        if not self.passes[place]:
+            return FILTERED
+        return {
+            "perceptual_group": int(self.perceptual_group[place]),
+            "reasoning_group": int(self.reasoning_group[place]),
+            "perceptual": float(self.perceptual[place]),
+            "confidence": float(self.confidence[place]),
+        }
+
+    def check_missing(self, ids: Sequence[str]) -> None:
+        """Refuse samples that the table lacks, unless they may train in no group.
+
+        Args:
+            ids: of all dataset rows, in order.
+        Raises:
+            InputError: how many are missing, and the first one's row; or all are.
+        """
+        missing = [row for row, sample_id in enumerate(ids) if sample_id not in self.number]
+        if missing and len(missing) == len(ids):  # then it is a mistake, whatever was asked
+            raise DatasetError(
+                f"the table has none of the {len(ids):,} rows; give the table of this dataset, "
+                "with the --id-column of its profile"
+            )
+        if missing and not self.own:
+            raise InputError(
+                f"the table lacks {len(missing):,} of {len(ids):,} rows, the first at row "
+                f"{missing[0]}; profile this dataset, or pass --missing own"
+            )
+
+    def order(self, ids: Sequence[str]) -> list[int]:
+        """Positions in the order of training; ties and a shuffle keep the dataset's order."""
+        if self.order_by == "shuffle":
+            return list(range(len(ids)))
+        column = self.manifest["groups"]["reasoning"]["measure"]
+        sign = 1.0 if hard_end(column, "lower") == "higher" else -1.0  # rising: harder
+        sign = sign if self.order_by == "easy_first" else -sign
+        keys = [sign * self.confidence[self.number[i]] if i in self.number else np.nan for i in ids]
+        return [int(place) for place in np.argsort(np.array(keys, np.float64), kind="stable")]
+
+
+def open_table(config: TrainConfig) -> TrainingTable:
+    """Read a run's table, cut its groups anew where the config says so, and apply the filter.
+
+    Groups are cut over the whole table, whatever the filter leaves of it.
+
+    Raises:
+        RunFolderError: no complete run, or a table that cannot be read or is of a newer Durian.
+        ConfigError: a filter that is no condition over the columns, or that nothing passes; an
+            order by a measure that no sample has.
+    """
+    run = Path(config.table)
+    manifest = check_manifest(run, whole=False)
+    groups = manifest["groups"]
+    by_perceptual, by_reasoning = (groups[k]["measure"] for k in ("perceptual", "reasoning"))
+    measures, condition = [by_perceptual, by_reasoning], _parse_filter(config.filter)
+    table = _read_columns(RunFolder(run), condition)
+    seen, thought = read_measures(run, measures)
+    if config.percentiles is not None:
+        labels = cut_perceptual(by_perceptual, seen, config.percentiles).labels
+        table = table.with_columns(pl.Series("perceptual_group", labels, pl.String))
+    if config.bins is not None:
+        bins = cut_reasoning(by_reasoning, thought, config.bins).labels
+        table = table.with_columns(pl.Series("reasoning_group", bins, pl.Int32))
+    passes = _passes(table, condition, config.filter)
+    if config.order != "shuffle" and not np.isfinite(thought[passes]).any():
+        raise ConfigError(
+            f"order is '{config.order}', by {by_reasoning}, which no sample of the table has; "
+            "profile with a --model, or pass --order shuffle"
+        )
+    numbers = {label: number for number, label in enumerate(PERCEPTUAL)}
+    return TrainingTable(
+        manifest=manifest,
+        number={sample_id: place for place, sample_id in enumerate(table["sample_id"])},
+        perceptual_group=np.array(
+            [numbers.get(label, -1) for label in table["perceptual_group"]], np.int64
+        ),
+        reasoning_group=table["reasoning_group"].fill_null(-1).cast(pl.Int64).to_numpy(),
+        perceptual=seen,
+        confidence=thought,
+        passes=passes,
+        own=config.missing == "own",
+        filtered=config.filter is not None,
+        order_by=config.order,
+    )
+
+
+def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
+    """The columns of a table that are needed; problems and answers only where the filter asks."""
+    asked = [] if condition is None else condition.meta.root_names()
+    names, path = run.check_table().schema.names, run.path / DIFFICULTY_FILE
+    needed = ("sample_id", *_GROUPS)
+    check_difficulty(run.path, needed)
+    _check_columns(asked, names)
+    columns = dict.fromkeys((*needed, *asked))
+    return read_frame(path, lambda frame: frame.select(list(columns)))
+
+
+def _parse_filter(condition: str | None) -> pl.Expr | None:
+    """A condition as an expression, which nothing has judged yet.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if condition is None:
+        return None
+    if len(condition) > LONGEST_FILTER:
+        raise ConfigError(
+            f"filter: has {len(condition):,} characters; it must have {LONGEST_FILTER:,} or fewer"
+        )
+    # A subquery could read other files; it has no place in a condition on one sample.
+    if re.search(r"\bselect\b", re.sub(r"'[^']*'|\"[^\"]*\"", "", condition), re.IGNORECASE):
+        raise ConfigError(
+            f"filter: {_shown(condition)} is a query; give the condition alone, like {EXAMPLE}"
+        )
+    try:
+        parsed = pl.sql_expr(condition)
+    except (Exception, pl.exceptions.PanicException) as error:  # polars raises many kinds
+        raise _unreadable(condition, error) from error
+    if parsed.meta.has_multiple_outputs():  # a pattern of columns
+        raise _no_condition(condition)
+    return parsed
+
+
+def _check_columns(asked: Sequence[str], known: Sequence[str]) -> None:
+    unknown = next((name for name in asked if name not in known), None)
+    if unknown is None:
+        return
+    near = difflib.get_close_matches(unknown.lower(), known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}"
+    raise ConfigError(
+        f"filter: no column {_shown(unknown)} in the table; {hint} (text stands in single quotes)"
+    )
+
+
+def _passes(table: pl.DataFrame, condition: pl.Expr | None, text: str | None) -> NDArray[np.bool_]:
+    """Which samples a condition holds for; unknown (NULL) is no."""
+    if condition is None or text is None:
+        return np.ones(len(table), np.bool_)
+    try:
+        holds = table.select(holds=condition)["holds"]
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise _unreadable(text, error) from error
+    if holds.dtype != pl.Boolean or len(holds) != len(table):
+        raise _no_condition(text)
+    passes = holds.fill_null(False).to_numpy()
+    if not passes.any():
+        raise ConfigError(f"filter: no sample of {len(table):,} passes {_shown(text)}; loosen it")
+    return passes
+
+
+def _no_condition(condition: str) -> ConfigError:
+    return ConfigError(
+        f"filter: {_shown(condition)} is no condition on a sample; write one like {EXAMPLE}"
+    )
+
+
+def _unreadable(condition: str, error: BaseException) -> ConfigError:
+    gist = " ".join(str(error).split("\n\n")[0].split())[:160]
+    return ConfigError(
+        f"filter: {_shown(condition)} is no SQL condition ({gist}); write one like {EXAMPLE}"
+    )
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return f"'{line}'" if len(line) <= 80 else f"'{line[:77]}...'"
+
+
+def table_warnings(
+    manifest: Mapping[str, Any], *, dataset: str, fingerprint: str, model: str, model_print: str
+) -> list[str]:
+    """A line for each way in which the table was made from other things than the training."""
+    made_of, made_by, groups = manifest["dataset"], manifest["model"], manifest["groups"]
+    lines = []
+    if made_of["fingerprint"] != fingerprint:
+        same = made_of["name"] == dataset
+        made = f"{'other rows of ' if same else ''}{made_of['name']}"
+        these = "these" if same else f"these rows of {dataset}"
+        lines.append(
+            f"the table was made from {made}, not from {these}; samples are joined by their content"
+        )
+    for kind in ("perceptual", "reasoning"):
+        if not any(groups[kind]["sizes"].values()):
+            lines.append(
+                f"no sample of the table has a {kind} group ({groups[kind]['measure']} was not "
+                f"measured): the {kind} term will be each sample's own"
+            )
+    if made_by["fingerprint"] not in (None, model_print):
+        same = made_by["name"] == model
+        lines.append(
+            f"the table was made by {'other weights of ' if same else ''}{made_by['name']}, not by "
+            f"{'these' if same else model}; its reasoning groups are of another policy"
+        )
+    return lines

@@ -1,0 +1,126 @@
+"""STAGE 2: difficulty table -> groups -> rollouts -> normalizer -> policy.
+
+Departures from the paper, each with an option: groups are the table's, cut once over all samples
+(`groups: online` cuts each rollout batch, as the paper); confidence is taken per token; every std
+has 1e-6 added (`eps`); the loss, its clipping and its KL term are TRL's, by any GRPOConfig field.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback
+
+from durian.config import TrainConfig
+from durian.engines.chat import one_line
+from durian.errors import RunError
+from durian.manifest import as_profiled
+from durian.progress import Progress, Silent
+from durian.readers.dataset import open_dataset
+from durian.rewards import open_reward
+from durian.run.folder import read_manifest
+from durian.table.join import open_table
+from durian.training.arguments import check_grpo, grpo_config, plan_of
+from durian.training.checkpoints import drop_older, newest_checkpoint
+from durian.training.folder import check_training_folder, open_training
+from durian.training.launch import join_launch, process_rank
+from durian.training.normalization import normalization_of
+from durian.training.policy import MERGED, load_policy, lora_config, merge_adapter
+from durian.training.record import (
+    describe_training,
+    finite_log,
+    training_identity,
+    training_warnings,
+    write_results,
+)
+from durian.training.reward import TrainingReward
+from durian.training.samples import open_samples, open_screen, prepare_samples, scan_rows
+from durian.training.trainer import DurianTrainer
+from durian.training.watch import Watch
+
+
+def train_policy(
+    config: TrainConfig, *, fresh: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train a policy with the table's groups in the normalizer; resume it if it is begun.
+
+    Runs in each process of a launch; the first one prepares the samples and writes the results.
+
+    Args:
+        fresh: throw an unfinished training away rather than resume it.
+    Returns:
+        The manifest of the finished training, and its folder as `out`; in other processes than
+        the first, nothing.
+    Raises:
+        InputError: an option, the dataset, the table, the model or the folder is wrong.
+        RunError: the training stopped part-way; the same call resumes it.
+    """
+    progress, out, begun = progress or Silent(), Path(config.out), time.perf_counter()
+    check_training_folder(out)
+    table = open_table(config)
+    config = as_profiled(config, table.manifest)
+    grpo = check_grpo(config.grpo, table.manifest)
+    plan_of(config, grpo, table, samples=None)  # refused now rather than after all is read
+    screen = open_screen(config, grpo)
+    reward = TrainingReward(open_reward(config.reward))
+    first = process_rank() == 0
+    if not first and not fresh and read_manifest(out) is not None:
+        return {}  # complete: the first process says so
+    with ExitStack() as held:
+        if first:
+            reader = open_dataset(config.source)
+            rows = scan_rows(reader, config, table, progress)
+            identity = training_identity(config, grpo, rows.fingerprint)
+            complete = held.enter_context(open_training(out, identity, fresh=fresh))
+            if complete is not None:
+                return {"out": str(out), **complete}
+            for line in training_warnings(config, table, reader.name, identity):
+                progress.note(f"warning: {line}")
+            prepare_samples(out, config, reader, rows, table, screen, progress)
+        join_launch()  # the others wait here for the first
+        samples = open_samples(out, config.pixel_limit)
+        plan = plan_of(config, grpo, table, samples=samples.rows)
+        if first:
+            for line in plan.warnings:
+                progress.note(f"warning: {line}")
+        normalization = normalization_of(config, table.manifest)
+        args = grpo_config(config, grpo, plan, normalization.trl_scale)
+        checkpoint = newest_checkpoint(out)
+        trainer = DurianTrainer(
+            normalization=normalization,
+            reward=reward,
+            model=load_policy(config, args, checkpoint),
+            args=args,
+            train_dataset=samples.dataset,
+            processing_class=screen.chat.processor,
+            peft_config=lora_config(config),
+            callbacks=[Watch(progress, checkpoint)],
+        )
+        trainer.remove_callback(PrinterCallback)  # Watch says it in fewer words
+        try:
+            if checkpoint is None:
+                trainer.train()
+            elif not trainer.take_finished(checkpoint):
+                trainer.train(resume_from_checkpoint=str(checkpoint))
+        except pickle.UnpicklingError as error:  # torch loads no code, nor what is damaged
+            raise RunError(
+                f"{checkpoint}: holds what is no state of a training ({one_line(error)}); remove "
+                "this checkpoint to go on from the one before it, or pass --fresh"
+            ) from error
+        trainer.save_model(str(out))
+        if not first:
+            return {}
+        drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
+        if config.lora_r is not None and not trainer.sharded:
+            merge_adapter(trainer, out / MERGED)
+        log = finite_log(trainer.state.log_history)
+        manifest = describe_training(
+            config, table.manifest, reader.name, samples.counts, plan, log,
+            time.perf_counter() - begun,
+        )  # fmt: skip
+        write_results(out, log, manifest)
+        return {"out": str(out), **manifest}

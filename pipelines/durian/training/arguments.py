@@ -1,0 +1,181 @@
+"""The `grpo:` section: any field of TRL's GRPOConfig, checked by name, with Durian's own set."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from trl import GRPOConfig
+
+from durian.config import TrainConfig
+from durian.engines.chat import one_line
+from durian.errors import ConfigError
+from durian.table.join import TrainingTable
+from durian.training.launch import launched_processes
+from durian.training.normalization import normalization_of
+from durian.training.plan import BatchPlan, plan_batches
+
+# Fields that Durian sets from its own options, and which option that is.
+_OURS = {
+    "output_dir": "--out",
+    "scale_rewards": "normalizer",
+    "shuffle_dataset": "order",
+    "remove_unused_columns": "nothing: all columns are kept",
+    "resume_from_checkpoint": "nothing: the same command resumes",
+    "auto_find_batch_size": "rollout_batch and per_device_train_batch_size",
+    "trust_remote_code": "--trust-remote-code",
+}
+_AS_PROFILED = {
+    "max_completion_length": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+}
+# What TRL reads to size its batches; the plan is made of these.
+BATCH_FIELDS = (
+    "per_device_train_batch_size", "gradient_accumulation_steps", "num_generations",
+    "steps_per_generation", "generation_batch_size", "num_iterations", "save_steps", "max_steps",
+    "num_train_epochs",
+)  # fmt: skip
+
+
+def check_grpo(
+    grpo: Mapping[str, Any], manifest: Mapping[str, Any], *, run: bool = True
+) -> dict[str, Any]:
+    """The section's values with numbers as numbers (YAML reads 1e-6 as text).
+
+    Completions are as long and as hot as the table's profile drew them, unless the section says.
+
+    Args:
+        run: it is to be run here, rather than planned for another machine.
+    Raises:
+        ConfigError: a field that GRPOConfig does not have, or that Durian sets itself, or that
+            cannot be had here.
+    """
+    known = {f.name: f for f in fields(GRPOConfig)}
+    checked: dict[str, Any] = {}
+    for name, value in grpo.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"grpo: no field '{name}' in trl.GRPOConfig{hint}")
+        if name in _OURS:
+            raise ConfigError(f"grpo: '{name}' is set by Durian; use {_OURS[name]}")
+        checked[name] = _as_number(name, value, str(known[name].type))
+    if checked.get("eval_strategy", "no") != "no" or checked.get("do_eval"):
+        raise ConfigError("grpo: 'eval_strategy' needs a second dataset; use durian eval")
+    if run and checked.get("use_vllm") and not torch.cuda.is_available():
+        raise ConfigError(
+            "grpo: 'use_vllm' needs a GPU (TRL cannot load new weights into vLLM on a CPU); "
+            "leave it out, and completions are drawn with transformers"
+        )
+    profiled = manifest["config"]
+    return {name: profiled[name_then] for name, name_then in _AS_PROFILED.items()} | checked
+
+
+def grpo_config(
+    config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan, scale: str | None
+) -> GRPOConfig:
+    """The trainer's arguments; what the section leaves open is TRL's default, but for a few.
+
+    Args:
+        grpo: as `check_grpo` gives it.
+        scale: TRL's `scale_rewards` that is the normalizer; None where Durian replaces it.
+    Raises:
+        ConfigError: TRL refuses a value.
+    """
+    on_gpu = torch.cuda.is_available()
+    given = {k: v for k, v in grpo.items() if k not in ("generation_batch_size", "save_steps")}
+    given.pop("steps_per_generation", None)
+    values: dict[str, Any] = {
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "num_completions_to_print": 0,  # TRL prints them on stdout, where the result goes
+        **({} if on_gpu else {"use_cpu": True, "bf16": False}),
+        **({"ddp_backend": "gloo"} if not on_gpu and plan.processes > 1 else {}),
+        **given,
+        "output_dir": config.out,
+        "scale_rewards": scale or "group",
+        "shuffle_dataset": config.order == "shuffle",
+        "remove_unused_columns": False,
+        "trust_remote_code": config.trust_remote_code,
+        "generation_batch_size": plan.generation_batch_size,
+        "save_steps": plan.save_steps,
+    }
+    try:
+        return GRPOConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"grpo: {one_line(error)}") from error
+
+
+def _as_number(name: str, value: Any, kind: str) -> Any:
+    if not isinstance(value, str) or "float" not in kind or "str" in kind:
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"grpo: '{name}' is '{value}', not a number") from None
+
+
+def plan_of(
+    config: TrainConfig,
+    grpo: Mapping[str, Any],
+    table: TrainingTable,
+    *,
+    samples: int | None,
+    processes: int | None = None,
+) -> BatchPlan:
+    """The batches of a training, from its settings and the groups of its table.
+
+    Args:
+        samples: that take part; None while that is not known.
+        processes: that are to be planned for; None for those of this launch, which must then be
+            as many as the config says.
+    Raises:
+        ConfigError: sizes that do not divide, or a launch of another number of processes.
+    """
+    launched = launched_processes()
+    if processes is None and config.processes not in (None, launched):
+        raise ConfigError(
+            f"processes is {config.processes}, and this launch has {launched}; launch with "
+            f"torchrun --nproc_per_node {config.processes} -m durian_cli train ..., or change it"
+        )
+    defaults = {f.name: f.default for f in fields(GRPOConfig) if f.name in BATCH_FIELDS}
+    defaults["save_steps"] = None
+    return plan_batches(
+        {**defaults, **{name: grpo[name] for name in BATCH_FIELDS if name in grpo}},
+        rollout_batch=config.rollout_batch,
+        processes=processes or launched,
+        samples=samples,
+        smallest_groups=_smallest_groups(config, table),
+        shuffled=config.order == "shuffle",
+    )
+
+
+def _smallest_groups(config: TrainConfig, table: TrainingTable) -> dict[str, tuple[int, float]]:
+    """By option: how many groups it makes, and the share of samples expected in the smallest."""
+    if config.normalizer != "durian":
+        return {}
+    _, perceptual, reasoning = config.weights
+    if config.groups == "online":  # quantiles of each rollout batch, whatever the table says
+        normalization = normalization_of(config, table.manifest)
+        low, high = normalization.percentiles
+        parts = [part for part in (low, high - low, 100 - high) if part]  # of two cuts found alike
+        seen = len(parts), min(parts) / 100
+        thought = normalization.bins, 1 / normalization.bins
+    else:
+        seen = _smallest(table.perceptual_group[table.passes])
+        thought = _smallest(table.reasoning_group[table.passes])
+    taking_part = {"bins": (reasoning, thought), "percentiles": (perceptual, seen)}
+    return {name: group for name, (weight, group) in taking_part.items() if weight}
+
+
+def _smallest(labels: NDArray[np.int64]) -> tuple[int, float]:
+    """How many groups there are, and the share of all samples in the smallest."""
+    _, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    return len(sizes), float(sizes.min() / len(labels)) if len(sizes) else 0.0

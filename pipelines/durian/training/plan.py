@@ -1,0 +1,257 @@
+"""The arithmetic of batches: rollout batches, optimizer steps, checkpoints, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, gcd, isfinite
+from typing import Any
+
+from durian.errors import ConfigError
+
+CHECKPOINT_EVERY = 50  # optimizer steps, about, where save_steps is not given
+THIN = 2  # prompts of a rollout batch that a group needs for a std over more than one sample
+_LEAST = {
+    "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "num_generations": 2,
+    "steps_per_generation": 1, "generation_batch_size": 1, "num_iterations": 1,
+}  # fmt: skip
+_OPEN = ("steps_per_generation", "generation_batch_size")  # may be None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPlan:
+    """How a training is cut into rollout batches and optimizer steps.
+
+    Either a rollout batch takes one optimizer step or more, or one step takes whole rollout
+    batches: one of the two numbers that say so is 1.
+    """
+
+    processes: int
+    samples: int  # that take part
+    rollout_batch: int  # prompts, over all processes
+    generations: int  # completions a prompt
+    generation_batch_size: int  # completions of a rollout batch
+    per_device_train_batch_size: int  # completions of a micro-step, in one process
+    steps_per_generation: int  # micro-steps of one pass over a rollout batch
+    gradient_accumulation_steps: int  # micro-steps of an optimizer step
+    steps_per_rollout_batch: int  # optimizer steps
+    rollout_batches_per_step: int
+    steps_per_epoch: int
+    total_steps: int
+    completions: int  # written in all
+    save_steps: int
+    samples_left_out: int  # of each epoch: they fill no rollout batch
+    warnings: tuple[str, ...]
+
+
+def plan_batches(
+    fields: Mapping[str, Any],
+    *,
+    rollout_batch: int | None,
+    processes: int,
+    samples: int | None,
+    smallest_groups: Mapping[str, tuple[int, float]],
+    shuffled: bool = True,
+) -> BatchPlan:
+    """Work out the batches as TRL will, and refuse what it would refuse later or do silently.
+
+    TRL's sampler gives each whole rollout batch `steps_per_generation * num_iterations` times and
+    drops what is left of an epoch; transformers counts an epoch's optimizer steps upwards.
+
+    Args:
+        fields: GRPOConfig's fields that size batches, given or default; None where open.
+        rollout_batch: prompts a rollout batch; None for TRL's own generation batch.
+        samples: that take part; None while that is not known.
+        smallest_groups: by option (percentiles, bins), how many groups there are and the share of
+            samples that the smallest holds.
+        shuffled: each epoch has an order of its own.
+    Raises:
+        ConfigError: a size that cannot be, or sizes that do not divide, naming the nearest that do.
+    """
+    _check_numbers(fields)
+    unit = fields["per_device_train_batch_size"] * processes  # completions of one micro-step
+    each, accumulate = fields["num_generations"], fields["gradient_accumulation_steps"]
+    whole = _generation_batch(fields, rollout_batch, unit)
+    prompts = whole // each
+    if samples is not None and prompts > samples:
+        raise ConfigError(_too_few(samples, prompts, unit, each))
+    micro_steps = whole // unit * fields["num_iterations"]
+    if micro_steps % accumulate and accumulate % micro_steps:
+        raise ConfigError(
+            f"grpo: 'gradient_accumulation_steps' is {accumulate}, and a rollout batch has "
+            f"{micro_steps} micro-steps; one must divide the other, or updates and rollouts fall "
+            f"out of step: the nearest that fit: {_nearest_fit(accumulate, micro_steps)}"
+        )
+    steps, batches_a_step = max(1, micro_steps // accumulate), max(1, accumulate // micro_steps)
+    known = prompts if samples is None else samples
+    batches = known // prompts
+    epoch = ceil(batches * micro_steps / accumulate)
+    total = fields["max_steps"]
+    if total < 0:
+        total = ceil(fields["num_train_epochs"] * epoch)
+    epochs, rest = divmod(total, epoch)
+    written = epochs * batches + min(batches, ceil(rest * batches_a_step / steps))
+    left_out = known - batches * prompts
+    return BatchPlan(
+        processes=processes,
+        samples=known,
+        rollout_batch=prompts,
+        generations=each,
+        generation_batch_size=whole,
+        per_device_train_batch_size=fields["per_device_train_batch_size"],
+        steps_per_generation=whole // unit,
+        gradient_accumulation_steps=accumulate,
+        steps_per_rollout_batch=steps,
+        rollout_batches_per_step=batches_a_step,
+        steps_per_epoch=epoch,
+        total_steps=total,
+        completions=written * whole,
+        save_steps=_save_steps(fields["save_steps"], steps, total),
+        samples_left_out=left_out,
+        warnings=(
+            *([] if shuffled or not left_out else [_never_trained(left_out, known, prompts)]),
+            *_thin_groups(smallest_groups, prompts),
+        ),
+    )
+
+
+def memory_estimate(
+    *, trainable: int, frozen: int, bytes_each: int, reference: bool, processes: int
+) -> dict[str, float]:
+    """GiB of weights, gradients and AdamW's two moments; activations and completions come on top.
+
+    Args:
+        trainable: parameters that are trained; with the moments in the same type as the weights.
+        bytes_each: of one weight: 4 for float32, 2 for bfloat16.
+        reference: a second copy of the weights is held, for the KL term.
+    """
+    gib = bytes_each / 2**30
+    parts = {
+        "weights": (trainable + frozen) * gib,
+        "gradients": trainable * gib,
+        "optimizer": 2 * trainable * gib,
+        "reference": (trainable + frozen) * gib if reference else 0.0,
+    }
+    total = sum(parts.values())
+    return {**parts, "in all": total, "a process if sharded": total / processes}
+
+
+def _generation_batch(fields: Mapping[str, Any], rollout_batch: int | None, unit: int) -> int:
+    """Completions of a rollout batch."""
+    each = fields["num_generations"]
+    size, steps = fields["generation_batch_size"], fields["steps_per_generation"]
+    if rollout_batch is not None:
+        for name, value in (("generation_batch_size", size), ("steps_per_generation", steps)):
+            if value is not None:
+                raise ConfigError(f"grpo: '{name}' and rollout-batch say the same; leave one out")
+        if rollout_batch * each % unit:
+            step = unit // gcd(unit, each)
+            below = rollout_batch // step * step
+            near = f"{below} or {below + step}" if below else f"{step}"
+            raise ConfigError(
+                f"rollout-batch is {rollout_batch}: {rollout_batch} x {each} completions are no "
+                f"multiple of the {unit} of one micro-step; the nearest that fit: {near}"
+            )
+        return int(rollout_batch * each)
+    if size is not None and steps is not None:
+        raise ConfigError("grpo: give 'generation_batch_size' or 'steps_per_generation', not both")
+    accumulated = fields["gradient_accumulation_steps"]
+    whole = size if size is not None else unit * (accumulated if steps is None else steps)
+    if whole % unit or whole % each:
+        step = unit * each // gcd(unit, each) // each
+        below = whole // each // step * step
+        near = f"{below} or {below + step}" if below else f"{step}"
+        raise ConfigError(
+            f"grpo: a generation batch of {whole} completions holds no whole prompts of {each}, or "
+            f"no whole micro-steps of {unit}; pass --rollout-batch {near}"
+        )
+    return int(whole)
+
+
+def _save_steps(asked: Any, steps: int, total: int) -> int:
+    """A multiple of the steps of a rollout batch: a checkpoint within one could not be resumed."""
+    if asked is None:
+        return max(1, CHECKPOINT_EVERY // steps) * steps
+    if asked < 1:  # a share of the training, to transformers
+        return int(ceil(asked * total / steps) * steps)
+    if asked % steps:
+        below = int(asked) // steps * steps
+        near = f"{below} or {below + steps}" if below > 0 else f"{steps}"
+        raise ConfigError(
+            f"grpo: 'save_steps' is {asked:g}, and a rollout batch takes {steps} steps; a "
+            f"checkpoint within one cannot be resumed exactly: pass {near}"
+        )
+    return int(asked)
+
+
+def _check_numbers(fields: Mapping[str, Any]) -> None:
+    for name, least in _LEAST.items():
+        value = fields[name]
+        if value is None and name in _OPEN:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigError(
+                f"grpo: '{name}' is {value!r}; it must be a whole number of {least} or more"
+            )
+    steps, epochs, save = (fields[n] for n in ("max_steps", "num_train_epochs", "save_steps"))
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps == 0:
+        raise ConfigError(
+            f"grpo: 'max_steps' is {steps!r}; it must be a whole number of 1 or more, or -1 for "
+            "'num_train_epochs'"
+        )
+    if steps < 0 and not _positive(epochs):
+        raise ConfigError(f"grpo: 'num_train_epochs' is {epochs!r}; it must be above 0")
+    if save is not None and not (_positive(save) and (save < 1 or save == int(save))):
+        raise ConfigError(
+            f"grpo: 'save_steps' is {save!r}; it must be a whole number of 1 or more, or a share "
+            "of the training below 1"
+        )
+
+
+def _positive(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and isfinite(value) and value > 0
+
+
+def _nearest_fit(accumulate: int, micro_steps: int) -> str:
+    """The accumulations below and above one that divide, or are divided by, the micro-steps."""
+    if accumulate > micro_steps:
+        below = accumulate // micro_steps * micro_steps
+        return f"{below} or {below + micro_steps}"
+    fit = [n for n in range(1, micro_steps + 1) if micro_steps % n == 0]
+    return f"{max(n for n in fit if n < accumulate)} or {min(n for n in fit if n > accumulate)}"
+
+
+def _too_few(samples: int, prompts: int, unit: int, each: int) -> str:
+    fits = samples - samples % (unit // gcd(unit, each))
+    way_out = (
+        f"pass --rollout-batch {fits} or less"
+        if fits
+        else f"a micro-step alone has {unit} completions: lower 'per_device_train_batch_size'"
+    )
+    return (
+        f"rollout-batch is {prompts} prompts, and only {samples} samples take part; {way_out}, "
+        "or give more samples"
+    )
+
+
+def _never_trained(left_out: int, samples: int, prompts: int) -> str:
+    return (
+        f"the last {left_out} of {samples} samples in the order of training fill no rollout batch "
+        f"of {prompts} and never take part; a rollout batch that divides {samples} takes them all"
+    )
+
+
+def _thin_groups(groups: Mapping[str, tuple[int, float]], prompts: int) -> list[str]:
+    lines = []
+    for option, (count, share) in groups.items():
+        if count > 1 and prompts * share < THIN:
+            fine = max(1, min(prompts // THIN, count - 1))
+            way_out = f"--bins {fine} or less" if option == "bins" else "more even percentiles"
+            lines.append(
+                f"{option}: the smallest of {count} groups is expected to hold "
+                f"{prompts * share:.1f} of {prompts} prompts of a rollout batch, and a std over "
+                f"one sample is its own; pass {way_out}, or --rollout-batch {ceil(THIN / share)} "
+                "or more"
+            )
+    return lines

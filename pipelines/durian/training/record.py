@@ -1,0 +1,141 @@
+"""What a training is of, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import blake2b
+from importlib.metadata import version
+from math import isfinite
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from durian.config import TrainConfig
+from durian.engines.fingerprint import model_fingerprint
+from durian.manifest import file_fingerprint, versions
+from durian.rendering.training_figure import training_figure
+from durian.rewards import reward_fingerprint
+from durian.run.files import write_json
+from durian.run.folder import DIFFICULTY_FILE, MANIFEST
+from durian.table.join import TrainingTable, table_warnings
+from durian.training.folder import LOG_FILE
+from durian.training.launch import launched_processes
+from durian.training.plan import BatchPlan
+
+# What may differ between two attempts at one training: where things are, and how they are shown.
+_FREE = ("dataset", "image_root", "table", "model", "out", "workers", "processes", "grpo")
+_FREE_GRPO = ("logging_steps", "log_completions", "report_to", "run_name", "dataloader_num_workers",
+              "save_total_limit", "num_completions_to_print")  # fmt: skip
+ENDS = 5  # logged steps at each end whose mean is the reward before and after
+
+
+def training_identity(
+    config: TrainConfig, grpo: Mapping[str, Any], dataset_fingerprint: str
+) -> dict[str, Any]:
+    """All that a training's weights depend on; a resumed one must have the same.
+
+    Raises:
+        ConfigError: a template, reward or model that cannot be read.
+    """
+    kept = {key: value for key, value in asdict(config).items() if key not in _FREE}
+    return {
+        **kept,
+        **{f"grpo.{key}": value for key, value in grpo.items() if key not in _FREE_GRPO},
+        "dataset": dataset_fingerprint,
+        "table": table_fingerprint(Path(config.table)),
+        "model": model_fingerprint(config.policy),
+        "reward": reward_fingerprint(config.reward),
+        "prompt_template": file_fingerprint(config.prompt_template),
+        "processes": launched_processes(),
+    }
+
+
+def training_warnings(
+    config: TrainConfig, table: TrainingTable, dataset: str, identity: Mapping[str, Any]
+) -> list[str]:
+    """A line for each way in which the table was made from other things than this training.
+
+    Args:
+        identity: as `training_identity` gives it.
+    """
+    return table_warnings(
+        table.manifest, dataset=dataset, fingerprint=identity["dataset"], model=config.model,
+        model_print=identity["model"],
+    )  # fmt: skip
+
+
+def table_fingerprint(run: Path) -> str:
+    """32 hex digits of a run's difficulty table."""
+    with (run / DIFFICULTY_FILE).open("rb") as file:
+        digest = blake2b(digest_size=16)
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def describe_training(
+    config: TrainConfig,
+    table_manifest: Mapping[str, Any],
+    dataset_name: str,
+    counts: Mapping[str, Any],
+    plan: BatchPlan,
+    log: Sequence[Mapping[str, Any]],
+    seconds: float,
+) -> dict[str, Any]:
+    """The manifest of a finished training."""
+    return {
+        "durian": version("durian-rl"),
+        "kind": "training",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": {"name": dataset_name, "split": config.split},
+        "table": {"run": config.table, "model": table_manifest["model"]["name"]},
+        "model": config.model,
+        "config": asdict(config),
+        "counts": dict(counts),
+        "plan": asdict(plan),
+        "result": _ends(log),
+        "seconds": {"in all": seconds},
+        "versions": versions(),
+    }
+
+
+def write_results(out: Path, log: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
+    """Keep the log and its picture, and then the manifest, which makes the training complete.
+
+    Args:
+        log: as `finite_log` gives it.
+    """
+    write_json(out / LOG_FILE, {"steps": log})
+    training_figure(log, out / "training")
+    write_json(out / MANIFEST, manifest)
+
+
+def finite_log(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The trainer's log without what is no number: JSON has no NaN, and one must end no training.
+
+    A gradient that overflows, or a step in which no reward could be had, logs NaN.
+    """
+    return [
+        {
+            name: value
+            for name, value in entry.items()
+            if value is not None and not (isinstance(value, float) and not isfinite(value))
+        }
+        for entry in log
+    ]
+
+
+def _ends(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean reward of the first and the last logged steps: of what was sampled while training."""
+    rewards = [float(entry["reward"]) for entry in log if "reward" in entry]
+    taken = min(ENDS, len(rewards) // 2)
+    if not taken:
+        return {"logged_steps": len(rewards)}
+    return {
+        "logged_steps": len(rewards),
+        "averaged_steps": taken,
+        "reward_first": fmean(rewards[:taken]),
+        "reward_last": fmean(rewards[-taken:]),
+    }

@@ -1,0 +1,288 @@
+"""The training set: samples of the dataset with their groups, checked once and kept on disk.
+
+Trainers read rows at random and many times; datasets stream. So the rows that take part are written
+to one Arrow file in the output folder, images still encoded, and mapped into memory from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from PIL import Image
+
+from durian.config import TrainConfig
+from durian.engines.chat import Chat, cannot_load, load_chat, one_line
+from durian.engines.prompts import PromptTemplate, load_template
+from durian.errors import ConfigError
+from durian.images.decode import decode
+from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.look import Look
+from durian.measuring.sampling import build_prompt
+from durian.progress import Progress
+from durian.readers.dataset import SampleReader
+from durian.readers.scan import scan
+from durian.run.files import read_json, write_json, written_aside
+from durian.samples import Failed, Prompt, Sample
+from durian.table.join import TrainingTable
+
+SAMPLES_FILE = "samples.arrow"
+COUNTS_FILE = "samples.json"
+DECODING_FILE = "decoding"  # gone once the samples are written; see readers/decoding.py
+_SCHEMA = pa.schema(
+    {
+        "sample_id": pa.string(),
+        "messages": pa.string(),  # JSON: Arrow has no type for parts of different keys
+        "answer": pa.string(),
+        "encoded": pa.list_(pa.binary()),
+        "perceptual_group": pa.int32(),
+        "reasoning_group": pa.int32(),
+        "perceptual": pa.float64(),
+        "confidence": pa.float64(),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """What a sample must pass to take part: a prompt that can be built, read and held."""
+
+    chat: Chat
+    system_prompt: str
+    template: PromptTemplate | None
+    most_tokens: int
+
+    def render(self, sample: Sample, seen: Look) -> tuple[Prompt, str] | Failed:
+        """The prompt of a sample and its text, or why there is none."""
+        prompt = build_prompt(
+            sample, seen, system_prompt=self.system_prompt, template=self.template
+        )
+        if isinstance(prompt, Failed):
+            return prompt
+        text = self.chat.render(prompt)
+        return text if isinstance(text, Failed) else (prompt, text)
+
+    def check(self, sample: Sample, seen: Look) -> list[dict[str, Any]] | Failed:
+        """The chat messages of a sample, or why it cannot take part."""
+        rendered = self.render(sample, seen)
+        if isinstance(rendered, Failed):
+            return rendered
+        prompt, text = rendered
+        try:
+            length = prompt_length(self.chat, text, prompt.images)
+        except ValueError as error:  # the processor refuses the images
+            return Failed(one_line(error))
+        if length > self.most_tokens:
+            return Failed(f"the prompt is longer than {self.most_tokens:,} tokens")
+        return prompt.messages
+
+
+@dataclass(frozen=True)
+class ScannedRows:
+    """A first pass over the dataset: what it is, and whose samples its rows are."""
+
+    ids: list[str]  # of every row, in order
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class PreparedSamples:
+    """The training set as TRL reads it, in the order of training."""
+
+    dataset: datasets.Dataset
+    counts: dict[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """How many rows take part."""
+        return len(self.dataset)
+
+
+def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
+    """Load the policy's processor and prompt; the longest prompt leaves room for a completion.
+
+    Raises:
+        ConfigError: one of them cannot be loaded, or no prompt fits.
+    """
+    chat = load_chat(config.policy)
+    context, room = _context(config), int(grpo["max_completion_length"])
+    most = context - room if config.max_prompt_tokens is None else config.max_prompt_tokens
+    if most < 1 or most + room > context:
+        raise ConfigError(
+            f"grpo: 'max_completion_length' {room} and a prompt of {max(most, 1)} tokens "
+            f"do not fit the model's context of {context}"
+        )
+    return Screen(
+        chat=chat,
+        system_prompt=config.system_prompt or "",
+        template=load_template(config.prompt_template) if config.prompt_template else None,
+        most_tokens=most,
+    )
+
+
+def _context(config: TrainConfig) -> int:
+    from transformers import AutoConfig
+
+    try:
+        model = AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
+    except Exception as error:  # loaders raise whatever comes
+        raise cannot_load(config.model, error) from error
+    return int(model.get_text_config().max_position_embeddings)
+
+
+def prompt_length(chat: Chat, text: str, images: tuple[Image.Image, ...]) -> int:
+    """Tokens of one rendered prompt, those of its images included.
+
+    From the images' sizes where the processor can tell, as Qwen-VL's can: resizing every image of a
+    large dataset only to count would take hours.
+
+    Raises:
+        ValueError: the processor refuses the images.
+    """
+    tell = getattr(chat.processor, "_get_num_multimodal_tokens", None)
+    if tell is None:
+        return chat.count_tokens(text, images)
+    words = len(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
+    if not images:
+        return words
+    pads = tell(image_sizes=[(image.height, image.width) for image in images]).num_image_tokens
+    return int(words + sum(pads) - len(images))  # the text holds one mark an image
+
+
+def scan_rows(
+    reader: SampleReader, config: TrainConfig, table: TrainingTable, progress: Progress
+) -> ScannedRows:
+    """Read all rows once, without decoding an image, and look each up in the table.
+
+    Raises:
+        InputError: the dataset cannot be read, or the table lacks samples of it.
+    """
+    ids: list[str] = []
+
+    def noted() -> Iterator[Sample]:
+        for sample in reader.samples():
+            ids.append(sample.sample_id)
+            yield sample
+
+    index = scan(noted(), progress, own_ids=config.id_column is not None)
+    table.check_missing(ids)
+    return ScannedRows(ids, index.fingerprint)
+
+
+def prepare_samples(
+    out: Path,
+    config: TrainConfig,
+    reader: SampleReader,
+    scanned: ScannedRows,
+    table: TrainingTable,
+    screen: Screen,
+    progress: Progress,
+) -> None:
+    """Write the rows that take part and their order, unless an interrupted training has.
+
+    What became of the others is kept beside them: `filtered`, `missing`, and a count by reason of
+    those that are `left_out`.
+
+    Raises:
+        ConfigError: no sample is left.
+    """
+    if (out / COUNTS_FILE).exists():
+        return
+    n_rows, ids, left_out = len(scanned.ids), list[str](), Counter[str]()
+    progress.start("images", n_rows)
+    chunks = decoded_chunks(
+        reader.samples(), [(0, range(n_rows))], keep=True, pixel_limit=config.pixel_limit,
+        workers=config.workers, progress=progress, notes=out / DECODING_FILE,
+    )  # fmt: skip
+    with (
+        written_aside(out / SAMPLES_FILE) as aside,
+        pa.OSFile(str(aside), "wb") as file,
+        pa.ipc.new_stream(file, _SCHEMA) as writer,
+    ):
+        for chunk in chunks:
+            kept = list(_rows(chunk, table, screen, left_out))
+            ids += [row["sample_id"] for row in kept]
+            writer.write_table(pa.Table.from_pylist(kept, _SCHEMA))
+    if not ids:
+        most = next(iter(left_out.most_common(1)), ("no reason", 0))
+        raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
+    counts = {"rows": n_rows, "samples": len(ids), "left_out": dict(left_out.most_common())}
+    write_json(out / COUNTS_FILE, {**counts, "order": table.order(ids)})
+    (out / DECODING_FILE).unlink()
+
+
+def open_samples(out: Path, pixel_limit: int) -> PreparedSamples:
+    """Map the prepared rows into memory."""
+    counts = read_json(out / COUNTS_FILE, "pass --fresh")
+    rows = datasets.Dataset.from_file(str(out / SAMPLES_FILE))
+    ordered = rows.with_transform(ForTrl(pixel_limit)).select(counts.pop("order"))
+    return PreparedSamples(ordered, counts)
+
+
+class ForTrl:
+    """Rows of the file to rows of TRL: chat messages and decoded images.
+
+    TRL asks for a sample once a completion, and for the whole rollout batch again at each of its
+    steps: the images of the latest batch are kept, so that each is decoded once.
+    """
+
+    def __init__(self, pixel_limit: int) -> None:
+        self._pixel_limit = pixel_limit
+        self._kept: dict[str, list[Image.Image]] = {}
+
+    def __call__(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """A batch of rows, by column."""
+        before, self._kept = self._kept, {}
+        for sample_id, encoded in zip(rows["sample_id"], rows["encoded"], strict=True):
+            if sample_id not in self._kept:
+                known = before.get(sample_id)
+                self._kept[sample_id] = self._decode(encoded) if known is None else known
+        given = {name: values for name, values in rows.items() if name not in _OWN}
+        return {
+            **given,
+            "prompt": [json.loads(text) for text in rows["messages"]],
+            "images": [self._kept[sample_id] for sample_id in rows["sample_id"]],
+        }
+
+    def _decode(self, encoded: list[bytes]) -> list[Image.Image]:
+        images = []
+        for data in encoded:
+            decoded = decode(data, pixel_limit=self._pixel_limit, keep=True)
+            if isinstance(decoded, Failed) or decoded.rgb is None:
+                raise RuntimeError("an image that was decoded before cannot be decoded now")
+            images.append(decoded.rgb)
+        return images
+
+
+_OWN = ("messages", "encoded")
+
+
+def _rows(
+    chunk: Chunk,
+    table: TrainingTable,
+    screen: Screen,
+    left_out: Counter[str],
+) -> Iterator[dict[str, Any]]:
+    """The rows of a chunk that take part; the others are counted."""
+    for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
+        known = table.find(sample.sample_id)
+        if isinstance(known, str):
+            left_out[known] += 1
+            continue
+        messages = screen.check(sample, seen)
+        if isinstance(messages, Failed):
+            left_out[messages.error] += 1
+            continue
+        yield {
+            "sample_id": sample.sample_id,
+            "messages": json.dumps(messages),
+            "answer": sample.answer,
+            "encoded": list(sample.images),
+            **known,
+        }

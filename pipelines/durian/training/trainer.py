@@ -1,0 +1,262 @@
+"""TRL's GRPOTrainer, and the one place where its advantages become Durian's.
+
+Two methods of TRL are overridden to see the rewards of all processes and to replace the advantages,
+one to see log-probabilities that TRL computes anyway; all three are private to TRL, hence the pin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather
+from torch import Tensor
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import TrainerState
+from trl import GRPOTrainer
+
+from durian.groups import PERCEPTUAL, reasoning_groups
+from durian.normalizer import durian_advantages, durian_terms
+from durian.table.grouping import cut_perceptual
+from durian.training.checkpoints import check_restored, drop_older, mark_complete
+from durian.training.diagnostics import batch_metrics, drift
+from durian.training.normalization import Normalization
+from durian.training.reward import TrainingReward
+
+_KNOWN = ("perceptual_group", "reasoning_group", "perceptual", "confidence")  # of each sample
+# What the forward pass of a rollout batch may need, by TRL's names.
+_FORWARD = (
+    "pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "spatial_shapes",
+    "num_tiles", "image_sizes", "token_type_ids", "mm_token_type_ids", "image_position_ids",
+)  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class RolloutBatch:
+    """One rollout batch over all processes: B samples, G completions each."""
+
+    rewards: Tensor  # (B, G); NaN where nothing could score a completion
+    correct: Tensor  # (B, G) bool
+    perceptual_group: Tensor  # (B,); -1 where a sample is in none
+    reasoning_group: Tensor  # (B,)
+    perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
+    confidence: Tensor  # (B,) the table's own; NaN where missing
+
+
+class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
+    """GRPO whose advantages are scaled within groups of samples of like difficulty (eq. 12-20)."""
+
+    def __init__(self, *, normalization: Normalization, reward: TrainingReward, **trl: Any) -> None:
+        """As TRL's trainer, which takes all the other arguments."""
+        self._normalization = normalization
+        self._reward = reward
+        self._batch: RolloutBatch | None = None
+        self._logps: Tensor | None = None  # of the last forward pass
+        self._confidence: list[Tensor] = []  # (rows, 2) slot and confidence, this rollout batch
+        super().__init__(reward_funcs=[reward], **trl)
+
+    def _calculate_rewards(self, inputs: Any, *rest: Any) -> Tensor:
+        """TRL's rewards, kept with what Durian knows of each sample, over all processes."""
+        rewards: Tensor = super()._calculate_rewards(inputs, *rest)
+        device = rewards.device
+        local = torch.tensor(
+            [
+                [float(right), *(float(x[name]) for name in _KNOWN)]
+                for x, right in zip(inputs, self._reward.correct, strict=True)
+            ],
+            dtype=torch.float64 if device.type != "mps" else torch.float32,
+            device=device,
+        )
+        columns = gather(local).view(len(rewards) // self._generations, self._generations, -1)
+        of_sample = columns[:, 0]
+        scored = rewards * self.reward_weights.to(device).unsqueeze(0)
+        total = scored.nansum(dim=1).masked_fill(rewards.isnan().all(dim=1), float("nan"))
+        self._batch = RolloutBatch(
+            rewards=total.view(-1, self._generations),
+            correct=columns[..., 0] > 0.5,
+            perceptual_group=of_sample[:, 1].long(),
+            reasoning_group=of_sample[:, 2].long(),
+            perceptual=of_sample[:, 3],
+            confidence=of_sample[:, 4],
+        )
+        return rewards
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        training = self.model.training
+        if self._batch is None:  # cannot be: TRL scores before it returns
+            raise RuntimeError("TRL returned completions without scoring them")
+        batch, rows = self._batch, len(inputs)
+        first = self.accelerator.process_index * rows
+        if self._normalization.online and training:
+            self._group_online(batch, self._confidence_now(out))
+        terms = durian_terms(
+            batch.rewards, batch.perceptual_group, batch.reasoning_group,
+            eps=self._normalization.eps,
+        )  # fmt: skip
+        if self._normalization.trl_scale is None:
+            advantages = durian_advantages(
+                batch.rewards, batch.perceptual_group, batch.reasoning_group,
+                self._normalization.weights, eps=self._normalization.eps,
+            )  # fmt: skip
+            # HERE TRL's advantages become Durian's, and so do the ones that it logs.
+            flat = advantages.flatten()
+            out["advantages"] = flat[first : first + rows].to(out["advantages"].dtype)
+            logged = self._logs["advantages"]
+            for _ in range(min(len(flat), len(logged))):
+                logged.pop()
+            logged.extend(flat.tolist())
+        for name in ("perceptual_group", "reasoning_group"):
+            labels = getattr(batch, name).repeat_interleave(self._generations)
+            self._logs["extra"][name].extend(labels.tolist())
+        if training:
+            used = torch.tensor(list(self._logs["advantages"])[-batch.rewards.numel() :])
+            self._log_batch(batch, terms, used.view_as(batch.rewards))
+            device = out["advantages"].device
+            out["durian_slot"] = torch.arange(first, first + rows, device=device)
+            self._confidence.clear()
+        return out
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        self._logps = result[0].detach()
+        return result
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """TRL's loss; its log-probabilities also say how the policy's confidence has moved."""
+        loss: Tensor = super()._compute_loss(model, inputs)
+        slots = inputs.get("durian_slot")
+        cycle = self.args.steps_per_generation * self.num_iterations
+        if model.training and slots is not None and self._logps is not None:
+            if self._step % cycle < self.args.steps_per_generation:  # the first pass over them
+                confidence = self._sequence_confidence(self._logps, inputs["completion_mask"])
+                self._confidence.append(torch.stack([slots.to(confidence), confidence], dim=1))
+            if self._step % cycle == self.args.steps_per_generation - 1:
+                self._log_drift()
+        self._logps = None
+        return loss
+
+    @property
+    def _generations(self) -> int:
+        return int(self.num_generations if self.model.training else self.num_generations_eval)
+
+    def _sequence_confidence(self, logps: Tensor, mask: Tensor) -> Tensor:
+        """Log-probability of each completion, nats: whole or a token (eq. 14). (rows,)"""
+        total = (logps.double() * mask).sum(dim=1)
+        return total if self._normalization.whole_logprob else total / mask.sum(dim=1).clamp(min=1)
+
+    def _confidence_now(self, out: dict[str, Any]) -> Tensor:
+        """Each sample's confidence under the policy in hand, from its own rollouts (eq. 15). (B,)
+
+        At the temperature of sampling, at which TRL's forward pass gives log-probabilities.
+        """
+        logps = out.get("old_per_token_logps")
+        if logps is None:
+            with torch.no_grad():
+                logps, _, _ = self._get_per_token_logps_and_entropies(
+                    self.model,
+                    torch.cat([out["prompt_ids"], out["completion_ids"]], dim=1),
+                    torch.cat([out["prompt_mask"], out["completion_mask"]], dim=1),
+                    out["completion_ids"].size(1),
+                    batch_size=self.args.per_device_train_batch_size,
+                    **{name: out[name] for name in _FORWARD if name in out},
+                )
+        local = self._sequence_confidence(logps, out["completion_mask"])
+        return gather(local).view(-1, self._generations).mean(dim=1)  # type: ignore[no-any-return]
+
+    def _group_online(self, batch: RolloutBatch, confidence: Tensor) -> None:
+        """Cut the batch in hand into groups, as the paper does (eq. 10, 16)."""
+        normalization, device = self._normalization, batch.rewards.device
+        seen = cut_perceptual(
+            normalization.perceptual_measure,
+            batch.perceptual.cpu().numpy().astype(np.float64),
+            normalization.percentiles,
+        )
+        thought = reasoning_groups(
+            confidence.cpu().numpy().astype(np.float64), normalization.bins, harder="lower"
+        )
+        numbers = [-1 if label is None else PERCEPTUAL.index(label) for label in seen.labels]
+        batch.perceptual_group = torch.tensor(numbers, device=device)
+        bins = [-1 if label is None else label for label in thought.labels]
+        batch.reasoning_group = torch.tensor(bins, device=device)
+
+    def _log_batch(
+        self, batch: RolloutBatch, terms: tuple[Tensor, Tensor, Tensor], advantages: Tensor
+    ) -> None:
+        metrics = batch_metrics(
+            rewards=batch.rewards,
+            correct=batch.correct,
+            terms=terms,
+            weights=self._normalization.weights,
+            advantages=advantages.to(batch.rewards),
+            perceptual_group=batch.perceptual_group,
+            reasoning_group=batch.reasoning_group,
+        )
+        if self._normalization.trl_scale is not None:  # no group takes part
+            metrics = {k: v for k, v in metrics.items() if not k.startswith("durian/share/")}
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
+
+    def _log_drift(self) -> None:
+        """Offline groups grow stale: how far has the policy moved from the table's confidence?"""
+        rows = gather(torch.cat(self._confidence))
+        self._confidence.clear()
+        batch = self._batch
+        if batch is None or len(rows) != batch.rewards.numel():
+            return
+        ordered = rows[rows[:, 0].argsort(), 1].view_as(batch.rewards)
+        now = ordered.mean(dim=1).cpu().numpy().astype(np.float64)
+        known = batch.confidence.cpu().numpy().astype(np.float64)
+        if self._normalization.reasoning_harder == "higher":
+            known = -known
+        for name, value in drift(known, now, self._normalization.bins).items():
+            self._metrics["train"][name].append(value)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """TRL's checkpoint, then a mark that it is whole; only then may older ones go."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            mark_complete(folder, self._whole_model())
+            drop_older(folder.parent, limit)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Prove that the weights are the checkpoint's.
+
+        Transformers' own loading finds no key of Qwen2.5-VL's and says so in a warning only. The
+        full model has been built from the checkpoint; an adapter and shards are loaded here.
+        """
+        if self.sharded or hasattr(self.model, "peft_config"):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        check_restored(Path(resume_from_checkpoint), self._whole_model())
+
+    def take_finished(self, checkpoint: Path) -> bool:
+        """Take the weights and log of a checkpoint that holds the last step; else do nothing.
+
+        Such a training was stopped between its last checkpoint and its results. Transformers would
+        take one more step before it asks whether there is one. Shards can be loaded only by a
+        training that goes on, so those are left to it.
+        """
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        if self.sharded or state.global_step < state.max_steps:
+            return False
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = state
+        return True
+
+    @property
+    def sharded(self) -> bool:
+        """Whether no process holds the whole model."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _whole_model(self) -> torch.nn.Module | None:
+        """The model where this process holds all of it; None where it is in shards."""
+        return None if self.sharded else self.accelerator.unwrap_model(self.model)
