@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+
 from durian.errors import DurianError, InputError
 from durian.redaction import redacted
-
 from durian_cli.compare import compare
 from durian_cli.eval import evaluate
 from durian_cli.group import group

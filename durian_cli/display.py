@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from durian.progress import Progress as Watcher
-from durian.progress import Silent
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,6 +23,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from durian.progress import Progress as Watcher
+from durian.progress import Silent
 from durian_cli.cost_lines import COST_KEYS, cost_lines
 from durian_cli.texts import duration, printable, value_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from durian.config import ENGINES, EvalConfig
 
+from durian.config import ENGINES, EvalConfig
 from durian_cli.display import progress_for, show_eval, show_json
 from durian_cli.options import Config, Json, Quiet, choices, key_values
 

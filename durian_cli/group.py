@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from durian.errors import ConfigError
 
+from durian.errors import ConfigError
 from durian_cli.display import progress_for, show_group, show_json
 from durian_cli.options import Config, Json, Quiet, percentile_pair
 

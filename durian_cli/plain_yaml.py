@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from durian.errors import ConfigError
 
 MOST_BYTES = 100_000  # of a file; a long system prompt fits many times

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
+
 from durian.config import ENGINES, FEATURES, AdaptiveRollouts, CostConfig, ProfileConfig
 from durian.errors import ConfigError
-
 from durian_cli.display import progress_for, show_json, show_plan, show_profile
 from durian_cli.options import (
     Config,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from durian.config import NORMALIZERS, TrainConfig
 
+from durian.config import NORMALIZERS, TrainConfig
 from durian_cli.display import progress_for, show_json, show_plan, show_training
 from durian_cli.options import (
     Json,

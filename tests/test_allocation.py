@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from durian.allocation import Allocation, beta_prior, worth_to_mean, worth_to_rate
 from scipy.integrate import quad
 from scipy.stats import norm
+
+from durian.allocation import Allocation, beta_prior, worth_to_mean, worth_to_rate
 
 HALF = np.array([0.5])
 THIRDS = np.array([1 / 3, 2 / 3])

@@ -5,9 +5,10 @@ from math import ceil, floor
 
 import numpy as np
 import pytest
-from durian.groups import PERCEPTUAL, bins_at, perceptual_groups, reasoning_groups
 from hypothesis import given
 from hypothesis import strategies as st
+
+from durian.groups import PERCEPTUAL, bins_at, perceptual_groups, reasoning_groups
 
 NAN = float("nan")
 # Few distinct values, so that ties and edges that fall on a value are common.

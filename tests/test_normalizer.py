@@ -6,6 +6,9 @@ from statistics import fmean, stdev
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from durian.normalizer import (
     batch_advantages,
     dr_grpo_advantages,
@@ -14,8 +17,6 @@ from durian.normalizer import (
     group_spread,
     grpo_advantages,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 NAN = float("nan")
 SEVEN_OF_8 = [1.0] * 7 + [0.0]

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from durian.config import TrainConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.regroup import GroupConfig, regroup_run

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+
 from durian.config import ProfileConfig
 from durian.profile import profile_dataset
 from durian.report import THUMBNAIL_BYTES, THUMBNAIL_SIDE, build_report, render_run
-from PIL import Image
-
 from tests.benchmarks.synthetic_run import write_run
 
 

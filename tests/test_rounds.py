@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from durian.allocation import Allocation
 from durian.config import AdaptiveRollouts, ProfileConfig
 from durian.errors import ConfigError, RunFolderError

@@ -21,7 +21,6 @@ from durian.errors import ConfigError, RunFolderError
 from durian.rendering.compare_page import MOST_SHOWN, write_comparison
 from durian.rendering.compare_sentences import compare_sentences
 from durian.rendering.names import NAMES
-from durian.run.checked import check_run, read_frame
 from durian.run.folder import (
     DIFFICULTY_FILE,
     ROLLOUTS_FILE,
@@ -30,6 +29,7 @@ from durian.run.folder import (
     RunFolder,
 )
 from durian.schema import DIFFICULTY
+from durian.table.checked import check_run, read_frame
 from durian.table.columns import COLUMNS_FILE
 from durian.table.grouping import hard_end
 

@@ -36,9 +36,9 @@ from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-from durian.run.checked import check_difficulty, check_manifest, read_frame
 from durian.run.files import write_json
 from durian.run.folder import DIFFICULTY_FILE
+from durian.table.checked import check_difficulty, check_manifest, read_frame
 
 _GROUPS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
 _KEPT = ("right", "formatted", "tokens", "truncated")  # of a sample's completions

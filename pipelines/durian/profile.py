@@ -22,7 +22,6 @@ from durian.measuring.measuring import Measured, measure_here, part_tables
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-from durian.run.checked import check_manifest
 from durian.run.files import read_json
 from durian.run.folder import (
     REPORT_FOLDER,
@@ -31,6 +30,7 @@ from durian.run.folder import (
     check_usable,
 )
 from durian.run.opening import open_run
+from durian.table.checked import check_manifest
 from durian.table.columns import write_columns
 from durian.table.grouping import check_measure, group_samples
 

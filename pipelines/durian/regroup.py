@@ -22,9 +22,9 @@ from durian.analysis.statistics.weights import even
 from durian.config import check_grouping
 from durian.errors import ConfigError, RunFolderError
 from durian.progress import Progress, Silent
-from durian.run.checked import check_run
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
+from durian.table.checked import check_run
 from durian.table.columns import read_columns
 from durian.table.grouping import (
     AUTO,

@@ -22,7 +22,6 @@ from durian.rendering.names import NAMES, grouped_by
 from durian.rendering.page import write_report
 from durian.rendering.sentences import sentences
 from durian.rendering.shown import sample_ids, shelves
-from durian.run.checked import check_run, read_frame
 from durian.run.files import written_aside
 from durian.run.folder import (
     DIFFICULTY_FILE,
@@ -33,6 +32,7 @@ from durian.run.folder import (
 from durian.run.opening import change_run
 from durian.samples import Failed
 from durian.schema import DIFFICULTY
+from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
 THUMBNAIL_SIDE = 160  # pixels

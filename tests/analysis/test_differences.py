@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from durian.analysis.one_run.against_error import AgainstError, Differences
 from durian.analysis.one_run.columns import Candidate
 from durian.analysis.statistics.association import associate

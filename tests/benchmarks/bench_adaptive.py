@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
 from durian.allocation import Allocation
 from durian.config import ProfileConfig
 from durian.groups import reasoning_groups
 from durian.profile import profile_dataset
-from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
 DATA = Path("data")
 REFERENCE, MOST, SPLITS = 64, 16, 60

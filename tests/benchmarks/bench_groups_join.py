@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
+
 from durian.config import TrainConfig
 from durian.groups import perceptual_groups, reasoning_groups
 from durian.run.folder import RunFolder
 from durian.schema import DIFFICULTY, arrow_schema
 from durian.table.join import open_table
-
 from tests.benchmarks.timing import interleaved, ratio
 
 ROWS, ROUNDS, BINS = 1_000_000, 3, 10

@@ -14,14 +14,15 @@ def run() -> list[dict[str, Any]]:
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     import torch
+    from transformers import AutoModelForImageTextToText
+    from vllm import LLM, SamplingParams
+
     from durian.config import ProfileConfig
     from durian.engines.chat import load_chat
     from durian.engines.prompts import build_messages
     from durian.measuring.look import look
     from durian.readers.dataset import open_dataset
     from durian.samples import Prompt
-    from transformers import AutoModelForImageTextToText
-    from vllm import LLM, SamplingParams
 
     data = Path("data")
     config = ProfileConfig(

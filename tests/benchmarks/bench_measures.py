@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from durian.report import build_report
 from scipy.stats import spearmanr
+
+from durian.report import build_report
 
 
 def run() -> list[dict[str, Any]]:

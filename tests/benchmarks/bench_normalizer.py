@@ -5,9 +5,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from durian.normalizer import durian_advantages, grpo_advantages
 from torch import Tensor
 
+from durian.normalizer import durian_advantages, grpo_advantages
 from tests.benchmarks.timing import interleaved, ratio
 
 ROLLOUTS = 8

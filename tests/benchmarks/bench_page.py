@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from durian.report import render_run
 from playwright.sync_api import sync_playwright
 
+from durian.report import render_run
 from tests.benchmarks.synthetic_run import write_run
 
 SAMPLES, OPENINGS = 10_000, 5

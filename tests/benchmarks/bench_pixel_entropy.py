@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from durian.images.pixels import DecodedImage, decode_image
-from durian.measures.pixel_entropy import pixel_entropy
 from PIL import Image
 from skimage import color, data, measure
 from skimage.io import imread
 
+from durian.images.pixels import DecodedImage, decode_image
+from durian.measures.pixel_entropy import pixel_entropy
 from tests.benchmarks.timing import interleaved, ratio
 
 SIDE, ROUNDS = 512, 25

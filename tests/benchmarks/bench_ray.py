@@ -21,7 +21,6 @@ from durian.measuring.measuring import measure_here
 from durian.progress import Silent
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-
 from tests.benchmarks.bench_memory import FEW, MANY, peak, write_dataset
 from tests.benchmarks.timing import interleaved, ratio
 

@@ -14,7 +14,6 @@ from durian.measuring.sampling import open_policy
 from durian.progress import Silent, Stopwatch
 from durian.readers.dataset import open_dataset
 from durian.samples import Prompt
-
 from tests.benchmarks.timing import interleaved, ratio
 
 DATA = Path("data")

@@ -18,7 +18,6 @@ from durian.measuring.look import look
 from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import open_dataset
 from durian.samples import Failed, Prompt, Rollout
-
 from tests.benchmarks.timing import interleaved, ratio
 
 DATA = Path("data")

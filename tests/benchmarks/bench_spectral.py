@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 import torch
+from PIL import Image
+
 from durian.config import SamplingConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
 from durian.measures.spectral_entropy import spectral_entropy
-from PIL import Image
-
 from tests.benchmarks.timing import interleaved, ratio
 
 IMAGES, ROUNDS = 64, 7

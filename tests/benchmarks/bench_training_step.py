@@ -17,6 +17,8 @@ def run() -> list[dict[str, object]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import torch
+        from trl import GRPOTrainer
+
         from durian.config import ProfileConfig, TrainConfig
         from durian.profile import profile_dataset
         from durian.rewards import open_reward
@@ -28,7 +30,6 @@ def run() -> list[dict[str, object]]:
         from durian.training.reward import TrainingReward
         from durian.training.samples import open_samples, open_screen
         from durian.training.trainer import DurianTrainer
-        from trl import GRPOTrainer
 
     with tempfile.TemporaryDirectory() as folder:
         data, model = str(ROOT / "data/photo_shapes/train.parquet"), str(ROOT / "data/tiny_policy")

@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
+from skimage import data
+
 from durian.groups import perceptual_groups, reasoning_groups
 from durian.rendering.local_entropy import local_entropy_map
 from durian.rendering.shown import sample_ids, shelves
 from durian.schema import DIFFICULTY, ROLLOUTS, Column, arrow_schema
-from PIL import Image
-from skimage import data
 
 G = 8
 ASKED = "which shapes are there in this picture"

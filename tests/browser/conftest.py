@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from durian.compare import compare_runs
-from durian.report import render_run
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from durian.compare import compare_runs
+from durian.report import render_run
 from tests.benchmarks.synthetic_run import write_run
 
 HOSTILE = (

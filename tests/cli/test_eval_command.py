@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from durian.samples import sample_id
 
+from durian.samples import sample_id
 from durian_cli.app import main
 
 ESCAPE = "\x1b[31m"  # would turn the terminal red

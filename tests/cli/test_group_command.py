@@ -6,10 +6,10 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from durian.config import ProfileConfig
-from durian.profile import profile_dataset
 from PIL import Image
 
+from durian.config import ProfileConfig
+from durian.profile import profile_dataset
 from durian_cli.app import main
 
 

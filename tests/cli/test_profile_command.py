@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from durian.samples import sample_id
 
+from durian.samples import sample_id
 from tests.cli.in_process import durian as in_process
 
 

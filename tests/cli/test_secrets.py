@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.engines.chat import cannot_load, one_line
 from durian.errors import ConfigError
 from durian.redaction import redacted
-
 from tests.cli.in_process import durian
 from tests.engines.stand_in import StandIn, choice, status
 

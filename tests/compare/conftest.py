@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from durian.groups import perceptual_groups, reasoning_groups
 from durian.measuring.rows import arrow_table
 from durian.schema import DIFFICULTY, ROLLOUTS

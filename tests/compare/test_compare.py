@@ -5,6 +5,7 @@ import shutil
 
 import polars as pl
 import pytest
+
 from durian.compare import compare_runs
 from durian.errors import ConfigError, RunFolderError
 

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+
 from durian.compare import compare_runs
 from durian.rendering.text import shown_text
 

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
-from durian.samples import sample_id
 from PIL import Image
 from scipy import ndimage
 
 from data.make_photo_shapes import draw_photo_shape, main, photo_shape_rows
 from data.questions import KINDS, Question, ask, place
 from data.scenes import COLORS, Item, Scene, background, draw_scene, render
+from durian.samples import sample_id
 
 SHIPPED = Path(__file__).parents[2] / "data" / "photo_shapes"
 

@@ -12,13 +12,14 @@ from shutil import copytree
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from scipy.stats import binomtest
+
 from durian.config import EvalConfig, ProfileConfig
 from durian.errors import DatasetError, RunError, RunFolderError
 from durian.evaluate import evaluate_policy
 from durian.profile import profile_dataset
 from durian.samples import sample_id
-from safetensors.torch import load_file, save_file
-from scipy.stats import binomtest
 
 ROWS, ROLLOUTS = 40, 4
 

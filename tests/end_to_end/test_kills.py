@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from durian.samples import sample_id
 from PIL import Image
+
+from durian.samples import sample_id
 
 ROWS, ROLLOUTS = 240, 2
 KILLS = 2  # runs to kill, as real processes; tests/faults kills at every write

@@ -7,14 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
+from scipy.stats import entropy
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
 from durian.config import ProfileConfig
 from durian.engines.patches import VisionTower
 from durian.errors import RunError, RunFolderError
 from durian.profile import profile_dataset
 from durian.progress import Silent
-from PIL import Image
-from scipy.stats import entropy
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 SHAPES = 20
 

@@ -8,9 +8,6 @@ may let in, and end tokens that every engine must heed (random weights would sel
 import numpy as np
 import pytest
 import torch
-from durian.config import SamplingConfig
-from durian.engines.loading import open_engine
-from durian.samples import Prompt
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -22,6 +19,10 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
 )
+
+from durian.config import SamplingConfig
+from durian.engines.loading import open_engine
+from durian.samples import Prompt
 
 CONTROL = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",

@@ -7,11 +7,12 @@ from shutil import copytree
 
 import pytest
 import torch
+from PIL import Image
+
 from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.errors import ConfigError
 from durian.samples import Failed
-from PIL import Image
 
 ENGINES = ["transformers", "vllm"]
 MAX_TOKENS = 16

@@ -7,12 +7,12 @@ import time
 from dataclasses import replace
 
 import pytest
+from PIL import Image
+
 from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.errors import ConfigError, RunError
 from durian.samples import Failed, Rollout
-from PIL import Image
-
 from tests.engines.stand_in import StandIn, choice, dropped, garbage, reply, status
 
 YES = Rollout(completion="yes", n_tokens=2, sum_logprob=-1.0, finish_reason="stop")

@@ -1,6 +1,7 @@
 import re
 
 import pytest
+
 from durian.config import SamplingConfig
 from durian.engines.fingerprint import BLOCK, WHOLE, model_fingerprint
 from durian.errors import ConfigError

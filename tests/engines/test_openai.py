@@ -17,6 +17,8 @@ from shutil import copytree
 import polars as pl
 import pytest
 import torch
+from PIL import Image
+
 from durian.config import ProfileConfig, SamplingConfig
 from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
@@ -27,7 +29,6 @@ from durian.measuring.sampling import build_prompt
 from durian.progress import Silent
 from durian.readers.dataset import open_dataset
 from durian.samples import Failed, Prompt
-from PIL import Image
 
 START_SECONDS = 300.0
 ROWS, ROLLOUTS = 24, 4

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 
 import polars as pl
 import pytest
+
 from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.engines.parallel import ParallelEngine, machine_shares, split

@@ -6,16 +6,16 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import AutoImageProcessor, AutoModelForImageTextToText, Qwen2Config, Qwen2Model
+
 from durian.config import SamplingConfig
 from durian.engines.loading import open_encoder
 from durian.engines.patches import FAMILIES
 from durian.errors import ConfigError
 from durian.measures.spectral_entropy import spectral_entropy
 from durian.samples import Failed
-from PIL import Image
-from safetensors.torch import load_file, save_file
-from transformers import AutoImageProcessor, AutoModelForImageTextToText, Qwen2Config, Qwen2Model
-
 from tests.engines.tiny_towers import TINY, save_tiny
 
 SIZES = [(64, 48), (33, 30), (64, 16)]  # width, height in pixels

@@ -1,4 +1,5 @@
 import pytest
+
 from durian.engines.prompts import build_messages, load_template
 from durian.errors import ConfigError
 from durian.samples import Failed

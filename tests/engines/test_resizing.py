@@ -1,10 +1,11 @@
 """What becomes of an image's size: by hand, and as the processor itself does it."""
 
 import pytest
+from PIL import Image
+
 from durian.config import SamplingConfig
 from durian.engines.chat import load_chat
 from durian.engines.resizing import find_resizing
-from PIL import Image
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 import polars as pl
 import pytest
+
 from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.errors import ConfigError

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from durian.config import DatasetConfig, SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
 from durian.engines.fingerprint import model_fingerprint
@@ -18,16 +20,15 @@ from durian.engines.loading import open_encoder, open_engine
 from durian.engines.patches import find_family
 from durian.errors import ConfigError
 from durian.readers.dataset import open_dataset
-from safetensors.torch import load_file
-
 from tests.cli.in_process import durian
 
 # What TRL, vLLM and torch warn of while they are imported is theirs.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from trl import GRPOTrainer  # noqa: F401
+
     from durian.training.policy import count_parameters, load_policy
     from durian.training.samples import open_screen
-    from trl import GRPOTrainer  # noqa: F401
 
 LINE = (
     "it needs code that comes with it, and that is not run unless asked; "

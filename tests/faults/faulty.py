@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from durian.samples import sample_id
 from PIL import Image
+
+from durian.samples import sample_id
 
 ROOT = Path(__file__).parents[2]
 SAMPLES, ROLLOUTS, PART = 7, 2, 3  # three parts, the last one short

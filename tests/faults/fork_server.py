@@ -19,16 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.font_manager  # noqa: F401
+import pandas  # noqa: F401 - pyarrow imports it at its first array
+import pyarrow.parquet as pq
+
 import durian.measuring.sampling  # noqa: F401
 import durian.profile
 import durian.regroup
 import durian.rendering.page
 import durian.report
-import matplotlib.font_manager  # noqa: F401
-import pandas  # noqa: F401 - pyarrow imports it at its first array
-import pyarrow.parquet as pq
 from durian.engines import scripted  # noqa: F401
-
 from durian_cli.app import main
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+
 from durian.config import ProfileConfig
 from durian.manifest import not_repeatable
-
 from tests.faults.faulty import SAMPLES, TABLES, ForkServer
 
 

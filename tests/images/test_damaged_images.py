@@ -5,12 +5,12 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from durian.measuring.chunks import decoded_chunks
 from durian.measuring.look import Look
 from durian.progress import Silent
 from durian.samples import Sample
-from PIL import Image
-
 from tests.images.image_corpus import COLOR, GRAY, encoded
 
 LIMIT = 10**6

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image, PngImagePlugin
+
 from durian.errors import RunError
+from durian.images import decode as decode_module
 from durian.images import image_process
 from durian.images.decode import decode, size
 from durian.images.decoding import Notes, Slot
@@ -21,9 +24,7 @@ from durian.images.image_worker import REQUEST
 from durian.images.pixels import DecodedImage, decode_image, decode_tried, tried_size
 from durian.measuring.chunks import decoded_chunks
 from durian.progress import Silent
-from durian.readers import decode as decode_module
 from durian.samples import Failed, Sample
-from PIL import Image, PngImagePlugin
 
 PLANTED = Path(__file__).parent / "planted"
 LIMIT = 10**6

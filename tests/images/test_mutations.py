@@ -10,13 +10,13 @@ import time
 from collections import Counter
 
 import pytest
+from PIL import Image
+
 from durian.images.decode import decode, size
 from durian.images.image_process import processes
 from durian.images.pixels import _FORMATS, DecodedImage, _open
 from durian.measures.pixel_entropy import pixel_entropy
 from durian.samples import Failed
-from PIL import Image
-
 from tests.images.image_corpus import HEADERS_ALONE, mutated, valid
 
 MUTATIONS = int(os.environ.get("DURIAN_MUTATIONS", "10000"))

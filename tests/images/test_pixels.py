@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.measure import shannon_entropy
+
 from durian.images.pixels import DecodedImage, decode_image, image_size
 from durian.measures.pixel_entropy import pixel_entropy
 from durian.samples import Failed
-from PIL import Image
-from skimage.measure import shannon_entropy
 
 LIMIT = 10**6
 RNG = np.random.default_rng(7)

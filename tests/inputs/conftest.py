@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
+
 from durian.config import ProfileConfig
 from durian.profile import profile_dataset
 from durian.samples import sample_id
-from PIL import Image
-
 from durian_cli.app import _run
 
 N, G = 12, 4

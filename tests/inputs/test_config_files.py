@@ -9,11 +9,11 @@ from unittest import mock
 
 import pytest
 import yaml
-from durian.errors import InputError
-from durian.run.manifest_shape import manifest_fault
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from durian.errors import InputError
+from durian.table.manifest_shape import manifest_fault
 from durian_cli.app import _run
 from durian_cli.options import key_values
 from durian_cli.plain_yaml import plain_value

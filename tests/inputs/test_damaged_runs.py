@@ -6,6 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from durian.errors import RunFolderError
 from durian.run.opening import open_run
 from durian.schema import SCHEMA_KEY

@@ -2,10 +2,11 @@ import math
 from collections import Counter
 
 import pytest
-from durian.measures.answer_entropy import answer_entropy
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
+
+from durian.measures.answer_entropy import answer_entropy
 
 ANSWERS = st.lists(st.sampled_from(["1", "2", "3", "", None]), min_size=1, max_size=16)
 

@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from durian.measures.confidence import mean_logprob, sum_logprob
 from hypothesis import given
 from hypothesis import strategies as st
+
+from durian.measures.confidence import mean_logprob, sum_logprob
 
 
 def test_confidence_per_token_is_the_mean_of_each_completions_mean():

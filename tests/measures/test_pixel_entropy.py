@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from durian.measures.pixel_entropy import pixel_entropy
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import shannon_entropy
+
+from durian.measures.pixel_entropy import pixel_entropy
 
 
 def histogram(gray: np.ndarray) -> np.ndarray:

@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from durian.measures.spectral_entropy import spectral_entropy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from durian.measures.spectral_entropy import spectral_entropy
 
 
 def by_svd(features):

@@ -3,11 +3,12 @@
 import io
 
 import pytest
+from PIL import Image
+
 from durian.measuring import chunks
 from durian.measuring.chunks import cut_chunks, decode_chunk, decoded_chunks
 from durian.progress import Silent
 from durian.samples import Sample
-from PIL import Image
 
 
 @pytest.fixture

@@ -20,6 +20,10 @@ import numpy as np
 import polars as pl
 import pytest
 import ray
+from PIL import Image
+from ray.cluster_utils import Cluster
+from ray.exceptions import ObjectLostError
+
 from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError
 from durian.measuring import ray_pool
@@ -28,9 +32,6 @@ from durian.measuring.ray_pool import Ask, plan_actors
 from durian.profile import profile_dataset
 from durian.progress import Silent
 from durian.samples import sample_id
-from PIL import Image
-from ray.cluster_utils import Cluster
-from ray.exceptions import ObjectLostError
 
 ROOT = Path(__file__).parent.parent
 ROWS, ROLLOUTS, PART = 96, 2, 8

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
 from durian.rewards import Score
 from durian.samples import Rollout, Sample

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
 from durian.config import AdaptiveRollouts, CostConfig, ProfileConfig
 from durian.errors import ConfigError
 from durian.planning.cost import Rate, price
 from durian.planning.dry_run import plan_profile
 from durian.profile import profile_dataset
-from PIL import Image
-from typer.testing import CliRunner
-
 from durian_cli.app import app
 
 BOUNDS = {"min_pixels": 1024, "max_pixels": 65536}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from durian.config import DatasetConfig
 from durian.errors import DatasetError
 from durian.readers.dataset import open_dataset

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+
 from durian.config import DatasetConfig
 from durian.readers.dataset import open_dataset
 from durian.samples import Sample, sample_id
-from PIL import Image
 
 
 def png(seed: int) -> bytes:

@@ -8,15 +8,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
 from durian.config import DatasetConfig
 from durian.errors import ConfigError, DatasetError
 from durian.readers import image_files
 from durian.readers.dataset import open_dataset
 from durian.readers.image_files import ImageFiles
 from durian.samples import Sample, sample_id
-from PIL import Image
-from typer.testing import CliRunner
-
 from durian_cli.app import app
 
 

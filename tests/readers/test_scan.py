@@ -1,6 +1,7 @@
 """The first pass: copies counted, order kept, ids checked."""
 
 import pytest
+
 from durian.errors import DatasetError, RunError
 from durian.progress import Silent
 from durian.readers.scan import distinct, scan

@@ -5,6 +5,8 @@ import io
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
+
 from durian.analysis.one_run.summary import analyse
 from durian.measuring.rows import arrow_table
 from durian.rendering.advice import advice
@@ -14,7 +16,6 @@ from durian.rendering.page import write_report
 from durian.rendering.sentences import sentences
 from durian.rendering.shown import shelves
 from durian.schema import DIFFICULTY, ROLLOUTS
-from PIL import Image
 
 N, G = 24, 4
 

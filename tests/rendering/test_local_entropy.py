@@ -1,9 +1,10 @@
 """The local entropy of an image, as colours whose values are known."""
 
 import numpy as np
-from durian.rendering.local_entropy import MOST, local_entropy_map
 from matplotlib import colormaps
 from PIL import Image
+
+from durian.rendering.local_entropy import MOST, local_entropy_map
 
 
 def colour(share):

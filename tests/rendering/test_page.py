@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from durian.rendering.text import CLIP, shown_text
 from PIL import Image
+
+from durian.rendering.text import CLIP, shown_text
 
 GROUPS = ["perceptual", "reasoning", "joint"]
 ASSOCIATION = ["auroc", "risk_coverage"]

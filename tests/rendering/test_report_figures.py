@@ -3,6 +3,7 @@
 from xml.etree import ElementTree
 
 import pytest
+
 from durian.rendering.figures import encode_figure, label
 from durian.rendering.group_figures import slices
 from durian.rendering.measure_figures import curves

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+
 from durian.rendering.advice import advice
 from durian.rendering.sentences import sentences
 

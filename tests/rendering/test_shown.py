@@ -1,6 +1,7 @@
 """Which samples a report shows, on tables small enough to rank by eye."""
 
 import polars as pl
+
 from durian.rendering.names import Grouped
 from durian.rendering.shown import BINS_SHOWN, sample_ids, shelves
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from durian.rendering.training_figure import (
     draw_training,
     logged,
     running_mean,
     training_figure,
 )
-from PIL import Image
 
 STEPS = range(1, 13)
 PLAIN = [{"step": step, "reward": step / 20, "reward_std": 0.4, "loss": 0.0} for step in STEPS]

@@ -1,11 +1,12 @@
 """Equality of answers, case by case; the mathematics is checked by hand in the reason."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from durian.rewards import answers_equal
 from durian.rewards.math_judge import judge
 from durian.rewards.tidy import tidy
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PLAIN = [
     ("red", "Red ", True, "letter case and white space"),

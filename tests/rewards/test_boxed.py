@@ -1,9 +1,10 @@
 """The boxed reward: which answer is taken, what counts as the format, and the four rewards."""
 
 import pytest
-from durian.rewards import boxed_reward, extract_answer, is_formatted
 from hypothesis import given
 from hypothesis import strategies as st
+
+from durian.rewards import boxed_reward, extract_answer, is_formatted
 
 BS = "\\"
 

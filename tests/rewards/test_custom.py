@@ -1,6 +1,7 @@
 """A user's own reward: EasyR1's convention, a TRL reward wrapped, and what can be wrong with it."""
 
 import pytest
+
 from durian.errors import ConfigError
 from durian.rewards import Score, boxed_reward, open_reward, reward_fingerprint
 

@@ -11,10 +11,10 @@ import time
 from collections import Counter
 
 import pytest
+
 from durian.rewards import boxed_reward, extract_answer, is_formatted, math_judge
 from durian.rewards.math_judge import judge
 from durian.rewards.math_worker import CPU_SECONDS, MEMORY_BYTES
-
 from tests.rewards.hostile_text import BS, completion
 
 STRINGS = int(os.environ.get("DURIAN_STRINGS", "5000"))

@@ -8,6 +8,7 @@ import threading
 import warnings
 
 import pytest
+
 from durian.errors import RunError
 from durian.rewards import answers_equal, math_judge
 from durian.rewards.math_judge import MathJudge, judge

@@ -7,6 +7,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from durian.errors import RunFolderError
 from durian.measuring.rows import arrow_table
 from durian.run.files import written_aside

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from durian.errors import RunFolderError
 from durian.run.lock import locked
 from durian.run.opening import change_run, open_run

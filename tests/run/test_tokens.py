@@ -1,6 +1,7 @@
 """Tokens of a part: added up over its chunks, kept in its metadata, None where they are unknown."""
 
 import pyarrow as pa
+
 from durian.measuring.measuring import Measured, part_tables
 from durian.run.folder import RunFolder
 from durian.run.tokens import Tokens, part_tokens, tokens_of

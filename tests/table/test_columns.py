@@ -2,6 +2,7 @@
 
 import polars as pl
 import pytest
+
 from durian.config import ProfileConfig
 from durian.profile import profile_dataset
 from durian.table.columns import read_columns

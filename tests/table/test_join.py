@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from durian.config import TrainConfig
 from durian.errors import ConfigError, InputError, RunFolderError
 from durian.schema import DIFFICULTY, SCHEMA_KEY, arrow_schema

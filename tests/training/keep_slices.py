@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from durian.training.trainer import DurianTrainer
-
 from durian_cli.app import main
 
 where = Path(f"{sys.argv.pop(1)}-{os.environ['RANK']}.jsonl")

@@ -1,6 +1,7 @@
 """Which groups a plan warns of: those that take part in this training, as they will be cut."""
 
 import pytest
+
 from durian.config import TrainConfig
 from durian.table.join import open_table
 from durian.training.arguments import plan_of

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from durian.normalizer import durian_advantages, durian_terms
 from durian.training.diagnostics import batch_metrics, drift
 

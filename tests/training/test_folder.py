@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from durian.training.checkpoints import MARK, drop_older, newest_checkpoint
 from durian.training.folder import open_training
 

@@ -1,9 +1,10 @@
 """The arithmetic of batches, worked out by hand."""
 
 import pytest
+from trl.trainer.utils import RepeatSampler
+
 from durian.errors import ConfigError
 from durian.training.plan import memory_estimate, plan_batches
-from trl.trainer.utils import RepeatSampler
 
 TRL = {
     "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_generations": 8,

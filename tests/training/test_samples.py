@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
+
 from durian.config import SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
 from durian.progress import Silent
@@ -18,7 +20,6 @@ from durian.training.samples import (
     prompt_length,
     scan_rows,
 )
-from PIL import Image
 
 
 def picture(width: int, height: int) -> bytes:

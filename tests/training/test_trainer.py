@@ -13,14 +13,15 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
+from trl import GRPOConfig, GRPOTrainer
+
 from durian.config import TrainConfig
 from durian.engines.chat import check_model_exists
 from durian.errors import ConfigError, RunError
 from durian.train import train_policy
 from durian.training.policy import load_policy
 from durian.training.samples import open_samples
-from safetensors.torch import load_file
-from trl import GRPOConfig, GRPOTrainer
 
 WEIGHTS = (0.4, 0.3, 0.3)
 

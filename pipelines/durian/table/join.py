@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from durian.config import TrainConfig
 from durian.errors import ConfigError, DatasetError, InputError
 from durian.groups import PERCEPTUAL
-from durian.run.checked import check_difficulty, check_manifest, read_frame
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
+from durian.table.checked import check_difficulty, check_manifest, read_frame
 from durian.table.grouping import cut_perceptual, cut_reasoning, hard_end, read_measures
 
 FILTERED = "filtered out"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from durian.analysis.one_run.bin_choice import choose_cuts
 
 G = 8  # completions a sample

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+
 from durian.analysis.one_run.columns import candidates, image_clusters, numbers, slice_columns
 
 MEASURES = {"pixel_entropy": "higher", "mean_logprob": "lower", "mean_tokens": "higher"}

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from durian.analysis.one_run.error_curve import error_curve, isotonic_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
+
+from durian.analysis.one_run.error_curve import error_curve, isotonic_error
 
 
 def test_the_curve_runs_along_the_measure_in_its_own_direction():

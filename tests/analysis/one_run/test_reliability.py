@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+
 from durian.analysis.one_run.reliability import (
     group_reliability,
     pass_rate_reliability,

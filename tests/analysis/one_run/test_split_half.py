@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+
 from durian.analysis.one_run.rollouts import rollout_arrays
 from durian.analysis.one_run.split_half import SPLITS, SplitHalf, split_halves
 from durian.analysis.statistics.bootstrap import resample

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from durian.analysis.one_run.summary import analyse
-from durian.groups import perceptual_groups, reasoning_groups
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from durian.analysis.one_run.summary import analyse
+from durian.groups import perceptual_groups, reasoning_groups
 
 MEASURES = {"pixel_entropy": "higher", "spectral_entropy": "higher", "mean_logprob": "lower"}
 N = 60

@@ -3,6 +3,8 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
+
 from durian.analysis.statistics.accuracy import (
     Judged,
     accuracy,
@@ -16,7 +18,6 @@ from durian.analysis.statistics.accuracy import (
     sign_flips,
     wilson,
 )
-from scipy.stats import binomtest
 
 
 def judged(right, completions=1, formatted=1.0):

@@ -4,13 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
-from durian.analysis.statistics.association import Association, ScoreOrder, associate
-from durian.analysis.statistics.bootstrap import resampled_weights
-from durian.analysis.statistics.risk_coverage import Harmonic
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import roc_auc_score
+
+from durian.analysis.statistics.association import Association, ScoreOrder, associate
+from durian.analysis.statistics.bootstrap import resampled_weights
+from durian.analysis.statistics.risk_coverage import Harmonic
 
 # score (few values, so ties), wrong completions, right completions of one sample
 SAMPLE = st.tuples(st.integers(-3, 3), st.integers(0, 4), st.integers(0, 4)).filter(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+
 from durian.analysis.statistics.bootstrap import (
     MANY,
     resample,

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
+
 from durian.analysis.statistics.bootstrap import resample
 from durian.analysis.statistics.error_share import GroupErrors, error_rate, errors_by_group
-from scipy.stats import binomtest
 
 # Four samples of two completions. Wrong: a 0, b 1, c 2, d 1; a and b are easy, c is hard, d is in
 # no group. Grouped errors: 0 + 1 + 2 = 3.

@@ -4,6 +4,9 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from durian.analysis.statistics.association import Association, ScoreOrder, associate
 from durian.analysis.statistics.risk_coverage import (
     POINTS,
@@ -13,8 +16,6 @@ from durian.analysis.statistics.risk_coverage import (
     counts,
     risk_coverage_points,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @pytest.fixture(autouse=True)

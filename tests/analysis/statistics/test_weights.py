@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+
 from durian.analysis.one_run.rollouts import RolloutArrays
 from durian.analysis.one_run.split_half import SplitHalf
 from durian.analysis.one_run.summary import analyse

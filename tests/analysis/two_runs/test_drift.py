@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import fisher_exact, kendalltau
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from statsmodels.stats.multitest import multipletests
+
 from durian.analysis.statistics.agreement import Tau, auroc_statistic, by_code, kappa
 from durian.analysis.statistics.paired import Bootstrap, Side
 from durian.analysis.two_runs.drift import drift, learned_samples
@@ -9,9 +13,6 @@ from durian.analysis.two_runs.floor import Cut, Drawn, Floor, redraws
 from durian.analysis.two_runs.group_flow import GroupPair, fresh_gain, group_flow
 from durian.analysis.two_runs.verdict import AGAIN, AGREED, KEEP, verdict
 from durian.groups import reasoning_groups
-from scipy.stats import fisher_exact, kendalltau
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
-from statsmodels.stats.multitest import multipletests
 
 NO_FLOOR = Floor(None, (1, 1), {}, seed=0)
 

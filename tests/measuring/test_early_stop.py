@@ -2,9 +2,9 @@
 
 import threading
 
+from durian.measuring import chunks, threads
 from durian.measuring.look import NOTHING
 from durian.progress import Silent
-from durian.readers import chunks, threads
 from durian.samples import Sample
 
 

@@ -24,9 +24,9 @@ from durian.run.folder import (
     RunFolder,
     unreadable,
 )
-from durian.run.manifest_shape import manifest_fault
 from durian.schema import DIFFICULTY, ROLLOUTS
 from durian.table.columns import COLUMNS_FILE, KEYS
+from durian.table.manifest_shape import manifest_fault
 
 DAMAGE = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _FILLED = ("row", "copies", "problem", "answer", "n_images")  # in every row, beside the id
