@@ -8,7 +8,7 @@ math_worker.py   runs math-verify, in a process of its own
 
 from durian.rewards.boxed import boxed_reward, extract_answer, is_formatted
 from durian.rewards.custom import open_reward, reward_fingerprint
-from durian.rewards.equality import answers_equal
+from durian.rewards.grade import answers_equal
 from durian.rewards.score import Reward, Score
 
 __all__ = [

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from durian.rewards.equality import answers_equal
+from durian.rewards.grade import answers_equal
 from durian.rewards.score import Score
 
 FORMAT_WEIGHT = 0.1
