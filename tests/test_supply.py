@@ -39,8 +39,8 @@ UNPROMISED = [
     ("self._logs[", "trl", "training/trainer.py"),
     ("llm_engine.engine_core", "vllm", "engines/vllm.py"),
     ("vllm.utils.torch_utils", "vllm", "engines/vllm.py"),
-    ("Image.OPEN", "pillow", "readers/images.py"),
-    ('"possibilities"', "typer", "../durian_cli/app.py"),
+    ("Image.OPEN", "pillow", "images/pixels.py"),
+    ('"possibilities"', "typer", "../../durian_cli/app.py"),
 ]
 
 
