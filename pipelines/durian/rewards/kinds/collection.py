@@ -191,6 +191,8 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
             name in pairs and setting.element(pairs[name], value)
             for name, value in zip(wanted_names, references, strict=True)
         )
+    if wanted.brackets and any(names) and _one_letter(names):
+        return False  # two values of one x are no point
     return _match(
         answers, references, _ordered(read, wanted, names, wanted_names, setting), setting
     )

@@ -29,8 +29,9 @@ _FUNCTION_WORDS = frozenset(
     "sin cos tan cot sec csc ln log lg exp sqrt pi arcsin arccos arctan sinh cosh tanh abs".split()
 )
 _COEFFICIENT = re.compile(
-    r"\d+(?:\.\d+)?(?!(?:st|nd|rd|th)$|(?<=\d0)s$)[a-z]{1,3}|(?:\d[\d.]*)?\s?[a-zα-ω](?:_\{?\w\}?)?(?:\s?[α-ω\s][a-z]?)?"
+    r"\d+(?:\.\d+)?(?:\s?[a-zα-ω](?:_\{?\w\}?)?){1,3}|[a-zα-ω](?:_\{?\w\}?)?"
 )
+_NO_COEFFICIENT = re.compile(r"\d+(?:st|nd|rd|th)|[12]\d\d0s")
 _SIGNS = frozenset("+*/^=<>≤≥≠·×√")
 
 
@@ -38,6 +39,8 @@ def _is_expression(text: str) -> bool:
     if _MATRIX.fullmatch(text):
         return True
     if len(text) > 1_000 or not text.isprintable() or NO_ARITHMETIC.fullmatch(text):
+        return False
+    if _NO_COEFFICIENT.fullmatch(text):
         return False
     if _COEFFICIENT.fullmatch(text):
         return True

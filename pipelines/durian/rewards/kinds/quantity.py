@@ -31,7 +31,7 @@ _CURRENCY_BEFORE = re.compile(
     r"(?P<sign>[+-]?)\s?(?P<unit>US＄|[＄€£¥₹₩]|USD|EUR|GBP|RMB|CNY|INR|Rs\.?|HK＄)\s?(?=[\d.\\])"
 )
 _UNIT_START = re.compile(r"(?<![A-Za-z\\])[A-Za-zμΩÅ°'\"＄€£¥₹₩¢\u4e00-\u9fff]")
-_DECADE = re.compile(r"[12]?\d?\d0s")
+_DECADE = re.compile(r"[12]\d\d0s")
 _STARTS = 12  # places where a unit may begin
 
 
@@ -73,6 +73,8 @@ def same_quantity(answer: Quantity, reference: Quantity, setting: Setting) -> bo
             return False
         scaled = replace(a.constant, value=a.constant.value * (a.unit.factor / b.unit.factor))
         return same_constant(scaled, b.constant, setting)
+    if (a.constant.percent and b.unit is not None) or (b.constant.percent and a.unit is not None):
+        return False
     if same_constant(a.constant, b.constant, setting):
         return not (a.touching or b.touching)
     # Radians go without a unit: π/6 is 30°.
