@@ -73,7 +73,7 @@ def read(text: str) -> Formula | None:
 def value(formula: Formula, at: Mapping[str, float] | None = None) -> Number | None:
     """The formula in numbers; None where it has none there, or is too large to work out."""
     try:
-        number = _value(formula.tree, at or {})
+        number: Number = _value(formula.tree, at or {})
     except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError, MemoryError):
         return None
     if isinstance(number, complex):
@@ -81,9 +81,7 @@ def value(formula: Formula, at: Mapping[str, float] | None = None) -> Number | N
             return None
         if abs(number.imag) <= 1e-12 * abs(number):
             number = number.real
-    if isinstance(number, float) and math.isnan(number):
-        return None
-    return number
+    return None if isinstance(number, float) and math.isnan(number) else number
 
 
 def same_number(a: Number, b: Number, *, decimal: bool, tolerance: float = TOLERANCE) -> bool:
@@ -99,7 +97,8 @@ def same_number(a: Number, b: Number, *, decimal: bool, tolerance: float = TOLER
         exact = not decimal or (a.denominator == 1 and b.denominator == 1)
         if exact and tolerance <= TOLERANCE:
             return False
-        return abs(a - b) <= Fraction(tolerance) * abs(b)
+        # As written: 0.333333 is 1/3 to exactly 1e-6.
+        return abs(a - b) <= Fraction(tolerance).limit_denominator(10**9) * abs(b)
     try:
         x, y = complex(a), complex(b)
     except OverflowError:

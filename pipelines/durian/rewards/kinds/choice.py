@@ -31,7 +31,7 @@ _LEAD = re.compile(
 )
 _LETTER = r"[(\[]?([A-Za-z])[)\]]?"
 _SEVERAL = re.compile(
-    rf"{_LETTER}(?:(?:\s?[,;/&+]\s?(?:and\s)?|\s?和\s?|\s?与\s?|\sand\s|\s){_LETTER})+"
+    rf"{_LETTER}(?:(?:\s?[,;/&]\s?(?:and\s)?|\s?和\s?|\s?与\s?|\sand\s|\s){_LETTER})+"
 )
 _BRACKETED = re.compile(r"(?:[(\[][A-Za-z][)\]]\s?,?\s?){2,}")
 _ONE = re.compile(

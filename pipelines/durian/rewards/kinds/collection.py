@@ -25,14 +25,16 @@ _JOINED = re.compile(
     re.IGNORECASE,
 )
 _THOUSANDS = re.compile(r"(?<=\d),\d{3}(?!\d)")
+_OR = re.compile(r"\bor\b|或", re.IGNORECASE)
 _NAMED = re.compile(r"\s?=\s?")
 _POINT = re.compile(r"[A-Za-z]'?\s?=?\s?(?=\()")
 _ASKS_FOR_ORDER = re.compile(
-    r"\b(?:ascending|descending|increasing order|decreasing order|in order|order(?:ed)? (?:from|of|by)|"
-    r"sort|sorted|arrange|rank|ranking|sequence|respectively|from (?:left|top|small|large|low|high|first))|"
-    r"从[小大左上低高]|顺序|依次|排列|分别",
+    r"\b(?:ascending|descending|(?:in|increasing|decreasing) order|order(?:ed)? (?:from|of|by)|"
+    r"sort|sorted|arrange|rank|ranking|sequence|respectively|"
+    r"from (?:left|top|small|large|low|high|first))|从[小大左上低高]|顺序|依次|排列|分别",
     re.IGNORECASE,
 )
+_IDEOGRAPH = re.compile(r"[\u4e00-\u9fff]")
 _MOST = 60  # elements
 _LONGEST = 600  # characters
 
@@ -45,6 +47,7 @@ class Collection:
     brackets: str  # "()", "[]", "⦃⦄", ":" of a ratio, or ""
     ordered: bool
     joined: bool  # by "and" or "or"
+    either: bool = False  # by "or"
 
 
 def read_collection(text: str) -> Collection | None:
@@ -70,7 +73,13 @@ def read_collection(text: str) -> Collection | None:
         return None
     elements, joined, semicolon = split
     ordered = (semicolon or "…" in text) and both == text
-    return Collection(elements, "", ordered=ordered, joined=joined or both != text)
+    return Collection(
+        elements,
+        "",
+        ordered=ordered,
+        joined=joined or both != text,
+        either=_OR.search(text) is not None,
+    )
 
 
 def _bracketed(text: str) -> bool:
@@ -183,6 +192,8 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
     if "⦃⦄" in (read.brackets, wanted.brackets):
         answers, references = _distinct(read.elements, setting), _distinct(wanted.elements, setting)
         return _match(answers, references, False, setting)
+    if read.either and not wanted.either and not all(_is_value(e) for e in wanted.elements):
+        return False  # "red or blue" is a guess at "red and blue"; "1 or -4" are two solutions
     names, answers = _values(read.elements)
     wanted_names, references = _values(wanted.elements)
     if all(names) and all(wanted_names) and not (_one_letter(names) and _one_letter(wanted_names)):
@@ -228,7 +239,12 @@ def _recognizes(text: str) -> bool:
     if read is None:
         return False
     words = max((len(element.split()) for element in read.elements), default=0)
-    return words <= 4 and not re.match(r"(?:yes|no|true|false)\b", text, re.IGNORECASE)
+    ideographs = max((len(_IDEOGRAPH.findall(e)) for e in read.elements), default=0)
+    return (
+        words <= 3
+        and ideographs <= 5
+        and not re.match(r"(?:yes|no|true|false)\b", text, re.IGNORECASE)
+    )
 
 
 COLLECTION = Kind(

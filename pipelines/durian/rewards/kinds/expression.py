@@ -19,8 +19,10 @@ from durian.rewards.kinds.quantity import compare as compare_quantity
 from durian.rewards.tidy import ROW_BREAK, to_latex
 
 _MATRIX = re.compile(
-    r"\\begin ?\{ ?(?P<name>[bpvBV]?matrix|array|cases) ?\} ?(?:\{[clr| ]*\})?(?P<body>.*)\\end ?\{ ?(?P=name) ?\}"
+    r"\\begin ?\{ ?(?P<name>[bpvBV]?matrix|array|cases) ?\} ?(?:\{[clr| ]*\})?(?P<body>.*)"
+    r"\\end ?\{ ?(?P=name) ?\}"
 )
+_ENVIRONMENT = re.compile(r"\\(?:begin|end) ?\{[^{}]*+\}")
 _RELATION = re.compile(r"\s?(<=|>=|=<|[=<>≤≥≠])\s?")
 _TURNED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤", "=": "=", "≠": "≠"}
 _COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -28,9 +30,7 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 _FUNCTION_WORDS = frozenset(
     "sin cos tan cot sec csc ln log lg exp sqrt pi arcsin arccos arctan sinh cosh tanh abs".split()
 )
-_COEFFICIENT = re.compile(
-    r"\d+(?:\.\d+)?(?:\s?[a-zα-ω](?:_\{?\w\}?)?){1,3}|[a-zα-ω](?:_\{?\w\}?)?"
-)
+_COEFFICIENT = re.compile(r"\d+(?:\.\d+)?(?:\s?[a-zα-ω](?:_\{?\w\}?)?){1,3}|[a-zα-ω](?:_\{?\w\}?)?")
 _NO_COEFFICIENT = re.compile(r"\d+(?:st|nd|rd|th)|[12]\d\d0s")
 _SIGNS = frozenset("+*/^=<>≤≥≠·×√")
 
@@ -74,13 +74,15 @@ def _compare_number(answer: str, reference: str, setting: Setting) -> bool:
         return True
     if read_number(answer) is not None and read_number(reference) is not None:
         return False
-    _, value = without_name(answer)
+    (_, value), (_, reference) = without_name(answer), without_name(reference)
+    if NO_ARITHMETIC.fullmatch(value):
+        return False
     read, wanted = formula.read(value), formula.read(reference)
     if read is not None and wanted is not None:
         if formula.value(wanted) is None or (not read.letters and formula.value(read) is None):
             return False if not is_mathematics_beyond(value) else _asked(value, reference, setting)
         return bool(read.letters) and bool(formula.same_formula(read, wanted))
-    if _RELATION.search(value) is not None or not _may_be_asked(value):
+    if _RELATION.search(value) is not None or not is_mathematics_beyond(value):
         return False
     return _asked(value, reference, setting)
 
@@ -88,6 +90,8 @@ def _compare_number(answer: str, reference: str, setting: Setting) -> bool:
 def _compare(answer: str, reference: str, setting: Setting) -> bool:
     if squashed(answer) == squashed(reference):
         return True
+    if _wordy(answer) or NO_ARITHMETIC.fullmatch(answer):
+        return False
     matrix, wanted_matrix = _entries(answer), _entries(reference)
     if matrix is not None or wanted_matrix is not None:
         return _same_matrix(matrix, wanted_matrix, setting)
@@ -99,6 +103,11 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
     if verdict is None and _may_be_asked(answer) and _may_be_asked(reference):
         return _asked(answer, reference, setting)
     return bool(verdict)
+
+
+def _wordy(text: str) -> bool:
+    words = _WORD.findall(_COMMAND.sub(" ", _ENVIRONMENT.sub("", text)))
+    return any(len(word) > 3 and word.lower() not in _FUNCTION_WORDS for word in words)
 
 
 def _one_case(reference: str) -> bool:

@@ -46,7 +46,7 @@ _CLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Date:
-    """Year, month and day as far as they are known; in the order as written where it is doubtful."""
+    """Year, month and day as far as known; as they stand where their order is doubtful."""
 
     parts: tuple[int | None, ...]
     certain: bool

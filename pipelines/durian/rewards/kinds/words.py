@@ -12,11 +12,13 @@ import re
 
 from durian.rewards.kinds.base import Kind, Setting, squashed
 
-_SUBSCRIPT = re.compile(r"[_^]\s?\{?\s?([^{}]{1,20}?)\s?\}|[_^]")
+_SUBSCRIPT = re.compile(r"_\s?\{\s?([^{}]{1,20}?)\s?\}|_|\^\s?\{?\s?(\d?[+-])\s?\}?")
 _TIMES = re.compile(r"(?<=[\d\s])[x×*](?=[\s\d])", re.IGNORECASE)
 _ARTICLE = re.compile(r"(?:the|an|a)\s(?=\S)", re.IGNORECASE)
 _PUNCTUATION = re.compile(r"[,;:!?\"](?!\d)|(?<!\d)[,;:!?\"]|\.(?!\d)")
-_YES = re.compile(r"(yes|no|true|false|是|否|对|错)(?:[,.;:]\s?|\s?-\s)(.*)", re.IGNORECASE)
+_YES = re.compile(
+    r"(yes|no|true|false|是|否|对|错)(?:[,;:]\s?|\.\s(?!\d)|\s?-\s)(.*)", re.IGNORECASE
+)
 _NO_YES = re.compile(r"\b(?:yes|no|true|false|but)\b|[否错]|不[是对]", re.IGNORECASE)
 _ORDINALS = {
     "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th",
@@ -27,15 +29,15 @@ _NAME_WORDS, _NAME_CHARACTERS, _NAME_IDEOGRAPHS, _CODE_WORDS = 3, 60, 5, 3
 
 
 def _code(text: str) -> str:
-    text = _TIMES.sub("×", _SUBSCRIPT.sub(lambda m: m[1] or "", text))
+    text = _TIMES.sub("×", _SUBSCRIPT.sub(lambda m: m[1] or m[2] or "", text))
     text = squashed(text).replace("{", "").replace("}", "")
     return _ORDINALS.get(text, text).replace(" ×", "×").replace("× ", "×")
 
 
-def _words(text: str) -> str:
-    text = _SUBSCRIPT.sub(lambda m: m[1] or "", text)
-    text = _ARTICLE.sub("", _PUNCTUATION.sub(" ", text).strip(), count=1)
-    return squashed(text)
+def _words(text: str, *, punctuated: bool) -> str:
+    text = _SUBSCRIPT.sub(lambda m: m[1] or m[2] or "", text)
+    text = text if punctuated else _PUNCTUATION.sub(" ", text).strip()
+    return squashed(_ARTICLE.sub("", text, count=1))
 
 
 def _is_code(text: str) -> bool:
@@ -58,8 +60,11 @@ def _compare_code(answer: str, reference: str, setting: Setting) -> bool:
 
 
 def _compare_words(answer: str, reference: str, setting: Setting) -> bool:
-    if _words(answer) == _words(reference):
-        return bool(_words(reference)) or squashed(answer) == squashed(reference)
+    # Commas part the words of a list: "A, B" is not AB. In a sentence they say little.
+    punctuated = _is_name(reference)
+    wanted = _words(reference, punctuated=punctuated)
+    if _words(answer, punctuated=punctuated) == wanted:
+        return bool(wanted) or squashed(answer) == squashed(reference)
     said = _YES.match(answer)
     return (
         said is not None
