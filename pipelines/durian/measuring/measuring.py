@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -20,7 +19,6 @@ from durian.measuring.spectra import Spectrum, measure_spectra
 from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
 from durian.rounds import rounds_of
-from durian.run.folder import RunFolder
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
@@ -140,7 +138,6 @@ def measure_here(
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
-            notes=RunFolder(Path(config.out)).decoding,
         ):
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
             yield chunk.part, models.measure(chunk, copies)
