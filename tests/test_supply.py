@@ -33,13 +33,16 @@ PRIVATE = {
     "_name_or_path": "transformers",
     "_get_num_multimodal_tokens": "transformers",
     "_exit": None,  # os's, and documented
+    # The trainers that plug-ins enter are no dependencies: their signatures are checked instead.
+    "_compute_advantage": None,
+    "_compute_advantages": None,
 }
 # Not private by name, and promised by no one.
 UNPROMISED = [
     ("self._logs[", "trl", "pipelines/durian/training/trainer.py"),
     ("llm_engine.engine_core", "vllm", "pipelines/durian/engines/vllm.py"),
     ("vllm.utils.torch_utils", "vllm", "pipelines/durian/engines/vllm.py"),
-    ("Image.OPEN", "pillow", "pipelines/durian/images/pixels.py"),
+    ("_imaging.__file__", "pillow", "pipelines/durian/images/decode.py"),
     ("PSParser.AtomContext", "math-verify", "pipelines/durian/rewards/math_worker.py"),
     ('"possibilities"', "typer", "durian_cli/app.py"),
 ]
