@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
+from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.rewards import reward_fingerprint
 from durian.run.folder import RunFolder
@@ -70,7 +71,7 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
 
 def describe_run(
     config: ProfileConfig,
-    dataset_name: str,
+    reader: SampleReader,
     index: DatasetIndex,
     run: RunFolder,
     identity: dict[str, Any],
@@ -84,7 +85,12 @@ def describe_run(
         "durian": version("durian-rl"),
         "schema": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {"name": dataset_name, "split": config.split, "fingerprint": index.fingerprint},
+        "dataset": {
+            "name": reader.name,
+            "split": config.split,
+            "fingerprint": index.fingerprint,
+            "read": reader.described,
+        },
         "model": {"name": config.model, "fingerprint": identity["model"]},
         "config": asdict(config),
         "identity": identity,

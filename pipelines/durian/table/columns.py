@@ -22,6 +22,7 @@ from durian.run.folder import RunFolder
 
 COLUMNS_FILE = "columns.parquet"
 KEYS = ("sample_id", "image_id")
+SOURCE_FILE = "source_file"  # the data file that a row stood in, within the dataset's folder
 _PART_FIELDS = [pa.field("image_id", pa.string()), pa.field("columns", pa.string())]
 
 
