@@ -61,7 +61,10 @@ def write_columns(run: RunFolder) -> None:
         for _, _, columns in rows:
             for name, value in columns.items():
                 names[name] = names.get(name, True) and _reads_as_number(value)
+    last = names.pop(SOURCE_FILE, None)
     kept = {name: is_number for name, is_number in names.items() if name not in KEYS}
+    if last is not None:  # a part of an older version has none
+        kept[SOURCE_FILE] = False
     schema = pa.schema(
         [(key, pa.string()) for key in KEYS]
         + [(name, pa.float64() if is_number else pa.string()) for name, is_number in kept.items()]
