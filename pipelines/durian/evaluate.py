@@ -28,7 +28,7 @@ from durian.analysis.statistics.accuracy import (
 )
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
-from durian.errors import ConfigError, DatasetError, RunError
+from durian.errors import ConfigError, DatasetError, RunError, one_line
 from durian.groups import PERCEPTUAL
 from durian.manifest import as_profiled
 from durian.measuring.chunks import Chunk, decoded_chunks
@@ -183,8 +183,8 @@ def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> 
     rows = []
     for place, sample in enumerate(chunk.samples):
         of_sample = {name: results[place] for name, results in drawn.items()}
-        errors = (answer.error for answer in of_sample.values())
-        row = {"sample_id": sample.sample_id, "error": next(filter(None, errors), None)}
+        error = next((answer.error for answer in of_sample.values() if answer.error), None)
+        row = {"sample_id": sample.sample_id, "error": error and one_line(error)}
         for name, answer in of_sample.items():
             row |= {f"{name}_{kept}": value for kept, value in _outcome(answer).items()}
         rows.append(row)

@@ -16,8 +16,7 @@ from typing import Any
 from transformers import PrinterCallback
 
 from durian.config import TrainConfig
-from durian.engines.chat import one_line
-from durian.errors import RunError
+from durian.errors import RunError, one_line
 from durian.manifest import as_profiled
 from durian.progress import Progress, Silent
 from durian.readers.dataset import open_dataset

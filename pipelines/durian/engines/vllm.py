@@ -12,8 +12,8 @@ from typing import Any
 
 from durian.config import SamplingConfig
 from durian.engines.base import Finished, seed_of
-from durian.engines.chat import Chat, cannot_load, finite, load_chat, one_line
-from durian.errors import ConfigError, RunError
+from durian.engines.chat import Chat, cannot_load, finite, load_chat
+from durian.errors import ConfigError, RunError, one_line
 from durian.samples import Failed, FinishReason, Prompt, Rollout
 
 # Set only where the user has not; vLLM and torch read them when they are imported.

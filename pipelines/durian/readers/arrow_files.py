@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from durian.errors import DatasetError
+from durian.errors import DatasetError, one_line
 from durian.readers.rows import BadRow, Rows, Wanted
 
 BATCH_ROWS = 64  # rows may hold megabytes of images
@@ -173,5 +173,4 @@ def _damage(name: str, kind: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise DatasetError(f"{name}: cannot be read as {kind}: {why}") from error
+        raise DatasetError(f"{name}: cannot be read as {kind}: {one_line(error)}") from error
