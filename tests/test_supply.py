@@ -14,6 +14,7 @@ ASKED = [
     Requirement(line)
     for lines in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for line in lines
+    if not line.startswith(PROJECT["name"])  # an extra that brings another
 ]
 PINNED = {
     name: version

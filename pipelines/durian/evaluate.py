@@ -28,6 +28,7 @@ from durian.analysis.statistics.accuracy import (
 )
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
+from durian.engines.loading import check_engine
 from durian.errors import ConfigError, DatasetError, RunError, one_line
 from durian.groups import PERCEPTUAL
 from durian.manifest import as_profiled
@@ -58,11 +59,18 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     Raises:
         InputError: an option, the dataset, the table or a model is wrong; nothing is written.
         RunError: an engine failed, or no sample could be judged.
+
+    >>> from durian.config import EvalConfig
+    >>> config = EvalConfig(dataset="shapes.parquet", model="tiny_policy", engine="transformers",
+    ...                     rollouts=2, max_tokens=8, limit=2)
+    >>> durian.evaluate_policy(config)["counts"]["judged"]
+    2
     """
     progress, watch = progress or Silent(), Stopwatch()
     _check_out(config.out)
     manifest, groups = _open_table(config.table)
     config = as_profiled(config, manifest)
+    check_engine(config.sampling)
     models = [config.model] if config.compare is None else [config.model, config.compare]
     fingerprints = [model_fingerprint(replace(config, model=m).sampling) for m in models]
     reader = open_dataset(config.source)

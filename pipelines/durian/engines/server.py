@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from durian.config import SamplingConfig
 from durian.errors import ConfigError, RunError, one_line
+from durian.extras import way_out
 
 KEY = "OPENAI_API_KEY"
 CONNECT_SECONDS = 10.0
@@ -69,7 +70,7 @@ class Server:
             from anyio.from_thread import start_blocking_portal
         except ImportError as error:
             raise ConfigError(
-                f"engine openai cannot be imported ({one_line(error)}); install durian[openai]"
+                f"engine openai cannot be imported ({one_line(error)}); {way_out('openai')}"
             ) from error
         assert config.base_url is not None
         self.address = config.base_url.rstrip("/")

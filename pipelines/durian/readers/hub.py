@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from durian.errors import DatasetError, one_line
+from durian.extras import require
 
 REACH_SECONDS = 10  # to learn whether there is a network, before anything retries
 
@@ -20,6 +21,7 @@ def hub_files(dataset: str, split: str) -> list[Path]:
     if "[" in split:
         raise DatasetError(f"{dataset}: split '{split}' is a slice; pass a whole split and --limit")
     repo, _, config = dataset.partition(":")
+    require(f"{dataset}: no such file or folder; a dataset of the Hub", "datasets")
     place = _reachable(repo)
     import datasets  # here: it takes seconds, and local files do not need it
 
