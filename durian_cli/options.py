@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,7 +112,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but err
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
-def choices(words: Sequence[str]) -> Callable[[str], list[str]]:
+def either(words: Iterable[str]) -> str:
+    """`a, b or c`, of two words or more."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
+
+
+def choices(words: Collection[str]) -> Callable[[str], list[str]]:
     """Completes one of the words in a shell."""
 
     def complete(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Durian: which samples of a multimodal dataset are hard for a model, and why; then GRPO that knows.
+"""Which samples of a multimodal dataset are hard for a model, and why; then GRPO that knows it.
 
     dataset
        | readers      forms of files and of rows            images   bytes -> pixels
@@ -11,15 +11,15 @@
        | groups       percentiles and quantile bins         analysis, rendering: numbers, page
        v
     difficulty table                                        STAGE 1 ends here: profile.py
-       | training     the GRPO loop                         normalizer  rewards, groups -> advantages
+       | training     the GRPO loop                         normalizer  rewards -> advantages
        v
     policy                                                  STAGE 2: train.py
 
 Beside them: regroup.py, report.py, compare.py, evaluate.py and planning/ (what a run will cost).
 What all of them share lies below: samples.py, config/, extras.py, errors.py.
 
-The names below are the package's face. Each is loaded when it is first used, so that `import durian`
-takes no time and needs none of what Durian depends on; settings are in `durian.config`.
+The names below are the package's face. Each is loaded when it is first used, so that a mere
+`import durian` takes no time and needs no other package; settings are in `durian.config`.
 """
 
 from __future__ import annotations

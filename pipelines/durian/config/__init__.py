@@ -7,13 +7,12 @@ from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
 from durian.config.profile import FEATURES, MEASURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.sampling import ENGINES, SamplingConfig
-from durian.config.train import NORMALIZERS, TrainConfig
+from durian.config.train import TrainConfig
 
 __all__ = [
     "ENGINES",
     "FEATURES",
     "MEASURES",
-    "NORMALIZERS",
     "SYSTEM_PROMPT",
     "AdaptiveRollouts",
     "CostConfig",
