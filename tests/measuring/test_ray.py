@@ -326,7 +326,7 @@ def test_a_node_without_durian_is_refused(cluster, settings, tmp_path):
         runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}},
     )
     try:
-        with pytest.raises(ConfigError, match="no actor could be started .* install durian"):
+        with pytest.raises(ConfigError, match="no actor could be started .* install this Durian"):
             profile_dataset(settings(distributed="ray"))
         assert ray.is_initialized()  # a connection that was there before is left as it was
     finally:

@@ -303,7 +303,7 @@ class _Pool:
             if not self._actors:
                 raise ConfigError(
                     f"no actor could be started on the Ray cluster ({one_line(error)}); install "
-                    f"durian {version('durian-rl')} with the same extras on all nodes"
+                    f"this Durian ({version('durian-rl')}) with the same extras on all nodes"
                 ) from error
         if task is not None:
             self._put_back(task)
