@@ -43,7 +43,7 @@ UNPROMISED = [
     ("self._logs[", "trl", "pipelines/durian/training/trainer.py"),
     ("llm_engine.engine_core", "vllm", "pipelines/durian/engines/vllm.py"),
     ("vllm.utils.torch_utils", "vllm", "pipelines/durian/engines/vllm.py"),
-    ("Image.OPEN", "pillow", "pipelines/durian/images/pixels.py"),
+    ("_imaging.__file__", "pillow", "pipelines/durian/images/decode.py"),
     ("PSParser.AtomContext", "math-verify", "pipelines/durian/rewards/math_worker.py"),
     ('"possibilities"', "typer", "durian_cli/app.py"),
 ]

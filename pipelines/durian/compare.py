@@ -17,6 +17,8 @@ from durian.analysis.statistics.paired import Side
 from durian.analysis.two_runs.drift import drift, learned_samples
 from durian.analysis.two_runs.floor import Cut, Drawn
 from durian.analysis.two_runs.group_flow import rising_groups
+from durian.config import ProfileConfig
+from durian.config.options import named
 from durian.errors import ConfigError, RunFolderError
 from durian.rendering.compare_page import MOST_SHOWN, write_comparison
 from durian.rendering.compare_sentences import compare_sentences
@@ -49,12 +51,6 @@ _OF_A_COMPLETION = {
     "format_rate": pl.col("formatted"),
     "reward_mean": pl.col("reward"),
 }
-# Settings that change what a difference between two runs means.
-_SETTINGS = (
-    "engine", "rollouts", "temperature", "top_p", "max_tokens", "system_prompt", "prompt_template",
-    "reward", "min_pixels", "max_pixels", "problem_column", "answer_column", "images_column",
-    "id_column",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -294,7 +290,8 @@ def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     pairs = [("schema", a.get("schema"), b.get("schema"))]
-    pairs += [(key, a["config"].get(key), b["config"].get(key)) for key in _SETTINGS]
+    settings = named(ProfileConfig, "compared")
+    pairs += [(key, a["config"].get(key), b["config"].get(key)) for key in settings]
     pairs.append(("logprobs_mode", a.get("logprobs_mode"), b.get("logprobs_mode")))
     for kind in _KINDS:
         one, other = a["groups"][kind], b["groups"][kind]
@@ -303,7 +300,7 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, 
                 pairs.append((f"{kind} {key}", one.get(key), other.get(key)))
     # A run without a policy has no settings of one.
     if None in (a["model"]["name"], b["model"]["name"]):
-        pairs = [pair for pair in pairs if pair[0] not in (*_SETTINGS, "logprobs_mode")]
+        pairs = [pair for pair in pairs if pair[0] not in (*settings, "logprobs_mode")]
     return [pair for pair in pairs if pair[1] != pair[2]]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -19,7 +18,6 @@ from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.measuring.spectra import Spectrum, measure_spectra
 from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
-from durian.run.folder import RunFolder
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
@@ -135,7 +133,6 @@ def measure_here(
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
-            notes=RunFolder(Path(config.out)).decoding,
         ):
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
             yield chunk.part, models.measure(chunk, copies)
