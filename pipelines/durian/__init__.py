@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from durian.compare import compare_runs
     from durian.evaluate import evaluate_policy
+    from durian.images.entropy import pixel_entropy
     from durian.normalizer import durian_advantages
     from durian.profile import profile_dataset
     from durian.runs import open_run
@@ -40,6 +41,7 @@ __all__ = [
     "durian_advantages",
     "evaluate_policy",
     "open_run",
+    "pixel_entropy",
     "profile_dataset",
     "train_policy",
 ]
@@ -49,6 +51,7 @@ _HOMES = {
     "durian_advantages": "durian.normalizer",
     "evaluate_policy": "durian.evaluate",
     "open_run": "durian.runs",
+    "pixel_entropy": "durian.images.entropy",
     "profile_dataset": "durian.profile",
     "train_policy": "durian.train",
 }
