@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from durian.errors import DatasetError
+from durian.errors import DatasetError, one_line
 from durian.readers.head import HEAD, Head
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
@@ -225,5 +225,4 @@ def _damage(name: str, kind: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise DatasetError(f"{name}: cannot be read as {kind}: {why}") from error
+        raise DatasetError(f"{name}: cannot be read as {kind}: {one_line(error)}") from error
