@@ -62,7 +62,9 @@ class _Run:
     table: pl.DataFrame  # difficulty.parquet without its texts
 
 
-def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str, Any]:
+def compare_runs(
+    first: str | Path, second: str | Path, out: str | Path | None = None
+) -> dict[str, Any]:
     """Hold two profiles against each other and write a page about it.
 
     Args:
@@ -74,11 +76,16 @@ def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str
     Raises:
         RunFolderError: either is not a complete run, or they share no sample.
         ConfigError: `out` cannot be used, or both runs are one.
+
+    >>> drift = durian.compare_runs("runs/before", "runs/after")
+    >>> drift["samples"]["both"]
+    12
     """
+    first, second = Path(first), Path(second)
     if first.resolve() == second.resolve():
         raise ConfigError(f"{second}: is given twice; compare needs two runs")
     a, b = _read_run(first), _read_run(second)
-    out = second / COMPARE_FOLDER / first.resolve().name if out is None else out
+    out = second / COMPARE_FOLDER / first.resolve().name if out is None else Path(out)
     _check_out(out)
     ids = a.table.select("sample_id").join(
         b.table.select("sample_id"), on="sample_id", how="semi", maintain_order="left"

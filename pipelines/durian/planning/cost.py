@@ -19,10 +19,10 @@ import numpy as np
 from durian.analysis.statistics.spread import spread, total
 from durian.config import CostConfig, ProfileConfig
 from durian.config.options import named
-from durian.engines.chat import Chat, one_line
+from durian.engines.chat import Chat
 from durian.engines.prompts import PromptTemplate
 from durian.engines.resizing import Resizing, Size, find_resizing
-from durian.errors import ConfigError, RunFolderError
+from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import size
 from durian.measuring.look import look
 from durian.measuring.sampling import build_prompt
