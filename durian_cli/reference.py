@@ -28,7 +28,7 @@ def option_reference() -> list[OptionRow]:
     """The rows of all commands, in the order of the commands, and of `--help` within one."""
     return [
         OptionRow(
-            command=command.name or getattr(command.callback, "__name__", ""),
+            command=str(command.name or getattr(command.callback, "__name__", "")),
             option=declared.name if declared.about.positional else f"--{declared.typed}",
             type=_type(declared),
             default=_default(declared),
