@@ -66,6 +66,8 @@ def test_any_of_the_accepted_answers_is_right():
     accepted = ["grey", "gray", "12 cm"]
     assert [grade(a, accepted).right for a in ("gray", "12cm", "grey, gray")] == [True, True, False]
     assert grade("gray", Reference(("grey", "gray"))).kind == "name"
+    assert grade("gray", '["grey", "gray"]').right  # as the readers write it
+    assert not grade("gray", '["grey", "gray"').right  # no JSON: a text
     assert not grade("gray", []).right
 
 

@@ -6,6 +6,7 @@ an answer that is not of its kind is not equal to it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,11 +36,15 @@ class Reference:
     def of(
         cls, reference: str | Sequence[str] | Reference, options: Sequence[str] = ()
     ) -> Reference:
-        """A reference from one text, or from a list of accepted ones."""
+        """A reference from one text, or from a list of accepted ones.
+
+        A text that is a JSON list of texts is such a list: so the readers write it.
+        """
         if isinstance(reference, Reference):
             return reference
-        accepted = (reference,) if isinstance(reference, str) else tuple(reference)
-        return cls(accepted, tuple(options))
+        if isinstance(reference, str):
+            return cls(_accepted(reference), tuple(options))
+        return cls(tuple(reference), tuple(options))
 
     @property
     def text(self) -> str:
@@ -149,6 +154,17 @@ class _Elements:
             element=element,
             mathematics=judge().equal,
         )
+
+
+def _accepted(text: str) -> tuple[str, ...]:
+    if text.startswith('["') and text.endswith('"]'):
+        try:
+            listed = json.loads(text)
+        except ValueError:
+            return (text,)
+        if all(isinstance(item, str) for item in listed):
+            return tuple(listed)
+    return (text,)
 
 
 def _by_option(answer: str, reference: str, options: tuple[str, ...], setting: Setting) -> bool:
