@@ -12,7 +12,7 @@ from durian.analysis.statistics.bootstrap import resample
 from durian.analysis.statistics.error_share import errors_by_group
 from durian.analysis.statistics.risk_coverage import Harmonic, best_aurc
 from durian.analysis.statistics.weights import even
-from durian.analysis.two_runs.floor import Drawn, redraws
+from durian.analysis.two_runs.floor import Completions, redraws
 
 # Error rates 0, 1/2 and 1, and the harder, the more completions, as where more are drawn of them.
 WRONG, TOTAL = np.array([0.0, 2, 8]), np.array([2.0, 4, 8])
@@ -46,9 +46,9 @@ def test_equal_counts_and_samples_without_any_are_left():
 
 def test_a_groups_error_rate_is_the_mean_of_its_samples_and_its_counts_are_of_those_drawn():
     [easy, hard] = errors_by_group(["a", "b", "b"], ["a", "b"], WRONG, TOTAL, seed=0)
-    assert (easy["error_rate"]["value"], hard["error_rate"]["value"]) == (0.0, 0.75)
-    assert hard["error_share"]["value"] == 1.0
-    assert (easy["completions"], hard["completions"], hard["errors"]) == (2, 12, 10)
+    assert (easy.error_rate.value, hard.error_rate.value) == (0.0, 0.75)
+    assert hard.error_share.value == 1.0
+    assert (easy.completions, hard.completions, hard.errors) == (2, 12, 10)
 
 
 def test_auroc_of_a_comparison_counts_samples_alike():
@@ -68,17 +68,17 @@ def test_a_report_counts_samples_alike():
             "error": pl.Series([None] * 3 * n, dtype=pl.String),
         }
     )
-    summary = analyse(table, {"mean_logprob": "lower"})
-    assert summary["error_rate"]["value"] == pytest.approx(0.5)
-    assert summary["completions"] == 14 * n
-    of = summary["measures"]["mean_logprob"]
-    assert of["auroc"]["value"] == pytest.approx(AUROC)
-    assert of["base_rate"] == pytest.approx(0.5)
+    summary = analyse(table, {"mean_logprob": "lower"}).scored
+    assert summary.error_rate.value == pytest.approx(0.5)
+    assert summary.completions == 14 * n
+    measure = summary.measures["mean_logprob"]
+    assert measure.auroc.value == pytest.approx(AUROC)
+    assert measure.base_rate == pytest.approx(0.5)
     # Three levels, so that the isotonic fit is the rates themselves, in three bins.
-    assert [row["isotonic"] for row in of["curve"]] == pytest.approx([1.0, 0.5, 0.0])
-    assert summary["contrast"]["perceptual"]["value"] == pytest.approx(0.75)
-    known = summary["reliability"]
-    assert (known["fewest_rollouts"], known["most_rollouts"]) == (2, 8)
+    assert [row.isotonic for row in measure.curve] == pytest.approx([1.0, 0.5, 0.0])
+    assert summary.contrast["perceptual"].value == pytest.approx(0.75)
+    known = summary.reliability
+    assert (known.fewest_rollouts, known.most_rollouts) == (2, 8)
 
 
 def test_split_halves_count_samples_alike():
@@ -95,7 +95,7 @@ def test_split_halves_count_samples_alike():
     found = half.estimates(resample(half.statistics(), 3, seed=0))
     # The least confident, of 8, is above the right one, the most confident below: 1/2. Completions
     # alike, it would be 4 of 5.
-    assert found["other"]["value"] == pytest.approx(0.5)
+    assert found.other.value == pytest.approx(0.5)
 
 
 def test_the_best_area_of_parts_of_errors_lies_between_those_of_whole_ones():
@@ -116,7 +116,7 @@ def test_samples_of_unequal_completions_are_redrawn_as_often_as_each_was_drawn()
     values = rng.normal(scale=2.0, size=(4000, 16))
     values[:2000, 2:] = np.nan
     wrong = (values < 0) + values * 0  # half of them
-    drawn = Drawn({"m": values}, {}, wrong)
+    drawn = Completions({"m": values}, {}, wrong)
     redraw = next(redraws(drawn, (None, 8), seed=0))
     own, other = redraw.values["m"]
     spreads = [own[:2000].var(), own[2000:].var(), other.var()]
