@@ -17,12 +17,7 @@ def sentences(summary: Summary) -> list[str]:
     if scored is None:
         return _without_policy(summary)
     grouped = grouped_by(summary.grouping)
-    counted = (
-        f"a sample's completions on average ({_rollouts(scored)} of each of "
-        f"{measured:,} samples, {scored.completions:,} in all)"
-        if scored.reliability.unequal
-        else f"{scored.completions:,} completions over {measured:,} samples"
-    )
+    counted = f"{scored.completions:,} completions over {measured:,} samples"
     said = [
         f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)} of "
         f"{counted}{_hardest_slice(scored)}.",
