@@ -74,6 +74,8 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     models = [config.model] if config.compare is None else [config.model, config.compare]
     fingerprints = [model_fingerprint(replace(config, model=m).sampling) for m in models]
     reader = open_dataset(config.source)
+    for line in reader.said:
+        progress.note(line)
     if groups is not None:
         _check_table_knows(groups, reader, config)
     with watch.time("scan"):

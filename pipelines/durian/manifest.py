@@ -16,6 +16,7 @@ from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
 from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
+from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.rewards import reward_fingerprint
 from durian.run.folder import RunFolder
@@ -63,7 +64,7 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
 
 def describe_run(
     config: ProfileConfig,
-    dataset_name: str,
+    reader: SampleReader,
     index: DatasetIndex,
     run: RunFolder,
     identity: dict[str, Any],
@@ -77,7 +78,12 @@ def describe_run(
         "durian": version("durian-rl"),
         "schema": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {"name": dataset_name, "split": config.split, "fingerprint": index.fingerprint},
+        "dataset": {
+            "name": reader.name,
+            "split": config.split,
+            "fingerprint": index.fingerprint,
+            "read": reader.described,
+        },
         "model": {"name": config.model, "fingerprint": identity["model"]},
         "config": asdict(config),
         "identity": identity,

@@ -66,6 +66,8 @@ def profile_dataset(
     if config.distributed is not None:
         ray_pool().check_cluster(config)
     reader = open_dataset(config.source)
+    for line in reader.said:
+        progress.note(line)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
     identity["dataset"] = index.fingerprint
@@ -145,7 +147,7 @@ def finish_run(
         groups = group_samples(config, run)
         write_columns(run)
         run.join_parts(groups.columns, groups.described)
-    manifest = describe_run(config, reader.name, index, run, identity, groups)
+    manifest = describe_run(config, reader, index, run, identity, groups)
     with watch.time("report"):
         render_run(
             run.path,

@@ -79,6 +79,8 @@ def train_policy(
     with ExitStack() as held:
         if first:
             reader = open_dataset(config.source)
+            for line in reader.said:
+                progress.note(line)
             rows = scan_rows(reader, config, table, progress)
             identity = training_identity(config, grpo, rows.fingerprint)
             complete = held.enter_context(open_training(out, identity, fresh=fresh))

@@ -66,6 +66,7 @@ def plan_profile(
     out, samples = Path(config.out), len(index.rows)
     plan: dict[str, Any] = {
         "dataset": reader.name,
+        "read": reader.described,
         "rows": index.n_rows,
         "samples": samples,
         "parts": len(index.parts(config.part_size)),
@@ -152,6 +153,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     trained, frozen = count_parameters(config)
     plan: dict[str, Any] = {
         "dataset": reader.name,
+        "read": reader.described,
         "table": config.table,
         "model": config.model,
         "normalizer": config.normalizer,
