@@ -16,7 +16,7 @@ Finished = Callable[[int], None]  # told how many more prompts are done
 
 
 class RolloutEngine(Protocol):
-    """Draws completions from a policy. Every engine fills these two methods, `generate` and `close`."""
+    """Draws completions from a policy; each engine fills these two methods."""
 
     def generate(
         self,
