@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from durian.errors import one_line
 from durian.rendering.text import shown_text
 
 CARD_FILE = "README.md"  # where the Hub looks for a card
@@ -97,4 +98,4 @@ def _facts(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     """A text of other people as one line of Markdown that shows it and does nothing else."""
-    return _MARKUP.sub(r"\\\1", " ".join(shown_text(str(value)).split()))
+    return _MARKUP.sub(r"\\\1", one_line(shown_text(str(value))))
