@@ -1,4 +1,7 @@
-"""Samples to scored rollouts: prompt, engine, reward. Both stages and `durian eval` draw so."""
+"""Samples to scored rollouts: prompt, engine, reward. `durian profile` and `durian eval` draw so.
+
+A training builds the same prompts, but TRL draws its completions.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ from durian.samples import Failed, Prompt, Rollout, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A sample's rollouts and their scores; empty, with the reason, where something failed.
+    """A sample's rollouts and their scores, or why it lacks them.
 
-    Rollouts may stand without scores: a reward that fails does not throw completions away.
+    Without rollouts nothing could be drawn. Rollouts without scores are those that the reward
+    failed on: it does not throw completions away.
     """
 
     rollouts: Sequence[Rollout] = ()
