@@ -14,14 +14,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from durian.analysis.one_run.summary import Summary, read_summary
 from durian.config import ProfileConfig
-from durian.engines.loading import check_encoder
-from durian.errors import ConfigError
+from durian.engines.loading import check_encoder, check_engine
+from durian.errors import RunFolderError
+from durian.extras import require
 from durian.manifest import describe_run, run_identity
 from durian.measuring.measuring import Measured, measure_here, part_tables
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.records import as_json
 from durian.run.files import read_json
 from durian.run.folder import (
     REPORT_FOLDER,
@@ -29,7 +32,7 @@ from durian.run.folder import (
     RunFolder,
     check_usable,
 )
-from durian.run.opening import open_run
+from durian.run.opening import hold_run
 from durian.table.checked import check_manifest
 from durian.table.columns import write_columns
 from durian.table.grouping import check_measure, group_samples
@@ -48,21 +51,30 @@ def profile_dataset(
     Raises:
         InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
         RunError: the run stopped part-way; the same call resumes it.
+
+    >>> from durian.config import ProfileConfig
+    >>> config = ProfileConfig(dataset="shapes.parquet", measures=("pixel",), out="runs/pixels")
+    >>> durian.profile_dataset(config)["counts"]["samples"]
+    12
     """
     progress, watch = progress or Silent(), Stopwatch()
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
     check_usable(Path(config.out))
+    if config.needs_rollouts:
+        check_engine(config.sampling)
     if "spectral" in config.measures:
         check_encoder(config.sampling)
     identity = run_identity(config)
     if config.distributed is not None:
         ray_pool().check_cluster(config)
     reader = open_dataset(config.source)
+    for line in reader.said:
+        progress.note(line)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
     identity["dataset"] = index.fingerprint
-    with open_run(Path(config.out), identity, fresh=fresh) as run:
+    with hold_run(Path(config.out), identity, fresh=fresh) as run:
         if run.manifest is None:
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
@@ -70,10 +82,13 @@ def profile_dataset(
         return {"run": str(run.path), **manifest, "summary": _summary(run.path)}
 
 
-def _summary(run: Path) -> dict[str, Any]:
+def _summary(run: Path) -> Summary:
     """The report's numbers, which an older command may have left behind damaged or not at all."""
     path, way_out = run / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {run}"
-    return read_json(path, way_out)
+    try:
+        return read_summary(read_json(path, way_out))
+    except ValueError as error:
+        raise RunFolderError(f"{path}: {error}; {way_out}") from error
 
 
 def measure_samples(
@@ -114,12 +129,9 @@ def ray_pool() -> ModuleType:
     Raises:
         ConfigError: Ray is not installed.
     """
-    try:
-        from durian.measuring import ray_pool
-    except ImportError as error:
-        raise ConfigError(
-            f"distributed is 'ray', which cannot be imported ({error}); install durian[ray]"
-        ) from error
+    require("distributed ray", "ray")
+    from durian.measuring import ray_pool
+
     return ray_pool
 
 
@@ -140,8 +152,8 @@ def finish_run(
     with watch.time("tables"):
         groups = group_samples(config, run)
         write_columns(run)
-        run.join_parts(groups.columns, groups.described)
-    manifest = describe_run(config, reader.name, index, run, identity, groups)
+        run.join_parts(groups.columns, as_json(groups.cuts))
+    manifest = describe_run(config, reader, index, run, identity, groups)
     with watch.time("report"):
         render_run(
             run.path,

@@ -18,9 +18,9 @@ import pyarrow as pa
 from PIL import Image
 
 from durian.config import TrainConfig
-from durian.engines.chat import Chat, cannot_load, load_chat, one_line
+from durian.engines.chat import Chat, cannot_load, load_chat
 from durian.engines.prompts import PromptTemplate, load_template
-from durian.errors import ConfigError
+from durian.errors import ConfigError, one_line
 from durian.images.decode import decode
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look
