@@ -4,6 +4,7 @@ OUT/training.json      what the training is of; a different one is refused
 OUT/samples.arrow      the rows that take part, and samples.json, what became of the others
 OUT/checkpoint-40/     whole if it has a durian.json
 OUT/log.json           what was logged, step by step; training.svg and .png show it
+OUT/README.md          the model card
 OUT/manifest.json      written last: a folder that has one is complete, its weights beside it
 """
 
