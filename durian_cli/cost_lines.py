@@ -11,7 +11,7 @@ from durian_cli.texts import duration
 COST_KEYS = (
     "images", "prompts_sampled", "prompts_failed", "prompt_tokens", "prompt_tokens_of_one",
     "reads_of_a_prompt", "completion_tokens", "tokens_per_second", "seconds", "rate_from",
-    "rate_differs", "gpu_hours", "money", "not_known",
+    "rate_differs", "gpu_hours", "money", "not_known", "judged_at_most", "coords",
 )  # fmt: skip
 
 
@@ -82,6 +82,17 @@ def _completions(plan: Mapping[str, Any]) -> list[str]:
     for what, bounds in money.items():
         if bounds["at_most"] is not None:
             lines.append(f"price of {what}: {_bounds(bounds, _amount)}")
+    return lines
+
+
+def reward_lines(plan: Mapping[str, Any]) -> list[str]:
+    """What a judge will be asked, and which systems the references of boxes fit."""
+    lines = []
+    if "judged_at_most" in plan:
+        lines.append(f"the judge is asked about {plan['judged_at_most']:,} answers at most")
+    if coords := plan.get("coords"):
+        fit = ", ".join(f"{name} {n:,}" for name, n in coords.items() if name != "references")
+        lines.append(f"references that fit a system, of {coords['references']:,}: {fit}")
     return lines
 
 

@@ -29,7 +29,7 @@ from durian.progress import Progress as Watcher
 from durian.progress import Silent
 from durian.records import as_json
 from durian.rendering.text import estimate_text
-from durian_cli.cost_lines import COST_KEYS, cost_lines
+from durian_cli.cost_lines import COST_KEYS, cost_lines, reward_lines
 from durian_cli.texts import duration, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
@@ -184,6 +184,7 @@ def show_plan(plan: Mapping[str, Any]) -> None:
         for key, value in plan.items()
         if key not in COST_KEYS and key != "first_prompt"
     ]
+    lines += reward_lines(plan)
     if "completion_tokens" in plan:
         lines += cost_lines(plan)
     if "first_prompt" in plan:

@@ -20,6 +20,8 @@ from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.records import as_json
 from durian.rewards import reward_fingerprint
+from durian.rewards.custom import JUDGED
+from durian.rewards.judged import PROMPT
 from durian.run.folder import RunFolder
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
@@ -88,6 +90,9 @@ def describe_run(
         "model": {"name": config.model, "fingerprint": identity["model"]},
         "config": asdict(config),
         "identity": identity,
+        "judge": {"model": config.judge_model, "prompt": PROMPT}
+        if config.reward == JUDGED
+        else None,
         "logprobs_mode": "raw_logprobs" if config.needs_rollouts else None,
         "counts": {
             "rows": index.n_rows,
