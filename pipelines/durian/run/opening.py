@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from durian.config import ProfileConfig
 from durian.errors import RunFolderError
 from durian.records import JsonObject
 from durian.run.files import find_json, sync_folder, write_json
@@ -71,7 +72,7 @@ def _is_complete(run: RunFolder, identity: JsonObject) -> bool:
     if (manifest := run.manifest) is None:
         return False
     way_out = "choose another --out (durian group changes a finished run's groups)"
-    check_same(run.path, manifest["identity"], identity, way_out)
+    check_same(run.path, manifest["identity"], identity, way_out, config=ProfileConfig)
     return True
 
 
@@ -79,7 +80,8 @@ def _is_begun(run: RunFolder, identity: JsonObject) -> bool:
     """Whether there is unfinished work, of the same identity."""
     if (known := find_json(run.identity, "pass --fresh")) is None:
         return False
-    check_same(run.path, known, identity, "repeat the old value, or pass --fresh")
+    way_out = "repeat the old value, or pass --fresh"
+    check_same(run.path, known, identity, way_out, config=ProfileConfig)
     return True
 
 
