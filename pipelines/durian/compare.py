@@ -85,8 +85,8 @@ def compare_runs(
         RunFolderError: either is not a complete run, or they share no sample.
         ConfigError: `out` cannot be used, or both runs are one.
 
-    >>> drift = durian.compare_runs("runs/before", "runs/after")
-    >>> drift["samples"]["both"]
+    >>> found = durian.compare_runs("runs/before", "runs/after")
+    >>> found.samples.both
     12
     """
     first, second = Path(first), Path(second)

@@ -72,7 +72,7 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     >>> from durian.config import EvalConfig
     >>> config = EvalConfig(dataset="shapes.parquet", model="tiny_policy", engine="transformers",
     ...                     rollouts=2, max_tokens=8, limit=2)
-    >>> durian.evaluate_policy(config)["counts"]["judged"]
+    >>> durian.evaluate_policy(config).counts.judged
     2
     """
     progress, watch = progress or Silent(), Stopwatch()

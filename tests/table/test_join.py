@@ -223,7 +223,7 @@ def test_folders_that_hold_no_usable_table_are_refused_in_one_line(run):
     refused("table version 2, known here: 1")
     pq.write_table(arrow_schema(DIFFICULTY).empty_table().drop(["reasoning_group"]), table)
     refused("lacks the column 'reasoning_group'")
-    manifest.unlink()
+    file.unlink()
     refused("not a run folder")
     (run / "parts").mkdir()
     refused("is not complete")
