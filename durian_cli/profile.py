@@ -9,6 +9,7 @@ import typer
 
 from durian.config import ENGINES, FEATURES, AdaptiveRollouts, CostConfig, ProfileConfig
 from durian.errors import ConfigError
+from durian.measures import measures_help
 from durian_cli.display import progress_for, show_json, show_plan, show_profile
 from durian_cli.options import (
     Config,
@@ -70,9 +71,7 @@ def profile(
     ] = None,
     measures: Annotated[
         str,
-        typer.Option(
-            help="What to measure: some of pixel, spectral, confidence.", rich_help_panel=_RUN
-        ),
+        typer.Option(help=f"What to measure, some of: {measures_help()}.", rich_help_panel=_RUN),
     ] = ",".join(Default.measures),
     features: Annotated[
         str,

@@ -53,7 +53,7 @@ def profile_dataset(
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
     check_usable(Path(config.out))
-    if "spectral" in config.measures:
+    if config.needs_patches:
         check_encoder(config.sampling)
     identity = run_identity(config)
     if config.distributed is not None:

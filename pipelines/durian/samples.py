@@ -1,4 +1,4 @@
-"""The objects that travel between rooms: Sample, Prompt, Rollout, Failed; and the sample id."""
+"""The objects that travel between rooms: Sample, Prompt, Rollout, Score, Failed; the sample id."""
 
 from __future__ import annotations
 
@@ -51,6 +51,16 @@ class Rollout:
     sum_logprob: float  # nats, over those tokens (eq. 14)
     finish_reason: FinishReason
     prompt_tokens: int | None = None  # of its prompt, image tokens included; None: not counted
+
+
+@dataclass(frozen=True)
+class Score:
+    """One completion, judged."""
+
+    reward: float  # finite; 0 to 1 for the boxed reward, any range for a custom one
+    correct: bool
+    formatted: bool | None  # None: the reward does not judge the format
+    answer: str | None  # the final answer as written; None if there is none
 
 
 @dataclass(frozen=True)

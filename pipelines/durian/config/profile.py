@@ -10,8 +10,15 @@ from durian.config.checks import at_least, check_grouping, not_empty, shared
 from durian.config.dataset import DatasetConfig
 from durian.config.sampling import SamplingConfig, check_secrets
 from durian.errors import ConfigError
+from durian.measures import (
+    MEASURES,
+    ImageMeasure,
+    Measure,
+    PatchMeasure,
+    RolloutMeasure,
+    measure_names,
+)
 
-MEASURES = ("pixel", "spectral", "confidence")
 FEATURES = ("encoder", "projector")
 
 SYSTEM_PROMPT = (
@@ -63,25 +70,27 @@ class ProfileConfig:
     bins: int = 10
 
     def __post_init__(self) -> None:
+        known = measure_names()
         for measure in self.measures:
-            if measure not in MEASURES:
-                known = ", ".join(MEASURES)
-                raise ConfigError(f"measures has '{measure}'; it must be some of {known}")
+            if measure not in known:
+                raise ConfigError(
+                    f"measures has '{measure}'; it must be some of {', '.join(known)}"
+                )
         if not self.measures:
-            raise ConfigError(f"measures is empty; name some of {', '.join(MEASURES)}")
+            raise ConfigError(f"measures is empty; name some of {', '.join(known)}")
         if self.needs_model and self.model is None:
-            needing = " and ".join(m for m in MEASURES if m in self.measures and m != "pixel")
+            needing = " and ".join(self._asked(PatchMeasure, RolloutMeasure))
             raise ConfigError(
                 f"the {needing} measure needs a policy: pass --model PATH_OR_HUB_ID, "
                 "or --measures pixel for the images alone"
             )
         if self.features not in FEATURES:
-            known = " or ".join(FEATURES)
-            raise ConfigError(f"features is '{self.features}'; it must be {known}")
-        if "spectral" in self.measures and self.engine in ("scripted", "openai"):
+            raise ConfigError(f"features is '{self.features}'; it must be {' or '.join(FEATURES)}")
+        if self.needs_patches and self.engine in ("scripted", "openai"):
+            needing = " and ".join(self._asked(PatchMeasure))
             raise ConfigError(
-                f"the spectral measure reads the weights of the policy, and the {self.engine} "
-                "engine has none; leave spectral out, or pass another --engine"
+                f"the {needing} measure reads the weights of the policy, and the {self.engine} "
+                f"engine has none; leave {needing} out, or pass another --engine"
             )
         _check_distributed(self)
         if self.workers is not None:
@@ -99,12 +108,22 @@ class ProfileConfig:
     @property
     def needs_model(self) -> bool:
         """Whether a measure was asked for that reads the policy's weights."""
-        return "spectral" in self.measures or self.needs_rollouts
+        return self.needs_patches or self.needs_rollouts
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether a measure was asked for that a sample without images cannot have."""
+        return bool(self._asked(ImageMeasure, PatchMeasure))
+
+    @property
+    def needs_patches(self) -> bool:
+        """Whether a measure was asked for that reads the policy's patch features."""
+        return bool(self._asked(PatchMeasure))
 
     @property
     def needs_rollouts(self) -> bool:
         """Whether a measure was asked for that reads what the policy writes."""
-        return "confidence" in self.measures
+        return bool(self._asked(RolloutMeasure))
 
     @property
     def source(self) -> DatasetConfig:
@@ -122,6 +141,12 @@ class ProfileConfig:
     def adaptive(self) -> AdaptiveRollouts | None:
         """How rollouts are drawn in rounds; None where each sample has the same number."""
         return self.rollouts if isinstance(self.rollouts, AdaptiveRollouts) else None
+
+    def _asked(self, *kinds: type[Measure]) -> list[str]:
+        """The measures of some kinds that were asked for, in the order of the table."""
+        return [
+            name for name in MEASURES if name in self.measures and isinstance(MEASURES[name], kinds)
+        ]
 
     def _sampling(self) -> dict[str, Any]:
         most = self.rollouts if isinstance(self.rollouts, int) else self.rollouts.max_rollouts

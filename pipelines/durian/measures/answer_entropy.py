@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
+from durian.measures.base import Column, RolloutMeasure
+
 
 def answer_entropy(
     answers: Sequence[str | None], *, key: Callable[[str], Hashable] = lambda answer: answer
@@ -33,3 +35,21 @@ def answer_entropy(
         return 0.0  # exactly: the formula below could leave round-off
     total = len(answers)
     return math.log(total) - math.fsum(c * math.log(c) for c in counts.values()) / total
+
+
+ANSWER_ENTROPY = RolloutMeasure(
+    name="answer_entropy",
+    take=lambda rollouts, scores: (
+        {"answer_entropy": answer_entropy([score.answer for score in scores])} if scores else {}
+    ),
+    columns=(
+        Column(
+            name="answer_entropy",
+            unit="nats",
+            meaning="entropy of the distinct final answers",
+            harder="higher",
+            words="scatter of the answers",
+            card="scatter",
+        ),
+    ),
+)

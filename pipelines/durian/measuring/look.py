@@ -1,4 +1,4 @@
-"""One sample's images, decoded and measured, or why not."""
+"""One sample's images, decoded, or why not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from PIL import Image
 from durian.images.decode import decode
 from durian.images.decoding import Slot
 from durian.images.pixels import DecodedImage
-from durian.measures.pixel_entropy import pixel_entropy
 from durian.samples import Failed, Sample
 
 
@@ -17,20 +16,24 @@ from durian.samples import Failed, Sample
 class Look:
     """What the images of one sample show."""
 
-    width: int | None  # of the first image
-    height: int | None
-    pixel_entropy: float | None  # bits, mean over the images
-    images: tuple[Image.Image, ...] = ()  # RGB, for the policy; empty where it is not needed
+    width: int | None = None  # of the first image
+    height: int | None = None
+    decoded: tuple[DecodedImage, ...] = ()  # all of them, or none
     error: str | None = None
 
+    @property
+    def images(self) -> tuple[Image.Image, ...]:
+        """RGB, for the policy; empty where it is not needed."""
+        return tuple(image.rgb for image in self.decoded if image.rgb is not None)
 
-NOTHING = Look(width=None, height=None, pixel_entropy=None)
+
+NOTHING = Look()
 
 
 def look(
     sample: Sample, *, pixel_limit: int, keep: bool, slot: Slot | None = None, apart: bool = False
 ) -> Look:
-    """Decode a sample's images and take their pixel entropy. Thread-safe; bad data never raises.
+    """Decode a sample's images. Thread-safe; bad data never raises.
 
     Args:
         pixel_limit: an image with more pixels is not decoded.
@@ -53,13 +56,7 @@ def look(
             return Look(
                 width=first.width if first else None,
                 height=first.height if first else None,
-                pixel_entropy=None,
                 error=slot.where + image.error,
             )
         decoded.append(image)
-    return Look(
-        width=decoded[0].width,
-        height=decoded[0].height,
-        pixel_entropy=sum(pixel_entropy(i.gray_histogram) for i in decoded) / len(decoded),
-        images=tuple(i.rgb for i in decoded if i.rgb is not None),
-    )
+    return Look(width=decoded[0].width, height=decoded[0].height, decoded=tuple(decoded))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,13 @@ import pyarrow as pa
 from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
+from durian.measures import ImageMeasure, PatchMeasure, RolloutMeasure, taken
 from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.look import Look
+from durian.measuring.patches import measure_patches
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
 from durian.measuring.sampling import Drawn, Policy, open_policy
-from durian.measuring.spectra import Spectrum, measure_spectra
+from durian.measuring.taking import Taken, take
 from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
 from durian.rounds import rounds_of
@@ -53,7 +57,7 @@ class Models:
         self.encoder: PatchEncoder | None = None
         self.policy: Policy | None = None
         with ExitStack() as opened:
-            if "spectral" in config.measures:
+            if config.needs_patches:
                 progress.note(f"loading the vision encoder of {config.model}")
                 self.encoder = opened.enter_context(
                     closing(open_encoder(config.sampling, features=config.features))
@@ -78,12 +82,13 @@ class Models:
         Raises:
             RunError: the program behind an engine failed.
         """
-        measures, watch = self._config.measures, Stopwatch()
+        config, watch = self._config, Stopwatch()
         watch.add("images", chunk.seconds)
-        spectra = [Spectrum()] * len(chunk.samples)
+        patches = [Taken()] * len(chunk.samples)
         if self.encoder:
+            measures = taken(PatchMeasure, config.measures)
             with watch.time("spectra"):
-                spectra = measure_spectra(self.encoder, chunk, self._progress)
+                patches = measure_patches(self.encoder, chunk, measures, self._progress)
         drawn = [Drawn()] * len(chunk.samples)
         if self.policy:
             drawn = self.policy.draw(chunk, watch)
@@ -92,27 +97,43 @@ class Models:
             seconds=watch.seconds,
             tokens=tokens_of(answer.rollouts for answer in drawn),
         )
-        of_images = {"pixel", "spectral"} & set(measures)
-        for sample, count, seen, spectrum, answer in zip(
-            chunk.samples, copies, chunk.looks, spectra, drawn, strict=True
+        for sample, count, seen, of_patches, answer in zip(
+            chunk.samples, copies, chunk.looks, patches, drawn, strict=True
         ):
-            no_image = "no image" if of_images and not sample.images else None
-            reasons = (sample.error, seen.error, no_image, spectrum.error, answer.error)
+            of_images = _of_images(seen, config)
+            of_rollouts = _of_rollouts(answer, config)
+            no_image = "no image" if config.needs_images and not sample.images else None
+            reasons = (
+                sample.error, seen.error, no_image, of_images.error, of_patches.error,
+                answer.error, of_rollouts.error,
+            )  # fmt: skip
             measured.difficulty.append(
                 difficulty_row(
                     sample,
                     copies=count,
                     width=seen.width,
                     height=seen.height,
-                    pixel_entropy=seen.pixel_entropy if "pixel" in measures else None,
-                    spectral_entropy=spectrum.entropy,
-                    rollouts=answer.rollouts,
-                    scores=answer.scores,
+                    values={**of_images.values, **of_patches.values, **of_rollouts.values},
                     error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
                 )
             )
             measured.completions.extend(rollout_rows(sample, answer.rollouts, answer.scores))
         return measured
+
+
+def _of_images(seen: Look, config: ProfileConfig) -> Taken:
+    if not seen.decoded:
+        return Taken()
+    return take((m, partial(m.take, seen.decoded)) for m in taken(ImageMeasure, config.measures))
+
+
+def _of_rollouts(answer: Drawn, config: ProfileConfig) -> Taken:
+    if not answer.rollouts:
+        return Taken()
+    return take(
+        (m, partial(m.take, answer.rollouts, answer.scores))
+        for m in taken(RolloutMeasure, config.measures)
+    )
 
 
 def measure_here(
@@ -150,7 +171,7 @@ def stages(config: ProfileConfig) -> list[str]:
     """What a profile's progress counts samples of."""
     used = {
         "images": True,
-        "spectra": "spectral" in config.measures,
+        "spectra": config.needs_patches,
         "rollouts": config.needs_rollouts,
     }
     return [stage for stage, is_used in used.items() if is_used]

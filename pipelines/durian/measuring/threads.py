@@ -141,4 +141,4 @@ class DecodingThreads:
                 self._posts.remove(post)
                 self._start()
                 error = post.slot.where + image_process.too_long()
-                future.set_result(Look(width=None, height=None, pixel_entropy=None, error=error))
+                future.set_result(Look(error=error))

@@ -48,7 +48,7 @@ def plan_profile(
     check_measure("reasoning", config.reasoning)
     cost, progress = cost or CostConfig(), progress or Silent()
     _check_priced(config, cost)
-    if "spectral" in config.measures:
+    if config.needs_patches:
         check_encoder(config.sampling)
     reader = open_dataset(config.source)
     rate = read_rate(config, cost)

@@ -63,6 +63,7 @@ def write_report(
         manifest=manifest,
         grouped=grouped_by(summary.get("grouping")),
         units=units,
+        numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
     )

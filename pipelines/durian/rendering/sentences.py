@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from durian.rendering.names import CLIP, Grouped, grouped_by, name_of
+from durian.rendering.names import CLIP, REASONING, SEEING, Grouped, grouped_by, name_of
 from durian.rendering.text import shown_text
 
 FEWEST = 10  # samples of a slice that is named as the hardest
@@ -152,7 +152,7 @@ def _luck(summary: Mapping[str, Any], best: str) -> str:
             f" Taken from half of the rollouts, it tells the other half's errors with "
             f"{unseen['value']:.2f} ({unseen['low']:.2f} to {unseen['high']:.2f})."
         )
-    if best == "answer_entropy":
+    if best in REASONING and best not in summary.get("split_half", {}):
         return " It is taken from those same completions, so part of that is their luck."
     return ""
 
@@ -175,15 +175,22 @@ def _teaching(summary: Mapping[str, Any]) -> str:
 
 
 def _without_policy(summary: Mapping[str, Any]) -> list[str]:
-    spread = summary["spread"].get("pixel_entropy", {"n": 0})
-    if not spread["n"]:
+    known = {name: of for name, of in summary["spread"].items() if name in SEEING and of["n"]}
+    if not known:
         return [f"No measure could be taken of any of the {summary['samples']:,} samples."]
     return [
-        f"Pixel entropy of {spread['n']:,} of {summary['samples']:,} samples runs from "
-        f"{spread['least']:.2f} to {spread['most']:.2f} bits, with a median of "
-        f"{spread['median']:.2f}.",
+        *(
+            f"{_capital(name_of(name))} of {of['n']:,} of {summary['samples']:,} samples runs "
+            f"from {of['least']:.2f} to {of['most']:.2f} {SEEING[name].unit}, with a median of "
+            f"{of['median']:.2f}."
+            for name, of in known.items()
+        ),
         "No completions were scored, so this report says what is hard to see, not what is wrong.",
     ]
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _percent(estimate: Mapping[str, Any]) -> str:

@@ -9,7 +9,8 @@ math_worker.py   runs math-verify, in a process of its own
 from durian.rewards.boxed import boxed_reward, extract_answer, is_formatted
 from durian.rewards.custom import open_reward, reward_fingerprint
 from durian.rewards.equality import answers_equal
-from durian.rewards.score import Reward, Score
+from durian.rewards.score import Reward
+from durian.samples import Score
 
 __all__ = [
     "Reward",

@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 
 from durian.rewards.equality import answers_equal
-from durian.rewards.score import Score
+from durian.samples import Score
 
 FORMAT_WEIGHT = 0.1
 ACCURACY_WEIGHT = 0.9

@@ -28,7 +28,8 @@ from typing import Any
 
 from durian.errors import ConfigError
 from durian.rewards.boxed import boxed_reward, extract_answer
-from durian.rewards.score import Reward, Score
+from durian.rewards.score import Reward
+from durian.samples import Score
 
 DEFAULT = "boxed"
 _TYPES = ("sequential", "batch")  # EasyR1's words

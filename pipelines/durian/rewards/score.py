@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True)
-class Score:
-    """One completion, judged."""
-
-    reward: float  # finite; 0 to 1 for the boxed reward, any range for a custom one
-    correct: bool
-    formatted: bool | None  # None: the reward does not judge the format
-    answer: str | None  # the final answer as written; None if there is none
+from durian.samples import Score
 
 
 class Reward(Protocol):

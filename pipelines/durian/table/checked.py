@@ -24,7 +24,7 @@ from durian.run.folder import (
     RunFolder,
     unreadable,
 )
-from durian.schema import DIFFICULTY, ROLLOUTS
+from durian.schema import DIFFICULTY, ROLLOUTS, arrow_type
 from durian.table.columns import COLUMNS_FILE, KEYS
 from durian.table.manifest_shape import manifest_fault
 
@@ -83,7 +83,7 @@ def check_difficulty(path: Path, columns: Sequence[str]) -> None:
     """
     file = path / DIFFICULTY_FILE
     RunFolder(path).check_table()
-    _check_types(file, {name: _kind(DIFFICULTY[name].type) for name in columns})
+    _check_types(file, {name: _kind(arrow_type(DIFFICULTY[name])) for name in columns})
     text = {name for name in columns if pa.types.is_string(DIFFICULTY[name].type)}
     filled = [name for name in ("sample_id", *_FILLED) if name in columns]
     checks = [pl.col(name).is_null().any().alias(f"null {name}") for name in filled]
@@ -126,7 +126,7 @@ def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl
 
 
 def _check_rollouts(file: Path) -> None:
-    _check_types(file, {name: _kind(column.type) for name, column in ROLLOUTS.items()})
+    _check_types(file, {name: _kind(arrow_type(column)) for name, column in ROLLOUTS.items()})
     keys = ["sample_id", "rollout"]
     found = read_frame(
         file,
