@@ -1,6 +1,5 @@
 """The settings of each command: frozen, checked at birth, standard library only."""
 
-from durian.config.adaptive import AdaptiveRollouts
 from durian.config.checks import check_grouping
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
@@ -13,7 +12,6 @@ __all__ = [
     "ENGINES",
     "FEATURES",
     "SYSTEM_PROMPT",
-    "AdaptiveRollouts",
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",
