@@ -1,22 +1,27 @@
 """The settings of each command: frozen, checked at birth, standard library only."""
 
-from durian.config.checks import check_grouping
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
+from durian.config.group import GroupConfig
+from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
-from durian.config.sampling import ENGINES, SamplingConfig
+from durian.config.runs import AttemptConfig, CompareConfig, ReportConfig, ShownConfig
 from durian.config.train import TrainConfig
 
 __all__ = [
     "ENGINES",
     "FEATURES",
     "SYSTEM_PROMPT",
+    "AttemptConfig",
+    "CompareConfig",
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",
+    "GroupConfig",
     "ProfileConfig",
+    "ReportConfig",
     "SamplingConfig",
+    "ShownConfig",
     "TrainConfig",
-    "check_grouping",
 ]

@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -23,11 +22,10 @@ from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.measuring.taking import Taken, take
 from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
-from durian.run.folder import RunFolder
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
-from durian.table.columns import Further, with_columns
+from durian.table.columns import SOURCE_FILE, Further, with_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +86,10 @@ class Models:
         if self.policy:
             drawn = self.policy.draw(chunk, watch)
         measured = Measured(
-            further=[Further(sample.image_id, sample.columns) for sample in chunk.samples],
+            further=[
+                Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
+                for sample in chunk.samples
+            ],
             seconds=watch.seconds,
             tokens=tokens_of(answer.rollouts for answer in drawn),
         )
@@ -98,8 +99,9 @@ class Models:
             of_images = _of_images(seen, config)
             of_rollouts = _of_rollouts(answer, config)
             no_image = "no image" if config.needs_images and not sample.images else None
+            unasked = sample.question_error if self.policy else None  # images are measured anyway
             reasons = (
-                sample.error, seen.error, no_image, of_images.error, of_patches.error,
+                sample.error, unasked, seen.error, no_image, of_images.error, of_patches.error,
                 answer.error, of_rollouts.error,
             )  # fmt: skip
             measured.difficulty.append(
@@ -156,7 +158,6 @@ def measure_here(
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
-            notes=RunFolder(Path(config.out)).decoding,
         ):
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
             yield chunk.part, models.measure(chunk, copies)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from durian.errors import one_line
 from durian.measures import Column
 from durian.measures.base import Values
 from durian.samples import Rollout, Sample, Score
@@ -38,7 +39,7 @@ def difficulty_row(
         "width": width,
         "height": height,
         **values,
-        "error": error,
+        "error": error and one_line(error),  # the one gate: whatever raised it, no secret passes
     }
 
 

@@ -4,7 +4,6 @@ RUN/parts/identity.json           what the run is of; a different one is refused
 RUN/parts/lock                    held by the process that works on the run
 RUN/parts/part-00007.parquet      difficulty rows of one part
 RUN/parts/rollouts-00007.parquet  its completions; written first, so the part above ends it
-RUN/parts/decoding                rows whose images are being decoded; see readers/decoding.py
 RUN/manifest.json                 written last: a folder that has one is complete
 RUN/lock                          held by the process that changes a complete run; gone after it
 
@@ -23,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from durian.errors import RunFolderError
+from durian.errors import RunFolderError, one_line
 from durian.run.files import find_json, sync_folder, write_json, written_aside
 from durian.run.tokens import Tokens, part_tokens
 from durian.schema import (
@@ -60,11 +59,6 @@ class RunFolder:
     def identity(self) -> Path:
         """What the unfinished run is of."""
         return self.parts / "identity.json"
-
-    @property
-    def decoding(self) -> Path:
-        """What is being decoded, for the next attempt to know if this one crashes."""
-        return self.parts / "decoding"
 
     @property
     def manifest(self) -> dict[str, Any] | None:
@@ -281,8 +275,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 def unreadable(path: Path, error: Exception) -> RunFolderError:
     """A table that cannot be read, as one line."""
-    gist = " ".join(str(error).split())[:160]
-    return RunFolderError(f"{path}: cannot be read ({gist}); profile again")
+    return RunFolderError(f"{path}: cannot be read ({one_line(error)}); profile again")
 
 
 def check_usable(path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import torch
-
 
 def launched_processes() -> int:
     """How many processes this launch has; 1 without a launcher."""
@@ -21,6 +19,7 @@ def join_launch() -> None:
     """Join the process group, and wait until every process has."""
     if launched_processes() == 1:
         return
+    import torch
     from accelerate import PartialState
 
     if torch.cuda.is_available():
