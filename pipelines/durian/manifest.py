@@ -136,7 +136,7 @@ def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
         `ProfileConfig`'s defaults where it is silent; `prompt_template` and the bounds stay None
         where the profile had none.
     """
-    profiled = named(ProfileConfig, "profiled")
+    profiled = named(type(config), "profiled")
     defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
     known = defaults | (manifest["config"] if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)

@@ -51,6 +51,17 @@ class Option:
         return self.help if isinstance(self.help, str) else self.help()
 
     @property
+    def bounds(self) -> str | None:
+        """What a number must be, in words."""
+        bounds = {"or more": self.low, "above": self.above, "at most": self.high}
+        told = [
+            f"{bound:,g} {word}" if word == "or more" else f"{word} {bound:,g}"
+            for word, bound in bounds.items()
+            if bound is not None
+        ]
+        return " and ".join(told) or None
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The values that there are; empty where any will do."""
         return tuple(self.choices() if callable(self.choices) else self.choices)
