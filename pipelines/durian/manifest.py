@@ -19,6 +19,7 @@ from durian.errors import ConfigError
 from durian.measures import PatchMeasure, taken
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
+from durian.records import as_json
 from durian.rewards import reward_fingerprint
 from durian.run.folder import RunFolder
 from durian.schema import SCHEMA_VERSION
@@ -97,7 +98,7 @@ def describe_run(
             "failed_by_reason": dict(failed.most_common()),
         },
         "tokens": None if tokens is None else asdict(tokens),
-        "groups": groups.described,
+        "groups": as_json(groups.cuts),
         "determinism": not_repeatable(config),
         "versions": {"python": platform.python_version(), **versions()},
     }

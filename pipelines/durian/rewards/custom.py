@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from durian.errors import ConfigError, one_line
-from durian.rewards.boxed import boxed_reward, extract_answer
+from durian.rewards.boxed import boxed_reward
+from durian.rewards.extract import extract_answer
 from durian.rewards.score import Reward
 from durian.samples import Score
 
