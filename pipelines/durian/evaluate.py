@@ -194,9 +194,10 @@ def _judge(
 
 def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> pl.DataFrame:
     watch.add("images", chunk.seconds)
-    drawn = {"greedy": policy.draw(chunk, watch, greedy=True)}
+    begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
     if rollouts:
-        drawn["sampled"] = policy.draw(chunk, watch)
+        begun["sampled"] = policy.draw(chunk, watch)
+    drawn = {name: scored() for name, scored in begun.items()}
     schema = {f"{name}_{kept}": pl.Float64 for name in drawn for kept in _KEPT}
     rows = []
     for place, sample in enumerate(chunk.samples):

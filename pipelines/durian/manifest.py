@@ -144,9 +144,10 @@ def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
     return replace(config, **{name: known[name] for name in left_open})
 
 
-def versions() -> dict[str, str]:
+def versions(*further: str) -> dict[str, str]:
+    """The versions of what a run's numbers may depend on, as far as it is installed."""
     found = {}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *further):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -1,4 +1,7 @@
-"""`durian report`: a run's tables -> analysis -> page and figures. No model, no dataset."""
+"""`durian report`: a run's tables -> analysis -> page and figures; needs no model and no dataset.
+
+Only `keep_thumbnails` reads the dataset, once, at the end of a profile.
+"""
 
 from __future__ import annotations
 

@@ -56,6 +56,7 @@ class Rollout:
     sum_logprob: float  # nats, over those tokens (eq. 14)
     finish_reason: FinishReason
     prompt_tokens: int | None = None  # of its prompt, image tokens included; None: not counted
+    opened: bool = False  # the prompt ends with the opening think tag, which counts as written
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Score:
     correct: bool
     formatted: bool | None  # None: the reward does not judge the format
     answer: str | None  # the final answer as written; None if there is none
+    judged: bool | None = None  # a served model was asked; None: the reward has no judge
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from durian.measures import RolloutMeasure, taken
+from durian.measures import Completions, RolloutMeasure, taken
 from durian.measures.outcome import outcome
 from durian.samples import Rollout, Score
 
@@ -46,7 +46,7 @@ def test_a_reward_that_does_not_judge_the_format_leaves_the_rate_null():
 def test_confidence_comes_with_the_scatter_of_the_answers_and_the_outcome():
     values = {}
     for measure in taken(RolloutMeasure, ["confidence"]):
-        values |= measure.take(ROLLOUTS, SCORES)
+        values |= measure.take(Completions(rollouts=ROLLOUTS, scores=SCORES, answers=[0, None]))
     assert values["mean_logprob"] == -1.0  # (-1/2 + -6/4) / 2
     assert values["sum_logprob"] == -3.5  # (-1 - 6) / 2
     assert values["answer_entropy"] == pytest.approx(math.log(2))  # two answers, once each

@@ -6,7 +6,14 @@ from collections.abc import Collection
 from typing import TypeVar
 
 from durian.measures.answer_entropy import ANSWER_ENTROPY
-from durian.measures.base import Column, ImageMeasure, Measure, PatchMeasure, RolloutMeasure
+from durian.measures.base import (
+    Column,
+    Completions,
+    ImageMeasure,
+    Measure,
+    PatchMeasure,
+    RolloutMeasure,
+)
 from durian.measures.confidence import CONFIDENCE
 from durian.measures.outcome import OUTCOME
 from durian.measures.pixel_entropy import PIXEL
@@ -15,6 +22,7 @@ from durian.measures.spectral_entropy import SPECTRAL
 __all__ = [
     "MEASURES",
     "Column",
+    "Completions",
     "ImageMeasure",
     "Measure",
     "PatchMeasure",

@@ -6,7 +6,7 @@ import numpy or torch when they are called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -50,6 +50,15 @@ class Pixels(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Completions:
+    """What a policy wrote for one sample, once or more often, and what it earned."""
+
+    rollouts: Sequence[Rollout]
+    scores: Sequence[Score]  # one a rollout; none where the reward failed
+    answers: Sequence[Hashable | None]  # as many: final answers, equal where they mean the same
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measure:
     """One or more columns that are measured together; its class says what it is taken from.
 
@@ -83,9 +92,6 @@ class PatchMeasure(Measure):
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutMeasure(Measure):
-    """Taken from a sample's completions, one or more, and their scores.
+    """Taken from a sample's completions; columns that need scores are left out where none are."""
 
-    There are no scores where the reward failed; columns that need them are then left out.
-    """
-
-    take: Callable[[Sequence[Rollout], Sequence[Score]], Values]
+    take: Callable[[Completions], Values]

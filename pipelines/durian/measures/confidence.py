@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from durian.measures.base import Column, RolloutMeasure, Values
-from durian.samples import Rollout, Score
+from durian.measures.base import Column, Completions, RolloutMeasure, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,10 +62,10 @@ def _completions(sum_logprobs: ArrayLike) -> NDArray[np.float64]:
     return sums
 
 
-def _of_sample(rollouts: Sequence[Rollout], scores: Sequence[Score]) -> Values:
-    sums = [rollout.sum_logprob for rollout in rollouts]
+def _of_sample(written: Completions) -> Values:
+    sums = [rollout.sum_logprob for rollout in written.rollouts]
     return {
-        "mean_logprob": mean_logprob(sums, [rollout.n_tokens for rollout in rollouts]),
+        "mean_logprob": mean_logprob(sums, [rollout.n_tokens for rollout in written.rollouts]),
         "sum_logprob": sum_logprob(sums),
     }
 

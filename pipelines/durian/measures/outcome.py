@@ -39,7 +39,7 @@ def outcome(rollouts: Sequence[Rollout], scores: Sequence[Score]) -> Values:
 
 OUTCOME = RolloutMeasure(
     name="outcome",
-    take=outcome,
+    take=lambda written: outcome(written.rollouts, written.scores),
     columns=(
         Column(
             name="rollouts", type="int32", unit="completions", meaning="completions written (G)"

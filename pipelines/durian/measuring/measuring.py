@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
-from durian.measures import ImageMeasure, PatchMeasure, RolloutMeasure, taken
+from durian.measures import Completions, ImageMeasure, PatchMeasure, RolloutMeasure, taken
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look
 from durian.measuring.patches import measure_patches
@@ -22,6 +22,7 @@ from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.measuring.taking import Taken, take
 from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
+from durian.rewards import distinct_answers
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
@@ -67,8 +68,11 @@ class Models:
     def __exit__(self, *error: object) -> None:
         self._opened.close()
 
-    def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
+    def measure(self, chunk: Chunk, copies: Sequence[int]) -> Callable[[], Measured]:
         """Measure the samples of a chunk whose images were looked at.
+
+        What was drawn is being scored when this returns: begin the next chunk, then ask the
+        function that it gives for what was measured.
 
         Args:
             copies: how many rows of the dataset each sample stands for.
@@ -82,9 +86,24 @@ class Models:
             measures = taken(PatchMeasure, config.measures)
             with watch.time("spectra"):
                 patches = measure_patches(self.encoder, chunk, measures, self._progress)
-        drawn = [Drawn()] * len(chunk.samples)
-        if self.policy:
-            drawn = self.policy.draw(chunk, watch)
+        seen = [_of_images(of_sample, config) for of_sample in chunk.looks]
+        images = [_joined(*pair) for pair in zip(seen, patches, strict=True)]
+        if self.policy is None:
+            nothing = [Drawn()] * len(chunk.samples)
+            return partial(self._rows, chunk, copies, images, lambda: nothing, watch)
+        scored = self.policy.draw(chunk, watch)
+        chunk.looks = [replace(of_sample, decoded=()) for of_sample in chunk.looks]  # their memory
+        return partial(self._rows, chunk, copies, images, scored, watch)
+
+    def _rows(
+        self,
+        chunk: Chunk,
+        copies: Sequence[int],
+        images: Sequence[Taken],
+        scored: Callable[[], list[Drawn]],
+        watch: Stopwatch,
+    ) -> Measured:
+        config, drawn = self._config, scored()
         measured = Measured(
             further=[
                 Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
@@ -93,16 +112,15 @@ class Models:
             seconds=watch.seconds,
             tokens=tokens_of(answer.rollouts for answer in drawn),
         )
-        for sample, count, seen, of_patches, answer in zip(
-            chunk.samples, copies, chunk.looks, patches, drawn, strict=True
+        for sample, count, seen, of_images, answer in zip(
+            chunk.samples, copies, chunk.looks, images, drawn, strict=True
         ):
-            of_images = _of_images(seen, config)
             of_rollouts = _of_rollouts(answer, config)
             no_image = "no image" if config.needs_images and not sample.images else None
             unasked = sample.question_error if self.policy else None  # images are measured anyway
             reasons = (
-                sample.error, unasked, seen.error, no_image, of_images.error, of_patches.error,
-                answer.error, of_rollouts.error,
+                sample.error, unasked, seen.error, no_image, of_images.error, answer.error,
+                of_rollouts.error,
             )  # fmt: skip
             measured.difficulty.append(
                 difficulty_row(
@@ -110,7 +128,7 @@ class Models:
                     copies=count,
                     width=seen.width,
                     height=seen.height,
-                    values={**of_images.values, **of_patches.values, **of_rollouts.values},
+                    values={**of_images.values, **of_rollouts.values},
                     error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
                 )
             )
@@ -127,10 +145,17 @@ def _of_images(seen: Look, config: ProfileConfig) -> Taken:
 def _of_rollouts(answer: Drawn, config: ProfileConfig) -> Taken:
     if not answer.rollouts:
         return Taken()
-    return take(
-        (m, partial(m.take, answer.rollouts, answer.scores))
-        for m in taken(RolloutMeasure, config.measures)
+    completions = Completions(
+        rollouts=answer.rollouts,
+        scores=answer.scores,
+        answers=distinct_answers([score.answer for score in answer.scores]),
     )
+    return take((m, partial(m.take, completions)) for m in taken(RolloutMeasure, config.measures))
+
+
+def _joined(one: Taken, other: Taken) -> Taken:
+    reasons = "; ".join(filter(None, (one.error, other.error)))
+    return Taken({**one.values, **other.values}, reasons or None)
 
 
 def measure_here(
@@ -151,6 +176,7 @@ def measure_here(
     """
     with Models(config, progress) as models:
         start_stages(config, parts, progress)
+        held: tuple[int, Callable[[], Measured]] | None = None
         for chunk in decoded_chunks(
             samples,
             parts,
@@ -160,7 +186,12 @@ def measure_here(
             progress=progress,
         ):
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
-            yield chunk.part, models.measure(chunk, copies)
+            begun = chunk.part, models.measure(chunk, copies)
+            if held is not None:  # scored while this chunk was drawn
+                yield held[0], held[1]()
+            held = begun
+        if held is not None:
+            yield held[0], held[1]()
 
 
 def stages(config: ProfileConfig) -> list[str]:
