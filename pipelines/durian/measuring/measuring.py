@@ -185,6 +185,10 @@ def measure_here(
             workers=config.workers,
             progress=progress,
         ):
+            if held is not None and held[0] != chunk.part:
+                # A part is given whole before the next is begun: a stop then would lose it.
+                yield held[0], held[1]()
+                held = None
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
             begun = chunk.part, models.measure(chunk, copies)
             if held is not None:  # scored while this chunk was drawn
