@@ -13,7 +13,7 @@ ROLLOUTS = [
     Rollout(completion="b", n_tokens=4, sum_logprob=-6.0, finish_reason="length"),
 ]
 SCORES = [
-    Score(reward=1.0, correct=True, formatted=True, answer="2"),
+    Score(reward=1.0, correct=True, formatted=True, answer="2", kind="number"),
     Score(reward=0.0, correct=False, formatted=False, answer=None),
 ]
 
@@ -21,6 +21,7 @@ SCORES = [
 def test_outcome_of_two_completions_by_hand():
     assert outcome(ROLLOUTS, SCORES) == {
         "rollouts": 2,
+        "answer_kind": "number",
         "pass_rate": 0.5,
         "format_rate": 0.5,
         "reward_mean": 0.5,

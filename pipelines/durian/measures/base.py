@@ -30,6 +30,7 @@ class Column:
     meaning: str
     harder: Literal["higher", "lower"] | None = None  # which way difficulty grows, where it does
     words: str | None = None  # its name in sentences and curves; None: not held against error
+    since: int = 1  # the version of the tables that brought it; older tables are read without it
     card: str | None = None  # on a sample's card, before the number; None: not there
 
 

@@ -30,6 +30,7 @@ def outcome(rollouts: Sequence[Rollout], scores: Sequence[Score]) -> Values:
     formatted = [s.formatted for s in scores if s.formatted is not None]
     return {
         **of_rollouts,
+        "answer_kind": scores[0].kind,
         "pass_rate": fmean(s.correct for s in scores),
         "format_rate": fmean(formatted) if formatted else None,
         "reward_mean": fmean(rewards),
@@ -74,6 +75,12 @@ OUTCOME = RolloutMeasure(
         ),
         Column(
             name="truncated", unit="share", meaning="completions cut by max-tokens", harder="higher"
+        ),
+        Column(
+            name="answer_kind",
+            type="string",
+            meaning="kind of the reference: by which rule answers are compared to it",
+            since=2,
         ),
     ),
 )

@@ -64,6 +64,7 @@ def rollout_rows(
                 "reward": score.reward,
                 "correct": score.correct,
                 "formatted": score.formatted,
+                "judged": score.judged,
             }
         rows.append(row)
     return rows
