@@ -46,7 +46,9 @@ def pretend(kind: str) -> None:
         return "gloo", DistributedType.MULTI_GPU
 
     PartialState._prepare_backend = backend
-    os.environ["ACCELERATE_BYPASS_DEVICE_MAP"] = "true"  # DDP shall not ask for GPU number 1
+    os.environ["ACCELERATE_BYPASS_DEVICE_MAP"] = "true"  # no device ids for DDP on a CPU
+    if kind == "shared":
+        os.environ["LOCAL_RANK"] = "0"  # or the second process asks for GPU number 1
     if kind == "cpu":
         PartialState.set_device = lambda self: setattr(self, "device", torch.device("cpu"))
         durian.train.join_launch = lambda: PartialState().wait_for_everyone()

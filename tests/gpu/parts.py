@@ -317,7 +317,7 @@ def one_gpu(place: Place) -> Facts:
         **{key: first[key] for key in ("device", "distributed", "peak_gib") if key in first},
         "moved": furthest(one, weights(POLICY)),
         "repeated_to": furthest(one, two),
-        "rewards": [step["reward"] for step in logged(place.work / "first")],
+        "rewards": [s["reward"] for s in logged(place.work / "first") if "reward" in s],
         "step_seconds": [step.get("step_time") for step in logged(place.work / "first")],
         "same_order": order_of(place.work / "first") == order_of(place.work / "second"),
     }
