@@ -45,7 +45,7 @@ INTERRUPTED, TERMINATED = 130, 143
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"durian {version('durian')}")
+        typer.echo(f"durian {version('durian-rl')}")
         raise typer.Exit
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from durian.config import AdaptiveRollouts
 from durian.errors import ConfigError
 
 
@@ -112,7 +111,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but err
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
-def choices(words: Sequence[str]) -> Callable[[str], list[str]]:
+def either(words: Iterable[str]) -> str:
+    """`a, b or c`, of two words or more."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
+
+
+def choices(words: Collection[str]) -> Callable[[str], list[str]]:
     """Completes one of the words in a shell."""
 
     def complete(incomplete: str) -> list[str]:
@@ -157,19 +162,6 @@ def weight_triple(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise ConfigError(f"weights is '{text}'; write three numbers, like 0.4,0.3,0.3") from None
     return own, perceptual, reasoning
-
-
-def rollouts_of(text: str, **limits: int | None) -> int | AdaptiveRollouts:
-    """'8' -> 8, 'adaptive' -> its settings, those of `limits` (by their names) that are given."""
-    given = {name: value for name, value in limits.items() if value is not None}
-    if text == "adaptive":
-        return AdaptiveRollouts(**given)
-    for name in given:
-        raise ConfigError(f"{name.replace('_', '-')} is for --rollouts adaptive; leave it out")
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"rollouts is '{text}'; write a number, or adaptive") from None
 
 
 def key_values(pairs: list[str], option: str = "engine-arg") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from durian.config import ENGINES, FEATURES, AdaptiveRollouts, CostConfig, ProfileConfig
+from durian.config import ENGINES, FEATURES, CostConfig, ProfileConfig
 from durian.errors import ConfigError
 from durian_cli.display import progress_for, show_json, show_plan, show_profile
 from durian_cli.options import (
@@ -19,7 +19,6 @@ from durian_cli.options import (
     key_values,
     percentile_pair,
     price_pair,
-    rollouts_of,
 )
 
 Default = ProfileConfig
@@ -107,34 +106,8 @@ def profile(
         ),
     ] = None,
     rollouts: Annotated[
-        str,
-        typer.Option(
-            help="Completions per sample; adaptive: more where its groups are uncertain.",
-            rich_help_panel=_POLICY,
-        ),
-    ] = str(Default.rollouts),
-    min_rollouts: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Adaptive: the fewest per sample. (default: {AdaptiveRollouts.min_rollouts})",
-            rich_help_panel=_POLICY,
-        ),
-    ] = None,
-    max_rollouts: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Adaptive: the most per sample. (default: {AdaptiveRollouts.max_rollouts})",
-            rich_help_panel=_POLICY,
-        ),
-    ] = None,
-    token_budget: Annotated[
-        int | None,
-        typer.Option(
-            help="Adaptive: completion tokens to spend on the whole run. (default: until more "
-            "would hardly change a group)",
-            rich_help_panel=_POLICY,
-        ),
-    ] = None,
+        int, typer.Option(help="Completions per sample.", rich_help_panel=_POLICY)
+    ] = Default.rollouts,
     temperature: Annotated[
         float, typer.Option(help="Sampling temperature.", rich_help_panel=_POLICY)
     ] = Default.temperature,
@@ -305,12 +278,7 @@ def profile(
         model=model,
         engine=engine,
         base_url=base_url,
-        rollouts=rollouts_of(
-            rollouts,
-            min_rollouts=min_rollouts,
-            max_rollouts=max_rollouts,
-            token_budget=token_budget,
-        ),
+        rollouts=rollouts,
         temperature=temperature,
         top_p=top_p,
         max_tokens=max_tokens,

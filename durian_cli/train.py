@@ -9,13 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from durian.config import NORMALIZERS, TrainConfig
+from durian.config import TrainConfig
+from durian.normalizer import NORMALIZERS
 from durian_cli.display import progress_for, show_json, show_plan, show_training
 from durian_cli.options import (
     Json,
     Quiet,
     choices,
     comma_list,
+    either,
     key_values,
     load_sections,
     percentile_pair,
@@ -145,7 +147,7 @@ def train(
     normalizer: Annotated[
         str,
         typer.Option(
-            help="durian, grpo, dr_grpo or batch.",
+            help=f"{either(NORMALIZERS)}.",
             autocompletion=choices(NORMALIZERS),
             rich_help_panel=_NORM,
         ),

@@ -10,12 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.normalizer import (
+    NORMALIZERS,
+    Groups,
     batch_advantages,
     dr_grpo_advantages,
     durian_advantages,
     durian_terms,
     group_spread,
     grpo_advantages,
+    maxrl_advantages,
+    rloo_advantages,
 )
 
 NAN = float("nan")
@@ -102,6 +106,46 @@ def test_batch_scales_by_the_std_of_all_rewards():
     assert advantages.tolist() == [[1.0, -1.0], [0.0, 0.0]]
 
 
+def test_rloo_takes_away_the_mean_of_the_others():
+    # 1 0 0 0: the others of the 1 have mean 0; those of a 0 have mean 1/3.
+    close(rloo_advantages(doubles([[1, 0, 0, 0]])), doubles([[1, -1 / 3, -1 / 3, -1 / 3]]))
+    # Unscored, the third is nobody's other: 1 - 0 and 0 - 1.
+    assert rloo_advantages(doubles([[1, 0, NAN]])).tolist() == [[1.0, -1.0, 0.0]]
+
+
+def test_maxrl_divides_by_the_mean():
+    # 1 0 0 0: mean 1/4; 3/4 and -1/4 over it. 1 1 0 1: mean 3/4; 1/4 and -3/4 over it.
+    advantages = maxrl_advantages(doubles([[1, 0, 0, 0], [1, 1, 0, 1]]))
+    close(advantages, doubles([[3, -1, -1, -1], [1 / 3, 1 / 3, -1, 1 / 3]]))
+    # Unscored, the last is no part of the mean: 1/2.
+    assert maxrl_advantages(doubles([[1, 0, NAN]])).tolist() == [[1.0, -1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    "rewards", [[1, -1], [0, -2], [0.3, -0.1, -0.2], [0, 1e-6]],
+    ids=["mean 0", "mean -1", "mean 0 but for round-off", "mean below a millionth"],
+)  # fmt: skip
+def test_maxrl_gives_zero_where_the_mean_is_none(rewards):
+    assert maxrl_advantages(doubles([rewards])).tolist() == [[0.0] * len(rewards)]
+
+
+def test_each_name_calls_its_function():
+    # eps 0.5 tells one that drops it; 0.5 0 0 one that takes the own term whole.
+    rewards, both = doubles([SEVEN_OF_8, FOUR_OF_8]), Groups(groups(0, 0), groups(0, 1))
+    weights = (0.5, 0.0, 0.0)
+    expected = {
+        "durian": durian_advantages(rewards, *both, weights, eps=0.5),
+        "grpo": grpo_advantages(rewards, eps=0.5),
+        "dr_grpo": dr_grpo_advantages(rewards),
+        "batch": batch_advantages(rewards, eps=0.5),
+        "rloo": rloo_advantages(rewards),
+        "maxrl": maxrl_advantages(rewards),
+    }
+    assert list(NORMALIZERS) == list(expected)
+    for name, normalizer in NORMALIZERS.items():
+        assert torch.equal(normalizer.advantages(rewards, both, weights, 0.5), expected[name])
+
+
 def test_group_spread_by_hand():
     # Label 0: 1 0 1 1, std 1/2, 2 samples. Label 9: 1, 3, std sqrt(2), 1 sample. -1 is no group.
     rewards = doubles([[1, 0], [1, 3], [5, 9], [1, 1]])
@@ -129,6 +173,8 @@ def test_constant_rewards_give_exactly_zero(value, rollouts, dtype):
         grpo_advantages(rewards),
         dr_grpo_advantages(rewards),
         batch_advantages(rewards),
+        rloo_advantages(rewards),
+        maxrl_advantages(rewards),
     ]:
         assert advantages.dtype == dtype and torch.count_nonzero(advantages) == 0
 
@@ -166,14 +212,17 @@ def test_constant_samples_of_different_reward_share_a_std_and_stay_at_zero():
 
 def test_one_completion_a_sample_gives_zero():
     rewards, same = doubles([[1.0], [0.0], [0.3]]), groups(0, 0, 0)
-    assert durian_advantages(rewards, same, same).tolist() == [[0.0]] * 3
+    for normalizer in NORMALIZERS.values():
+        found = normalizer.advantages(rewards, Groups(same, same), WEIGHTS, 0.0)
+        assert found.tolist() == [[0.0]] * 3
 
 
 @pytest.mark.parametrize("shape", [(0, 8), (3, 0), (0, 0)])
 def test_an_empty_batch_gives_an_empty_one(shape):
     label = torch.zeros(shape[0], dtype=torch.int64)
-    assert durian_advantages(torch.zeros(shape), label, label).shape == shape
-    assert batch_advantages(torch.zeros(shape)).shape == shape
+    for normalizer in NORMALIZERS.values():
+        found = normalizer.advantages(torch.zeros(shape), Groups(label, label), WEIGHTS, 1e-6)
+        assert found.shape == shape
 
 
 # --- in no group, and unscored
@@ -387,12 +436,13 @@ def test_processes_that_gather_all_and_keep_their_slice_agree_with_one(batch, cu
 @given(batches())
 def test_each_samples_advantages_sum_to_zero_and_are_finite(batch):
     rewards = batch[0]
-    for found in [
-        durian_advantages(*batch), *durian_terms(*batch),
-        grpo_advantages(rewards), dr_grpo_advantages(rewards), batch_advantages(rewards),
-    ]:  # fmt: skip
+    every = [
+        normalizer.advantages(rewards, Groups(*batch[1:]), WEIGHTS, 1e-6)
+        for normalizer in NORMALIZERS.values()
+    ]
+    for found in [*every, *durian_terms(*batch)]:
         assert found.isfinite().all()
-        assert found.sum(dim=1).abs().max() < 1e-12
+        assert found.sum(dim=1).abs().max() <= 1e-12 * max(1.0, found.abs().max())
         assert torch.count_nonzero(found[rewards.isnan()]) == 0
 
 

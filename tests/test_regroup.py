@@ -297,20 +297,6 @@ def test_auto_leaves_out_the_medium_group_where_only_two_can_be_told_apart(run, 
     plan_of(config, {"num_generations": 8}, open_table(config), samples=N, processes=1)
 
 
-def test_auto_takes_more_rollouts_of_the_hard_samples_for_no_step(run, no_report):
-    # Every sample is wrong in a quarter or three quarters, by turns. Of the less confident half
-    # the latter have 16 completions and the former 4: of all its completions 65 % are wrong.
-    rank = np.round(-N * table_of(run)["mean_logprob"].to_numpy())
-    is_hard = rank % 2 == 0
-    table = table_of(run).with_columns(
-        pass_rate=pl.Series(np.where(is_hard, 0.25, 0.75)),
-        rollouts=pl.Series(np.where(rank < N / 2, 8, np.where(is_hard, 16, 4)), dtype=pl.Int32),
-    )
-    table.write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "1"})
-    found = grouped(run, bins="auto")["groups"]["reasoning"]
-    assert len(found["sizes"]) == 2 and not found["chosen"]["told_apart"]
-
-
 def test_auto_refuses_a_column_of_nearly_one_value(run):
     table = table_of(run).with_columns(truncated=pl.Series([0.0] * 1170 + list(range(1, 31))))
     table.write_parquet(run / "difficulty.parquet", metadata={"durian.schema": "1"})

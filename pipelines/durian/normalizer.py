@@ -1,20 +1,25 @@
 """Rewards and groups to advantages (eq. 2, 12-13, 18-20): the heart, pure torch.
 
-Each term centres a reward on its own sample's mean. They differ in what they divide by: the std of
-that sample's rewards (GRPO), or of all rewards of its perceptual or its reasoning group (Durian).
+Every normalizer centres a reward on its own sample's mean. They differ in what they divide by: the
+std of that sample's rewards (GRPO), or of all rewards of its perceptual or its reasoning group
+(Durian), or of the batch, or the sample's mean. `NORMALIZERS` lists them all.
 A completion that nothing could score is a NaN: it counts nowhere, and its advantage is 0.
 
 Statistics are taken in float64 and on the CPU wherever the rewards are: each process and device
 then gets the same numbers to the bit (a GPU sums groups in an order that changes from run to run,
 MPS has no float64), and a rollout batch is too small for a GPU to be faster.
+
+Only tensors' own methods are used: `--help` lists the normalizers, and must not wait for torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPREAD = 1e-6  # a smaller std is round-off: rewards like 0.1, 0.35, 0.9 are not exact in binary
 EPS = 1e-6  # added to every std
@@ -48,7 +53,8 @@ def durian_advantages(
     Source: eq. 12-13, 18-20.
     """
     samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps)
-    mixed = sum((w * s for w, s in zip(weights, scales, strict=True)), torch.zeros(()))
+    (a_own, a_percep, a_reason), (own, perceptual, reasoning) = weights, scales
+    mixed = a_own * own + a_percep * perceptual + a_reason * reasoning
     return _scaled(samples, mixed, rewards)
 
 
@@ -76,14 +82,64 @@ def grpo_advantages(rewards: Tensor, *, eps: float = EPS) -> Tensor:
 def dr_grpo_advantages(rewards: Tensor) -> Tensor:
     """Each sample centred and not scaled, as Dr. GRPO. Otherwise as `durian_advantages`."""
     samples = _measure(rewards)
-    return _scaled(samples, torch.ones_like(samples.std), rewards)
+    return _scaled(samples, samples.count.new_ones(len(rewards)), rewards)
 
 
 def batch_advantages(rewards: Tensor, *, eps: float = EPS) -> Tensor:
     """All samples scaled by the std of all rewards, as TRL's `scale_rewards="batch"`."""
     samples = _measure(rewards)
-    together = torch.zeros(len(rewards), dtype=torch.int64)
+    together = samples.count.new_zeros(len(rewards)).long()
     return _scaled(samples, _inverse(_std_by(samples, together, 1)[together], eps), rewards)
+
+
+def rloo_advantages(rewards: Tensor) -> Tensor:
+    """Each reward less the mean of its sample's other rewards. Otherwise as `durian_advantages`.
+
+    A_i = r_i - mean_{j != i} r_j = (r_i - mean r) n / (n - 1), over the n scored completions.
+
+    Source: Ahmadian et al., 2024 (arXiv 2402.14740).
+    """
+    samples = _measure(rewards)
+    return _scaled(samples, samples.count / (samples.count - 1).clamp(min=1), rewards)
+
+
+def maxrl_advantages(rewards: Tensor) -> Tensor:
+    """Each sample centred and divided by its mean reward. Otherwise as `durian_advantages`.
+
+    A_i = (r_i - mean r) / mean r, so that the rarer a right completion is, the more it counts.
+    A sample whose mean is below 1e-6 gets exactly 0: nothing is right, or the mean is round-off.
+
+    Source: Tajwar et al., 2026 (arXiv 2602.02710), for rewards of 0 and 1.
+    """
+    samples = _measure(rewards)
+    mean = samples.total / samples.count.clamp(min=1)
+    return _scaled(samples, (1 / mean).masked_fill(mean < SPREAD, 0.0), rewards)
+
+
+class Groups(NamedTuple):
+    """Difficulty groups of the samples of one rollout batch; each (B,), integer, -1 is none."""
+
+    perceptual: Tensor
+    reasoning: Tensor
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """A way from rewards to advantages, as `durian train --normalizer` calls it by its name."""
+
+    advantages: Callable[[Tensor, Groups, tuple[float, float, float], float], Tensor]
+    """Rewards (B, G), groups, weights (own, perceptual, reasoning), eps -> advantages (B, G)."""
+    weighted: bool = False  # it is eq. 20: three terms by the weights, so group sizes matter
+
+
+NORMALIZERS = {
+    "durian": Normalizer(lambda r, groups, w, eps: durian_advantages(r, *groups, w, eps=eps), True),
+    "grpo": Normalizer(lambda r, groups, w, eps: grpo_advantages(r, eps=eps)),
+    "dr_grpo": Normalizer(lambda r, groups, w, eps: dr_grpo_advantages(r)),
+    "batch": Normalizer(lambda r, groups, w, eps: batch_advantages(r, eps=eps)),
+    "rloo": Normalizer(lambda r, groups, w, eps: rloo_advantages(r)),
+    "maxrl": Normalizer(lambda r, groups, w, eps: maxrl_advantages(r)),
+}
 
 
 def group_spread(rewards: Tensor, group: Tensor) -> dict[int, tuple[float, int]]:
@@ -121,13 +177,13 @@ def _measure(rewards: Tensor) -> _Samples:
         raise ValueError(
             f"rewards must be a float tensor (B, G), not {rewards.dtype} {tuple(rewards.shape)}"
         )
-    wide = rewards.to("cpu", torch.float64)
+    wide = rewards.cpu().double()
     unscored = wide.isnan()
     wide = wide.masked_fill(unscored, 0.0)
     total = wide.sum(dim=1)
     if not total.isfinite().all():
         raise ValueError(f"sample {int((~total.isfinite()).nonzero()[0])} has an infinite reward")
-    count = rewards.shape[1] - unscored.sum(dim=1, dtype=torch.float64)
+    count = rewards.shape[1] - unscored.double().sum(dim=1)
     centred = wide.sub_((total / count.clamp(min=1))[:, None]).masked_fill_(unscored, 0.0)
     raw = _Samples(centred=centred, count=count, total=total, squares=centred.square().sum(dim=1))
     # Equal rewards can miss their mean by round-off, which a group's std would let through.
@@ -167,12 +223,12 @@ def _scales(
         label = _labels(group, rewards)
         labels, number = label.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         shared = _std_by(samples, number, len(labels))[number]
-        scales.append(_inverse(torch.where(label < 0, samples.std, shared), eps))
+        scales.append(_inverse(samples.std.where(label < 0, shared), eps))
     return samples, scales
 
 
 def _inverse(std: Tensor, eps: float) -> Tensor:
-    return torch.where(std < SPREAD, 0.0, 1 / (std + eps))
+    return (1 / (std + eps)).masked_fill(std < SPREAD, 0.0)
 
 
 def _scaled(samples: _Samples, scale: Tensor, like: Tensor) -> Tensor:
@@ -181,13 +237,14 @@ def _scaled(samples: _Samples, scale: Tensor, like: Tensor) -> Tensor:
 
 def _labels(group: Tensor, rewards: Tensor) -> Tensor:
     """A group's labels, checked, where the statistics are taken. (B,)"""
-    whole = not (group.is_floating_point() or group.is_complex() or group.dtype == torch.bool)
+    kind = str(group.dtype)
+    whole = kind.startswith(("torch.int", "torch.uint"))
     if group.shape != rewards.shape[:1] or not whole or group.device != rewards.device:
         raise ValueError(
             f"a group must be an integer tensor ({len(rewards)},) on {rewards.device}, "
-            f"not {group.dtype} {tuple(group.shape)} on {group.device}"
+            f"not {kind} {tuple(group.shape)} on {group.device}"
         )
-    label = group.to("cpu", torch.int64)
+    label = group.cpu().long()
     if (label < -1).any():
         raise ValueError(f"a group's label is {int(label.min())}; it must be -1 or more")
     return label

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.bin_choice import Choice, choose_cuts
 from durian.analysis.one_run.columns import image_clusters
 from durian.analysis.statistics.error_share import Clusters
-from durian.analysis.statistics.weights import even
 from durian.config import check_grouping
 from durian.errors import ConfigError, RunFolderError
 from durian.progress import Progress, Silent
@@ -249,7 +248,6 @@ def _errors(run: RunFolder, option: str) -> _Errors:
     wrong = np.where(scored, np.round((1 - pass_rate) * rollouts), 0.0)
     table = pl.DataFrame({"n_images": n_images})
     clusters = image_clusters(table, read_columns(run.path))
-    wrong, total = even(wrong, total)
     return _Errors(wrong=wrong, total=total, clusters=clusters)
 
 

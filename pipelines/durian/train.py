@@ -88,7 +88,7 @@ def train_policy(
             for line in plan.warnings:
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
-        args = grpo_config(config, grpo, plan, normalization.trl_scale)
+        args = grpo_config(config, grpo, plan)
         checkpoint = newest_checkpoint(out)
         trainer = DurianTrainer(
             normalization=normalization,

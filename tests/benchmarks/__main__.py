@@ -4,7 +4,6 @@ import json
 import sys
 
 from tests.benchmarks import (
-    bench_adaptive,
     bench_groups_join,
     bench_logprobs,
     bench_measures,
@@ -20,7 +19,6 @@ from tests.benchmarks import (
 )
 
 BENCHES = {
-    "adaptive": bench_adaptive.run,
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
     "ray": bench_ray.run,

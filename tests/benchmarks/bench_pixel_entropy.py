@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import color, data, measure
 from skimage.io import imread
 
-from durian.images.pixels import DecodedImage, decode_image
+from durian.images.decode import DecodedImage, decode
 from durian.measures.pixel_entropy import pixel_entropy
 from tests.benchmarks.timing import interleaved, ratio
 
@@ -36,7 +36,7 @@ def ours(images: list[bytes]) -> list[float]:
 
 def _ours(images: list[bytes]) -> Iterator[float]:
     for image in images:
-        decoded = decode_image(image, pixel_limit=10**8, keep=False)
+        decoded = decode(image, pixel_limit=10**8, keep=False)
         assert isinstance(decoded, DecodedImage)
         yield pixel_entropy(decoded.gray_histogram)
 

@@ -52,7 +52,7 @@ def run() -> list[dict[str, object]]:
         screen = open_screen(config, grpo)
 
         def trainer(kind: type, **more: object) -> object:
-            args = grpo_config(config, grpo, plan, normalization.trl_scale)
+            args = grpo_config(config, grpo, plan)
             return kind(model=load_policy(config, args, None), args=args,
                         train_dataset=samples.dataset, processing_class=screen.chat.processor,
                         **more)  # fmt: skip

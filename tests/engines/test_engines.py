@@ -136,20 +136,6 @@ def test_equal_prompts_and_seed_give_equal_completions_whatever_was_drawn_before
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_completions_of_later_numbers_are_further_draws(name, open_once, prompts, teacher):
-    engine = open_once(name)  # of 4 rollouts
-    all_of_them = draw(engine, prompts, seed=7)
-    assert draw(engine, prompts, seed=7, numbers=range(4)) == all_of_them
-    first = draw(engine, prompts, seed=7, numbers=range(3))
-    later = draw(engine, prompts, seed=7, numbers=range(4, 7))
-    assert [len(rollouts) for rollouts in first + later] == [3] * 2 * len(prompts)
-    assert_logprobs_are_the_teachers(prompts, later, teacher)
-    # Drawn by the seed of the first ones, they would be the first ones over again.
-    assert all(one != other for one, other in zip(first, later, strict=True))
-    assert draw(engine, prompts, seed=7, numbers=range(4, 7)) == later
-
-
-@pytest.mark.parametrize("name", ENGINES)
 def test_prompts_that_cannot_be_used_fail_alone(name, open_once, ask, prompts, teacher):
     bad = [
         ask("x" * 300, 1),  # 300 tokens in a context of 256

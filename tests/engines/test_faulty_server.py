@@ -77,15 +77,6 @@ def test_a_fault_that_passes_is_tried_over(fault, server, engine_of, ask):
     assert len(server.asked["once"]) == 2
 
 
-def test_completions_of_later_numbers_have_the_seeds_that_follow(server, engine_of, ask):
-    engine = engine_of()
-    assert draw(engine, [ask("a")], seed=3) == [[YES, YES]]
-    assert draw(engine, [ask("a")], seed=3, numbers=range(2, 5)) == [[YES, YES, YES]]
-    first, later = server.asked["a"]
-    # Two completions of seeds s and s + 1; then three from s + 2 on.
-    assert (first["n"], later["n"], later["seed"] - first["seed"]) == (2, 3, 2)
-
-
 def test_retry_after_is_waited_for(server, engine_of, ask):
     engine = engine_of()
     server.plans["later"] = [status(429, Retry_After="1")]

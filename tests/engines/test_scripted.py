@@ -47,20 +47,6 @@ def test_each_sample_gets_its_first_rollouts_in_the_order_of_the_prompts(name, t
     assert greedy[0] == [told("b0")] and greedy[3] == [told("c0")]
 
 
-def test_completions_are_replayed_by_their_numbers(tmp_path, ask):
-    engine = scripted(write(tmp_path / "r.parquet", ROWS), rollouts=1)
-
-    def draw(numbers):
-        prompts = [ask("b"), ask("a")]
-        return engine.generate(prompts, seed=0, finished=lambda count: None, numbers=numbers)
-
-    assert draw(range(1, 2)) == [[told("b1")], [told("a1")]]
-    assert draw(range(1, 3)) == [
-        Failed("2 scripted rollouts for this sample, not 3"),
-        [told("a1"), told("a2")],
-    ]
-
-
 def test_a_log_probability_that_is_not_finite_goes_into_no_table(tmp_path, ask):
     path = write(tmp_path / "r.parquet", [ROWS[5] | {"sum_logprob": float("-inf")}])
     engine = scripted(path, rollouts=1)

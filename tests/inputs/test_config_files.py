@@ -138,7 +138,7 @@ def test_more_bins_than_any_memory_holds_are_refused(tmp_path, monkeypatch):
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.integers(10**18, 10**400) | st.floats()
-    | st.text(max_size=8) | st.sampled_from(["auto", "adaptive", "8", "0.5", "1,2", "-1", "nan"])
+    | st.text(max_size=8) | st.sampled_from(["auto", "8", "0.5", "1,2", "-1", "nan"])
 )  # fmt: skip
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner)

@@ -33,7 +33,7 @@ from durian.profile import profile_dataset
 from durian.progress import Silent
 from durian.samples import sample_id
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ROWS, ROLLOUTS, PART = 96, 2, 8
 TABLES = [f"{name}.parquet" for name in ("difficulty", "rollouts", "columns", "thumbnails")]
 
@@ -58,7 +58,7 @@ def judge(reward_input):
 def cluster():
     """Two nodes of one CPU each; what they start finds this checkout."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "pipelines")]))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
         cluster = Cluster(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from durian.config import AdaptiveRollouts, CostConfig, ProfileConfig
+from durian.config import CostConfig, ProfileConfig
 from durian.errors import ConfigError
 from durian.planning.cost import Rate, price
 from durian.planning.dry_run import plan_profile
@@ -164,31 +164,6 @@ def test_money_is_tokens_at_their_prices_and_hours_of_all_gpus(planned):
 def test_no_completion_is_expected_to_be_longer_than_max_tokens(planned):
     plan = planned(Rate(completion_of_one=900.0, tokens_per_second=100.0))
     assert plan["completion_tokens"] == {"expected": 2560, "at_most": 2560}
-
-
-ADAPTIVE = {"min_rollouts": 2, "max_rollouts": 4}
-
-
-def test_only_an_adaptive_run_tells_how_many_rollouts_an_adaptive_one_will_draw(planned):
-    plan = planned(rollouts=AdaptiveRollouts(**ADAPTIVE))
-    # At most 5 samples x 4 rollouts x 64 tokens.
-    assert plan["completion_tokens"] == {"expected": None, "at_most": 1280}
-    assert plan["not_known"] == {
-        "the number of completions": "pass --rate-from RUN, of an adaptive run"
-    }
-    rate = Rate(completion_of_one=50.0, completions_of_one=2.5, tokens_per_second=100.0)
-    plan = planned(rate, rollouts=AdaptiveRollouts(**ADAPTIVE))
-    assert plan["completion_tokens"] == {"expected": 625, "at_most": 1280}  # 5 x 2.5 x 50
-    assert plan["not_known"] == {}
-
-
-def test_a_token_budget_bounds_the_cost_but_for_the_first_round(planned):
-    rate = Rate(completion_of_one=50.0, completions_of_one=3.8, tokens_per_second=100.0)
-    plan = planned(rate, rollouts=AdaptiveRollouts(**ADAPTIVE, token_budget=900))
-    assert plan["completion_tokens"] == {"expected": 900, "at_most": 900}  # not 5 x 3.8 x 50 = 950
-    # Two rollouts of each sample are drawn whatever the budget: 5 x 2 x 64 tokens at most.
-    plan = planned(rate, rollouts=AdaptiveRollouts(**ADAPTIVE, token_budget=300))
-    assert plan["completion_tokens"]["at_most"] == 640
 
 
 def test_what_is_not_known_is_not_invented_and_the_plan_says_what_would_tell(planned):

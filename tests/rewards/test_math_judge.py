@@ -57,6 +57,13 @@ def test_hostile_answers_are_not_equal_and_the_next_question_is_answered(answer,
     assert judge().equal(r"\sqrt{8}", r"2\sqrt{2}")
 
 
+def test_a_per_cent_sign_within_mathematics_is_read():
+    # latex2sympy2's parser for antlr 4.9.3, as Hydra and OmegaConf ask for, fails at each of them.
+    assert judge().equal(r"50\% x", r"\frac{x}{2}")
+    assert judge().equal(r"x + 50\%", r"50\% + x")
+    assert not judge().equal(r"50\% x", r"\frac{x}{3}")
+
+
 def test_text_that_grows_when_tidied_is_not_asked_about():
     judge().close()
     assert not answers_equal("ﷺ" * 1_900 + "= x", "x + 1")  # 18 characters each: 34,200

@@ -19,11 +19,13 @@ from trl import GRPOConfig, GRPOTrainer
 from durian.config import TrainConfig
 from durian.engines.chat import check_model_exists
 from durian.errors import ConfigError, RunError
+from durian.normalizer import NORMALIZERS, batch_advantages, durian_advantages, grpo_advantages
 from durian.train import train_policy
 from durian.training.policy import load_policy
 from durian.training.samples import open_samples
+from tests.training.toy_normalizer import TOY
 
-WEIGHTS = (0.4, 0.3, 0.3)
+WEIGHTS, WEIGHTS_HALVED = (0.4, 0.3, 0.3), (0.5, 0.0, 0.0)
 
 
 def train(settings, out, **changes):
@@ -114,13 +116,6 @@ def by_hand(rewards, groups, size=4, eps=1e-6):
     return advantages
 
 
-def test_plain_weights_are_stock_trl_to_the_bit(settings, tmp_path):
-    train(settings, tmp_path / "ours", weights=(1.0, 0.0, 0.0))
-    stock(settings, tmp_path / "ours", tmp_path / "trl", scale_rewards="group")
-    assert equal(weights_of(tmp_path / "ours"), weights_of(tmp_path / "trl"))
-    assert not equal(weights_of(tmp_path / "ours"), weights_of(Path(settings["model"])))
-
-
 def test_the_loss_is_taken_with_equation_20(settings, whole, tmp_path):
     # TRL alone, with advantages from plain Python in place of its own: the same policy comes out.
     stock(settings, whole, tmp_path / "by_hand", of_rewards=by_hand)
@@ -144,17 +139,92 @@ def test_logged_advantages_and_groups_are_those_of_the_table(whole, run):
         assert step["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("normalizer", "scale"), [("grpo", "group"), ("batch", "batch"), ("dr_grpo", "none")]
-)
-def test_our_siblings_give_trls_own_numbers(settings, whole, tmp_path, normalizer, scale):
-    from durian import normalizer as ours
+def first_batch(folder: Path) -> pl.DataFrame:
+    """The completions of a training's first rollout batch, as they were logged."""
+    return pl.read_parquet(folder / "completions" / "completions_00001.parquet")
 
-    trainer = stock(settings, whole, tmp_path, scale_rewards=scale, max_steps=1)
-    rewards = torch.tensor(list(trainer._logs["rewards"]["reward"])).view(-1, 4)
-    function = getattr(ours, f"{normalizer}_advantages")
-    expected = function(rewards) if scale == "none" else function(rewards, eps=1e-4)
-    assert list(trainer._logs["advantages"]) == pytest.approx(expected.flatten().tolist(), abs=1e-5)
+
+@pytest.fixture(scope="module")
+def trls(settings, whole, tmp_path_factory):
+    """By `scale_rewards`: rewards and advantages of stock TRL's first rollout batch."""
+    logs = {}
+    for scale in ("group", "batch", "none"):
+        out = tmp_path_factory.mktemp(scale)
+        logged = stock(settings, whole, out, scale_rewards=scale, max_steps=1)._logs
+        logs[scale] = list(logged["rewards"]["reward"]), list(logged["advantages"])
+    return logs
+
+
+@pytest.mark.parametrize(
+    ("changes", "scale"),
+    [
+        ({"normalizer": "grpo"}, "group"),
+        ({"normalizer": "batch"}, "batch"),
+        ({"normalizer": "dr_grpo"}, "none"),
+        ({"weights": (1.0, 0.0, 0.0)}, "group"),
+    ],
+    ids=["grpo", "batch", "dr_grpo", "own term alone"],
+)
+def test_our_siblings_train_with_trls_own_numbers_at_its_eps(
+    settings, trls, tmp_path, changes, scale
+):
+    train(settings, tmp_path / "out", eps=1e-4, grpo={"max_steps": 1}, **changes)
+    rewards, advantages = trls[scale]
+    logged = first_batch(tmp_path / "out")
+    assert logged["reward"].to_list() == pytest.approx(rewards, abs=1e-7)
+    assert logged["advantage"].to_list() == pytest.approx(advantages, abs=1e-5)
+    assert max(map(abs, advantages)) > 0.1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": (0.5, 0.0, 0.0)},
+        {"normalizer": "grpo", "eps": 0.5},
+        {"normalizer": "batch", "eps": 0.5},
+    ],
+    ids=["half of the own term", "grpo with an eps", "batch with an eps"],
+)
+def test_trainer_and_library_agree_to_the_bit(settings, tmp_path, changes):
+    # Half the own term was once trained at its whole size, and these two without their eps.
+    train(settings, tmp_path / "out", grpo={"max_steps": 1}, **changes)
+    logged = first_batch(tmp_path / "out")
+    rewards = torch.tensor(logged["reward"].to_list()).view(4, 4)
+    groups = logged.select("perceptual_group", "reasoning_group").to_torch()[::4].T
+    expected = {
+        "durian": lambda: durian_advantages(rewards, *groups, WEIGHTS_HALVED),
+        "grpo": lambda: grpo_advantages(rewards, eps=0.5),
+        "batch": lambda: batch_advantages(rewards, eps=0.5),
+    }[changes.get("normalizer", "durian")]()
+    assert logged["advantage"].to_list() == expected.flatten().tolist()
+    assert torch.count_nonzero(expected) > 0
+
+
+def test_a_normalizer_of_one_file_trains(settings, whole, tmp_path, monkeypatch):
+    monkeypatch.setitem(NORMALIZERS, "toy", TOY)
+    train(settings, tmp_path / "toy", normalizer="toy", grpo={"max_steps": 2})
+    logged = first_batch(tmp_path / "toy")
+    rewards, bins = logged["reward"].to_list(), logged["reasoning_group"].to_list()
+    assert len(set(bins)) > 1
+    expected = [
+        (reward - statistics.fmean(rewards[i - i % 4 : i - i % 4 + 4])) * (bins[i] + 1)
+        for i, reward in enumerate(rewards)
+    ]
+    assert logged["advantage"].to_list() == pytest.approx(expected, abs=1e-6)
+
+    # TRL alone steps to the same policy with these advantages in place of its own.
+    def by_bin(rewards, groups):
+        means = [statistics.fmean(rewards[i - i % 4 : i - i % 4 + 4]) for i in range(len(rewards))]
+        triples = zip(rewards, means, groups, strict=True)
+        return [(reward - mean) * (of[1] + 1) for reward, mean, of in triples]
+
+    stock(settings, whole, tmp_path / "by_hand", of_rewards=by_bin, max_steps=2)
+    ours, hand = weights_of(tmp_path / "toy"), weights_of(tmp_path / "by_hand")
+    # Each step moves a weight by up to 1e-3; Adam magnifies what is left of rounding.
+    assert max(float((ours[k] - hand[k]).abs().max()) for k in ours) < 1e-4
+    first = json.loads((tmp_path / "toy" / "log.json").read_text())["steps"][0]
+    assert any(key.startswith("durian/std/reasoning_") for key in first)
+    assert not any(key.startswith("durian/share/") for key in first)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,18 @@
 """The settings of each command: frozen, checked at birth, standard library only."""
 
-from durian.config.adaptive import AdaptiveRollouts
 from durian.config.checks import check_grouping
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
 from durian.config.profile import FEATURES, MEASURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.sampling import ENGINES, SamplingConfig
-from durian.config.train import NORMALIZERS, TrainConfig
+from durian.config.train import TrainConfig
 
 __all__ = [
     "ENGINES",
     "FEATURES",
     "MEASURES",
-    "NORMALIZERS",
     "SYSTEM_PROMPT",
-    "AdaptiveRollouts",
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -30,7 +30,7 @@ def not_empty(name: str, value: str, kind: str) -> None:
         raise ConfigError(f"{name} is empty; name {kind}")
 
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+def one_of(name: str, value: str, known: Collection[str]) -> None:
     """Refuse a word that is none of those known."""
     if value not in known:
         raise ConfigError(f"{name} is '{value}'; it must be one of {', '.join(known)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from durian.config.adaptive import AdaptiveRollouts
 from durian.config.checks import at_least, check_grouping, not_empty, shared
 from durian.config.dataset import DatasetConfig
 from durian.config.sampling import SamplingConfig, check_secrets
@@ -38,7 +37,7 @@ class ProfileConfig:
     model: str | None = None
     engine: str = SamplingConfig.engine
     base_url: str | None = None
-    rollouts: int | AdaptiveRollouts = SamplingConfig.rollouts  # of each sample
+    rollouts: int = SamplingConfig.rollouts  # of each sample
     temperature: float = SamplingConfig.temperature
     top_p: float = SamplingConfig.top_p
     max_tokens: int = SamplingConfig.max_tokens
@@ -94,7 +93,7 @@ class ProfileConfig:
         DatasetConfig(**shared(self, DatasetConfig))  # checked at birth, as its parts are
         check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
         if self.needs_model:
-            SamplingConfig(**self._sampling())
+            SamplingConfig(**shared(self, SamplingConfig))
 
     @property
     def needs_model(self) -> bool:
@@ -116,16 +115,7 @@ class ProfileConfig:
         """The part of the settings that names the policy and its engine."""
         if self.model is None:
             raise ConfigError("this needs a policy: pass --model PATH_OR_HUB_ID")
-        return SamplingConfig(**self._sampling())
-
-    @property
-    def adaptive(self) -> AdaptiveRollouts | None:
-        """How rollouts are drawn in rounds; None where each sample has the same number."""
-        return self.rollouts if isinstance(self.rollouts, AdaptiveRollouts) else None
-
-    def _sampling(self) -> dict[str, Any]:
-        most = self.rollouts if isinstance(self.rollouts, int) else self.rollouts.max_rollouts
-        return shared(self, SamplingConfig) | {"rollouts": most}
+        return SamplingConfig(**shared(self, SamplingConfig))
 
 
 def _check_distributed(config: ProfileConfig) -> None:

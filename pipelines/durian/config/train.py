@@ -11,8 +11,7 @@ from durian.config.dataset import DatasetConfig
 from durian.config.profile import ProfileConfig
 from durian.config.sampling import SamplingConfig
 from durian.errors import ConfigError
-
-NORMALIZERS = ("durian", "grpo", "dr_grpo", "batch")
+from durian.normalizer import NORMALIZERS
 
 
 @dataclass(frozen=True, kw_only=True)

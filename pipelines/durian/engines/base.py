@@ -25,20 +25,16 @@ class RolloutEngine(Protocol):
         seed: int,
         finished: Finished,
         greedy: bool = False,
-        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """Draw `rollouts` completions a prompt, or the greedy one; in the order of `prompts`.
 
-        The same prompts, seed and numbers give the same completions, whatever was drawn before, as
+        The same prompts and seed give the same completions, whatever was drawn before, as
         far as the engine's program is repeatable. A prompt that cannot be used comes back as
         `Failed(error)`; the batch goes on.
 
         Args:
             greedy: give one completion a prompt, at temperature 0, whatever the config's
                 sampling.
-            numbers: draw only the completions of these consecutive numbers, say the third and
-                fourth: range(2, 4). They are other draws than those of numbers before. None: all
-                of the config's, from 0.
         Raises:
             RunError: the program behind the engine failed.
         """
@@ -69,8 +65,3 @@ def nth_seed(seed: int, place: int) -> int:
     """A seed of 31 bits for what stands at `place`, unlike those of its neighbours."""
     digest = blake2b(f"{seed}:{place}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little") >> 1
-
-
-def seed_of(seed: int, numbers: range) -> int:
-    """The seed of a call that draws completions of these numbers; `seed` itself from 0 on."""
-    return nth_seed(seed, numbers.start) if numbers.start else seed

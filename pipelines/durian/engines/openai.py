@@ -112,14 +112,9 @@ class OpenAIEngine:
         seed: int,
         finished: Finished,
         greedy: bool = False,
-        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
-        if greedy:
-            numbers = range(1)
-        elif numbers is None:
-            numbers = range(self._config.rollouts)
-        return self._server.run(partial(self._draw_all, prompts, seed, finished, greedy, numbers))
+        return self._server.run(partial(self._draw_all, prompts, seed, finished, greedy))
 
     def close(self) -> None:
         """Close the connections; the policy goes on being served."""
@@ -131,13 +126,12 @@ class OpenAIEngine:
         seed: int,
         finished: Finished,
         greedy: bool,
-        numbers: range,
     ) -> list[list[Rollout] | Failed]:
         room = asyncio.Semaphore(self._limits.concurrency)
 
         async def draw(place: int, prompt: Prompt) -> list[Rollout] | Failed:
             async with room:
-                drawn = await self._draw(prompt, nth_seed(seed, place), greedy, numbers)
+                drawn = await self._draw(prompt, nth_seed(seed, place), greedy)
             finished(1)
             return drawn
 
@@ -148,20 +142,19 @@ class OpenAIEngine:
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _draw(
-        self, prompt: Prompt, seed: int, greedy: bool, numbers: range
-    ) -> list[Rollout] | Failed:
+    async def _draw(self, prompt: Prompt, seed: int, greedy: bool) -> list[Rollout] | Failed:
         found = control_token(prompt)
         if found is not None:
             return found
         # Not on the loop: packing images is a processor's work.
         body = self._sampled(await asyncio.to_thread(chat_messages, prompt), greedy=greedy)
-        together = len(numbers) if self._together else 1
+        count = 1 if greedy else self._config.rollouts
+        together = count if self._together else 1
         rollouts: list[Rollout] = []
-        while len(rollouts) < len(numbers):
-            number = numbers[len(rollouts)]
+        while len(rollouts) < count:
+            seeded = self._seed(seed + len(rollouts))
             try:
-                answer = await self._server.ask(body | {"n": together, **self._seed(seed + number)})
+                answer = await self._server.ask(body | {"n": together, **seeded})
             except Refused as error:
                 return Failed(f"prompt refused: {error}")
             except Unanswered as error:

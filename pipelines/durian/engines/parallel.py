@@ -92,14 +92,13 @@ class ParallelEngine:
         seed: int,
         finished: Finished,
         greedy: bool = False,
-        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`; after a failure or an interruption no process is left."""
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
         try:
             for rank, worker in enumerate(self._workers):
                 worker.share = list(range(rank, len(prompts), len(self._workers)))
-                how = {"seed": nth_seed(seed, rank), "greedy": greedy, "numbers": numbers}
+                how = {"seed": nth_seed(seed, rank), "greedy": greedy}
                 self._send(worker, [prompts[i] for i in worker.share], how)
             drawn = self._answers("drawn", finished)
         except BaseException:

@@ -62,11 +62,10 @@ class ScriptedEngine:
         seed: int,
         finished: Finished,
         greedy: bool = False,
-        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`; gives the first `rollouts` of each sample (greedy: one).
 
-        A sample's completions are numbered in the order of their `rollout`.
+        A sample's completions are taken in the order of their `rollout`.
         """
         asked = pl.Series([prompt.sample_id for prompt in prompts], dtype=pl.String).unique()
         try:
@@ -89,11 +88,8 @@ class ScriptedEngine:
                 )
             )
         finished(len(prompts))
-        if greedy:
-            numbers = range(1)
-        elif numbers is None:
-            numbers = range(self._rollouts)
-        return [_numbered(written.get(prompt.sample_id, []), numbers) for prompt in prompts]
+        count = 1 if greedy else self._rollouts
+        return [_first(written.get(prompt.sample_id, []), count) for prompt in prompts]
 
     def _check_values(self) -> None:
         table, keys = _typed(self._path), ("sample_id", "rollout")
@@ -127,12 +123,12 @@ class ScriptedEngine:
         """Nothing is held open."""
 
 
-def _numbered(rollouts: list[Rollout], numbers: range) -> list[Rollout] | Failed:
+def _first(rollouts: list[Rollout], count: int) -> list[Rollout] | Failed:
     if not rollouts:
         return Failed("no scripted rollouts for this sample")
-    if len(rollouts) < numbers.stop:
-        return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {numbers.stop}")
-    return finite(rollouts[numbers.start : numbers.stop])
+    if len(rollouts) < count:
+        return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {count}")
+    return finite(rollouts[:count])
 
 
 def _typed(path: str) -> pl.LazyFrame:

@@ -16,7 +16,7 @@ from transformers import (
 from transformers.utils import logging
 
 from durian.config import SamplingConfig
-from durian.engines.base import Finished, seed_of
+from durian.engines.base import Finished
 from durian.engines.chat import cannot_load, finite, load_chat, one_line
 from durian.errors import RunError
 from durian.samples import Failed, Prompt, Rollout
@@ -65,20 +65,17 @@ class TransformersEngine:
         seed: int,
         finished: Finished,
         greedy: bool = False,
-        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
-        if numbers is None:
-            numbers = range(self._config.rollouts)
         generation = (
             self._generation(1, 0.0)
             if greedy
-            else self._generation(len(numbers), self._config.temperature)
+            else self._generation(self._config.rollouts, self._config.temperature)
         )
         devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
         with torch.random.fork_rng(devices), torch.inference_mode():
-            torch.manual_seed(seed_of(seed, numbers))
+            torch.manual_seed(seed)
             for batch in self._batches(prompts, generation):
                 drawn = self._draw([prompts[place] for place in batch], generation)
                 for place, rollouts in zip(batch, drawn, strict=True):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from durian.config import SamplingConfig
-from durian.engines.base import Finished, seed_of
+from durian.engines.base import Finished
 from durian.engines.chat import Chat, cannot_load, finite, load_chat, one_line
 from durian.errors import ConfigError, RunError
 from durian.samples import Failed, FinishReason, Prompt, Rollout
@@ -82,16 +82,10 @@ class VLLMEngine:
         seed: int,
         finished: Finished,
         greedy: bool = False,
-        numbers: range | None = None,
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
-        if numbers is None:
-            numbers = range(self._sampled.n)
-        self._start_afresh(seed_of(seed, numbers))
-        params = self._greedy
-        if not greedy:
-            params = self._sampled.clone()
-            params.n = len(numbers)
+        self._start_afresh(seed)
+        params = self._greedy if greedy else self._sampled
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
         taken: list[int] = []  # places of the prompts that vLLM took
         requests: list[str] = []

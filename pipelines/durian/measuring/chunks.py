@@ -6,13 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 from durian.images.decode import size
-from durian.images.decoding import Notes
-from durian.measuring.look import Look
-from durian.measuring.threads import DecodingThreads
+from durian.measuring.look import Look, look
 from durian.progress import Progress
 from durian.samples import Sample
 
@@ -41,32 +40,19 @@ def decoded_chunks(
     pixel_limit: int,
     workers: int | None,
     progress: Progress,
-    notes: Path | None = None,
 ) -> Iterator[Chunk]:
     """Decode samples on all cores and give them chunk by chunk; a chunk never spans two parts.
-
-    A sample whose image hangs its decoder has that as its error, and the others are unharmed.
 
     Args:
         samples: those of `parts`, in order.
         parts: part number and the numbers of its samples, rising.
         keep: keep the decoded images for the policy.
-        notes: file that tells the next attempt what was being decoded when this one crashed.
-    Raises:
-        RunError: the process that decodes apart cannot be started.
     """
-    # Threads end before what waits for them: whoever stops early, as by Ctrl-C, waits for the
-    # images in hand, not for a whole chunk.
-    with (
-        ThreadPoolExecutor(1) as ahead,
-        DecodingThreads(
-            workers or os.cpu_count() or 1,
-            pixel_limit=pixel_limit,
-            keep=keep,
-            notes=None if notes is None else Notes(notes),
-        ) as threads,
-    ):
-        chunks = _decoded(samples, parts, threads, keep=keep)
+    one = partial(look, pixel_limit=pixel_limit, keep=keep)
+    # Threads that decode end before the one that waits for them: whoever stops early, as by
+    # Ctrl-C, waits for the images in hand, not for a whole chunk.
+    with _threads(1) as ahead, _threads(workers or os.cpu_count() or 1) as threads:
+        chunks = _decoded(samples, parts, partial(threads.submit, one), keep=keep)
         # The next chunk is made in a thread while the caller works on this one.
         coming: Future[Chunk | None] = ahead.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
@@ -108,26 +94,38 @@ def cut_chunks(
 def decode_chunk(chunk: Chunk, *, keep: bool, pixel_limit: int, workers: int) -> None:
     """Decode the images of a chunk that was cut elsewhere."""
     begun = time.perf_counter()
-    with DecodingThreads(workers, pixel_limit=pixel_limit, keep=keep) as threads:
-        chunk.looks = threads.results(list(map(threads.submit, chunk.samples)))
+    with _threads(workers) as threads:
+        chunk.looks = list(
+            threads.map(partial(look, pixel_limit=pixel_limit, keep=keep), chunk.samples)
+        )
     chunk.seconds += time.perf_counter() - begun
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once the context ends."""
+    threads = ThreadPoolExecutor(workers)
+    try:
+        yield threads
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _decoded(
     samples: Iterable[Sample],
     parts: Iterable[tuple[int, range]],
-    threads: DecodingThreads,
+    submit: Callable[[Sample], Future[Look]],
     *,
     keep: bool,
 ) -> Iterator[Chunk]:
     looks: list[Future[Look]] = []
 
-    def submit(sample: Sample) -> None:
-        looks.append(threads.submit(sample))
+    def taken(sample: Sample) -> None:
+        looks.append(submit(sample))
 
-    for chunk in cut_chunks(samples, parts, keep=keep, taken=submit):
+    for chunk in cut_chunks(samples, parts, keep=keep, taken=taken):
         begun = time.perf_counter()
-        chunk.looks = threads.results(looks)
+        chunk.looks = [seen.result() for seen in looks]
         looks.clear()
         chunk.seconds += time.perf_counter() - begun
         yield chunk

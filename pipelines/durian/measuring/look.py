@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from durian.images.decode import decode
-from durian.images.decoding import Slot
-from durian.images.pixels import DecodedImage
+from durian.images.decode import DecodedImage, decode
 from durian.measures.pixel_entropy import pixel_entropy
 from durian.samples import Failed, Sample
 
@@ -27,34 +25,26 @@ class Look:
 NOTHING = Look(width=None, height=None, pixel_entropy=None)
 
 
-def look(
-    sample: Sample, *, pixel_limit: int, keep: bool, slot: Slot | None = None, apart: bool = False
-) -> Look:
+def look(sample: Sample, *, pixel_limit: int, keep: bool) -> Look:
     """Decode a sample's images and take their pixel entropy. Thread-safe; bad data never raises.
 
     Args:
         pixel_limit: an image with more pixels is not decoded.
         keep: whether the policy will need the decoded images.
-        slot: this thread's, to tell what it decodes.
-        apart: let no decoder work in this process.
-    Raises:
-        RunError: the process that decodes apart cannot be started.
     """
-    slot = slot or Slot()
-    slot.row = sample.row
     if sample.error is not None or not sample.images:
         return NOTHING
     decoded: list[DecodedImage] = []
     for number, data in enumerate(sample.images, start=1):
-        slot.where = f"image {number}: " if len(sample.images) > 1 else ""
-        image = decode(data, pixel_limit=pixel_limit, keep=keep, slot=slot, apart=apart)
+        image = decode(data, pixel_limit=pixel_limit, keep=keep)
         if isinstance(image, Failed):
             first = decoded[0] if decoded else None
+            which = f"image {number}: " if len(sample.images) > 1 else ""
             return Look(
                 width=first.width if first else None,
                 height=first.height if first else None,
                 pixel_entropy=None,
-                error=slot.where + image.error,
+                error=which + image.error,
             )
         decoded.append(image)
     return Look(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -19,8 +18,6 @@ from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.measuring.spectra import Spectrum, measure_spectra
 from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
-from durian.rounds import rounds_of
-from durian.run.folder import RunFolder
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
@@ -41,11 +38,9 @@ class Measured:
 class Models:
     """What the measures that were asked for need of the policy, loaded; a context that frees it."""
 
-    def __init__(self, config: ProfileConfig, progress: Progress, *, samples: int) -> None:
+    def __init__(self, config: ProfileConfig, progress: Progress) -> None:
         """Load the vision encoder, the policy, both or none.
 
-        Args:
-            samples: of the whole run, however few of them are measured here.
         Raises:
             ConfigError: one of them cannot be loaded.
         """
@@ -59,9 +54,7 @@ class Models:
                     closing(open_encoder(config.sampling, features=config.features))
                 )
             if config.needs_rollouts:
-                self.policy = opened.enter_context(
-                    closing(open_policy(config, progress, rounds_of(config, samples)))
-                )
+                self.policy = opened.enter_context(closing(open_policy(config, progress)))
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -131,7 +124,7 @@ def measure_here(
         ConfigError: a policy or its encoder cannot be loaded.
         RunError: the program behind an engine failed.
     """
-    with Models(config, progress, samples=len(index.rows)) as models:
+    with Models(config, progress) as models:
         start_stages(config, parts, progress)
         for chunk in decoded_chunks(
             samples,
@@ -140,7 +133,6 @@ def measure_here(
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
-            notes=RunFolder(Path(config.out)).decoding,
         ):
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
             yield chunk.part, models.measure(chunk, copies)

@@ -58,14 +58,13 @@ class Ask:
 class Worker:
     """One actor: decodes a chunk with its CPUs and measures it with an engine of its own."""
 
-    def __init__(self, config: ProfileConfig, samples: int, folder: str, threads: int) -> None:
+    def __init__(self, config: ProfileConfig, folder: str, threads: int) -> None:
         """Remember what to load; loading is left to the first chunk, so that it can fail.
 
         Args:
-            samples: of the whole run.
             folder: the driver's working folder, from which paths in `config` may be relative.
         """
-        self._config, self._samples, self._threads = config, samples, threads
+        self._config, self._threads = config, threads
         self._models: Models | None = None
         with suppress(OSError):  # not on this node: such a path is then reported by its name
             os.chdir(folder)
@@ -86,7 +85,7 @@ class Worker:
 
     def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
         """As `Models.measure`, of a chunk that is not decoded."""
-        self._models = self._models or Models(self._config, Silent(), samples=self._samples)
+        self._models = self._models or Models(self._config, Silent())
         decode_chunk(
             chunk,
             keep=self._config.needs_model,
@@ -145,9 +144,7 @@ def measure_on_ray(
         asks = plan_actors(config, ray.nodes())
         progress.note(f"measuring on Ray with {len(asks)} actor{'s' * (len(asks) > 1)}")
         start_stages(config, parts, progress)
-        pool = _Pool(
-            [_start(config, len(index.rows), ask) for ask in asks], config, index, progress
-        )
+        pool = _Pool([_start(config, ask) for ask in asks], config, index, progress)
         try:
             yield from pool.measure(cut_chunks(samples, parts, keep=config.needs_model))
         except RayTaskError as error:  # what was raised in an actor, with Ray's own text around it
@@ -304,7 +301,7 @@ class _Pool:
             if not self._actors:
                 raise ConfigError(
                     f"no actor could be started on the Ray cluster ({_one_line(error)}); install "
-                    f"durian {version('durian')} with the same extras on all nodes"
+                    f"durian {version('durian-rl')} with the same extras on all nodes"
                 ) from error
         if task is not None:
             self._put_back(task)
@@ -320,7 +317,7 @@ class _Pool:
         self._again.append(task)
 
 
-def _start(config: ProfileConfig, samples: int, ask: Ask) -> _Actor:
+def _start(config: ProfileConfig, ask: Ask) -> _Actor:
     actor = ray.remote(Worker).options(
         num_cpus=ask.cpus,
         num_gpus=ask.gpus,
@@ -328,7 +325,7 @@ def _start(config: ProfileConfig, samples: int, ask: Ask) -> _Actor:
         scheduling_strategy=NodeAffinitySchedulingStrategy(ask.node, soft=True),
     )
     threads = config.workers or max(1, ask.cpus)
-    return _Actor(handle=actor.remote(config, samples, os.getcwd(), threads))
+    return _Actor(handle=actor.remote(config, os.getcwd(), threads))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from durian.measuring.chunks import Chunk
 from durian.measuring.look import Look
 from durian.progress import Progress, Stopwatch
 from durian.rewards import Reward, Score, open_reward
-from durian.rounds import Rounds
 from durian.samples import Failed, Prompt, Rollout, Sample
 
 
@@ -40,7 +38,6 @@ class Policy:
     template: PromptTemplate | None
     seed: int
     progress: Progress
-    rounds: Rounds | None = None  # None: all rollouts of a sample at once
 
     def draw(self, chunk: Chunk, watch: Stopwatch, *, greedy: bool = False) -> list[Drawn]:
         """Rollouts and scores of each sample of a chunk, in order; greedy: one rollout each.
@@ -53,7 +50,6 @@ class Policy:
             for s, seen in zip(chunk.samples, chunk.looks, strict=True)
         ]
         stage = "greedy" if greedy else "rollouts"
-        rounds = None if greedy else self.rounds
         with watch.time(stage):
             usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
             self.progress.advance(stage, len(prompts) - len(usable))
@@ -63,66 +59,17 @@ class Policy:
                     seed=chunk_seed(self.seed, chunk.first),
                     finished=lambda n: self.progress.advance(stage, n),
                     greedy=greedy,
-                    numbers=None if rounds is None else range(rounds.allocation.least),
                 )
             )
         with watch.time("rewards"):
-            drawn = [
+            return [
                 self._score(sample, prompt if isinstance(prompt, Failed) else next(written))
                 for sample, prompt in zip(chunk.samples, prompts, strict=True)
             ]
-        if rounds is not None:
-            self._draw_on(rounds, chunk, prompts, drawn, watch)
-        return drawn
 
     def close(self) -> None:
         """Give the policy's memory back."""
         self.engine.close()
-
-    def _draw_on(
-        self,
-        rounds: Rounds,
-        chunk: Chunk,
-        prompts: Sequence[Prompt | Failed],
-        drawn: list[Drawn],
-        watch: Stopwatch,
-    ) -> None:
-        """Draw the rounds after the first, and put what they give into `drawn`.
-
-        A sample that failed is not drawn again. One that fails in a later round keeps what it has.
-        """
-        failed: set[int] = set()
-        seed = chunk_seed(self.seed, chunk.first)
-        for number in range(1, rounds.allocation.rounds):
-            places = [i for i, of in enumerate(drawn) if of.error is None and i not in failed]
-            spent = sum(r.n_tokens for of in drawn for r in of.rollouts)
-            more = rounds.more(
-                number,
-                [drawn[i].rollouts for i in places],
-                [drawn[i].scores for i in places],
-                rounds.left(len(drawn), spent),
-            )
-            asked: dict[range, dict[int, Prompt]] = defaultdict(dict)  # by numbers, then by place
-            for i, count in zip(places, more, strict=True):
-                prompt, have = prompts[i], len(drawn[i].rollouts)
-                if count and isinstance(prompt, Prompt):
-                    asked[range(have, have + count)][i] = prompt
-            for numbers, of_places in sorted(asked.items(), key=lambda item: item[0].start):
-                with watch.time("rollouts"):
-                    written = self.engine.generate(
-                        list(of_places.values()),
-                        seed=nth_seed(nth_seed(seed, number), numbers.start),
-                        finished=lambda n: None,  # samples are counted once
-                        numbers=numbers,
-                    )
-                with watch.time("rewards"):
-                    for i, rollouts in zip(of_places, written, strict=True):
-                        if isinstance(rollouts, Failed):
-                            failed.add(i)
-                        else:
-                            drawn[i] = self._score(
-                                chunk.samples[i], [*drawn[i].rollouts, *rollouts]
-                            )
 
     def _score(self, sample: Sample, rollouts: list[Rollout] | Failed) -> Drawn:
         if isinstance(rollouts, Failed):
@@ -151,9 +98,7 @@ def build_prompt(
     return Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
 
 
-def open_policy(
-    config: ProfileConfig | EvalConfig, progress: Progress, rounds: Rounds | None = None
-) -> Policy:
+def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Policy:
     """Load the template, the reward and then the policy, the slow one last.
 
     Args:
@@ -172,7 +117,6 @@ def open_policy(
         template=template,
         seed=config.seed,
         progress=progress,
-        rounds=rounds,
     )
 
 

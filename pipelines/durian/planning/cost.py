@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,6 @@ class Rate:
 
     prompt_of_one: float | None = None  # tokens, mean over samples
     completion_of_one: float | None = None  # tokens, mean over completions
-    completions_of_one: float | None = None  # mean over samples; of use for adaptive rollouts
     tokens_per_second: float | None = None  # completion tokens, of all engines together
     differs: tuple[str, ...] = ()  # settings of the run that are not those of the profile to come
 
@@ -148,7 +147,7 @@ def count_prompts(
             "image_share": of_images / float(lengths.sum()),
         },
         # vLLM reads a prompt once for all of its rollouts, `generate` once for each.
-        "reads_of_a_prompt": config.sampling.rollouts if config.engine == "transformers" else 1,
+        "reads_of_a_prompt": config.rollouts if config.engine == "transformers" else 1,
         "first_prompt": first,
     }
 
@@ -192,11 +191,6 @@ def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
     return Rate(
         prompt_of_one=None if tokens["prompt"] is None else tokens["prompt"] / tokens["prompts"],
         completion_of_one=tokens["completion"] / tokens["completions"],
-        completions_of_one=(
-            tokens["completions"] / tokens["prompts"]
-            if known.get("rollouts") == asdict(config)["rollouts"]
-            else None
-        ),
         tokens_per_second=cost.tokens_per_second or measured,
         differs=tuple(key for key in _TELLING if known.get(key) != getattr(config, key)),
     )
@@ -230,8 +224,6 @@ def price(
     missing: dict[str, str] = {}
     if of_one is None:
         missing["the length of completions"] = "pass --rate-from RUN"
-    elif tokens["expected"] is None:
-        missing["the number of completions"] = "pass --rate-from RUN, of an adaptive run"
     if rate.tokens_per_second is None:
         missing["time"] = "pass --rate-from RUN, or --tokens-per-second"
     elif config.distributed is not None:
@@ -257,19 +249,9 @@ def price(
 
 
 def _completion_tokens(config: ProfileConfig, rate: Rate, samples: int) -> Bounds:
-    """Of all completions; how many adaptive rollouts there will be, only a run like it can tell."""
-    adaptive, most = config.adaptive, samples * config.sampling.rollouts * config.max_tokens
-    count = config.sampling.rollouts if adaptive is None else rate.completions_of_one
-    length = rate.completion_of_one
-    expected = None
-    if count is not None and length is not None:
-        expected = round(samples * count * min(length, config.max_tokens))
-    if adaptive is not None and adaptive.token_budget is not None:
-        # The first round is drawn whatever the budget.
-        least = samples * adaptive.min_rollouts * config.max_tokens
-        most = min(most, max(adaptive.token_budget, least))
-        expected = None if expected is None else min(expected, most)
-    return {"expected": expected, "at_most": most}
+    count, length = samples * config.rollouts, rate.completion_of_one
+    expected = None if length is None else round(count * min(length, config.max_tokens))
+    return {"expected": expected, "at_most": count * config.max_tokens}
 
 
 def _price_of_tokens(

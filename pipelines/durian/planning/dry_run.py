@@ -77,7 +77,7 @@ def plan_profile(
     plan |= {
         "model": config.model,
         "engine": config.engine,
-        **_completions(config, samples),
+        "completions": samples * config.rollouts,
     }
     if config.engine == "scripted":
         return plan
@@ -108,18 +108,6 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
             "gpu-hour-price needs the number of GPUs, which is the server's own matter with "
             "engine openai; pass --price-per-mtok"
         )
-
-
-def _completions(config: ProfileConfig, samples: int) -> dict[str, Any]:
-    if config.adaptive is None:
-        return {"completions": samples * config.sampling.rollouts}
-    plan = {
-        "completions_at_least": samples * config.adaptive.min_rollouts,
-        "completions_at_most": samples * config.adaptive.max_rollouts,
-    }
-    if config.adaptive.token_budget is not None:
-        plan["token_budget"] = config.adaptive.token_budget
-    return plan
 
 
 def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> dict[str, Any]:

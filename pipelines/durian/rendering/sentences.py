@@ -18,12 +18,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     grouped = grouped_by(summary.get("grouping"))
     rate = summary["error_rate"]
     interval = "" if rate["low"] is None else f" (95 % interval {_ends(rate)})"
-    counted = (
-        f"a sample's completions on average ({_rollouts(summary)} of each of "
-        f"{summary['measured']:,} samples, {summary['completions']:,} in all)"
-        if unequal(summary)
-        else f"{summary['completions']:,} completions over {summary['measured']:,} samples"
-    )
+    counted = f"{summary['completions']:,} completions over {summary['measured']:,} samples"
     said = [
         f"The policy is wrong in {100 * rate['value']:.0f} %{interval} of {counted}"
         f"{_hardest_slice(summary)}.",

@@ -96,7 +96,7 @@ class MathJudge:
             self._end(process)
             raise RunError(
                 f"math-verify, which compares mathematical answers, failed: {said}; "
-                "reinstall it with: pip install 'math-verify[antlr4-13-2]>=0.9,<0.10'"
+                "reinstall it with: pip install 'math-verify[antlr4-9-3]>=0.9,<0.10'"
             )
         return process
 

@@ -4,7 +4,6 @@ RUN/parts/identity.json           what the run is of; a different one is refused
 RUN/parts/lock                    held by the process that works on the run
 RUN/parts/part-00007.parquet      difficulty rows of one part
 RUN/parts/rollouts-00007.parquet  its completions; written first, so the part above ends it
-RUN/parts/decoding                rows whose images are being decoded; see readers/decoding.py
 RUN/manifest.json                 written last: a folder that has one is complete
 RUN/lock                          held by the process that changes a complete run; gone after it
 
@@ -60,11 +59,6 @@ class RunFolder:
     def identity(self) -> Path:
         """What the unfinished run is of."""
         return self.parts / "identity.json"
-
-    @property
-    def decoding(self) -> Path:
-        """What is being decoded, for the next attempt to know if this one crashes."""
-        return self.parts / "decoding"
 
     @property
     def manifest(self) -> dict[str, Any] | None:

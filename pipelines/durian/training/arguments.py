@@ -15,6 +15,7 @@ from trl import GRPOConfig
 from durian.config import TrainConfig
 from durian.engines.chat import one_line
 from durian.errors import ConfigError
+from durian.normalizer import NORMALIZERS
 from durian.table.join import TrainingTable
 from durian.training.launch import launched_processes
 from durian.training.normalization import normalization_of
@@ -24,6 +25,7 @@ from durian.training.plan import BatchPlan, plan_batches
 _OURS = {
     "output_dir": "--out",
     "scale_rewards": "normalizer",
+    "multi_objective_aggregation": "normalizer",
     "shuffle_dataset": "order",
     "remove_unused_columns": "nothing: all columns are kept",
     "resume_from_checkpoint": "nothing: the same command resumes",
@@ -77,14 +79,11 @@ def check_grpo(
     return {name: profiled[name_then] for name, name_then in _AS_PROFILED.items()} | checked
 
 
-def grpo_config(
-    config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan, scale: str | None
-) -> GRPOConfig:
+def grpo_config(config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan) -> GRPOConfig:
     """The trainer's arguments; what the section leaves open is TRL's default, but for a few.
 
     Args:
         grpo: as `check_grpo` gives it.
-        scale: TRL's `scale_rewards` that is the normalizer; None where Durian replaces it.
     Raises:
         ConfigError: TRL refuses a value.
     """
@@ -100,7 +99,6 @@ def grpo_config(
         **({"ddp_backend": "gloo"} if not on_gpu and plan.processes > 1 else {}),
         **given,
         "output_dir": config.out,
-        "scale_rewards": scale or "group",
         "shuffle_dataset": config.order == "shuffle",
         "remove_unused_columns": False,
         "trust_remote_code": config.trust_remote_code,
@@ -159,7 +157,7 @@ def plan_of(
 
 def _smallest_groups(config: TrainConfig, table: TrainingTable) -> dict[str, tuple[int, float]]:
     """By option: how many groups it makes, and the share of samples expected in the smallest."""
-    if config.normalizer != "durian":
+    if not NORMALIZERS[config.normalizer].weighted:
         return {}
     _, perceptual, reasoning = config.weights
     if config.groups == "online":  # quantiles of each rollout batch, whatever the table says

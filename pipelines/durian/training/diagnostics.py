@@ -22,7 +22,7 @@ def batch_metrics(
     *,
     rewards: Tensor,
     correct: Tensor,
-    terms: tuple[Tensor, Tensor, Tensor],
+    terms: tuple[Tensor, Tensor, Tensor] | None,
     weights: tuple[float, float, float],
     advantages: Tensor,
     perceptual_group: Tensor,
@@ -45,7 +45,8 @@ def batch_metrics(
     Args:
         rewards: shape (B, G); NaN where unscored.
         correct: shape (B, G), bool.
-        terms: three of shape (B, G), unweighted, as `durian_terms`.
+        terms: three of shape (B, G), unweighted, as `durian_terms`; None where the normalizer mixes
+            none, and then none has a share.
         advantages: shape (B, G), those that train the policy.
         perceptual_group, reasoning_group: shape (B,); -1 is in none.
         perceptual_names: of perceptual groups 0, 1, ...
@@ -59,7 +60,7 @@ def batch_metrics(
         metrics[f"durian/size/reasoning_{label}"] = float(size)
     if advantages.numel():
         metrics["durian/largest_advantage"] = float(advantages.abs().max())
-    return metrics | _shares_of_terms(terms, weights)
+    return metrics | (_shares_of_terms(terms, weights) if terms else {})
 
 
 def drift(

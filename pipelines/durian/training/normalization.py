@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from durian.config import TrainConfig
 from durian.groups import PERCEPTUAL, Harder
+from durian.normalizer import NORMALIZERS, Groups
 from durian.table.grouping import hard_end
 
-# What TRL itself computes: then its own advantages stand, to the bit.
-TRL_SCALES = {"grpo": "group", "dr_grpo": "none", "batch": "batch"}
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +29,15 @@ class Normalization:
     reasoning_harder: Harder
     whole_logprob: bool  # confidence is the sequence's log-probability, not the mean a token
 
+    def advantages(self, rewards: Tensor, groups: Groups) -> Tensor:
+        """The advantages of a rollout batch, by the library's own function. (B, G)"""
+        function = NORMALIZERS[self.normalizer].advantages
+        return function(rewards, groups, self.weights, self.eps)
+
     @property
-    def trl_scale(self) -> str | None:
-        """TRL's `scale_rewards` that is this very normalizer; None where Durian's own is needed."""
-        if self.normalizer == "durian":
-            return "group" if self.weights[1] == self.weights[2] == 0 else None
-        return TRL_SCALES[self.normalizer]
+    def weighted(self) -> bool:
+        """Whether `weights` mix the terms of the groups (eq. 20)."""
+        return NORMALIZERS[self.normalizer].weighted
 
 
 def normalization_of(config: TrainConfig, manifest: Mapping[str, Any]) -> Normalization:

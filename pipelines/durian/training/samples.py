@@ -34,7 +34,6 @@ from durian.table.join import TrainingTable
 
 SAMPLES_FILE = "samples.arrow"
 COUNTS_FILE = "samples.json"
-DECODING_FILE = "decoding"  # gone once the samples are written; see readers/decoding.py
 _SCHEMA = pa.schema(
     {
         "sample_id": pa.string(),
@@ -198,7 +197,7 @@ def prepare_samples(
     progress.start("images", n_rows)
     chunks = decoded_chunks(
         reader.samples(), [(0, range(n_rows))], keep=True, pixel_limit=config.pixel_limit,
-        workers=config.workers, progress=progress, notes=out / DECODING_FILE,
+        workers=config.workers, progress=progress,
     )  # fmt: skip
     with (
         written_aside(out / SAMPLES_FILE) as aside,
@@ -214,7 +213,6 @@ def prepare_samples(
         raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
     counts = {"rows": n_rows, "samples": len(ids), "left_out": dict(left_out.most_common())}
     write_json(out / COUNTS_FILE, {**counts, "order": table.order(ids)})
-    (out / DECODING_FILE).unlink()
 
 
 def open_samples(out: Path, pixel_limit: int) -> PreparedSamples:

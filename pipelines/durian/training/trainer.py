@@ -19,7 +19,7 @@ from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
 
 from durian.groups import PERCEPTUAL, reasoning_groups
-from durian.normalizer import durian_advantages, durian_terms
+from durian.normalizer import Groups, durian_terms
 from durian.table.grouping import cut_perceptual
 from durian.training.checkpoints import check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
@@ -93,28 +93,21 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         first = self.accelerator.process_index * rows
         if self._normalization.online and training:
             self._group_online(batch, self._confidence_now(out))
-        terms = durian_terms(
-            batch.rewards, batch.perceptual_group, batch.reasoning_group,
-            eps=self._normalization.eps,
-        )  # fmt: skip
-        if self._normalization.trl_scale is None:
-            advantages = durian_advantages(
-                batch.rewards, batch.perceptual_group, batch.reasoning_group,
-                self._normalization.weights, eps=self._normalization.eps,
-            )  # fmt: skip
-            # HERE TRL's advantages become Durian's, and so do the ones that it logs.
-            flat = advantages.flatten()
-            out["advantages"] = flat[first : first + rows].to(out["advantages"].dtype)
-            logged = self._logs["advantages"]
-            for _ in range(min(len(flat), len(logged))):
-                logged.pop()
-            logged.extend(flat.tolist())
+        # HERE TRL's advantages become Durian's, and so do the ones that it logs.
+        advantages = self._normalization.advantages(
+            batch.rewards, Groups(batch.perceptual_group, batch.reasoning_group)
+        )
+        flat = advantages.flatten()
+        out["advantages"] = flat[first : first + rows].to(out["advantages"].dtype)
+        logged = self._logs["advantages"]
+        for _ in range(min(len(flat), len(logged))):
+            logged.pop()
+        logged.extend(flat.tolist())
         for name in ("perceptual_group", "reasoning_group"):
             labels = getattr(batch, name).repeat_interleave(self._generations)
             self._logs["extra"][name].extend(labels.tolist())
         if training:
-            used = torch.tensor(list(self._logs["advantages"])[-batch.rewards.numel() :])
-            self._log_batch(batch, terms, used.view_as(batch.rewards))
+            self._log_batch(batch, advantages)
             device = out["advantages"].device
             out["durian_slot"] = torch.arange(first, first + rows, device=device)
             self._confidence.clear()
@@ -183,20 +176,18 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         bins = [-1 if label is None else label for label in thought.labels]
         batch.reasoning_group = torch.tensor(bins, device=device)
 
-    def _log_batch(
-        self, batch: RolloutBatch, terms: tuple[Tensor, Tensor, Tensor], advantages: Tensor
-    ) -> None:
+    def _log_batch(self, batch: RolloutBatch, advantages: Tensor) -> None:
+        groups = batch.perceptual_group, batch.reasoning_group
+        terms = durian_terms(batch.rewards, *groups, eps=self._normalization.eps)
         metrics = batch_metrics(
             rewards=batch.rewards,
             correct=batch.correct,
-            terms=terms,
+            terms=terms if self._normalization.weighted else None,
             weights=self._normalization.weights,
-            advantages=advantages.to(batch.rewards),
+            advantages=advantages,
             perceptual_group=batch.perceptual_group,
             reasoning_group=batch.reasoning_group,
         )
-        if self._normalization.trl_scale is not None:  # no group takes part
-            metrics = {k: v for k, v in metrics.items() if not k.startswith("durian/share/")}
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 

@@ -62,11 +62,11 @@ def test_a_plain_column_takes_the_direction_that_fits_better():
     assert isotonic_error(np.ones(30), values, total, None)[0] == "higher"  # none is better
 
 
-def test_the_fit_keeps_the_mean_of_the_samples_error_rates():
+def test_the_fit_keeps_the_number_of_wrong_completions():
     rng = np.random.default_rng(0)
     values, total = rng.normal(size=200), rng.integers(1, 9, 200).astype(float)
     wrong = rng.binomial(total.astype(int), 0.4).astype(float)
     curve = error_curve(values, wrong, total, seed=0, harder="lower")
-    fitted = sum(row["isotonic"] * row["samples"] for row in curve)
-    assert fitted == pytest.approx((wrong / total).sum())
+    fitted = sum(row["isotonic"] * row["completions"] for row in curve)
+    assert fitted == pytest.approx(wrong.sum())
     assert (np.diff([row["isotonic"] for row in curve]) < 1e-12).all()  # but for round-off

@@ -392,3 +392,19 @@ def test_auroc_leaves_out_what_lacks_a_score_or_completions():
     score, wrong = np.array([1.0, np.nan, 2.0, 3.0]), np.array([0.0, 4.0, 4.0, np.nan])
     # What is left: one all right at 1, one all wrong at 2.
     assert auroc_statistic(score, wrong, np.full(4, 4.0))(np.ones((1, 4)))[0, 0] == 1.0
+
+
+def test_samples_of_unequal_completions_are_redrawn_as_often_as_each_was_drawn():
+    # No sample differs from another but by luck, of variance 4: means of 2 completions have a
+    # variance of 2, of 16 one of 1/4.
+    rng = np.random.default_rng(12)
+    values = rng.normal(scale=2.0, size=(4000, 16))
+    values[:2000, 2:] = np.nan
+    wrong = (values < 0) + values * 0  # half of them
+    drawn = Drawn({"m": values}, {}, wrong)
+    redraw = next(redraws(drawn, (None, 8), seed=0))
+    own, other = redraw.values["m"]
+    spreads = [own[:2000].var(), own[2000:].var(), other.var()]
+    assert spreads == pytest.approx([2.0, 1 / 4, 4 / 8], rel=0.12)
+    assert set(redraw.rates[0][:2000]) == {0.0, 0.5, 1.0}
+    assert redraw.rates[0].mean() == pytest.approx(0.5, abs=0.02)

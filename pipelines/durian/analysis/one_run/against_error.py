@@ -26,7 +26,6 @@ from durian.analysis.statistics.bootstrap import (
     with_interval,
 )
 from durian.analysis.statistics.error_share import Clusters
-from durian.analysis.statistics.weights import even
 
 Drawn = Mapping[Hashable, Resampled]
 
@@ -46,7 +45,7 @@ class AgainstError:
         self.name, self.kind = name, candidate.kind
         self._curve = ErrorCurve(candidate.values, wrong, total, candidate.harder, clusters)
         self.score = candidate.values * (1 if self._curve.harder == "higher" else -1)
-        self.order = ScoreOrder(self.score, *even(wrong, total))
+        self.order = ScoreOrder(self.score, wrong, total)
         self._association = Association(self.order) if len(self.order) else None
 
     def statistics(self) -> dict[Hashable, Statistic]:
@@ -76,7 +75,6 @@ class Differences:
 
     def __init__(self, found: Mapping[str, AgainstError], wrong: Floats, total: Floats) -> None:
         """Pair the measures: each with the baseline, then each with each."""
-        wrong, total = even(wrong, total)
         usable = {name: held for name, held in found.items() if len(held.order)}
         measures = [name for name, held in usable.items() if held.kind == "measure"]
         baselines = [name for name, held in usable.items() if held.kind == "baseline"]

@@ -10,7 +10,6 @@ from scipy.optimize import isotonic_regression
 
 from durian.analysis.statistics.bootstrap import Resampled, resample
 from durian.analysis.statistics.error_share import Clusters, GroupErrors
-from durian.analysis.statistics.weights import even
 from durian.groups import Harder, reasoning_groups
 
 CURVE_BINS = 12
@@ -39,7 +38,6 @@ class ErrorCurve:
         labels = reasoning_groups(values, CURVE_BINS).labels  # numbered from the lowest value
         order = sorted({label for label in labels if label is not None})
         self.groups = GroupErrors(labels, order, wrong, total, clusters)
-        wrong, total = even(wrong, total)
         known = ~np.isnan(values)
         self.harder, fitted = isotonic_error(values[known], wrong[known], total[known], harder)
         self._bins = []

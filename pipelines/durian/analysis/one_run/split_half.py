@@ -22,7 +22,6 @@ from durian.analysis.statistics.bootstrap import (
     Statistic,
     with_interval,
 )
-from durian.analysis.statistics.weights import even
 
 SPLITS = 4  # each used both ways round
 TAKEN = ("mean_logprob", "sum_logprob")  # confidence measures that can be taken from a half
@@ -106,8 +105,7 @@ def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> 
     for half in halves:
         with np.errstate(invalid="ignore"):  # no half: NaN, a sample without the score
             scores.append(-np.where(half, confidence, 0.0).sum(axis=1) / size)
-    of_half = size.astype(np.float64)
-    (first, total), (second, _) = (even(counts, of_half) for counts in wrong)
+    (first, second), total = wrong, size.astype(np.float64)
     return [
         _Half(score=scores[0], wrong=(first, second), total=total),
         _Half(score=scores[1], wrong=(second, first), total=total),

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from durian.analysis.statistics.association import Aurocs, ScoreOrder
 from durian.analysis.statistics.concordance import Concordance
-from durian.analysis.statistics.weights import even
 
 TAU_SAMPLES = 5000  # at most: its standard error is then about 0.01
 
@@ -80,9 +79,6 @@ class Tau:
 
 
 def auroc_statistic(score: Floats, wrong: Floats, total: Floats) -> Aurocs:
-    """AUROC of error by a score that rises with difficulty, of the samples that have all three.
-
-    Every sample weighs alike (`weights.even`).
-    """
+    """AUROC of error by a score that rises with difficulty, of the samples that have all three."""
     known = ~np.isnan(score) & ~np.isnan(wrong)
-    return Aurocs(ScoreOrder(np.where(known, score, np.nan), *even(wrong, total)))
+    return Aurocs(ScoreOrder(np.where(known, score, np.nan), wrong, total))

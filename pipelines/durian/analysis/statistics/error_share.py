@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from durian.analysis.statistics.bootstrap import Estimate, Resampled, resample, with_interval
-from durian.analysis.statistics.weights import even
 
 Floats = NDArray[np.float64]
 Clusters = NDArray[np.integer[Any]] | None  # (N,), as `bootstrap.resampled_weights` takes them
@@ -43,10 +42,10 @@ class GroupErrors:
         self.samples = np.bincount(placed, minlength=len(order))
         self._filled = np.flatnonzero(self.samples)
         self._starts = np.searchsorted(placed, self._filled)
-        drawn = wrong[self._index], total[self._index]
-        self._wrong, self._total = even(*drawn)
+        self._wrong, self._total = wrong[self._index], total[self._index]
         self.errors, self.completions = (
-            np.bincount(placed, weights=counts, minlength=len(order)) for counts in drawn
+            np.bincount(placed, weights=counts, minlength=len(order))
+            for counts in (self._wrong, self._total)
         )
         # What the resamples draw: it says how much each group is known by.
         own = self._index if clusters is None else clusters[self._index]
@@ -111,7 +110,7 @@ class GroupErrors:
 def error_rate(
     wrong: Floats, total: Floats, *, seed: int, clusters: Clusters = None
 ) -> dict[str, Any]:
-    """Share of wrong completions, the mean of the samples' shares, with its interval.
+    """Share of wrong completions, with its interval.
 
     Args:
         wrong, total: shape (N,): a sample's wrong completions, and all of them.
@@ -134,9 +133,8 @@ def errors_by_group(
     """One entry a group, in `order`: counts, error share and error rate with intervals.
 
     The error share is the group's part of all wrong completions of grouped samples (the paper's
-    tables 5 and 6); the error rate is wrong over all completions within the group. In both every
-    sample weighs alike, however many completions it has (`weights.even`); the counts are of those
-    drawn. Samples in no group (None) are left out.
+    tables 5 and 6); the error rate is wrong over all completions within the group. Samples in no
+    group (None) are left out.
 
     Args:
         labels: (N,), the group of each sample.

@@ -55,7 +55,7 @@ class Harmonic:
 
 
 class Counts(NamedTuple):
-    """Completions at each distinct score, easiest first; (b, m) each, whole but for errors."""
+    """Completions at each distinct score, easiest first; (b, m) each."""
 
     errors: Floats
     completions: Floats
@@ -84,10 +84,8 @@ def aurc(at: Counts, harmonic: Harmonic) -> Floats:
 def best_aurc(errors: Floats, completions: Floats, harmonic: Harmonic) -> Floats:
     """AURC of the best order of `errors` wrong ones among `completions`, each of shape (b,)."""
     right = completions - errors
-    whole = np.floor(right)  # evened counts of errors can be parts of one
-    to_right = harmonic(whole) + (right - whole) / (whole + 1)
     with np.errstate(invalid="ignore"):
-        area: Floats = (errors - right * (harmonic(completions) - to_right)) / completions
+        area: Floats = (errors - right * (harmonic(completions) - harmonic(right))) / completions
     return area
 
 

@@ -1,0 +1,265 @@
+"""Durian inside verl 0.7.1 to 0.9: an advantage estimator that knows the samples' difficulty.
+
+    python3 -m verl.trainer.main_ppo algorithm.adv_estimator=durian \
+        data.custom_cls.path=pkg://durian.plugins.durian_verl data.custom_cls.name=DurianDataset ...
+
+verl builds its dataset in the very process that computes advantages, before the first step: there
+the class below checks the columns and registers the estimator. verl hands an estimator no dataset
+column, so the one function that calls it is wrapped, not replaced, and leaves the columns for it.
+Settings: `+algorithm.durian.weights=[0.4,0.3,0.3]` and the like, else the environment variables
+that `rows.Settings` names.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from durian.plugins.rows import (
+    COLUMNS,
+    PluginError,
+    Rows,
+    Settings,
+    Teller,
+    mean_logprob,
+    row_advantages,
+)
+
+ESTIMATOR = "durian"
+_NEEDED = {"data", "adv_estimator", "config"}  # of compute_advantage, in all versions known
+_WAY_OUT = "write the data by `durian export RUN --to verl`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """What the estimator needs of the batch and verl does not hand it."""
+
+    columns: Sequence[Mapping[str, Any]]
+    confidence: Tensor | None  # (N,)
+    keys: Sequence[str] | None = None  # V1: `{uid}_{session}_{output}`, one a row
+
+
+_in_hand: ContextVar[_Batch | None] = ContextVar("durian_batch", default=None)
+
+
+def estimate(
+    token_level_rewards: Tensor,
+    response_mask: Tensor,
+    config: Any = None,
+    index: Sequence[Hashable] | None = None,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:
+    """verl's estimator: advantages and returns, both (N, T), zero outside of the mask.
+
+    Args:
+        token_level_rewards, response_mask: (N, T).
+        config: verl's `algorithm` section.
+        index: (N,), the uid of each row's prompt.
+    Raises:
+        PluginError: a column is missing, or the batch came by a road that leaves no columns.
+    """
+    batch = _in_hand.get()
+    if batch is None or index is None:
+        raise PluginError(
+            "durian: verl computes advantages here without the function that Durian wraps (the "
+            "fully asynchronous trainer does); train by verl.trainer.main_ppo"
+        )
+    settings = settings_of(config)
+    rewards = token_level_rewards.sum(dim=-1).double()
+    # Rows that verl adds so that a batch divides evenly have no response.
+    rewards = rewards.masked_fill(response_mask.sum(dim=-1) == 0, torch.nan)
+    last = _last_outputs(batch.keys, len(rewards))
+    final = sorted(set(last))
+    rows = Rows(
+        sample=[index[row] for row in final],
+        rewards=rewards[final],
+        columns=[batch.columns[row] for row in final],
+        confidence=None if batch.confidence is None else batch.confidence[final],
+    )
+    found, metrics = row_advantages(rows, settings, trainer="verl")
+    _teller().batch(metrics)
+    place = {row: number for number, row in enumerate(final)}
+    flat = found[[place[row] for row in last]]
+    advantages = flat.to(token_level_rewards)[:, None] * response_mask
+    return advantages, advantages
+
+
+def _last_outputs(keys: Sequence[str] | None, rows: int) -> list[int]:
+    """For each row, the row of its session's last output, whose reward and advantage serve all."""
+    if keys is None:
+        return list(range(rows))
+    last: dict[str, tuple[int, int]] = {}
+    for row, key in enumerate(keys):
+        session, output = key.rsplit("_", 1)
+        last[session] = max(last.get(session, (-1, -1)), (int(output), row))
+    return [last[key.rsplit("_", 1)[0]][1] for key in keys]
+
+
+def settings_of(algorithm: Any) -> Settings:
+    """Settings of the `durian` section of verl's `algorithm` config, else of the environment."""
+    given = algorithm.get("durian", None) if hasattr(algorithm, "get") else None
+    return Settings.read(None if given is None else dict(given))
+
+
+@functools.cache
+def _teller() -> Teller:
+    return Teller("verl")
+
+
+def wrapped_function(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`compute_advantage` of verl's V0 trainer, with the columns of its batch at hand.
+
+    Raises:
+        PluginError: its signature is not one that is known.
+    """
+    found = inspect.signature(original)
+    if not found.parameters.keys() >= _NEEDED:
+        raise PluginError(
+            f"durian: this verl's compute_advantage takes {', '.join(found.parameters)}; use verl "
+            "0.7.1 to 0.9 (EasyR1 has a plug-in of its own: durian.plugins.durian_easyr1)"
+        )
+
+    @functools.wraps(original)
+    def compute_advantage(*args: Any, **kwargs: Any) -> Any:
+        data = found.bind(*args, **kwargs).arguments["data"]
+        # V1 calls this function too, and has left more than this data holds.
+        if _in_hand.get() is not None or "extra_info" not in data.non_tensor_batch:
+            return original(*args, **kwargs)
+        batch = data.batch
+        logprobs = batch["old_log_probs"] if "old_log_probs" in batch.keys() else None
+        mask = batch["response_mask"] if "response_mask" in batch.keys() else None
+        left = _in_hand.set(
+            _Batch(
+                columns=list(data.non_tensor_batch["extra_info"]),
+                confidence=(
+                    None if logprobs is None or mask is None else mean_logprob(logprobs, mask)
+                ),
+            )
+        )
+        try:
+            return original(*args, **kwargs)
+        finally:
+            _in_hand.reset(left)
+
+    return compute_advantage
+
+
+def wrapped_method(original: Callable[..., Any], store: Any) -> Callable[..., Any]:
+    """`PPOTrainer._compute_advantage` of verl's V1 trainer, likewise.
+
+    Args:
+        store: verl's module `transfer_queue`, which holds a batch's columns.
+    Raises:
+        PluginError: its signature is not one that is known.
+    """
+    found = list(inspect.signature(original).parameters)
+    if found != ["self", "batch", "metrics"]:
+        raise PluginError(
+            f"durian: this verl's PPOTrainer._compute_advantage takes {', '.join(found)}; use verl "
+            "0.9, or trainer.use_v1=False"
+        )
+
+    @functools.wraps(original)
+    def _compute_advantage(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
+        if self.config.algorithm.adv_estimator != ESTIMATOR:
+            return original(self, batch, metrics)
+        fields = ["extra_info", "response_mask"]
+        if settings_of(self.config.algorithm).online:
+            fields.append("old_log_probs")
+        held = store.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=fields
+        )
+        confidence = None
+        if "old_log_probs" in fields:
+            pairs = zip(held["old_log_probs"], held["response_mask"], strict=True)
+            confidence = torch.cat([mean_logprob(row[None], mask[None]) for row, mask in pairs])
+        columns = held["extra_info"]
+        left = _in_hand.set(
+            _Batch(
+                columns=columns.tolist() if hasattr(columns, "tolist") else list(columns),
+                confidence=confidence,
+                keys=list(batch.keys),
+            )
+        )
+        try:
+            return original(self, batch, metrics)
+        finally:
+            _in_hand.reset(left)
+
+    return _compute_advantage
+
+
+_DONE = "__durian__"  # marks what is wrapped already: verl builds its dataset more than once
+
+
+def install() -> None:
+    """Register the estimator `durian`, and wrap the functions that call it; once a process.
+
+    Raises:
+        PluginError: verl is not installed, is EasyR1, or of a version whose functions differ.
+    """
+    try:
+        from verl.trainer.ppo import core_algos, ray_trainer
+    except ImportError as error:
+        raise PluginError(
+            f"durian: verl's trainer cannot be imported ({error}); EasyR1, which is called verl "
+            "too, has a plug-in of its own: python3 -m durian.plugins.durian_easyr1"
+        ) from error
+    if getattr(ray_trainer.compute_advantage, _DONE, False):
+        return
+    function = wrapped_function(ray_trainer.compute_advantage)
+    setattr(function, _DONE, True)
+    replaced = ["compute_advantage"]
+    try:
+        from verl.trainer.ppo.v1 import trainer_base, utils
+    except ImportError:
+        trainer_base = utils = None
+    if trainer_base is not None:
+        trainer = trainer_base.PPOTrainer
+        trainer._compute_advantage = wrapped_method(trainer._compute_advantage, trainer_base.tq)
+        replaced.append("PPOTrainer._compute_advantage")
+        if hasattr(utils, "compute_advantage"):
+            utils.compute_advantage = function
+    ray_trainer.compute_advantage = function
+    core_algos.register_adv_est(ESTIMATOR)(estimate)
+    _teller().installed(f"estimator {ESTIMATOR} (under {' and '.join(replaced)})", Settings.read())
+
+
+def check_columns(row: Mapping[str, Any]) -> None:
+    """Refuse a dataset that Durian did not export, before a GPU is touched.
+
+    Args:
+        row: a row's `extra_info`.
+    Raises:
+        PluginError: it lacks a column.
+    """
+    missing = [name for name in COLUMNS if name not in row]
+    if missing:
+        raise PluginError(f"durian: extra_info has no {', '.join(missing)}; {_WAY_OUT}")
+
+
+def __getattr__(name: str) -> Any:
+    """`DurianDataset`, made when verl asks for it: only there can its base class be imported."""
+    if name != "DurianDataset":
+        raise AttributeError(name)
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    class DurianDataset(RLHFDataset):  # type: ignore[misc]
+        """verl's own dataset, which installs Durian where it is built."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if len(self.dataframe):
+                check_columns(self.dataframe[0].get("extra_info") or {})
+            install()
+
+    DurianDataset.__module__, DurianDataset.__qualname__ = __name__, name
+    globals()[name] = DurianDataset
+    return DurianDataset

@@ -1,0 +1,292 @@
+"""Flat rows of another trainer's rollout batch to the advantages of Durian's normalizers.
+
+A trainer has one row a completion, in any order, with as many rows a sample as it likes. Packed to
+samples by completions they go through the very functions that `durian train` calls, and come back
+in the trainer's order. A row that is NaN (unscored, or padding that the trainer added so that a
+batch divides evenly) counts in no statistic: a trainer's own GRPO is immune to padding rows, since
+they form a sample of their own, but the std of a whole group is not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
+from durian.normalizer import EPS, NORMALIZERS, SPREAD, Groups, group_spread
+
+# What `durian export` writes beside the dataset's own columns.
+SAMPLE_ID = "sample_id"
+PERCEPTUAL_GROUP = "durian_perceptual_group"  # 0 easy, 1 medium, 2 hard, -1 none
+REASONING_GROUP = "durian_reasoning_group"  # 0 is the least confident, -1 none
+PERCEPTUAL_VALUE = "durian_perceptual"  # the measure behind the groups; larger is harder
+COLUMNS = (SAMPLE_ID, PERCEPTUAL_GROUP, REASONING_GROUP, PERCEPTUAL_VALUE)
+
+
+class PluginError(ValueError):
+    """The trainer, its settings or its data cannot carry a plug-in; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a plug-in normalizes: `durian train`'s options of the same names."""
+
+    normalizer: str = "durian"
+    weights: tuple[float, float, float] = (0.4, 0.3, 0.3)  # own, perceptual, reasoning
+    groups: str = "offline"  # the table's, from the exported columns; online: of each batch
+    percentiles: tuple[float, float] = (25.0, 75.0)  # online
+    bins: int = 10  # online
+    eps: float = EPS
+
+    def __post_init__(self) -> None:
+        faults = {
+            f"normalizer is {self.normalizer!r}; it must be one of {', '.join(NORMALIZERS)}": (
+                self.normalizer not in NORMALIZERS
+            ),
+            f"weights is {self.weights}; it must be three numbers": len(self.weights) != 3,
+            f"groups is {self.groups!r}; it must be offline or online": (
+                self.groups not in ("offline", "online")
+            ),
+            f"percentiles is {self.percentiles}; it must be two rising numbers between 0 and 100": (
+                len(self.percentiles) != 2
+                or not 0 < self.percentiles[0] < self.percentiles[1] < 100
+            ),
+            f"bins is {self.bins}; it must be 1 or more": self.bins < 1,
+            f"eps is {self.eps}; it must be 0 or more": self.eps < 0,
+        }
+        for fault, is_there in faults.items():
+            if is_there:
+                raise PluginError(f"durian: {fault}")
+
+    @property
+    def online(self) -> bool:
+        """Whether groups are cut within each rollout batch, as the paper does."""
+        return self.groups == "online"
+
+    @classmethod
+    def read(
+        cls,
+        given: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> Settings:
+        """Settings from a trainer's own config, else from DURIAN_NORMALIZER, DURIAN_WEIGHTS, ...
+
+        Args:
+            given: by the names of the fields above; numbers and lists, or texts like "0.4,0.3,0.3".
+        Raises:
+            PluginError: an unknown name, or a value that cannot be read.
+        """
+        known = {field.name for field in fields(cls)}
+        found = {
+            name: environment[variable]
+            for name in known
+            if (variable := f"DURIAN_{name.upper()}") in environment
+        } | dict(given or {})
+        for name in found.keys() - known:
+            raise PluginError(f"durian: no setting {name!r}; known are {', '.join(sorted(known))}")
+        return cls(**{name: _value(name, value) for name, value in found.items()})
+
+
+def _value(name: str, value: Any) -> Any:
+    try:
+        match name:
+            case "normalizer" | "groups":
+                return str(value)
+            case "bins":
+                return int(value)
+            case "eps":
+                return float(value)
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(float(part) for part in parts)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"durian: {name} is {value!r}, which cannot be read") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """One rollout batch, one row a completion; all of length N, in the trainer's order."""
+
+    sample: Sequence[Hashable]  # what tells this draw of a sample from all others
+    rewards: Tensor  # (N,), float; NaN where unscored, or padding
+    columns: Sequence[Mapping[str, Any]]  # the exported columns of each row's sample
+    confidence: Tensor | None = None  # (N,), nats a token of each completion; online groups alone
+
+
+def row_advantages(
+    rows: Rows, settings: Settings, *, trainer: str
+) -> tuple[Tensor, dict[str, float]]:
+    """The advantage of each row, in the order of the rows, and what to log of the batch.
+
+    Args:
+        trainer: the name that `durian export --to` knows the trainer by.
+    Returns:
+        Shape (N,), dtype and device of the rewards; numbers by name, each under `durian/`:
+        `samples`, `no_variance` and `extreme` (shares of scored samples: rewards that do not
+        spread; all completions but one rewarded alike, of 3 or more), `std/...` and `size/...` of
+        each group (eq. 13, 19), `largest_advantage`.
+    Raises:
+        PluginError: a column is missing.
+    """
+    numbers: dict[Hashable, int] = {}
+    sample = np.array(
+        [numbers.setdefault(key, len(numbers)) for key in rows.sample], np.intp
+    )  # (N,)
+    place = _places(sample)
+    packed = rows.rewards.new_full((len(numbers), int(place.max(initial=-1)) + 1), float("nan"))
+    packed[sample, place] = rows.rewards  # (B, G)
+    first = np.unique(sample, return_index=True)[1]  # a sample's first row knows its columns
+    columns = [rows.columns[row] for row in first]
+    if settings.online:
+        groups = _online(rows, settings, sample, columns, trainer)
+    else:
+        groups = Groups(
+            *(
+                torch.tensor([_label(row, name, trainer) for row in columns], device=packed.device)
+                for name in (PERCEPTUAL_GROUP, REASONING_GROUP)
+            )
+        )
+    function = NORMALIZERS[settings.normalizer].advantages
+    advantages = function(packed, groups, settings.weights, settings.eps)
+    return advantages[sample, place], _metrics(packed, groups, advantages)
+
+
+def _places(sample: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """How many rows of the same sample stand before each row. (N,)"""
+    order = np.argsort(sample, kind="stable")
+    starts = np.searchsorted(sample[order], sample[order])
+    place = np.empty(len(sample), np.intp)
+    place[order] = np.arange(len(sample)) - starts
+    return place
+
+
+def _online(
+    rows: Rows,
+    settings: Settings,
+    sample: np.ndarray[Any, Any],
+    columns: Sequence[Mapping[str, Any]],
+    trainer: str,
+) -> Groups:
+    """Groups of this batch alone: eq. 10 over the exported measure, eq. 16 over the confidence."""
+    if rows.confidence is None:
+        raise PluginError(
+            f"durian: {trainer} gives no log-probabilities of the sampled tokens here; "
+            "use groups=offline"
+        )
+    confidence = rows.confidence.detach().double().cpu().numpy()
+    counts = ~np.isnan(confidence) & ~np.isnan(rows.rewards.detach().double().cpu().numpy())
+    seen = np.bincount(sample[counts], minlength=len(columns))
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(sample[counts], confidence[counts], len(columns)) / np.where(
+            seen, seen, np.nan
+        )
+    values = np.array([_number(_column(row, PERCEPTUAL_VALUE, trainer)) for row in columns])
+    labels = (
+        [-1 if label is None else PERCEPTUAL.index(label)
+         for label in perceptual_groups(values, settings.percentiles).labels],
+        [-1 if label is None else label for label in reasoning_groups(mean, settings.bins).labels],
+    )  # fmt: skip
+    return Groups(*(torch.tensor(found, device=rows.rewards.device) for found in labels))
+
+
+def _column(row: Mapping[str, Any], name: str, trainer: str) -> Any:
+    if name not in row:
+        raise PluginError(
+            f"durian: the data has no column {name!r}; "
+            f"write it by `durian export RUN --to {trainer}`"
+        )
+    return row[name]
+
+
+def _label(row: Mapping[str, Any], name: str, trainer: str) -> int:
+    value = _column(row, name, trainer)
+    return -1 if value is None else int(value)
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _metrics(rewards: Tensor, groups: Groups, advantages: Tensor) -> dict[str, float]:
+    scored = ~rewards.isnan()
+    has = scored.sum(dim=1) > 0
+    if not bool(has.any()):
+        return {"durian/samples": 0.0}
+    wide, scored = rewards[has].double(), scored[has]
+    high = wide.masked_fill(~scored, -torch.inf).amax(dim=1, keepdim=True)
+    low = wide.masked_fill(~scored, torch.inf).amin(dim=1, keepdim=True)
+    flat = (high - low)[:, 0] < SPREAD
+    count = scored.sum(dim=1)
+    # All but one are at the top, or all but one at the bottom.
+    alike = [((wide - end).abs() < SPREAD).logical_and(scored).sum(dim=1) for end in (high, low)]
+    extreme = ~flat & (count >= 3) & ((alike[0] == count - 1) | (alike[1] == count - 1))
+    found = {
+        "durian/samples": float(len(wide)),
+        "durian/no_variance": float(flat.double().mean()),
+        "durian/extreme": float(extreme.double().mean()),
+        "durian/largest_advantage": float(advantages.abs().max()),
+    }
+    for kind, group in (("perceptual", groups.perceptual), ("reasoning", groups.reasoning)):
+        for label, (std, size) in group_spread(rewards, group).items():
+            name = PERCEPTUAL[label] if kind == "perceptual" and label < len(PERCEPTUAL) else label
+            found[f"durian/std/{kind}_{name}"] = std
+            found[f"durian/size/{kind}_{name}"] = float(size)
+    return found
+
+
+def mean_logprob(logprobs: Tensor, mask: Tensor) -> Tensor:
+    """Mean over a completion's tokens, (N, T) to (N,); NaN where there are none."""
+    # Chosen, not multiplied: outside of the mask a trainer may hold NaN or infinity.
+    total = torch.where(mask.bool(), logprobs, 0.0).double().sum(dim=-1)
+    count = mask.sum(dim=-1)
+    return total / torch.where(count > 0, count, torch.nan)
+
+
+class Teller:
+    """Says on stderr what a plug-in replaced and what each batch was like; never silently idle."""
+
+    def __init__(self, trainer: str) -> None:
+        self._trainer, self._warned = trainer, False
+
+    def installed(self, replaced: str, settings: Settings) -> None:
+        """Name what now computes the advantages, once a process."""
+        how = f"{settings.normalizer}, groups {settings.groups}"
+        if NORMALIZERS[settings.normalizer].weighted:
+            how += f", weights {','.join(f'{weight:g}' for weight in settings.weights)}"
+        self._say(f"{replaced} now gives Durian's advantages ({how})")
+
+    def batch(self, metrics: Mapping[str, float]) -> None:
+        """One line a rollout batch; the first one with thin groups warns of them."""
+        shares = ", ".join(
+            f"{text} {100 * metrics[f'durian/{name}']:.0f} %"
+            for name, text in (("no_variance", "no variance"), ("extreme", "extreme"))
+            if f"durian/{name}" in metrics
+        )
+        stds = ", ".join(
+            f"{name.removeprefix('durian/size/')} {metrics[name.replace('/size/', '/std/')]:.3f} "
+            f"of {size:.0f}"
+            for name, size in metrics.items()
+            if name.startswith("durian/size/")
+        )
+        self._say(f"{metrics['durian/samples']:.0f} samples; {shares}; std by group: {stds}")
+        thin = [
+            name.removeprefix("durian/size/")
+            for name, size in metrics.items()
+            if name.startswith("durian/size/") and size < 2
+        ]
+        if thin and not self._warned:
+            self._warned = True
+            self._say(
+                f"{', '.join(thin)}: fewer than 2 prompts in a batch, so that its std is a "
+                "sample's own; take larger batches, or fewer bins (`durian group RUN --bins`), and "
+                "export again"
+            )
+
+    def _say(self, text: str) -> None:
+        print(f"durian ({self._trainer}): {text}", file=sys.stderr, flush=True)
