@@ -51,7 +51,7 @@ def pretend(kind: str) -> None:
         os.environ["LOCAL_RANK"] = "0"  # or the second process asks for GPU number 1
     if kind == "cpu":
         PartialState.set_device = lambda self: setattr(self, "device", torch.device("cpu"))
-        durian.train.join_launch = lambda: PartialState().wait_for_everyone()
+        durian.train.join_launch = lambda timeout: PartialState()
         durian.training.arguments.GRPOConfig = _AsOnGpus
 
 

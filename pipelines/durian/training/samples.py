@@ -20,7 +20,8 @@ from PIL import Image
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat, one_line
 from durian.engines.prompts import PromptTemplate, load_template
-from durian.errors import ConfigError
+from durian.engines.resizing import Resizing, find_resizing
+from durian.errors import ConfigError, RunFolderError
 from durian.images.decode import decode
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look
@@ -56,6 +57,7 @@ class Screen:
     system_prompt: str
     template: PromptTemplate | None
     most_tokens: int
+    resizing: Resizing | None = None  # within the bounds that were asked for; None: none were
 
     def render(self, sample: Sample, seen: Look) -> tuple[Prompt, str] | Failed:
         """The prompt of a sample and its text, or why there is none."""
@@ -122,6 +124,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         system_prompt=config.system_prompt or "",
         template=load_template(config.prompt_template) if config.prompt_template else None,
         most_tokens=most,
+        resizing=find_resizing(chat.processor.image_processor) if chat.image_size else None,
     )
 
 
@@ -215,11 +218,20 @@ def prepare_samples(
     write_json(out / COUNTS_FILE, {**counts, "order": table.order(ids)})
 
 
-def open_samples(out: Path, pixel_limit: int) -> PreparedSamples:
-    """Map the prepared rows into memory."""
+def open_samples(out: Path, pixel_limit: int, resizing: Resizing | None = None) -> PreparedSamples:
+    """Map the prepared rows into memory.
+
+    Raises:
+        RunFolderError: this process does not see what the first one prepared.
+    """
+    if not (out / COUNTS_FILE).exists():
+        raise RunFolderError(
+            f"{out}: the samples that the first process prepared are not here; --out must be one "
+            "folder that all machines of the launch share"
+        )
     counts = read_json(out / COUNTS_FILE, "pass --fresh")
     rows = datasets.Dataset.from_file(str(out / SAMPLES_FILE))
-    ordered = rows.with_transform(ForTrl(pixel_limit)).select(counts.pop("order"))
+    ordered = rows.with_transform(ForTrl(pixel_limit, resizing)).select(counts.pop("order"))
     return PreparedSamples(ordered, counts)
 
 
@@ -228,10 +240,14 @@ class ForTrl:
 
     TRL asks for a sample once a completion, and for the whole rollout batch again at each of its
     steps: the images of the latest batch are kept, so that each is decoded once.
+
+    Images come in the size that the policy sees: the trainer's processor knows the bounds that were
+    asked for, but vLLM beside it or behind a server reads the model's own.
     """
 
-    def __init__(self, pixel_limit: int) -> None:
+    def __init__(self, pixel_limit: int, resizing: Resizing | None = None) -> None:
         self._pixel_limit = pixel_limit
+        self._resizing = resizing
         self._kept: dict[str, list[Image.Image]] = {}
 
     def __call__(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -242,10 +258,12 @@ class ForTrl:
                 known = before.get(sample_id)
                 self._kept[sample_id] = self._decode(encoded) if known is None else known
         given = {name: values for name, values in rows.items() if name not in _OWN}
+        images = [self._kept[sample_id] for sample_id in rows["sample_id"]]
         return {
             **given,
             "prompt": [json.loads(text) for text in rows["messages"]],
-            "images": [self._kept[sample_id] for sample_id in rows["sample_id"]],
+            # TRL takes a sample without images among others as None, and a batch of them as lists.
+            "images": [of_one or None for of_one in images] if any(images) else images,
         }
 
     def _decode(self, encoded: list[bytes]) -> list[Image.Image]:
@@ -254,8 +272,24 @@ class ForTrl:
             decoded = decode(data, pixel_limit=self._pixel_limit, keep=True)
             if isinstance(decoded, Failed) or decoded.rgb is None:
                 raise RuntimeError("an image that was decoded before cannot be decoded now")
-            images.append(decoded.rgb)
+            size = None if self._resizing is None else self._resizing.of(decoded.rgb.size)
+            images.append(decoded.rgb if size is None else resized(decoded.rgb, size))
         return images
+
+
+def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An image of another width and height, to the bit as transformers' processors resize it."""
+    if image.size == size:
+        return image
+    from torchvision.transforms.v2 import functional  # seconds to import
+
+    width, height = size
+    pixels = functional.resize(
+        functional.pil_to_tensor(image), [height, width],
+        interpolation=functional.InterpolationMode.BICUBIC, antialias=True,
+    )  # fmt: skip
+    result: Image.Image = functional.to_pil_image(pixels)
+    return result
 
 
 _OWN = ("messages", "encoded")
