@@ -13,8 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from durian.errors import DurianError, InputError
-from durian.redaction import redacted
+from durian.errors import DurianError, InputError, one_line
 from durian_cli.compare import compare
 from durian_cli.eval import evaluate
 from durian_cli.group import group
@@ -129,6 +128,5 @@ def _wrong_usage(error: typer.TyperException) -> str:
 
 
 def _fail(code: int, text: str) -> int:
-    line = printable(redacted(" ".join(text.split())))
-    print(f"durian: {line}", file=sys.stderr)
+    print(f"durian: {printable(one_line(text, longest=None))}", file=sys.stderr)
     return code

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from durian_cli.display import show_compare, show_json
-from durian_cli.options import Config, Json, Quiet
+from durian.config import CompareConfig, ShownConfig
+from durian_cli.display import show_compare
+from durian_cli.options import command, show_result
 
 
-def compare(
-    run_a: Annotated[Path, typer.Argument(help="Run folder of the older profile: its groups.")],
-    run_b: Annotated[Path, typer.Argument(help="Run folder of the policy in hand.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write; by default compare/<name of A> in B's folder."),
-    ] = None,
-    config: Config = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
+@command(CompareConfig)
+def compare(config: CompareConfig, shown: ShownConfig) -> None:
     """Say how difficulty and groups moved between two policies, and whether to profile again.
 
     Example: durian compare runs/before runs/after
     """
     from durian.compare import compare_runs  # here, so that --help loads no matplotlib
 
-    result = compare_runs(run_a, run_b, out)
-    if json:
-        show_json(result)
-    elif not quiet:
-        show_compare(result)
+    show_result(compare_runs(config.run_a, config.run_b, config.out), show_compare, shown)

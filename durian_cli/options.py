@@ -1,167 +1,175 @@
-"""Options that every command has, and how texts become settings."""
+"""Options become commands: what a config declares as Typer has it, and texts as values."""
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import reduce
+from inspect import Parameter, Signature
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 
+from durian.config import ShownConfig
+from durian.config.later import LaterConfig
+from durian.config.options import PANELS, Config, Option, default_of, option_of, typed
 from durian.errors import ConfigError
+from durian_cli.config_file import OPTIONS, load_config
+from durian_cli.display import show_json
 
 
-def _load_config(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Take the YAML's values as the defaults of the command's options."""
-    if path is not None and not ctx.resilient_parsing:
-        ctx.default_map = _defaults(ctx, path, _read_yaml(path))
-    return path
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """An option of a command, as its config declares it."""
+
+    field: str
+    about: Option
+    kind: Any  # the type of a value that is not None
+    default: Any  # `...` where it must be given
+
+    @property
+    def typed(self) -> str:
+        """The name as a person types it, without `--`."""
+        return typed(self.field, self.about)
+
+    @property
+    def name(self) -> str:
+        """The name among the command's parameters, and in a config file."""
+        return self.typed.replace("-", "_")
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is NAME=VALUE, as often as needed."""
+        return get_origin(self.kind) is dict
+
+    def read(self, given: Any, passed_on: dict[str, Any]) -> Any:
+        """The field's value, of what the command line or a config file gave.
+
+        Args:
+            passed_on: what the section of a config file holds that this option stands for.
+        Raises:
+            ConfigError: a text that cannot be read.
+        """
+        if self.repeats:
+            return {**passed_on, **key_values(given or [], option=self.typed)}
+        if not isinstance(given, str) or self.kind is str:
+            return given
+        try:
+            return self.about.read(given) if self.about.read else _read(given, self.kind)
+        except ValueError:
+            raise ConfigError(f"{self.typed} is '{given}'; write {self.about.write}") from None
+
+    def parameter(self, sections: dict[str, str]) -> Parameter:
+        """The parameter of a function that Typer makes a command of.
+
+        Args:
+            sections: of a config file that are passed on: what each holds.
+        """
+        about, help = self.about, self.about.sentence
+        how: dict[str, Any] = {"rich_help_panel": about.panel}
+        if about.default_text is not None:
+            help, how["show_default"] = f"{help} (default: {about.default_text})", False
+        if about.choices:
+            how["autocompletion"] = self._complete
+        if self.field == "config":
+            how |= {"callback": load_config(*sections), "is_eager": True}
+            if sections:
+                under = ", ".join(f"{of} under `{name}:`" for name, of in sections.items())
+                help = help.replace(";", f", also under `{OPTIONS}:`, and {under};", 1)
+        plain = self.kind in (bool, int, float, str, Path)
+        kind = self.kind if plain else list[str] if self.repeats else str
+        default = None if self.repeats else as_text(self.default)
+        words = [] if about.positional else [f"--{self.typed}", *filter(None, [about.short])]
+        make: Any = typer.Argument if about.positional else typer.Option
+        return Parameter(
+            self.name,
+            Parameter.KEYWORD_ONLY,
+            default=make(default, *words, help=help, **how),
+            annotation=kind | None if default is None else kind,
+        )
+
+    def _complete(self, incomplete: str) -> list[str]:
+        begun, comma, last = incomplete.rpartition(",")
+        return [f"{begun}{comma}{word}" for word in self.about.words if word.startswith(last)]
 
 
-def load_sections(
-    options: str, passed_through: str
-) -> Callable[[typer.Context, Path | None], Path | None]:
-    """As every command's `--config`, of a file that also has two sections.
+def declared(config: type[Config]) -> Iterator[Declared]:
+    """The options of a config, in the order of its fields."""
+    kinds = get_type_hints(config)
+    for field in fields(config):
+        about, default = option_of(field), default_of(field)
+        if about.profiled and default is None and issubclass(config, LaterConfig):
+            text = about.default_text
+            about = replace(about, default_text=f"the table's{f', else {text}' if text else ''}")
+        yield Declared(
+            field=field.name, about=about, kind=_without_none(kinds[field.name]), default=default
+        )
 
-    Args:
-        options: a section of options, beside those at the top.
-        passed_through: a section that is left as it is, in the context's `meta`.
+
+def command(*configs: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function of configs: its options are their fields and `ShownConfig`'s.
+
+    The function is called with one config of each kind, in order, and last with a `ShownConfig`.
     """
+    kinds = {kind: list(declared(kind)) for kind in (*configs, ShownConfig)}
+    # A panel's options stand together, first those that must be given.
+    options = sorted(
+        (option for of_kind in kinds.values() for option in of_kind),
+        key=lambda option: (PANELS.index(option.about.panel), option.default is not ...),
+    )
+    sections = {o.name: o.about.section for o in options if o.about.section is not None}
+    context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
-    def load(ctx: typer.Context, path: Path | None) -> Path | None:
-        if path is None or ctx.resilient_parsing:
-            return path
-        values = dict(_read_yaml(path))
-        sections = {name: values.pop(name, None) or {} for name in (options, passed_through)}
-        for name, section in sections.items():
-            if not isinstance(section, dict):
-                raise ConfigError(f"{path}: '{name}' must hold 'name: value' lines")
-        ctx.default_map = _defaults(ctx, path, values, also=(options, passed_through))
-        ctx.default_map |= _defaults(ctx, path, sections[options], section=options)
-        ctx.meta[passed_through] = {str(k): v for k, v in sections[passed_through].items()}
-        return path
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        def run(context: typer.Context, **given: Any) -> None:
+            values = {o.name: o.read(given[o.name], context.meta.get(o.name, {})) for o in options}
+            function(*(kind(**{o.field: values[o.name] for o in kinds[kind]}) for kind in kinds))
 
-    return load
+        signature = Signature([context, *(option.parameter(sections) for option in options)])
+        run.__name__, run.__doc__, run.__annotations__ = function.__name__, function.__doc__, {}
+        run.__dict__ |= {"__signature__": signature, "options": options}
+        return run
 
-
-def _defaults(
-    ctx: typer.Context,
-    path: Path,
-    values: Mapping[Any, Any],
-    *,
-    section: str | None = None,
-    also: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Options' values from a file's, by the options' own names."""
-    known = {p.name: p for p in ctx.command.params if p.name not in (None, "config", "help", *also)}
-    defaults: dict[str, Any] = {}
-    for key, value in values.items():
-        name = str(key).replace("-", "_")
-        if name not in known:
-            near = difflib.get_close_matches(name, [*known, *also], n=1)
-            hint = (
-                f"; did you mean '{near[0].replace('_', '-') if near[0] not in also else near[0]}'?"
-                if near
-                else ""
-            )
-            where = f" under '{section}'" if section else ""
-            raise ConfigError(f"{path}: no option '{key}'{where}{hint}")
-        defaults[name] = _as_typed(path, key, value, getattr(known[name], "multiple", False))
-    return defaults
+    return decorate
 
 
-def _read_yaml(path: Path) -> Mapping[Any, Any]:
-    from durian_cli.plain_yaml import read_yaml  # here: most commands are given no file
-
-    return read_yaml(path)
-
-
-def _as_typed(path: Path, key: str, value: Any, repeats: bool) -> Any:
-    """A YAML value as the command line would hold it: a text, or many where the option repeats."""
-    if value is None or isinstance(value, str):
-        return value if value is None or not repeats else [value]
-    if isinstance(value, dict):
-        if not repeats:
-            raise ConfigError(f"{path}: '{key}' holds 'name: value' lines; write one value")
-        return [f"{name}={_in_yaml(item)}" for name, item in value.items()]
-    if isinstance(value, list):
-        if any(isinstance(item, dict | list) or item is None for item in value):
-            raise ConfigError(f"{path}: '{key}' holds more than a list of values")
-        return [str(item) for item in value] if repeats else ",".join(map(str, value))
-    return [str(value)] if repeats else str(value)
+def as_text(value: Any) -> Any:
+    """A default as the command line would hold it."""
+    if not isinstance(value, tuple):
+        return value
+    return ",".join(part if isinstance(part, str) else f"{part:g}" for part in value)
 
 
-def _in_yaml(value: Any) -> str:
-    # JSON is YAML, and keeps "8" apart from 8; but .inf and .nan have no JSON.
-    return str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+def show_result(result: Any, as_lines: Callable[[Any], None], shown: ShownConfig) -> None:
+    """Show what a command came to, as `shown` asks: as JSON, as lines, or not at all."""
+    if shown.json:
+        show_json(result)
+    elif not shown.quiet:
+        as_lines(result)
 
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        callback=_load_config,
-        is_eager=True,
-        help="YAML file of long option names; the command line wins.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+def _without_none(kind: Any) -> Any:
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    return reduce(or_, (part for part in get_args(kind) if part is not type(None)))
 
 
-def either(words: Iterable[str]) -> str:
-    """`a, b or c`, of two words or more."""
-    *others, last = words
-    return f"{', '.join(others)} or {last}"
-
-
-def choices(words: Collection[str]) -> Callable[[str], list[str]]:
-    """Completes one of the words in a shell."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return complete
-
-
-def comma_list(text: str) -> tuple[str, ...]:
-    """'pixel,confidence' -> ('pixel', 'confidence')."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def percentile_pair(text: str) -> tuple[float, float]:
-    """'25,75' -> (25.0, 75.0)."""
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"percentiles is '{text}'; write two numbers, like 25,75") from None
-    return low, high
-
-
-def price_pair(text: str | None) -> tuple[float, float] | None:
-    """'0.4,1.6' -> (0.4, 1.6); one number stands for both."""
-    if text is None:
-        return None
-    try:
-        read, *written = (float(part) for part in str(text).split(","))
-        (written_at,) = written or (read,)
-    except ValueError:
-        raise ConfigError(
-            f"price-per-mtok is '{text}'; write the prices of a million prompt and completion "
-            "tokens, like 0.4,1.6, or one number for both"
-        ) from None
-    return read, written_at
-
-
-def weight_triple(text: str) -> tuple[float, float, float]:
-    """'0.4,0.3,0.3' -> (0.4, 0.3, 0.3)."""
-    try:
-        own, perceptual, reasoning = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"weights is '{text}'; write three numbers, like 0.4,0.3,0.3") from None
-    return own, perceptual, reasoning
+def _read(text: str, kind: Any) -> Any:
+    """A value of a kind, of its text; ValueError where it is none."""
+    if get_origin(kind) in (Union, UnionType):  # of words, and of one kind more
+        parts = get_args(kind)
+        words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
+        (other,) = (part for part in parts if get_origin(part) is not Literal)
+        return text.strip() if text.strip() in words else _read(text, other)
+    if get_origin(kind) is not tuple:
+        return kind(text)
+    parts = get_args(kind)
+    if parts[-1] is ...:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return tuple(part(of) for part, of in zip(parts, text.split(","), strict=True))
 
 
 def key_values(pairs: list[str], option: str = "engine-arg") -> dict[str, Any]:

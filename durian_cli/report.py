@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from durian_cli.display import show_json, show_report
-from durian_cli.options import Config, Json, Quiet
+from durian.config import ReportConfig, ShownConfig
+from durian_cli.display import show_report
+from durian_cli.options import command, show_result
 
 
-def report(
-    run: Annotated[Path, typer.Argument(help="Run folder of a complete profile.")],
-    config: Config = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
+@command(ReportConfig)
+def report(config: ReportConfig, shown: ShownConfig) -> None:
     """Build a run's report again from its tables alone.
 
     Example: durian report runs/a
     """
     from durian.report import build_report  # here, so that --help loads no matplotlib
 
-    summary = build_report(run)
-    if json:
-        show_json({"run": str(run), "summary": summary})
-    elif not quiet:
-        show_report(run, summary)
+    summary = build_report(config.run)
+    show_result(
+        {"run": str(config.run), "summary": summary},
+        lambda _: show_report(config.run, summary),
+        shown,
+    )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from durian_cli.display import show_json, show_schema
-from durian_cli.options import Config, Json, Quiet
+from durian.config import ShownConfig
+from durian_cli.display import show_schema
+from durian_cli.options import command, show_result
 
 
-def schema(config: Config = None, quiet: Quiet = False, json: Json = False) -> None:
+@command()
+def schema(shown: ShownConfig) -> None:
     """Print the tables' columns, types, units and meanings.
 
     Example: durian schema --json
     """
     from durian.schema import describe_tables
 
-    tables = describe_tables()
-    if json:
-        show_json(tables)
-    elif not quiet:
-        show_schema(tables)
+    show_result(describe_tables(), show_schema, shown)

@@ -14,6 +14,7 @@ ASKED = [
     Requirement(line)
     for lines in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for line in lines
+    if not line.startswith(PROJECT["name"])  # an extra that brings another
 ]
 PINNED = {
     name: version
@@ -32,6 +33,8 @@ PRIVATE = {
     "_model_mapping": "transformers",
     "_name_or_path": "transformers",
     "_get_num_multimodal_tokens": "transformers",
+    "_imaging": "pillow",
+    "_private": "ray",
     "_exit": None,  # os's, and documented
     # The trainers that plug-ins enter are no dependencies: their signatures are checked instead.
     "_compute_advantage": None,
@@ -42,36 +45,51 @@ UNPROMISED = [
     ("self._logs[", "trl", "pipelines/durian/training/trainer.py"),
     ("llm_engine.engine_core", "vllm", "pipelines/durian/engines/vllm.py"),
     ("vllm.utils.torch_utils", "vllm", "pipelines/durian/engines/vllm.py"),
-    ("_imaging.__file__", "pillow", "pipelines/durian/images/decode.py"),
     ("PSParser.AtomContext", "math-verify", "pipelines/durian/rewards/math_worker.py"),
     ('"possibilities"', "typer", "durian_cli/app.py"),
 ]
 
 
-def private_uses() -> set[str]:
-    """Names with one underscore of what is not `self` or `cls`, in all of the code."""
-    found = set()
-    for path in (*(ROOT / "pipelines").rglob("*.py"), *(ROOT / "durian_cli").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            match node:
-                case ast.Attribute(value=ast.Name(id="self" | "cls")):
-                    continue
-                case ast.Attribute(attr=name):
-                    pass
-                case ast.Call(
-                    func=ast.Name(id="getattr" | "hasattr" | "setattr"),
-                    args=[_, ast.Constant(value=str(name)), *_],
-                ):
-                    pass
-                case _:
-                    continue
-            if name.startswith("_") and not name.startswith("__"):
+def private_uses(code: str) -> set[str]:
+    """Names with one underscore of what is not `self` or `cls`, imported ones among them."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=name):
                 found.add(name)
-    return found
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr" | "setattr"),
+                args=[_, ast.Constant(value=str(name)), *_],
+            ):
+                found.add(name)
+            case ast.Import(names=names):
+                found = found.union(*(alias.name.split(".") for alias in names))
+            case ast.ImportFrom(module=module, names=names):
+                found.update((module or "").split("."), (alias.name for alias in names))
+    return {name for name in found if name.startswith("_") and not name.startswith("__")}
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("from x._private import y", "_private"),
+        ("from x import _private as y, z", "_private"),
+        ("import x._private.z", "_private"),
+        ("from x._private.z import y", "_private"),
+        ("x._private", "_private"),
+        ("getattr(x, '_private', None)", "_private"),
+    ],
+)
+def test_each_way_to_a_private_name_is_seen(code, name):
+    assert private_uses(code) == {name}
+    assert private_uses("from __future__ import x; self._own; import y.z") == set()
 
 
 def test_every_private_name_of_another_package_is_known_with_its_package():
-    assert private_uses() == PRIVATE.keys()
+    files = (*(ROOT / "pipelines").rglob("*.py"), *(ROOT / "durian_cli").rglob("*.py"))
+    assert set().union(*(private_uses(path.read_text()) for path in files)) == PRIVATE.keys()
 
 
 @pytest.mark.parametrize(("text", "package", "path"), UNPROMISED)

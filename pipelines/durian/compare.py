@@ -17,6 +17,8 @@ from durian.analysis.statistics.paired import Side
 from durian.analysis.two_runs.drift import drift, learned_samples
 from durian.analysis.two_runs.floor import Cut, Drawn
 from durian.analysis.two_runs.group_flow import rising_groups
+from durian.config import ProfileConfig
+from durian.config.options import named
 from durian.errors import ConfigError, RunFolderError
 from durian.rendering.compare_page import MOST_SHOWN, write_comparison
 from durian.rendering.compare_sentences import compare_sentences
@@ -49,12 +51,6 @@ _OF_A_COMPLETION = {
     "format_rate": pl.col("formatted"),
     "reward_mean": pl.col("reward"),
 }
-# Settings that change what a difference between two runs means.
-_SETTINGS = (
-    "engine", "rollouts", "temperature", "top_p", "max_tokens", "system_prompt", "prompt_template",
-    "reward", "min_pixels", "max_pixels", "problem_column", "answer_column", "images_column",
-    "id_column",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,9 @@ class _Run:
     table: pl.DataFrame  # difficulty.parquet without its texts
 
 
-def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str, Any]:
+def compare_runs(
+    first: str | Path, second: str | Path, out: str | Path | None = None
+) -> dict[str, Any]:
     """Hold two profiles against each other and write a page about it.
 
     Args:
@@ -78,11 +76,16 @@ def compare_runs(first: Path, second: Path, out: Path | None = None) -> dict[str
     Raises:
         RunFolderError: either is not a complete run, or they share no sample.
         ConfigError: `out` cannot be used, or both runs are one.
+
+    >>> drift = durian.compare_runs("runs/before", "runs/after")
+    >>> drift["samples"]["both"]
+    12
     """
+    first, second = Path(first), Path(second)
     if first.resolve() == second.resolve():
         raise ConfigError(f"{second}: is given twice; compare needs two runs")
     a, b = _read_run(first), _read_run(second)
-    out = second / COMPARE_FOLDER / first.resolve().name if out is None else out
+    out = second / COMPARE_FOLDER / first.resolve().name if out is None else Path(out)
     _check_out(out)
     ids = a.table.select("sample_id").join(
         b.table.select("sample_id"), on="sample_id", how="semi", maintain_order="left"
@@ -287,7 +290,8 @@ def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     pairs = [("schema", a.get("schema"), b.get("schema"))]
-    pairs += [(key, a["config"].get(key), b["config"].get(key)) for key in _SETTINGS]
+    settings = named(ProfileConfig, "compared")
+    pairs += [(key, a["config"].get(key), b["config"].get(key)) for key in settings]
     pairs.append(("logprobs_mode", a.get("logprobs_mode"), b.get("logprobs_mode")))
     for kind in _KINDS:
         one, other = a["groups"][kind], b["groups"][kind]
@@ -296,7 +300,7 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, 
                 pairs.append((f"{kind} {key}", one.get(key), other.get(key)))
     # A run without a policy has no settings of one.
     if None in (a["model"]["name"], b["model"]["name"]):
-        pairs = [pair for pair in pairs if pair[0] not in (*_SETTINGS, "logprobs_mode")]
+        pairs = [pair for pair in pairs if pair[0] not in (*settings, "logprobs_mode")]
     return [pair for pair in pairs if pair[1] != pair[2]]
 
 

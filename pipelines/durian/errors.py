@@ -1,12 +1,27 @@
-"""What can go wrong, as a tree. The command line turns each into one line and an exit code.
+"""What can go wrong, as a tree; and one line of any failure, secrets left out.
 
 DurianError
 ├── InputError          the user's input is at fault: exit 2, nothing written
-│   ├── ConfigError     an option, or two that do not go together
+│   ├── ConfigError     an option, or two that do not go together; a package that is not installed
 │   ├── DatasetError    a dataset that cannot be found, read, or lacks a column
 │   └── RunFolderError  a run folder that is in use, complete, or of another run
 └── RunError            the run failed part-way: exit 1, finished work kept, resumable
+
+The command line turns each into one line and an exit code. What a library, a server or a user's
+own reward says goes through `one_line` before it is shown or written: it may fill a page, and may
+repeat what it was given (a header that is no header, a proxy's address, a key).
 """
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote, urlsplit
+
+LONGEST = 300  # characters of an error that is not ours
+_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$", re.IGNORECASE)
+_PROXY = re.compile(r"_PROXY$", re.IGNORECASE)
+_SHORTEST_SECRET = 8  # characters; a shorter value would turn up in words
 
 
 class DurianError(Exception):
@@ -31,3 +46,45 @@ class RunFolderError(InputError):
 
 class RunError(DurianError):
     """A run stopped part-way; what is finished is kept and the same command resumes it."""
+
+
+def one_line(error: BaseException | str, *, longest: int | None = LONGEST) -> str:
+    """The text of an error as one line without secrets, cut where it is longer than `longest`.
+
+    Secret are the values of OPENAI_API_KEY, HF_TOKEN and of each environment variable that ends in
+    KEY, TOKEN, SECRET, PASSWORD or CREDENTIALS, and the password in a proxy's address; each is
+    replaced by its variable's name in brackets. A value counts as it is, and as Python writes it
+    between quotes.
+
+    Args:
+        error: what was raised, or a text; of an error without a text, the name of its type.
+        longest: characters; None for the whole line.
+    """
+    line = " ".join(str(error).split())
+    if not line and isinstance(error, BaseException):
+        line = type(error).__name__
+    for secret, name in sorted(_secrets(), key=lambda item: -len(item[0])):
+        line = line.replace(secret, f"[{name}]")
+    return line if longest is None or len(line) <= longest else line[: longest - 3] + "..."
+
+
+def _secrets() -> set[tuple[str, str]]:
+    """The secrets of the environment in each form that a text may have, and their variables."""
+    found = set()
+    for name, value in os.environ.items():
+        secrets = [value] if _SECRET.search(name) else []
+        if _PROXY.search(name):
+            secrets = _passwords(value)
+        for secret in secrets:
+            forms = {secret, secret.strip(), repr(secret)[1:-1]}
+            forms.add(" ".join(secret.split()))  # as one line of an error has it
+            found |= {(form, name) for form in forms if len(form) >= _SHORTEST_SECRET}
+    return found
+
+
+def _passwords(address: str) -> list[str]:
+    try:
+        password = urlsplit(address if "//" in address else f"//{address}").password
+    except ValueError:
+        return [address]
+    return [password, unquote(password)] if password else []

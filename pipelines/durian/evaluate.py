@@ -28,7 +28,8 @@ from durian.analysis.statistics.accuracy import (
 )
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
-from durian.errors import ConfigError, DatasetError, RunError
+from durian.engines.loading import check_engine
+from durian.errors import ConfigError, DatasetError, RunError, one_line
 from durian.groups import PERCEPTUAL
 from durian.manifest import as_profiled
 from durian.measuring.chunks import Chunk, decoded_chunks
@@ -58,14 +59,23 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     Raises:
         InputError: an option, the dataset, the table or a model is wrong; nothing is written.
         RunError: an engine failed, or no sample could be judged.
+
+    >>> from durian.config import EvalConfig
+    >>> config = EvalConfig(dataset="shapes.parquet", model="tiny_policy", engine="transformers",
+    ...                     rollouts=2, max_tokens=8, limit=2)
+    >>> durian.evaluate_policy(config)["counts"]["judged"]
+    2
     """
     progress, watch = progress or Silent(), Stopwatch()
     _check_out(config.out)
     manifest, groups = _open_table(config.table)
     config = as_profiled(config, manifest)
+    check_engine(config.sampling)
     models = [config.model] if config.compare is None else [config.model, config.compare]
     fingerprints = [model_fingerprint(replace(config, model=m).sampling) for m in models]
     reader = open_dataset(config.source)
+    for line in reader.said:
+        progress.note(line)
     if groups is not None:
         _check_table_knows(groups, reader, config)
     with watch.time("scan"):
@@ -183,8 +193,8 @@ def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> 
     rows = []
     for place, sample in enumerate(chunk.samples):
         of_sample = {name: results[place] for name, results in drawn.items()}
-        errors = (answer.error for answer in of_sample.values())
-        row = {"sample_id": sample.sample_id, "error": next(filter(None, errors), None)}
+        error = next((answer.error for answer in of_sample.values() if answer.error), None)
+        row = {"sample_id": sample.sample_id, "error": error and one_line(error)}
         for name, answer in of_sample.items():
             row |= {f"{name}_{kept}": value for kept, value in _outcome(answer).items()}
         rows.append(row)

@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
+from durian.config.options import identifying, named
 from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
+from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.rewards import reward_fingerprint
 from durian.run.folder import RunFolder
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
 
-# What may differ between two attempts at one run: where it is, and how fast it goes. The dataset
-# and the model are compared by what is in them, not by where they lie or are served.
-_FREE = (
-    "out", "workers", "distributed", "ray_address", "dataset", "image_root", "model", "base_url",
-)  # fmt: skip
 _PACKAGES = (
     "durian-rl",
     "torch",
@@ -36,8 +33,6 @@ _PACKAGES = (
     "polars",
     "pyarrow",
 )
-# What a policy is given and how it is judged: the same in a later stage as in the profile.
-_PROFILED = ("system_prompt", "prompt_template", "reward", "min_pixels", "max_pixels")
 # Why two runs of one seed, config and versions may draw other completions, by engine.
 _DRAWS = {
     "vllm": (
@@ -57,10 +52,9 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
     Raises:
         ConfigError: a template, reward or model that cannot be read.
     """
-    kept = {key: value for key, value in asdict(config).items() if key not in _FREE}
     return {
         "schema": SCHEMA_VERSION,
-        **kept,
+        **identifying(config),
         "features": config.features if "spectral" in config.measures else None,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
@@ -70,7 +64,7 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
 
 def describe_run(
     config: ProfileConfig,
-    dataset_name: str,
+    reader: SampleReader,
     index: DatasetIndex,
     run: RunFolder,
     identity: dict[str, Any],
@@ -84,7 +78,12 @@ def describe_run(
         "durian": version("durian-rl"),
         "schema": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {"name": dataset_name, "split": config.split, "fingerprint": index.fingerprint},
+        "dataset": {
+            "name": reader.name,
+            "split": config.split,
+            "fingerprint": index.fingerprint,
+            "read": reader.described,
+        },
         "model": {"name": config.model, "fingerprint": identity["model"]},
         "config": asdict(config),
         "identity": identity,
@@ -134,9 +133,10 @@ def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
         `ProfileConfig`'s defaults where it is silent; `prompt_template` and the bounds stay None
         where the profile had none.
     """
-    defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in _PROFILED}
+    profiled = named(type(config), "profiled")
+    defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
     known = defaults | (manifest["config"] if manifest is not None else {})
-    left_open = (name for name in _PROFILED if getattr(config, name) is None)
+    left_open = (name for name in profiled if getattr(config, name) is None)
     return replace(config, **{name: known[name] for name in left_open})
 
 

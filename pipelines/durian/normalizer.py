@@ -51,6 +51,12 @@ def durian_advantages(
     Raises:
         ValueError: wrong shape, dtype or device, an infinite reward, or a label below -1.
     Source: eq. 12-13, 18-20.
+
+    >>> rewards = torch.tensor([[1.0, 0.0], [1.0, 1.0]])  # of two samples, two completions each
+    >>> easy, unsure = torch.tensor([0, 0]), torch.tensor([0, 1])
+    >>> durian.durian_advantages(rewards, easy, unsure, weights=(0.0, 1.0, 0.0))
+    tensor([[ 1.0000, -1.0000],
+            [ 0.0000,  0.0000]])
     """
     samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps)
     (a_own, a_percep, a_reason), (own, perceptual, reasoning) = weights, scales

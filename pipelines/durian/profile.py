@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from durian.config import ProfileConfig
-from durian.engines.loading import check_encoder
-from durian.errors import ConfigError
+from durian.engines.loading import check_encoder, check_engine
+from durian.extras import require
 from durian.manifest import describe_run, run_identity
 from durian.measuring.measuring import Measured, measure_here, part_tables
 from durian.progress import Progress, Silent, Stopwatch
@@ -29,7 +29,7 @@ from durian.run.folder import (
     RunFolder,
     check_usable,
 )
-from durian.run.opening import open_run
+from durian.run.opening import hold_run
 from durian.table.checked import check_manifest
 from durian.table.columns import write_columns
 from durian.table.grouping import check_measure, group_samples
@@ -48,21 +48,30 @@ def profile_dataset(
     Raises:
         InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
         RunError: the run stopped part-way; the same call resumes it.
+
+    >>> from durian.config import ProfileConfig
+    >>> config = ProfileConfig(dataset="shapes.parquet", measures=("pixel",), out="runs/pixels")
+    >>> durian.profile_dataset(config)["counts"]["samples"]
+    12
     """
     progress, watch = progress or Silent(), Stopwatch()
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
     check_usable(Path(config.out))
+    if config.needs_rollouts:
+        check_engine(config.sampling)
     if "spectral" in config.measures:
         check_encoder(config.sampling)
     identity = run_identity(config)
     if config.distributed is not None:
         ray_pool().check_cluster(config)
     reader = open_dataset(config.source)
+    for line in reader.said:
+        progress.note(line)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
     identity["dataset"] = index.fingerprint
-    with open_run(Path(config.out), identity, fresh=fresh) as run:
+    with hold_run(Path(config.out), identity, fresh=fresh) as run:
         if run.manifest is None:
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
@@ -114,12 +123,9 @@ def ray_pool() -> ModuleType:
     Raises:
         ConfigError: Ray is not installed.
     """
-    try:
-        from durian.measuring import ray_pool
-    except ImportError as error:
-        raise ConfigError(
-            f"distributed is 'ray', which cannot be imported ({error}); install durian[ray]"
-        ) from error
+    require("distributed ray", "ray")
+    from durian.measuring import ray_pool
+
     return ray_pool
 
 
@@ -141,7 +147,7 @@ def finish_run(
         groups = group_samples(config, run)
         write_columns(run)
         run.join_parts(groups.columns, groups.described)
-    manifest = describe_run(config, reader.name, index, run, identity, groups)
+    manifest = describe_run(config, reader, index, run, identity, groups)
     with watch.time("report"):
         render_run(
             run.path,

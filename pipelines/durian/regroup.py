@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.bin_choice import Choice, choose_cuts
 from durian.analysis.one_run.columns import image_clusters
 from durian.analysis.statistics.error_share import Clusters
-from durian.config import check_grouping
+from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.progress import Progress, Silent
 from durian.run.folder import RunFolder
@@ -39,47 +39,7 @@ from durian.table.grouping import (
     reasoning_column,
 )
 
-ROLLOUT_BATCH = 512  # prompts, the paper's
 SEED = 0  # of the bootstrap behind "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupConfig:
-    """Other groups for a run. What is None stays as the run's present grouping has it."""
-
-    run: str  # folder of a complete profile
-    perceptual: str | None = None  # a column of numbers
-    reasoning: str | None = None
-    percentiles: tuple[float, float] | Literal["auto"] | None = None
-    bins: int | Literal["auto"] | None = None
-    min_per_batch: int | None = None  # prompts that each group must have in a rollout batch
-    rollout_batch: int | None = None  # prompts; None: 512
-
-    def __post_init__(self) -> None:
-        check_grouping(
-            self.percentiles if isinstance(self.percentiles, tuple) else (25.0, 75.0),
-            self.bins if isinstance(self.bins, int) else 1,
-        )
-        for name in ("min_per_batch", "rollout_batch"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name.replace('_', '-')} is {value}; it must be 1 or more")
-        if self.min_per_batch is None:
-            if self.rollout_batch is not None:
-                raise ConfigError("rollout-batch says nothing alone; pass --min-per-batch N too")
-        elif self.min_per_batch > self.prompts:
-            raise ConfigError(
-                f"min-per-batch is {self.min_per_batch}, and a rollout batch has {self.prompts} "
-                "prompts; lower it, or raise --rollout-batch"
-            )
-
-    @property
-    def prompts(self) -> int:
-        """Of a rollout batch."""
-        return ROLLOUT_BATCH if self.rollout_batch is None else self.rollout_batch
-
-    def least_samples(self, samples: int) -> int:
-        """How many of all `samples` a group needs to be expected in a batch as often as asked."""
-        return 1 if self.min_per_batch is None else -(-self.min_per_batch * samples // self.prompts)
 
 
 @dataclass(frozen=True, kw_only=True)

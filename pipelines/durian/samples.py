@@ -22,8 +22,13 @@ class Sample:
     problem: str
     answer: str
     images: tuple[bytes, ...] = ()  # encoded, in order; b"" for one that could not be read
-    error: str | None = None  # why the row could not be read whole, a short phrase
+    error: str | None = None  # why the row or its images could not be read, a short phrase
+    question_error: str | None = None  # why it cannot be asked or judged; its images may be whole
+    system: str | None = None  # its own system prompt, in place of the run's
     columns: Mapping[str, float | str] = field(default_factory=dict)  # the dataset's own further
+    # All cells of the row that hold no image, as they stand there: for templates and rewards.
+    cells: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    source_file: str = field(default="", compare=False)  # within the dataset's folder
 
     @property
     def image_id(self) -> str:

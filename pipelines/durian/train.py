@@ -13,12 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback
-from trl import GRPOConfig
-
 from durian.config import TrainConfig
-from durian.engines.chat import one_line
-from durian.errors import ConfigError, RunError
+from durian.errors import ConfigError, RunError, one_line
 from durian.manifest import as_profiled
 from durian.progress import Progress, Silent
 from durian.readers.dataset import open_dataset
@@ -28,7 +24,7 @@ from durian.table.join import open_table
 from durian.training.arguments import check_grpo, grpo_config, plan_of
 from durian.training.checkpoints import drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
-from durian.training.launch import first_prepares, join_launch, process_rank
+from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.normalization import normalization_of
 from durian.training.policy import MERGED, load_policy, lora_config, merge_adapter, not_merged
 from durian.training.record import (
@@ -59,7 +55,16 @@ def train_policy(
     Raises:
         InputError: an option, the dataset, the table, the model or the folder is wrong.
         RunError: the training stopped part-way; the same call resumes it.
+
+    >>> from durian.config import TrainConfig
+    >>> grpo = {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 4}
+    >>> config = TrainConfig(dataset="shapes.parquet", table="runs/before", model="tiny_policy",
+    ...                      out="runs/policy", grpo=grpo)
+    >>> durian.train_policy(config)["result"]["logged_steps"]
+    1
     """
+    from transformers import PrinterCallback  # here: durian.training says first what is missing
+
     progress, out, begun = progress or Silent(), Path(config.out), time.perf_counter()
     check_training_folder(out)
     table = open_table(config)
@@ -74,12 +79,14 @@ def train_policy(
     with ExitStack() as held:
         if first:
             reader = open_dataset(config.source)
+            for line in reader.said:
+                progress.note(line)
             rows = scan_rows(reader, config, table, progress)
             identity = training_identity(config, grpo, rows.fingerprint)
             complete = held.enter_context(open_training(out, identity, fresh=fresh))
             if complete is not None:
                 return {"out": str(out), **complete}
-        join_launch(float(grpo.get("ddp_timeout", GRPOConfig.ddp_timeout)))
+        join_launch(float(grpo.get("ddp_timeout", DDP_TIMEOUT)))
         with first_prepares():
             if first:
                 for line in training_warnings(config, table, reader.name, identity):

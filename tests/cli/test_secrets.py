@@ -10,9 +10,8 @@ import polars as pl
 import pytest
 
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
-from durian.engines.chat import cannot_load, one_line
-from durian.errors import ConfigError
-from durian.redaction import redacted
+from durian.engines.chat import cannot_load
+from durian.errors import ConfigError, one_line
 from tests.cli.in_process import durian
 from tests.engines.stand_in import StandIn, choice, status
 
@@ -87,6 +86,35 @@ def test_a_whole_run_folder_and_its_output_hold_no_secret(run, server, tmp_path)
     assert "[OPENAI_API_KEY] and [HF_TOKEN] and [WANDB_API_KEY] and" in reason
 
 
+TELLS = """
+import os
+calls = 0
+def f(reward_input):
+    global calls
+    calls += 1
+    if calls in (3, 4):  # both rollouts of the second sample
+        raise ValueError("\\n".join(map(os.environ.get, {names})) + 900 * "x")
+    return 1.0
+"""
+
+
+@pytest.mark.parametrize("command", ["profile", "eval"])
+def test_a_users_own_reward_that_raises_a_secret_leaves_it_nowhere(run, rows, tmp_path, command):
+    # Into the table's `error`, and into eval's reasons, it went as it was raised.
+    file = tmp_path / "reward.py"
+    file.write_text(TELLS.format(names=list(SECRETS)))
+    out = ["--out", "run"] if command == "profile" else []
+    done = run(command, *out, "--reward", f"{file}:f", "--json")
+    assert done.returncode == 0, done.stderr
+    check_nowhere(tmp_path, done)
+    if command == "profile":
+        reason = pl.read_parquet(tmp_path / "run" / "difficulty.parquet")["error"][1]
+    else:
+        (reason,) = json.loads(done.stdout)["counts"]["failed_by_reason"]
+    assert reason.startswith("reward failed: ValueError: [OPENAI_API_KEY] [HF_TOKEN] [WANDB_")
+    assert len(reason) <= 300
+
+
 def test_an_evaluation_holds_no_secret(run, server, tmp_path):
     server.plans["q1"] = [status(400, ECHO), status(400, ECHO)]
     done = run("eval", "--out", "eval.json", "--json")
@@ -137,15 +165,14 @@ def test_what_a_server_says_of_itself_is_kept_without_the_secrets(run, server, t
 )
 def test_a_secret_is_replaced_by_its_name(monkeypatch, name, value, text, shown):
     monkeypatch.setenv(name, value)
-    assert redacted(text) == shown
-    assert one_line(Exception(text)) == shown
+    assert one_line(text) == one_line(Exception(text)) == shown
     assert shown in str(cannot_load("m", OSError(text)))
 
 
 def test_of_two_secrets_the_longer_goes_first(monkeypatch):
     monkeypatch.setenv("A_TOKEN", "0123456789")
     monkeypatch.setenv("B_TOKEN", "0123456789ab")
-    assert redacted("0123456789ab") == "[B_TOKEN]"
+    assert one_line("0123456789ab") == "[B_TOKEN]"
 
 
 def test_an_error_of_ours_that_holds_a_secret_is_shown_without_it(monkeypatch):

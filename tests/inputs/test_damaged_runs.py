@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from durian.errors import RunFolderError
-from durian.run.opening import open_run
+from durian.run.opening import hold_run
 from durian.schema import SCHEMA_KEY
 from durian.training.folder import open_training
 
@@ -288,7 +288,7 @@ def test_a_training_or_a_begun_run_of_damaged_identity_is_refused(tmp_path):
             with open_training(training, {}, fresh=False):
                 pass
         with pytest.raises(RunFolderError, match=r"identity\.json: cannot be read .*--fresh"):
-            with open_run(run, {}):
+            with hold_run(run, {}):
                 pass
         assert (training / "training.json").read_bytes() == content
         assert (run / "parts" / "identity.json").read_bytes() == content

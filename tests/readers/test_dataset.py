@@ -91,9 +91,9 @@ def test_a_column_that_only_the_second_file_lacks_is_refused_too():
         ("/nowhere/at/all", "/nowhere/at/all: no such file or folder; check the path"),
         ("*.parquet", "*.parquet: no file matches; check the pattern"),
         ("notes.txt", "notes.txt: not a kind of file that can be read; "
-         "pass .parquet, .jsonl, .json, .csv, .arrow or .tar files"),
-        ("empty", "empty: no .parquet, .jsonl, .json, .csv, .arrow or .tar files in this folder; "
-         "pass one that holds some"),
+         "pass .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar files"),
+        ("empty", "empty: no .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar files in this "
+         "folder; pass one that holds some"),
         ("mixed", "mixed: files of several kinds (.csv, .jsonl); "
          "pass a glob for those to read, such as 'mixed/**/*.jsonl'"),
     ],
@@ -196,17 +196,17 @@ def test_a_missing_split_says_which_there_are():
 
 
 def test_a_null_or_a_list_in_place_of_text_is_an_error_of_that_row_alone():
-    chat = [{"role": "user", "content": "p"}]
     write_jsonl(
         "a.jsonl",
         row(0),
         row(1, problem=None),
         row(2, answer=None),
-        row(3, problem=chat),
+        row(3, problem=["p"]),
         {"problem": "p4"},
     )
     samples = read("a.jsonl")
-    assert [(s.row, s.problem, s.answer, s.error) for s in samples] == [
+    assert all(s.error is None for s in samples)  # what is wrong with a question spoils no image
+    assert [(s.row, s.problem, s.answer, s.question_error) for s in samples] == [
         (0, "p0", "0", None),
         (1, "", "1", "problem is null"),
         (2, "p2", "", "answer is null"),
@@ -308,7 +308,7 @@ def test_a_damaged_line_is_a_row_with_an_error():
 def test_a_broken_escape_is_an_error_and_its_text_can_be_written():
     write_jsonl("a.jsonl", row(0, problem="a\ud800b"))
     [sample] = read("a.jsonl")
-    assert (sample.problem, sample.error) == ("a\ufffdb", "problem is not valid Unicode")
+    assert (sample.problem, sample.question_error) == ("a\ufffdb", "problem is not valid Unicode")
     assert sample.sample_id == sample_id("a\ud800b", "0", [])
 
 
@@ -325,5 +325,5 @@ def test_ids_come_from_their_column_when_it_is_named():
 def test_a_csv_line_that_is_too_short_has_nulls_and_a_long_field_is_read_whole():
     Path("a.csv").write_text(f"problem,answer\n{'x' * 200_000},1\nshort\n")
     samples = read("a.csv")
-    assert (len(samples[0].problem), samples[0].error) == (200_000, None)
-    assert (samples[1].problem, samples[1].error) == ("short", "answer is null")
+    assert (len(samples[0].problem), samples[0].question_error) == (200_000, None)
+    assert (samples[1].problem, samples[1].question_error) == ("short", "answer is null")

@@ -37,6 +37,7 @@ EXPECTED = [
         problem=PROBLEMS[i],
         answer=ANSWERS[i],
         images=(IMAGES[i],),
+        question_error=None if ANSWERS[i] else "answer is empty",
     )
     for i in range(5)
 ]

@@ -164,7 +164,7 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_wrong_answer(monkeypatch, 
     broken = tmp_path / "broken.py"
     broken.write_text("import json\nprint(json.dumps('ImportError: no antlr'))\n")
     monkeypatch.setattr(math_judge, "_WORKER", broken)
-    with pytest.raises(RunError, match="failed: ImportError: no antlr; reinstall"):
+    with pytest.raises(RunError, match="failed: ImportError: no antlr; pip install"):
         MathJudge().equal("x", "x")
     broken.write_text("raise SystemExit(3)\n")
     with pytest.raises(RunError, match="it does not start"):

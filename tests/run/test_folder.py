@@ -12,7 +12,7 @@ from durian.errors import RunFolderError
 from durian.measuring.rows import arrow_table
 from durian.run.files import written_aside
 from durian.run.folder import RunFolder, read_manifest
-from durian.run.opening import open_run
+from durian.run.opening import hold_run
 from durian.schema import DIFFICULTY, ROLLOUTS
 
 
@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 
 
 def test_parts_are_joined_in_order_with_their_groups(tmp_path):
-    with open_run(tmp_path / "run", {"seed": 0}) as run:
+    with hold_run(tmp_path / "run", {"seed": 0}) as run:
         run.write_part(1, part("c"), NO_ROLLOUTS, {"images": 1.5})
         run.write_part(0, part("a", "b"), NO_ROLLOUTS, {"images": 0.5})
         assert run.finished_parts() == [0, 1]
@@ -58,32 +58,32 @@ def test_parts_are_joined_in_order_with_their_groups(tmp_path):
 
 
 def test_a_begun_run_is_resumed_and_fresh_throws_it_away(tmp_path):
-    with open_run(tmp_path, {"seed": 0}) as run:
+    with hold_run(tmp_path, {"seed": 0}) as run:
         run.write_part(0, part("a"), NO_ROLLOUTS, {})
-    with open_run(tmp_path, {"seed": 0}) as run:
+    with hold_run(tmp_path, {"seed": 0}) as run:
         assert run.finished_parts() == [0]
-    with open_run(tmp_path, {"seed": 1}, fresh=True) as run:
+    with hold_run(tmp_path, {"seed": 1}, fresh=True) as run:
         assert run.finished_parts() == []
         run.write_part(0, part("b"), NO_ROLLOUTS, {})
-    with open_run(tmp_path, {"seed": 1}) as run:
+    with hold_run(tmp_path, {"seed": 1}) as run:
         assert run.finished_parts() == [0]
 
 
 def test_resuming_another_run_names_the_key_that_differs(tmp_path):
-    with open_run(tmp_path, {"rollouts": 8, "seed": 0}) as run:
+    with hold_run(tmp_path, {"rollouts": 8, "seed": 0}) as run:
         run.write_part(0, part("a"), NO_ROLLOUTS, {})
     before = sorted(p.name for p in tmp_path.rglob("*"))
     with pytest.raises(RunFolderError, match=r"was made with rollouts 8, not 4; .*--fresh"):
-        with open_run(tmp_path, {"rollouts": 4, "seed": 0}):
+        with hold_run(tmp_path, {"rollouts": 4, "seed": 0}):
             pass
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
 
 
 def test_a_complete_run_of_another_config_is_refused_and_untouched(tmp_path):
-    with open_run(tmp_path, {"seed": 0}) as run:
+    with hold_run(tmp_path, {"seed": 0}) as run:
         run.finish({"identity": {"seed": 0}})
     with pytest.raises(RunFolderError, match="made with seed 0, not 1; choose another --out"):
-        with open_run(tmp_path, {"seed": 1}, fresh=True):
+        with hold_run(tmp_path, {"seed": 1}, fresh=True):
             pass
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
 
@@ -92,7 +92,7 @@ def test_parts_left_by_a_kill_after_the_manifest_are_cleared(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "part-00000.parquet").touch()
     (tmp_path / "manifest.json").write_text(json.dumps({"identity": {}}))
-    with open_run(tmp_path, {}) as run:
+    with hold_run(tmp_path, {}) as run:
         assert run.manifest == {"identity": {}}
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
 
@@ -100,30 +100,30 @@ def test_parts_left_by_a_kill_after_the_manifest_are_cleared(tmp_path):
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(RunFolderError, match="holds other files and no run"):
-        with open_run(tmp_path, {}):
+        with hold_run(tmp_path, {}):
             pass
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_what_fails_before_the_first_part_leaves_no_folder(tmp_path):
     with pytest.raises(RunFolderError, match="no policy"):
-        with open_run(tmp_path / "run", {}):
+        with hold_run(tmp_path / "run", {}):
             raise RunFolderError("no policy")
     assert not (tmp_path / "run").exists()
 
 
 def test_what_fails_after_a_part_keeps_it(tmp_path):
-    with pytest.raises(OSError), open_run(tmp_path / "run", {}) as run:
+    with pytest.raises(OSError), hold_run(tmp_path / "run", {}) as run:
         run.write_part(0, part("a"), NO_ROLLOUTS, {})
         raise OSError
-    with open_run(tmp_path / "run", {}) as run:
+    with hold_run(tmp_path / "run", {}) as run:
         assert run.finished_parts() == [0]
 
 
 def test_a_second_process_is_refused_and_told_who_works_there(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from durian.run.opening import open_run\n"
-        "with open_run(Path(sys.argv[1]), {}): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from durian.run.opening import hold_run\n"
+        "with hold_run(Path(sys.argv[1]), {}): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -131,9 +131,9 @@ def test_a_second_process_is_refused_and_told_who_works_there(tmp_path):
     )  # fmt: skip
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(RunFolderError, match=f"in use by process {holder.pid} on "):
-        with open_run(tmp_path, {}):
+        with hold_run(tmp_path, {}):
             pass
     holder.kill()  # the lock dies with its holder: nothing stale to clear
     holder.communicate()
-    with open_run(tmp_path, {}) as run:
+    with hold_run(tmp_path, {}) as run:
         assert run.finished_parts() == []

@@ -13,7 +13,7 @@ import pytest
 
 from durian.errors import RunFolderError
 from durian.run.lock import locked
-from durian.run.opening import change_run, open_run
+from durian.run.opening import change_run, hold_run
 
 HOLD = (
     "import sys; from pathlib import Path; from durian.run.opening import {call}\n"
@@ -21,8 +21,8 @@ HOLD = (
 )
 # As an engine may: a child that is forked while the run is held, and outlives a kill of its parent.
 FORK = (
-    "import os, sys; from pathlib import Path; from durian.run.opening import open_run\n"
-    "with open_run(Path(sys.argv[1]), {}):\n"
+    "import os, sys; from pathlib import Path; from durian.run.opening import hold_run\n"
+    "with hold_run(Path(sys.argv[1]), {}):\n"
     "    if os.fork(): print('held', flush=True)\n"
     "    sys.stdin.read()"
 )
@@ -51,7 +51,7 @@ def test_a_run_that_is_changed_is_refused_to_others_until_its_holder_is_killed(t
             pass
     # A profile of it only tells what it holds, and leaves the holder's files alone.
     (run / "manifest.json.tmp").touch()
-    with open_run(run, {}) as told:
+    with hold_run(run, {}) as told:
         assert told.manifest == {"identity": {}}
     assert {path.name for path in run.iterdir()} == {"manifest.json", "manifest.json.tmp", "lock"}
     holder.kill()
@@ -65,7 +65,7 @@ def test_a_run_that_is_changed_is_refused_to_others_until_its_holder_is_killed(t
 def test_a_lock_that_another_host_left_is_taken_over(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "lock").write_text(f"process {os.getpid()} on another-host")
-    with open_run(tmp_path, {}):
+    with hold_run(tmp_path, {}):
         text = (tmp_path / "parts" / "lock").read_text()
         assert text.startswith(f"process {os.getpid()} on ") and "another-host" not in text
 
@@ -73,12 +73,12 @@ def test_a_lock_that_another_host_left_is_taken_over(tmp_path):
 def test_a_child_that_outlives_a_killed_holder_does_not_hold_its_lock(tmp_path):
     holder = start(FORK, tmp_path)
     with pytest.raises(RunFolderError, match="is in use"):  # forking has not let go of it
-        with open_run(tmp_path, {}):
+        with hold_run(tmp_path, {}):
             pass
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     assert holder.stdout is not None
-    with open_run(tmp_path, {}) as run:
+    with hold_run(tmp_path, {}) as run:
         assert run.finished_parts() == []
     holder.communicate()  # its child ends with its standard input
 
@@ -91,7 +91,7 @@ def test_a_run_that_was_finished_before_the_lock_was_free_is_not_begun_again(tmp
         fcntl.flock(lock, operation)  # type: ignore[arg-type]
 
     monkeypatch.setattr("durian.run.lock.fcntl.flock", finished_first)
-    with open_run(tmp_path, {"seed": 0}) as run:
+    with hold_run(tmp_path, {"seed": 0}) as run:
         assert run.manifest == {"identity": {"seed": 0}}
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
@@ -108,7 +108,7 @@ def test_a_file_system_without_locks_is_said_to_have_none(tmp_path, monkeypatch)
 
 
 def test_an_error_after_the_manifest_keeps_the_run(tmp_path):
-    with pytest.raises(ZeroDivisionError), open_run(tmp_path / "run", {}) as run:
+    with pytest.raises(ZeroDivisionError), hold_run(tmp_path / "run", {}) as run:
         run.finish({"identity": {}})
         raise ZeroDivisionError
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["manifest.json"]

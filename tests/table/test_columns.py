@@ -44,7 +44,8 @@ def test_a_dataset_s_further_columns_come_along_with_their_types(profile, png, t
         }
     ).write_parquet("data.parquet")
     columns = profile("data.parquet")
-    assert columns.columns == ["image_id", "level", "flag", "mixed_nan", "kind"]
+    assert columns.columns == ["image_id", "level", "flag", "mixed_nan", "kind", "source_file"]
+    assert set(columns["source_file"]) == {"data.parquet"}
     assert columns.schema["level"] == columns.schema["flag"] == pl.Float64
     assert columns["level"].to_list() == [3, 1, None, 2, 5]
     assert columns["flag"].to_list() == [1, 0, 1, None, 0]
@@ -74,6 +75,6 @@ def test_json_rows_need_not_have_the_same_keys_or_kinds(profile):
         file.write('{"problem": "p3", "answer": "a", "broken": "\\ud800"}\n')
         file.write("not JSON\n")
     columns = profile("data.jsonl")
-    assert columns.columns == ["image_id", "level", "broken"]
+    assert columns.columns == ["image_id", "level", "broken", "source_file"]
     assert columns["level"].to_list() == ["3", "hard", None, None]
     assert columns["broken"].to_list() == [None, None, "\ufffd", None]

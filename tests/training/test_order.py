@@ -44,6 +44,8 @@ def test_a_training_cut_in_its_second_epoch_resumes_to_the_same_weights(rows, se
         (cut / name).unlink()
     train_policy(TrainConfig(**given, out=str(cut)))
     steps = [json.loads((out / "log.json").read_text())["steps"] for out in (whole, cut)]
-    assert [s["loss"] for s in steps[0] if "loss" in s] == [s["loss"] for s in steps[1] if "loss" in s]
+    assert [s["loss"] for s in steps[0] if "loss" in s] == [
+        s["loss"] for s in steps[1] if "loss" in s
+    ]
     ours, theirs = (load_file(out / "model.safetensors") for out in (whole, cut))
     assert all((ours[name] == theirs[name]).all() for name in ours)

@@ -1,11 +1,12 @@
 """The settings of each command: frozen, checked at birth, standard library only."""
 
-from durian.config.checks import check_grouping
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
+from durian.config.group import GroupConfig
+from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, MEASURES, SYSTEM_PROMPT, ProfileConfig
-from durian.config.sampling import ENGINES, SamplingConfig
+from durian.config.runs import AttemptConfig, CompareConfig, ReportConfig, ShownConfig
 from durian.config.train import TrainConfig
 
 __all__ = [
@@ -13,11 +14,15 @@ __all__ = [
     "FEATURES",
     "MEASURES",
     "SYSTEM_PROMPT",
+    "AttemptConfig",
+    "CompareConfig",
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",
+    "GroupConfig",
     "ProfileConfig",
+    "ReportConfig",
     "SamplingConfig",
+    "ShownConfig",
     "TrainConfig",
-    "check_grouping",
 ]

@@ -4,23 +4,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from durian.config.checks import at_least, not_empty
+from durian.config.options import DATA, Config, option, shared
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetConfig:
+class DatasetConfig(Config):
     """Where the samples are, and which columns hold what."""
 
-    dataset: str  # hub id, folder, file or glob
-    split: str = "train"
-    problem_column: str = "problem"
-    answer_column: str = "answer"
-    images_column: str = "images"  # a single-image column too; `image` is found by itself
-    image_root: str | None = None  # folder of image paths; None: the data file's
-    id_column: str | None = None  # default: content hash
-    limit: int | None = None  # first rows only
+    dataset: str = option(
+        ...,
+        "Hub id; a folder, file or glob of Parquet, JSONL, JSON, CSV, Arrow; an image folder with "
+        "metadata.jsonl; WebDataset tars.",
+        positional=True,
+        filled="a file, a folder or a hub id",
+        identity=False,  # a run is of what is in it
+    )
+    split: str = option("train", "Split to read.", panel=DATA)
+    problem_column: str = option("problem", "Column of the question.", panel=DATA, compared=True)
+    answer_column: str = option(
+        "answer", "Column of the reference answer.", panel=DATA, compared=True
+    )
+    images_column: str = option(
+        "images",
+        "Column of the images, or of one image; `image` is found by itself.",
+        panel=DATA,
+        compared=True,
+    )
+    image_root: str | None = option(
+        None,
+        "Folder of the image files, if not the dataset's: relative paths begin there.",
+        panel=DATA,
+        identity=False,
+    )
+    id_column: str | None = option(
+        None,
+        "Column of sample ids.",
+        panel=DATA,
+        default_text="a hash of the content",
+        compared=True,
+    )
+    limit: int | None = option(None, "Read the first N rows only.", panel=DATA, unit="rows", low=1)
 
-    def __post_init__(self) -> None:
-        not_empty("dataset", self.dataset, "a file, a folder or a hub id")
-        if self.limit is not None:
-            at_least("limit", self.limit, 1)
+    @property
+    def source(self) -> DatasetConfig:
+        """The part of the settings that names the dataset."""
+        return DatasetConfig(**shared(self, DatasetConfig))

@@ -3,86 +3,133 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from durian.config.checks import at_least, check_grouping, no_keys, not_empty, one_of, shared
-from durian.config.dataset import DatasetConfig
+from durian.config.checks import check_percentiles, no_keys
+from durian.config.later import LaterConfig
+from durian.config.options import DATA, NORMALIZER, POLICY, RUN, again, either, option
+from durian.config.policy import PolicyConfig, SamplingConfig
 from durian.config.profile import ProfileConfig
-from durian.config.sampling import SamplingConfig
 from durian.errors import ConfigError
 from durian.normalizer import NORMALIZERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(LaterConfig):
     """All that a training depends on. What is None is taken as the table's profile had it."""
 
-    dataset: str
-    table: str  # run folder of a profile
-    model: str
-    out: str
-    split: str = DatasetConfig.split
-    problem_column: str = DatasetConfig.problem_column
-    answer_column: str = DatasetConfig.answer_column
-    images_column: str = DatasetConfig.images_column
-    image_root: str | None = None
-    id_column: str | None = None
-    limit: int | None = None
-    system_prompt: str | None = None
-    prompt_template: str | None = None
-    reward: str | None = None
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    pixel_limit: int = ProfileConfig.pixel_limit
-    max_prompt_tokens: int | None = None  # longer prompts are left out; None: the model's context
-    trust_remote_code: bool = False
-    workers: int | None = None
-    normalizer: str = "durian"
-    weights: tuple[float, float, float] = (0.4, 0.3, 0.3)  # own, perceptual, reasoning (eq. 20)
-    eps: float = 1e-6  # added to every std
-    groups: str = "offline"
-    percentiles: tuple[float, float] | None = None  # None: the table's own perceptual groups
-    bins: int | None = None  # None: the table's own reasoning groups
-    missing: str = "error"  # samples that the table lacks
-    rollout_batch: int | None = None  # prompts over which std(R_a) is taken; None: GRPOConfig's
-    filter: str | None = None  # SQL condition over the table's columns
-    order: str = "shuffle"
-    lora_r: int | None = None  # None: all weights are trained
-    lora_alpha: int = 32
-    lora_dropout: float = 0.0
-    lora_target_modules: tuple[str, ...] = ("all-linear",)
-    freeze_vision: bool = False
-    processes: int | None = None  # that the launch must have; None: whatever it has
-    grpo: dict[str, Any] = field(default_factory=dict)  # fields of trl.GRPOConfig
+    table: str = again(LaterConfig, "table", ..., help="Run folder of the dataset's profile.")
+    out: str = again(ProfileConfig, "out", help="Folder to write.")
+    model: str = again(PolicyConfig, "model", ..., help="Policy: local folder or hub id.")
+    trust_remote_code: bool = again(PolicyConfig, "trust_remote_code")
+    max_prompt_tokens: int | None = option(
+        None,
+        "Leave longer prompts out.",
+        panel=DATA,
+        unit="tokens",
+        default_text="what the model's context holds",
+        low=1,
+    )
+    lora_r: int | None = option(
+        None,
+        "Rank of a LoRA adapter.",
+        panel=POLICY,
+        default_text="all weights are trained",
+        low=1,
+    )
+    lora_alpha: int = option(32, "Scale of the adapter.", panel=POLICY)
+    lora_dropout: float = option(0.0, "Dropout of the adapter.", panel=POLICY)
+    lora_target_modules: tuple[str, ...] = option(
+        ("all-linear",), "Modules it adapts, comma-separated.", panel=POLICY
+    )
+    freeze_vision: bool = option(False, "Keep the vision encoder as it is.", panel=POLICY)
+    normalizer: str = option(
+        "durian", lambda: f"{either(NORMALIZERS)}.", panel=NORMALIZER, choices=NORMALIZERS
+    )
+    weights: tuple[float, float, float] = option(
+        (0.4, 0.3, 0.3),
+        "Of the sample's own, the perceptual and the reasoning term (eq. 20).",
+        panel=NORMALIZER,
+        write="three numbers, like 0.4,0.3,0.3",
+    )
+    eps: float = option(1e-6, "Added to every std.", panel=NORMALIZER, low=0)
+    groups: str = option(
+        "offline",
+        "offline (the table's) or online (cut within each rollout batch).",
+        panel=NORMALIZER,
+        choices=("offline", "online"),
+    )
+    percentiles: tuple[float, float] | None = again(
+        ProfileConfig,
+        "percentiles",
+        None,
+        help="Cut easy, medium, hard anew.",
+        panel=NORMALIZER,
+        default_text="the table's",
+    )
+    bins: int | None = again(
+        ProfileConfig,
+        "bins",
+        None,
+        help="Cut the reasoning bins anew.",
+        panel=NORMALIZER,
+        default_text="the table's",
+    )
+    missing: str = option(
+        "error",
+        "Samples that the table lacks: error, or own (in no group).",
+        panel=NORMALIZER,
+        choices=("error", "own"),
+    )
+    rollout_batch: int | None = option(
+        None,
+        "Prompts over which the std of a group is taken.",
+        panel=NORMALIZER,
+        unit="prompts",
+        default_text="GRPOConfig's generation batch",
+        low=1,
+    )
+    filter: str | None = option(
+        None,
+        "SQL condition over the table's columns: 'pass_rate > 0 AND pass_rate < 1'.",
+        panel=NORMALIZER,
+    )
+    order: str = option(
+        "shuffle",
+        "shuffle, easy_first or hard_first.",
+        panel=NORMALIZER,
+        choices=("shuffle", "easy_first", "hard_first"),
+    )
+    grpo: dict[str, Any] = option(
+        {},
+        "NAME=VALUE, any field of trl.GRPOConfig, as often as needed: learning_rate=1e-6.",
+        panel=RUN,
+        section="fields of trl.GRPOConfig",
+        identity=False,  # its fields are told one by one
+    )
+    processes: int | None = option(
+        None,
+        "Processes that the launch must have.",
+        panel=RUN,
+        unit="processes",
+        default_text="whatever it has",
+        low=1,
+        identity=False,
+    )
 
     def __post_init__(self) -> None:
-        one_of("normalizer", self.normalizer, NORMALIZERS)
-        one_of("groups", self.groups, ("offline", "online"))
-        one_of("missing", self.missing, ("error", "own"))
-        one_of("order", self.order, ("shuffle", "easy_first", "hard_first"))
+        super().__post_init__()
         usable = all(math.isfinite(w) and w >= 0 for w in self.weights)
         if len(self.weights) != 3 or not usable or not any(self.weights):
             raise ConfigError(
                 f"weights is {','.join(f'{w:g}' for w in self.weights)}; it must be three numbers "
                 "of 0 or more, not all 0: own, perceptual, reasoning"
             )
-        if not (math.isfinite(self.eps) and self.eps >= 0):
-            raise ConfigError(f"eps is {self.eps}; it must be 0 or more")
-        check_grouping(self.percentiles or (25.0, 75.0), 1 if self.bins is None else self.bins)
-        for name in ("rollout_batch", "lora_r", "workers", "processes", "max_prompt_tokens"):
-            if (value := getattr(self, name)) is not None:
-                at_least(name.replace("_", "-"), value, 1)
-        at_least("pixel-limit", self.pixel_limit, 1)
+        if self.percentiles is not None:
+            check_percentiles(self.percentiles)
         no_keys("grpo:", self.grpo)
         no_keys("grpo: model_init_kwargs", self.grpo.get("model_init_kwargs") or {})
-        not_empty("out", self.out, "a folder to write")
-        DatasetConfig(**shared(self, DatasetConfig))
-
-    @property
-    def source(self) -> DatasetConfig:
-        """The part of the settings that names the dataset."""
-        return DatasetConfig(**shared(self, DatasetConfig))
 
     @property
     def policy(self) -> SamplingConfig:

@@ -9,8 +9,7 @@ from typing import Any
 
 from durian.config import SamplingConfig
 from durian.engines.trusted import check_weights, refusal
-from durian.errors import ConfigError
-from durian.redaction import redacted
+from durian.errors import ConfigError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
 REACH_SECONDS = 10.0
@@ -171,15 +170,6 @@ def cannot_load(model: str, error: Exception) -> ConfigError:
         return ConfigError(f"model '{model}': {why}")
     where = "" if Path(model).is_dir() else "no such folder, and the hub does not give it: "
     return ConfigError(f"model '{model}': {where}{one_line(error)}")
-
-
-def one_line(error: BaseException) -> str:
-    """The gist of a library's error, which may fill a page: one line of at most 300 characters.
-
-    No key of the environment stands in it.
-    """
-    text = redacted(" ".join(str(error).split())) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def finite(rollouts: list[Rollout]) -> list[Rollout] | Failed:

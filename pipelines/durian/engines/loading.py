@@ -5,6 +5,15 @@ from __future__ import annotations
 from durian.config import SamplingConfig
 from durian.engines.base import PatchEncoder, RolloutEngine
 from durian.errors import ConfigError
+from durian.extras import require
+
+# By engine. A completion may hold mathematics, which the boxed reward then compares; only what
+# replays a table can do without, where all answers are choices, words and numbers.
+_NEEDED = {
+    "vllm": ("math_verify", "torch", "transformers", "vllm"),
+    "transformers": ("math_verify", "torch", "transformers"),
+    "openai": ("math_verify", "openai"),
+}
 
 
 def open_engine(config: SamplingConfig) -> RolloutEngine:
@@ -38,12 +47,22 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
             raise ConfigError(f"engine '{unknown}' has no implementation")
 
 
+def check_engine(config: SamplingConfig) -> None:
+    """Refuse an engine whose packages are not installed, before anything is read; loads nothing.
+
+    Raises:
+        ConfigError: names the extra that brings them.
+    """
+    require(f"engine {config.engine}", *_NEEDED.get(config.engine, ()))
+
+
 def check_encoder(config: SamplingConfig) -> None:
     """Refuse a policy whose vision encoder cannot be had alone; loads no weights.
 
     Raises:
-        ConfigError: no such model, or an architecture that is not supported.
+        ConfigError: no such model, an architecture that is not supported, or no torch.
     """
+    require("spectral entropy", "torch", "transformers")
     from durian.engines.patches import find_family
 
     find_family(config)

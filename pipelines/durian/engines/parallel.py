@@ -19,8 +19,7 @@ from typing import Any, TypeVar
 
 from durian.config import SamplingConfig
 from durian.engines.base import Finished, RolloutEngine, nth_seed
-from durian.engines.chat import one_line
-from durian.errors import ConfigError, DurianError, RunError
+from durian.errors import ConfigError, DurianError, RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
 Opener = Callable[[SamplingConfig], RolloutEngine]  # defined in a module, so that it pickles

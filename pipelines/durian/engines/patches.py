@@ -19,9 +19,9 @@ from PIL import Image
 from transformers.utils import logging
 
 from durian.config import SamplingConfig
-from durian.engines.chat import bound_pixels, cannot_load, check_model_exists, one_line
+from durian.engines.chat import bound_pixels, cannot_load, check_model_exists
 from durian.engines.trusted import check_weights
-from durian.errors import ConfigError, RunError
+from durian.errors import ConfigError, RunError, one_line
 from durian.samples import Failed
 
 BATCH_PIXELS = 4 * 1024**2  # of the images in one batch, as they come

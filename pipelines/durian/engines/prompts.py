@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError
+from jinja2 import (
+    ChainableUndefined,
+    StrictUndefined,
+    Template,
+    TemplateSyntaxError,
+    Undefined,
+)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from durian.errors import ConfigError
@@ -18,19 +25,22 @@ _TRIAL = "a problem that no template holds"
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTemplate:
-    """Text around each problem, as EasyR1's format prompts: Jinja2, `content` is the problem."""
+    """Text around each problem, as EasyR1's format prompts: Jinja2, `content` is the problem.
+
+    `row` is the row of the dataset without its images: `{{ row.options }}`.
+    """
 
     path: str
     _compiled: Template = field(repr=False, compare=False)
 
-    def render(self, problem: str) -> str:
-        """The problem in its template. The problem is data: it is never read as a template.
+    def render(self, problem: str, row: Mapping[str, Any] | Undefined) -> str:
+        """The problem in its template. Problem and row are data: never read as a template.
 
         Raises:
             jinja2.TemplateError: the template fails on this problem; its expressions can also
                 raise what Python's own raise.
         """
-        return self._compiled.render(content=problem, problem=problem)
+        return self._compiled.render(content=problem, problem=problem, row=row)
 
 
 def load_template(path: str) -> PromptTemplate:
@@ -51,7 +61,7 @@ def load_template(path: str) -> PromptTemplate:
     environment = ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
     try:
         template = PromptTemplate(path=path, _compiled=environment.from_string(source))
-        placed = template.render(_TRIAL)
+        placed = template.render(_TRIAL, ChainableUndefined(name="row"))
     except TemplateSyntaxError as error:
         raise ConfigError(f"prompt-template: {path}:{error.lineno}: {error.message}") from error
     except Exception as error:  # an expression can fail in any way, not only by TemplateError
@@ -62,7 +72,12 @@ def load_template(path: str) -> PromptTemplate:
 
 
 def build_messages(
-    problem: str, n_images: int, *, system_prompt: str, template: PromptTemplate | None
+    problem: str,
+    n_images: int,
+    *,
+    system_prompt: str,
+    template: PromptTemplate | None,
+    row: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]] | Failed:
     """Hugging Face chat messages of one sample, with a content part for each text and image.
 
@@ -71,11 +86,12 @@ def build_messages(
         n_images: how many images the sample has.
         system_prompt: the system message; "" for none.
         template: put around the problem; None leaves the problem as it is.
+        row: what the template may read beside the problem.
     Returns:
         The messages, or why the sample cannot be prompted.
     """
     try:
-        text = problem if template is None else template.render(problem)
+        text = problem if template is None else template.render(problem, row or {})
     except Exception as error:  # an expression can fail in any way, not only by TemplateError
         return Failed(f"prompt template: {error}")
     pieces = text.split(IMAGE_MARK)

@@ -11,8 +11,8 @@ import polars as pl
 
 from durian.config import SamplingConfig
 from durian.engines.base import Finished
-from durian.engines.chat import finite, one_line
-from durian.errors import ConfigError, RunError
+from durian.engines.chat import finite
+from durian.errors import ConfigError, RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
 COLUMNS = {

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from durian.config import SamplingConfig
-from durian.engines.chat import one_line
-from durian.errors import ConfigError, RunError
-from durian.redaction import redacted
+from durian.errors import ConfigError, RunError, one_line
+from durian.extras import way_out
 
 KEY = "OPENAI_API_KEY"
 CONNECT_SECONDS = 10.0
@@ -48,7 +47,7 @@ class Served:
         """All that the server tells of the model, but for keys; it cannot vouch for the weights."""
         told = {"by": self.owner, "root": self.root, "context": self.context}
         kept = [f"{name}={value}" for name, value in told.items() if value]
-        return redacted(" ".join([self.name, *kept]))
+        return one_line(" ".join([self.name, *kept]), longest=None)
 
 
 class Server:
@@ -71,7 +70,7 @@ class Server:
             from anyio.from_thread import start_blocking_portal
         except ImportError as error:
             raise ConfigError(
-                f"engine openai cannot be imported ({one_line(error)}); install durian[openai]"
+                f"engine openai cannot be imported ({one_line(error)}); {way_out('openai')}"
             ) from error
         assert config.base_url is not None
         self.address = config.base_url.rstrip("/")
@@ -173,7 +172,7 @@ class Server:
         body = getattr(error, "body", None)
         said = body.get("message") if isinstance(body, dict) else None
         cause = error.__cause__ if isinstance(error, self._errors.APIConnectionError) else None
-        return one_line(Exception(said) if said else cause or error)
+        return one_line(said or cause or error)
 
     def _list(self) -> list[Any]:
         errors = self._errors

@@ -17,8 +17,8 @@ from transformers.utils import logging
 
 from durian.config import SamplingConfig
 from durian.engines.base import Finished
-from durian.engines.chat import cannot_load, finite, load_chat, one_line
-from durian.errors import RunError
+from durian.engines.chat import cannot_load, finite, load_chat
+from durian.errors import RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
 BATCH_SIZE = 64  # completions written at a time

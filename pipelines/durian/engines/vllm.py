@@ -12,8 +12,9 @@ from typing import Any
 
 from durian.config import SamplingConfig
 from durian.engines.base import Finished
-from durian.engines.chat import Chat, cannot_load, finite, load_chat, one_line
-from durian.errors import ConfigError, RunError
+from durian.engines.chat import Chat, cannot_load, finite, load_chat
+from durian.errors import ConfigError, RunError, one_line
+from durian.extras import way_out
 from durian.samples import Failed, FinishReason, Prompt, Rollout
 
 # Set only where the user has not; vLLM and torch read them when they are imported.
@@ -56,7 +57,7 @@ class VLLMEngine:
                 from vllm.exceptions import VLLMValidationError
         except ImportError as error:
             raise ConfigError(
-                f"engine vllm cannot be imported ({one_line(error)}); install durian[vllm], or "
+                f"engine vllm cannot be imported ({one_line(error)}); {way_out('vllm')}, or "
                 "pass --engine transformers"
             ) from error
         try:

@@ -29,9 +29,10 @@ _UPRIGHT = {
 }
 
 
-def flatten(image: ImageFile) -> Image.Image | Failed:
+def flatten(image: Image.Image) -> Image.Image | Failed:
     """8 bits a channel and nothing transparent, in a mode that converts to both L and RGB."""
-    raw_mode = str(image.tile[0][3]) if image.tile else ""  # as stored; unknown once loaded
+    tiles = image.tile if isinstance(image, ImageFile) else ()
+    raw_mode = str(tiles[0][3]) if tiles else ""  # as stored; unknown once loaded
     image.load()
     if image.mode == "F":
         return Failed(FLOAT_PIXELS)

@@ -21,7 +21,7 @@ from durian.readers.scan import DatasetIndex
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
-from durian.table.columns import Further, with_columns
+from durian.table.columns import SOURCE_FILE, Further, with_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,10 @@ class Models:
         if self.policy:
             drawn = self.policy.draw(chunk, watch)
         measured = Measured(
-            further=[Further(sample.image_id, sample.columns) for sample in chunk.samples],
+            further=[
+                Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
+                for sample in chunk.samples
+            ],
             seconds=watch.seconds,
             tokens=tokens_of(answer.rollouts for answer in drawn),
         )
@@ -90,7 +93,8 @@ class Models:
             chunk.samples, copies, chunk.looks, spectra, drawn, strict=True
         ):
             no_image = "no image" if of_images and not sample.images else None
-            reasons = (sample.error, seen.error, no_image, spectrum.error, answer.error)
+            unasked = sample.question_error if self.policy else None  # images are measured anyway
+            reasons = (sample.error, unasked, seen.error, no_image, spectrum.error, answer.error)
             measured.difficulty.append(
                 difficulty_row(
                     sample,

@@ -31,12 +31,11 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from durian.config import ProfileConfig
-from durian.errors import ConfigError, RunError
+from durian.errors import ConfigError, RunError, one_line
 from durian.measuring.chunks import Chunk, cut_chunks, decode_chunk
 from durian.measuring.measuring import Measured, Models, stages, start_stages
 from durian.progress import Progress, Silent
 from durian.readers.scan import DatasetIndex
-from durian.redaction import redacted
 from durian.samples import Sample
 
 HELD = 2  # chunks an actor has at a time: one at work, one already carried there
@@ -151,7 +150,7 @@ def measure_on_ray(
             raise error.cause from error
         except RayError as error:
             raise RunError(
-                f"Ray stopped ({_one_line(error)}); what is finished is kept, and the same "
+                f"Ray stopped ({one_line(error)}); what is finished is kept, and the same "
                 "command resumes it"
             ) from error
         finally:
@@ -300,8 +299,8 @@ class _Pool:
                 raise error  # all were killed for good, by other hands
             if not self._actors:
                 raise ConfigError(
-                    f"no actor could be started on the Ray cluster ({_one_line(error)}); install "
-                    f"durian {version('durian-rl')} with the same extras on all nodes"
+                    f"no actor could be started on the Ray cluster ({one_line(error)}); install "
+                    f"this Durian ({version('durian-rl')}) with the same extras on all nodes"
                 ) from error
         if task is not None:
             self._put_back(task)
@@ -340,7 +339,7 @@ def _connected(address: str | None) -> Iterator[None]:
         ray.init(address=found, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise ConfigError(
-            f"ray-address '{address}': no Ray cluster can be used there ({_one_line(error)}); "
+            f"ray-address '{address}': no Ray cluster can be used there ({one_line(error)}); "
             "start one with `ray start --head`, or pass --ray-address HOST:PORT of its head"
         ) from error
     try:
@@ -364,7 +363,3 @@ def _reachable(address: str) -> str:
     # 'auto' may be left of a cluster that is gone.
     socket.create_connection((host, port), REACH_SECONDS).close()
     return address
-
-
-def _one_line(error: BaseException) -> str:
-    return redacted(" ".join(str(error).split()))[:300]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from durian.errors import one_line
 from durian.measures.answer_entropy import answer_entropy
 from durian.measures.confidence import mean_logprob, sum_logprob
 from durian.rewards import Score
@@ -42,7 +43,7 @@ def difficulty_row(
         "height": height,
         "pixel_entropy": pixel_entropy,
         "spectral_entropy": spectral_entropy,
-        "error": error,
+        "error": error and one_line(error),  # the one gate: whatever raised it, no secret passes
     }
     if rollouts:
         lengths = [r.n_tokens for r in rollouts]

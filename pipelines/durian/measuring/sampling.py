@@ -87,11 +87,15 @@ def build_prompt(
     sample: Sample, seen: Look, *, system_prompt: str, template: PromptTemplate | None
 ) -> Prompt | Failed:
     """What the policy is given for a sample, or why there is nothing to give."""
-    error = sample.error or seen.error
+    error = sample.error or seen.error or sample.question_error
     if error is not None:
         return Failed(error)
     messages = build_messages(
-        sample.problem, len(seen.images), system_prompt=system_prompt, template=template
+        sample.problem,
+        len(seen.images),
+        system_prompt=system_prompt if sample.system is None else sample.system,
+        template=template,
+        row=sample.cells,
     )
     if isinstance(messages, Failed):
         return messages

@@ -18,10 +18,11 @@ import numpy as np
 
 from durian.analysis.statistics.spread import spread, total
 from durian.config import CostConfig, ProfileConfig
-from durian.engines.chat import Chat, one_line
+from durian.config.options import named
+from durian.engines.chat import Chat
 from durian.engines.prompts import PromptTemplate
 from durian.engines.resizing import Resizing, Size, find_resizing
-from durian.errors import ConfigError, RunFolderError
+from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import size
 from durian.measuring.look import look
 from durian.measuring.sampling import build_prompt
@@ -34,11 +35,6 @@ from durian.samples import Failed, Sample
 Bounds = dict[str, float | None]  # by `expected` and `at_most`
 
 MOST_NAMED = 5  # images that are named one by one
-# Another value of these makes other completions, or writes them at another rate.
-_TELLING = (
-    "model", "engine", "max_tokens", "temperature", "top_p", "system_prompt", "prompt_template",
-    "min_pixels", "max_pixels", "tensor_parallel", "data_parallel", "distributed",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +188,11 @@ def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
         prompt_of_one=None if tokens["prompt"] is None else tokens["prompt"] / tokens["prompts"],
         completion_of_one=tokens["completion"] / tokens["completions"],
         tokens_per_second=cost.tokens_per_second or measured,
-        differs=tuple(key for key in _TELLING if known.get(key) != getattr(config, key)),
+        differs=tuple(
+            name
+            for name in named(ProfileConfig, "telling")
+            if known.get(name) != getattr(config, name)
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from durian.config import CostConfig, ProfileConfig, TrainConfig
 from durian.engines.chat import load_chat
-from durian.engines.loading import check_encoder
+from durian.engines.loading import check_encoder, check_engine
 from durian.engines.prompts import load_template
 from durian.errors import ConfigError
 from durian.manifest import as_profiled
@@ -27,7 +27,6 @@ from durian.run.folder import RunFolder, read_manifest
 from durian.samples import Failed
 from durian.table.grouping import check_measure
 from durian.table.join import open_table
-from durian.training.launch import launched_processes
 
 PROBE = 32  # samples, the most that are looked at for the first prompt
 
@@ -48,6 +47,8 @@ def plan_profile(
     check_measure("reasoning", config.reasoning)
     cost, progress = cost or CostConfig(), progress or Silent()
     _check_priced(config, cost)
+    if config.needs_rollouts:
+        check_engine(config.sampling)
     if "spectral" in config.measures:
         check_encoder(config.sampling)
     reader = open_dataset(config.source)
@@ -65,6 +66,7 @@ def plan_profile(
     out, samples = Path(config.out), len(index.rows)
     plan: dict[str, Any] = {
         "dataset": reader.name,
+        "read": reader.described,
         "rows": index.n_rows,
         "samples": samples,
         "parts": len(index.parts(config.part_size)),
@@ -122,6 +124,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     # Here: TRL is an extra, and takes seconds to import.
     from durian.training.arguments import check_grpo, plan_of
     from durian.training.folder import check_training_folder
+    from durian.training.launch import launched_processes
     from durian.training.plan import memory_estimate
     from durian.training.policy import count_parameters
     from durian.training.record import training_identity, training_warnings
@@ -150,6 +153,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     trained, frozen = count_parameters(config)
     plan: dict[str, Any] = {
         "dataset": reader.name,
+        "read": reader.described,
         "table": config.table,
         "model": config.model,
         "normalizer": config.normalizer,

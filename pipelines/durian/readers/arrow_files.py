@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
@@ -13,8 +14,9 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from durian.errors import DatasetError
-from durian.readers.rows import BadRow, Rows, Wanted
+from durian.errors import DatasetError, one_line
+from durian.readers.head import HEAD, Head
+from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
 BATCH_ROWS = 64  # rows may hold megabytes of images
 
@@ -24,12 +26,22 @@ class ParquetSource:
 
     def __init__(self, path: Path) -> None:
         self.name, self.folder = str(path), path.parent
-        self._path = path
+        self.path = path
 
     def columns(self) -> list[str]:
         """As the footer says."""
         with self._open() as file:
-            return list(file.schema_arrow.names)
+            return distinct_names(self.name, file.schema_arrow)
+
+    def head(self) -> Head:
+        """See `Source.head`."""
+        columns = self.columns()
+        return Head(columns, first_rows(self.rows(columns, Wanted(stop=HEAD))))
+
+    def light(self, columns: Sequence[str]) -> list[str]:
+        """See `Source.light`."""
+        with self._open() as file:
+            return light_names(file.schema_arrow, columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
         """See `Source.plain`."""
@@ -62,7 +74,7 @@ class ParquetSource:
         # Pyarrow's own defaults read whole row groups ahead, gigabytes where images are embedded.
         with (
             _damage(self.name, "Parquet"),
-            pa.parquet.ParquetFile(self._path, pre_buffer=False, buffer_size=1 << 20) as file,
+            pa.parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file,
         ):
             yield file
 
@@ -72,12 +84,22 @@ class ArrowSource:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.name, self.folder = name or str(path), path.parent
-        self._path = path
+        self.path = path
 
     def columns(self) -> list[str]:
         """As the schema says."""
         with self._open() as (schema, _):
-            return list(schema.names)
+            return distinct_names(self.name, schema)
+
+    def head(self) -> Head:
+        """See `Source.head`."""
+        columns = self.columns()
+        return Head(columns, first_rows(self.rows(columns, Wanted(stop=HEAD))))
+
+    def light(self, columns: Sequence[str]) -> list[str]:
+        """See `Source.light`."""
+        with self._open() as (schema, _):
+            return light_names(schema, columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
         """See `Source.plain`."""
@@ -100,7 +122,7 @@ class ArrowSource:
 
     @contextmanager
     def _open(self) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-        with _damage(self.name, "Arrow"), self._path.open("rb") as file:
+        with _damage(self.name, "Arrow"), self.path.open("rb") as file:
             pages = mmap(file.fileno(), 0, access=ACCESS_READ)
             if pages[:6] == b"ARROW1":
                 reader = pa.ipc.open_file(pa.py_buffer(pages))
@@ -140,6 +162,36 @@ def batch_rows(
         yield first + index, values
 
 
+def distinct_names(name: str, schema: pa.Schema) -> list[str]:
+    """The names of the columns.
+
+    Raises:
+        DatasetError: two have the same one.
+    """
+    if twice := [column for column, count in Counter(schema.names).items() if count > 1]:
+        raise DatasetError(f"{name}: column '{twice[0]}' stands there twice; rename one of them")
+    return list(schema.names)
+
+
+def light_names(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
+    """Columns without images: neither bytes nor long lists of numbers in them, however deep."""
+    light = {field.name for field in schema if not _is_heavy(field.type)}
+    return [name for name in columns if name in light]
+
+
+def _is_heavy(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return bool(pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)
+                    or _is_heavy(kind.value_type))  # fmt: skip
+    if pa.types.is_struct(kind):
+        return any(_is_heavy(kind.field(place).type) for place in range(kind.num_fields))
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
 def plain_names(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
     """Columns of numbers, flags or texts; images and lists are not read for nothing."""
     plain = (
@@ -173,5 +225,4 @@ def _damage(name: str, kind: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise DatasetError(f"{name}: cannot be read as {kind}: {why}") from error
+        raise DatasetError(f"{name}: cannot be read as {kind}: {one_line(error)}") from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from glob import has_magic
 from itertools import takewhile
 from pathlib import Path
@@ -13,25 +13,24 @@ from pathlib import Path
 from durian.config import DatasetConfig
 from durian.errors import ConfigError, DatasetError
 from durian.readers.arrow_files import ArrowSource, ParquetSource
+from durian.readers.columns import (
+    MOST_FURTHER,
+    PLAIN,
+    Columns,
+    choose_columns,
+    describe_columns,
+    unread_images,
+)
 from durian.readers.find import KINDS, find_files
+from durian.readers.head import Head
 from durian.readers.hub import hub_files, hub_folders
 from durian.readers.image_files import ImageFiles
-from durian.readers.rows import Columns, Source, Wanted, to_sample
+from durian.readers.opened import kind_of
+from durian.readers.rows import Source, Wanted
+from durian.readers.sample import to_sample
 from durian.readers.text_files import CsvSource, JsonSource
 from durian.readers.webdataset import WebDatasetSource
 from durian.samples import Sample
-
-# What datasets call these columns, the likeliest first: to suggest, never to take silently.
-_USUAL = {
-    "problem": ("problem", "question", "query", "prompt", "instruction", "input", "text"),
-    "answer": ("answer", "solution", "ground_truth", "gt_answer", "final_answer", "label", "target",
-               "answers", "response", "output"),
-    "images": ("images", "image", "img", "imgs", "picture", "pictures", "figure", "decoded_image",
-               "image_path", "image_paths", "image_bytes", "file_name", "file_names", "jpg", "png"),
-    "id": ("id", "uid", "uuid", "sample_id", "question_id", "index"),
-}  # fmt: skip
-
-MOST_FURTHER = 32  # columns beside those of a sample, the first ones
 
 
 class SampleReader:
@@ -47,10 +46,25 @@ class SampleReader:
         """Args: `roots`: folders that images may be in, beside each data file's own."""
         self.name = name  # how a person calls the dataset
         self._limit = config.limit
-        self._sources = [
-            (source, _columns(source, config), _image_files(source, config, roots))
-            for source in sources
-        ]
+        opened = list(_opened(sources, config, roots))
+        self._sources = [(source, columns, files) for source, columns, files, _ in opened]
+        self._within = roots[0] if roots else Path()
+        _, columns, _, head = opened[0]
+        self.described = describe_columns(head, columns)  # where what stands, for the manifest
+
+    @property
+    def said(self) -> list[str]:
+        """Lines that say how the rows were understood, where that is not plain from their names."""
+        read = self.described
+        lines = [f"rows: {note}" for note in read["notes"]]
+        if read["form"] != PLAIN:
+            images = ", ".join(read["images"]) or "none"
+            lines.insert(
+                0,
+                f"rows read as {read['form']}: problem from {read['problem']}, answer from "
+                f"{read['answer']}, images from {images}",
+            )
+        return lines
 
     def samples(self, start: int = 0, rows: Collection[int] | None = None) -> Iterator[Sample]:
         """Stream the samples in the order of the dataset, from its beginning at each call.
@@ -69,7 +83,8 @@ class SampleReader:
         for source, columns, files in self._sources:
             if wanted.done(offset):
                 return
-            offset += yield from _samples(source, columns, files, wanted, offset)
+            shown = os.path.relpath(source.path, self._within)
+            offset += yield from _samples(source, columns, files, wanted, offset, shown)
 
 
 def open_dataset(config: DatasetConfig) -> SampleReader:
@@ -119,64 +134,59 @@ def _short_name(path: Path) -> str:
 
 
 def _source(path: Path, config: DatasetConfig) -> Source:
-    match path.suffix:
+    match kind_of(path):
         case ".parquet":
             return ParquetSource(path)
         case ".arrow":
             return ArrowSource(path)
-        case ".csv":
+        case ".csv" | ".tsv":
             return CsvSource(path)
         case ".tar":
-            return WebDatasetSource(path, config.images_column)
+            named = config.images_column
+            return WebDatasetSource(path, named if named.isidentifier() else "images")
         case _:
-            return JsonSource(path)
+            return JsonSource(path, config.split)
 
 
 def _samples(
-    source: Source, columns: Columns, files: ImageFiles, wanted: Wanted, offset: int
+    source: Source,
+    columns: Columns,
+    files: ImageFiles,
+    wanted: Wanted,
+    offset: int,
+    source_file: str,
 ) -> Generator[Sample, None, int]:
-    rows = source.rows(columns.names, wanted.shifted(offset))
+    rows = source.rows(columns.read, wanted.shifted(offset))
     while True:
         try:
             position, values = next(rows)
         except StopIteration as end:
             return int(end.value)
-        yield to_sample(offset + position, values, columns, files)
+        yield to_sample(offset + position, values, columns, files, source_file)
 
 
-def _columns(source: Source, config: DatasetConfig) -> Columns:
-    """The columns to read, after a look at which there are."""
-    found = source.columns()
-    images: tuple[str, ...] = (config.images_column,)
-    if config.images_column == DatasetConfig.images_column:
-        images += ("image",)
-        if Path(source.name).stem == "metadata":  # of an image folder
-            images += ("file_names", "file_name")
-    if found is not None:
-        _check(source, found, "problem", config.problem_column)
-        _check(source, found, "answer", config.answer_column)
-        if config.id_column is not None:
-            _check(source, found, "id", config.id_column)
-        named = config.images_column != DatasetConfig.images_column
-        unnamed = set(images).isdisjoint(found) and not set(_USUAL["images"]).isdisjoint(found)
-        if named or unnamed:  # neither: a dataset of text
-            _check(source, found, "images", config.images_column)
-    columns = Columns(
-        problem=config.problem_column,
-        answer=config.answer_column,
-        images=images,
-        id=config.id_column,
-    )
-    further = [name for name in found or () if name not in columns.needed]
-    return replace(columns, further=tuple(source.plain(further)[:MOST_FURTHER]))
+def _opened(
+    sources: Sequence[Source], config: DatasetConfig, roots: Sequence[Path]
+) -> Iterator[tuple[Source, Columns, ImageFiles, Head]]:
+    """Each data file with its columns: looked for once, and again where a file has others."""
+    known: Head | None = None
+    for source in sources:
+        files = _image_files(source, config, roots)
+        if known is None or set(source.columns() or ()) != set(known.columns):
+            known = source.head()
+            columns = choose_columns(known, config, source.name)
+        yield source, _with_further(columns, source, known), files, known
 
 
-def _check(source: Source, found: list[str], field: str, column: str) -> None:
-    if column in found:
-        return
-    usual = [name for name in _USUAL[field] if name in found]
-    likely = (usual or get_close_matches(column, found, n=1) or ["COLUMN"])[0]
-    raise DatasetError(
-        f"{source.name}: no column '{column}' (found: {', '.join(found) or 'none'}); "
-        f"pass --{field}-column {likely}"
+def _with_further(columns: Columns, source: Source, head: Head) -> Columns:
+    """The columns with what else is read beside them."""
+    needed = [name if name in head.columns else name.partition(".")[0] for name in columns.needed]
+    images = {*sum(columns.images, ()), *unread_images(head, columns)}
+    light = [name for name in source.light(head.columns) if name not in images]
+    further = source.plain([name for name in light if name not in columns.needed])
+    return replace(
+        columns,
+        read=tuple(dict.fromkeys((*needed, *light))),
+        cells=tuple(light),
+        further=tuple(further[:MOST_FURTHER]),
     )

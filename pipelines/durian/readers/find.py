@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -10,9 +11,12 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from durian.errors import DatasetError
+from durian.readers.opened import COMPRESSED, kind_of
+from durian.readers.readme import listed_files
 
-KINDS = (".parquet", ".jsonl", ".json", ".csv", ".arrow", ".tar")
-_KINDS = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+_TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")  # these may be compressed
+KINDS = (".parquet", *_TEXTS, ".arrow", ".tar", *(t + c for t in _TEXTS for c in COMPRESSED))
+_KINDS = ".parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar"
 
 # Written beside the data by `datasets` and others; not data.
 _IGNORED = {"config.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json",
@@ -59,7 +63,7 @@ def find_files(dataset: str, split: str) -> list[Path] | None:
 
 
 def _of_known_kind(path: Path) -> Path:
-    if path.suffix not in KINDS:
+    if not path.name.endswith(KINDS):
         raise DatasetError(f"{path}: not a kind of file that can be read; pass {_KINDS} files")
     return path
 
@@ -75,12 +79,18 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
         folder = folder / split
     if (folder / "state.json").is_file():
         return [folder / name for name in _listed(folder / "state.json", "_data_files", "filename")]
+    if (listed := listed_files(folder, split)) is not None:
+        return _of_one_kind(folder, [_of_known_kind(file) for file in listed])
     files = _of_split(folder, split, sorted(_data_files(folder)))
     if metadata := [file for file in files if file.stem == "metadata"]:
         files = metadata  # of an image folder: the rest is what it names
     if not files:
         raise _no_data(folder)
-    kinds = sorted({file.suffix for file in files})
+    return _of_one_kind(folder, files)
+
+
+def _of_one_kind(folder: Path, files: list[Path]) -> list[Path]:
+    kinds = sorted({kind_of(file) for file in files})
     if len(kinds) > 1:
         raise DatasetError(
             f"{folder}: files of several kinds ({', '.join(kinds)}); "
@@ -103,11 +113,22 @@ def _no_data(folder: Path) -> DatasetError:
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
-        known = path.suffix in KINDS and path.name not in _IGNORED
-        if known and not hidden and path.is_file():
-            yield path
+    for name, folders, files in os.walk(folder):
+        if _is_run(name, folders, files) and Path(name) != folder:
+            folders.clear()  # an earlier --out inside the dataset's folder
+            continue
+        folders[:] = [inner for inner in folders if not inner.startswith((".", "__"))]
+        for file in files:
+            known = file.endswith(KINDS) and file not in _IGNORED
+            if known and not file.startswith((".", "__")) and (path := Path(name, file)).is_file():
+                yield path
+
+
+def _is_run(name: str, folders: list[str], files: list[str]) -> bool:
+    """Whether a folder is one that Durian writes: a profile's or a training's, begun or whole."""
+    if "difficulty.parquet" in files or "training.json" in files:
+        return True
+    return "parts" in folders and Path(name, "parts", "identity.json").is_file()
 
 
 def _listed(path: Path, key: str, within: str | None = None) -> list[str]:

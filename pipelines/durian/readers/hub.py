@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from durian.errors import DatasetError
-from durian.redaction import redacted
+from durian.errors import DatasetError, one_line
+from durian.extras import require
 
 REACH_SECONDS = 10  # to learn whether there is a network, before anything retries
 
@@ -21,14 +21,14 @@ def hub_files(dataset: str, split: str) -> list[Path]:
     if "[" in split:
         raise DatasetError(f"{dataset}: split '{split}' is a slice; pass a whole split and --limit")
     repo, _, config = dataset.partition(":")
+    require(f"{dataset}: no such file or folder; a dataset of the Hub", "datasets")
     place = _reachable(repo)
     import datasets  # here: it takes seconds, and local files do not need it
 
     try:
         loaded = datasets.load_dataset(place, config or None, split=split, keep_in_memory=False)
     except Exception as error:  # the loader and its builders raise whatever comes
-        why = redacted(" ".join(str(error).split()))[:300]
-        raise DatasetError(f"{dataset}: cannot be loaded: {why}") from error
+        raise DatasetError(f"{dataset}: cannot be loaded: {one_line(error)}") from error
     return [Path(file["filename"]) for file in loaded.cache_files]
 
 

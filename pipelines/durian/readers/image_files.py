@@ -15,8 +15,12 @@ class ImageFiles:
     """Reads images by the paths in a data file. What a path says is data, and may be hostile."""
 
     def __init__(self, base: Path, roots: Iterable[Path]) -> None:
-        """Args: `base`: what relative paths are relative to. `roots`: folders to read from."""
-        self._base = str(base)
+        """Args: `roots`: folders to read from.
+
+        Relative paths begin at `base`; where nothing is there, at the first root that has it.
+        """
+        roots = list(roots)
+        self._bases = list(dict.fromkeys(map(str, (base, *roots))))
         real = dict.fromkeys(os.path.realpath(folder) for root in roots for folder in _with(root))
         self._roots = tuple(os.path.join(root, "") for root in real)  # each ends in a slash
 
@@ -26,8 +30,17 @@ class ImageFiles:
             return "image is a URL; only local files are read"
         shown = without_surrogates(path)
         shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
+        why = ""
+        for base in self._bases:
+            found = self._read_at(base, path, shown)
+            if isinstance(found, bytes) or os.path.isabs(path):
+                return found
+            why = why or found
+        return why
+
+    def _read_at(self, base: str, path: str, shown: str) -> bytes | str:
         try:
-            real = os.path.realpath(os.path.join(self._base, path))  # links followed
+            real = os.path.realpath(os.path.join(base, path))  # links followed
             if not real.startswith(self._roots):
                 return (
                     f"image path leaves the dataset folder: {shown}; "

@@ -1,39 +1,51 @@
-"""JSON lines, JSON arrays and CSV."""
+"""JSON lines, JSON arrays and objects, CSV and TSV; compressed or not."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from durian.errors import DatasetError
-from durian.readers.rows import BadRow, Rows, Wanted
+from durian.readers.head import HEAD, Head
+from durian.readers.json_shapes import rows_of_object
+from durian.readers.opened import kind_of, open_bytes
+from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
-HEAD = 100  # rows that are looked at to learn the columns
+LOOKED_AT = 100  # rows that are looked at to learn the columns
 
 
 class JsonSource:
-    """A .jsonl or .json file: one object a line, or one array of objects (held in memory)."""
+    """A .jsonl or .json file: one object a line, or rows in one array or object (in memory)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, split: str) -> None:
+        """Args: `split`: chooses among lists of rows under several keys."""
         self.name, self.folder = str(path), path.parent
-        self._path = path
+        self.path, self._split = path, split
 
     def columns(self) -> list[str] | None:
         """All keys of the first rows."""
-        with closing(self.rows([], Wanted(stop=HEAD))) as rows:
-            head = [values for _, values in rows]
-        good = [values for values in head if not isinstance(values, BadRow)]
-        if head and not good:
+        head = self.head()
+        return list(head.columns) or None
+
+    def head(self) -> Head:
+        """See `Source.head`; the columns are all keys of some more rows."""
+        good = first_rows(self.rows([], Wanted(stop=LOOKED_AT)))
+        if not good and any(True for _ in self._items()):
             raise DatasetError(f"{self.name}: neither one JSON object a line nor an array of them")
-        return list(dict.fromkeys(key for values in good for key in values)) if head else None
+        return Head(list(dict.fromkeys(key for row in good for key in row)), good[:HEAD])
+
+    def light(self, columns: Sequence[str]) -> list[str]:
+        """All: an object is parsed whole."""
+        return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
-        """All: an object is parsed whole."""
+        """See `light`."""
         return list(columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
@@ -49,33 +61,64 @@ class JsonSource:
         return position
 
     def _items(self) -> Iterator[tuple[str, Any]]:
-        """Lines not yet parsed, or items of the array, each with its place."""
+        """Lines not yet parsed, or items of the array or object, each with its place."""
         try:
-            if self._is_array():
-                items = json.loads(self._path.read_bytes())
+            if (items := self._parsed()) is not None:
                 yield from ((f"item {n}", item) for n, item in enumerate(items, start=1))
                 return
-            with self._path.open("rb") as file:
+            with open_bytes(self.path) as file:
                 for number, line in enumerate(file, start=1):
                     if line.strip():
                         yield f"line {number}", line
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, EOFError, ValueError, RecursionError) as error:
             raise DatasetError(f"{self.name}: cannot be read as JSON: {error}") from error
 
-    def _is_array(self) -> bool:
-        if self._path.suffix == ".jsonl":
+    def _parsed(self) -> list[Any] | None:
+        """The rows of a file that is one array or object; None for lines."""
+        if kind_of(self.path) == ".jsonl":
+            return None
+        with open_bytes(self.path) as file:
+            first = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+        if first.startswith(b"["):
+            return list(json.loads(self._text()))
+        if not first.startswith(b"{") or self._has_lines():
+            return None
+        try:
+            content = json.loads(self._text())
+        except ValueError:
+            return None  # lines, the first of them damaged
+        return rows_of_object(content, self._split, self.name)
+
+    def _has_lines(self) -> bool:
+        """Whether the first line is an object by itself, and another line follows it."""
+        with open_bytes(self.path) as file:
+            lines = (line for line in file if line.strip())
+            first = next(lines, b"")
+            if next(lines, None) is None:
+                return False
+        try:
+            return isinstance(json.loads(first.removeprefix(b"\xef\xbb\xbf")), dict)
+        except (ValueError, RecursionError):
             return False
-        with self._path.open("rb") as file:
-            return file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+
+    def _text(self) -> bytes:
+        with open_bytes(self.path) as file:
+            return file.read().removeprefix(b"\xef\xbb\xbf")
+
+
+class _KeyTwice(ValueError):
+    pass
 
 
 def _object(place: str, item: Any) -> Mapping[str, Any] | BadRow:
     line = item if isinstance(item, bytes) else json.dumps(item).encode()
     if isinstance(item, bytes):
         try:
-            item = json.loads(item)
+            item = json.loads(item, object_pairs_hook=_once)
         except UnicodeDecodeError:
             return BadRow(f"{place} is not UTF-8", line)
+        except _KeyTwice as error:
+            return BadRow(f"{place} has the key {error} twice", line)
         except (ValueError, RecursionError):
             return BadRow(f"{place} is not JSON", line)
     if not isinstance(item, dict):
@@ -83,20 +126,42 @@ def _object(place: str, item: Any) -> Mapping[str, Any] | BadRow:
     return item
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise _KeyTwice(f"'{twice[:40]}'")
+    return found
+
+
 class CsvSource:
-    """A .csv file with a header line."""
+    """A .csv or .tsv file with a header line."""
 
     def __init__(self, path: Path) -> None:
         self.name, self.folder = str(path), path.parent
-        self._path = path
+        self.path = path
+        self._delimiter = "\t" if kind_of(path) == ".tsv" else ","
         csv.field_size_limit(sys.maxsize)  # its default refuses a long problem
 
     def columns(self) -> list[str]:
         """The header."""
-        return next(self._lines(), [])
+        header = next(self._lines(), [])
+        if twice := [name for name, count in Counter(header).items() if count > 1]:
+            raise DatasetError(
+                f"{self.name}: column '{twice[0]}' stands there twice; rename one of them"
+            )
+        return header
+
+    def head(self) -> Head:
+        """See `Source.head`."""
+        return Head(self.columns(), first_rows(self.rows([], Wanted(stop=HEAD))))
+
+    def light(self, columns: Sequence[str]) -> list[str]:
+        """All: a line is read whole."""
+        return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
-        """All: a line is read whole."""
+        """See `light`."""
         return list(columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
@@ -115,7 +180,12 @@ class CsvSource:
 
     def _lines(self) -> Iterator[list[str]]:
         try:
-            with self._path.open(encoding="utf-8-sig", newline="") as file:
-                yield from (line for line in csv.reader(file) if line)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DatasetError(f"{self.name}: cannot be read as CSV: {error}") from error
+            with (
+                open_bytes(self.path) as file,
+                io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text,
+            ):
+                lines = csv.reader(text, delimiter=self._delimiter)
+                yield from (line for line in lines if line)
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+            kind = kind_of(self.path)[1:].upper()
+            raise DatasetError(f"{self.name}: cannot be read as {kind}: {error}") from error

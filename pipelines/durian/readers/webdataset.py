@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from durian.errors import DatasetError
-from durian.readers.rows import BadRow, Rows, Wanted
+from durian.readers.head import HEAD, Head
+from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
 _IMAGES = {"avif", "bmp", "gif", "jp2", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"}
 
@@ -30,7 +31,7 @@ class WebDatasetSource:
 
     def __init__(self, path: Path, images_column: str) -> None:
         self.name, self.folder = str(path), path.parent
-        self._path, self._images_column = path, images_column
+        self.path, self._images_column = path, images_column
 
     def columns(self) -> list[str] | None:
         """Those of the first sample that can be read."""
@@ -39,8 +40,16 @@ class WebDatasetSource:
             first = next(good, None)
         return None if first is None else list(first)
 
-    def plain(self, columns: Sequence[str]) -> list[str]:
+    def head(self) -> Head:
+        """See `Source.head`."""
+        return Head(self.columns() or [], first_rows(self.rows([], Wanted(stop=HEAD))))
+
+    def light(self, columns: Sequence[str]) -> list[str]:
         """All: a sample's members are read whole."""
+        return list(columns)
+
+    def plain(self, columns: Sequence[str]) -> list[str]:
+        """See `light`."""
         return list(columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
@@ -48,8 +57,8 @@ class WebDatasetSource:
         del columns
         position = 0
         try:
-            with tarfile.open(self._path, "r:") as tar:
-                end = self._path.stat().st_size
+            with tarfile.open(self.path, "r:") as tar:
+                end = self.path.stat().st_size
                 for key, members in groupby(_members(tar, end), key=lambda member: member[0]):
                     if wanted.done(position):
                         break

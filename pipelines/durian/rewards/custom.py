@@ -26,7 +26,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from durian.errors import ConfigError
+from durian.errors import ConfigError, one_line
 from durian.rewards.boxed import boxed_reward, extract_answer
 from durian.rewards.score import Reward, Score
 
@@ -85,7 +85,7 @@ class CustomReward:
         try:
             results = self.function(inputs) if self.batch else [self.function(i) for i in inputs]
         except (Exception, SystemExit) as error:  # sys.exit() in it would end the whole run
-            raise _failed(f"{type(error).__name__}: {_line(error)}") from error
+            raise _failed(one_line(f"{type(error).__name__}: {error}")) from error
         if not isinstance(results, list | tuple) or len(results) != len(inputs):
             raise _failed(f"it must return a list of {len(inputs)}, not {_described(results)}")
         return [
@@ -134,10 +134,6 @@ def _failed(why: str) -> ValueError:
     return ValueError(f"reward failed: {why}")
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
-
-
 def _parts(name_or_file: str) -> tuple[Path, str]:
     path, colon, name = name_or_file.rpartition(":")
     if not colon or not path.endswith(".py") or not name.isidentifier():
@@ -165,7 +161,6 @@ def _load(path: Path) -> Any:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise ConfigError(
-            f"{path}: cannot load the reward file: {type(error).__name__}: {_line(error)}"
-        ) from error
+        why = one_line(f"{type(error).__name__}: {error}")
+        raise ConfigError(f"{path}: cannot load the reward file: {why}") from error
     return module

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from durian.errors import RunError
+from durian.extras import way_out
 
 _WORKER = Path(__file__).with_name("math_worker.py")
 _WALL_SECONDS = 30.0  # for one comparison; the worker's own bound of processor time comes first
@@ -96,7 +97,7 @@ class MathJudge:
             self._end(process)
             raise RunError(
                 f"math-verify, which compares mathematical answers, failed: {said}; "
-                "reinstall it with: pip install 'math-verify[antlr4-9-3]>=0.9,<0.10'"
+                f"{way_out('math_verify')}"
             )
         return process
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from durian.errors import RunFolderError
+from durian.errors import RunFolderError, one_line
 
 
 @contextmanager
@@ -63,8 +63,7 @@ def find_json(path: Path, way_out: str) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
-        gist = " ".join(str(error).split())[:160]
-        raise RunFolderError(f"{path}: cannot be read ({gist}); {way_out}") from error
+        raise RunFolderError(f"{path}: cannot be read ({one_line(error)}); {way_out}") from error
     if not isinstance(value, dict):
         raise RunFolderError(f"{path}: cannot be read (it holds no JSON object); {way_out}")
     return value

@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from durian.errors import RunFolderError
+from durian.errors import RunFolderError, one_line
 from durian.run.files import find_json, sync_folder, write_json, written_aside
 from durian.run.tokens import Tokens, part_tokens
 from durian.schema import (
@@ -275,8 +275,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 def unreadable(path: Path, error: Exception) -> RunFolderError:
     """A table that cannot be read, as one line."""
-    gist = " ".join(str(error).split())[:160]
-    return RunFolderError(f"{path}: cannot be read ({gist}); profile again")
+    return RunFolderError(f"{path}: cannot be read ({one_line(error)}); profile again")
 
 
 def check_usable(path: Path) -> None:

@@ -21,7 +21,7 @@ from durian.run.lock import locked
 
 
 @contextmanager
-def open_run(
+def hold_run(
     path: Path, identity: Mapping[str, Any], *, fresh: bool = False
 ) -> Iterator[RunFolder]:
     """Hold a run folder: made if it is not there, resumed if it is of the same run.

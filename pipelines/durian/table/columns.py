@@ -22,6 +22,7 @@ from durian.run.folder import RunFolder
 
 COLUMNS_FILE = "columns.parquet"
 KEYS = ("sample_id", "image_id")
+SOURCE_FILE = "source_file"  # the data file that a row stood in, within the dataset's folder
 _PART_FIELDS = [pa.field("image_id", pa.string()), pa.field("columns", pa.string())]
 
 
@@ -60,7 +61,10 @@ def write_columns(run: RunFolder) -> None:
         for _, _, columns in rows:
             for name, value in columns.items():
                 names[name] = names.get(name, True) and _reads_as_number(value)
+    last = names.pop(SOURCE_FILE, None)
     kept = {name: is_number for name, is_number in names.items() if name not in KEYS}
+    if last is not None:  # a part of an older version has none
+        kept[SOURCE_FILE] = False
     schema = pa.schema(
         [(key, pa.string()) for key in KEYS]
         + [(name, pa.float64() if is_number else pa.string()) for name, is_number in kept.items()]

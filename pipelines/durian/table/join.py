@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from durian.config import TrainConfig
-from durian.errors import ConfigError, DatasetError, InputError
+from durian.errors import ConfigError, DatasetError, InputError, one_line
 from durian.groups import PERCEPTUAL
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
 from durian.table.checked import check_difficulty, check_manifest, read_frame
@@ -208,7 +208,7 @@ def _no_condition(condition: str) -> ConfigError:
 
 
 def _unreadable(condition: str, error: BaseException) -> ConfigError:
-    gist = " ".join(str(error).split("\n\n")[0].split())[:160]
+    gist = one_line(str(error).split("\n\n")[0])
     return ConfigError(
         f"filter: {_shown(condition)} is no SQL condition ({gist}); write one like {EXAMPLE}"
     )

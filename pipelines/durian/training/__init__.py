@@ -2,5 +2,9 @@
 
 import warnings
 
+from durian.extras import require
+
+require("training", "torch", "transformers", "accelerate", "peft", "trl")
+
 # Said at import wherever vLLM's CPU build is installed; there TRL draws with transformers.
 warnings.filterwarnings("ignore", message="TRL currently supports vLLM versions", module="trl")

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from trl import GRPOConfig
 
 from durian.config import TrainConfig
-from durian.engines.chat import one_line
-from durian.errors import ConfigError
+from durian.errors import ConfigError, one_line
 from durian.normalizer import NORMALIZERS
 from durian.table.join import TrainingTable
 from durian.training.launch import launched_processes

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import torch
-from torch.distributed import TCPStore
+DDP_TIMEOUT = 1800  # seconds; GRPOConfig's own default
 
 
 def launched_processes() -> int:
@@ -35,6 +34,7 @@ def join_launch(timeout: float) -> None:
     """
     if launched_processes() == 1:
         return
+    import torch
     from accelerate import PartialState
 
     given = {"timeout": timedelta(seconds=timeout)}
@@ -54,6 +54,8 @@ def first_prepares() -> Iterator[None]:
     if launched_processes() == 1:
         yield
         return
+    from torch.distributed import TCPStore
+
     where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = TCPStore(*where, is_master=False)
     prepared = f"durian/prepared/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"

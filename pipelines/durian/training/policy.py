@@ -11,8 +11,8 @@ from trl import GRPOConfig
 from trl.trainer.utils import create_model_from_path
 
 from durian.config import TrainConfig
-from durian.engines.chat import cannot_load, one_line
-from durian.errors import ConfigError, RunError
+from durian.engines.chat import cannot_load
+from durian.errors import ConfigError, RunError, one_line
 from durian.training.launch import under_launcher
 
 MERGED = "merged"  # the folder, in that of a training with an adapter, of the whole model

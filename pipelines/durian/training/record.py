@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from durian.config import TrainConfig
+from durian.config.options import identifying
 from durian.engines.fingerprint import model_fingerprint
 from durian.manifest import file_fingerprint, versions
 from durian.rendering.training_figure import training_figure
@@ -24,8 +25,7 @@ from durian.training.folder import LOG_FILE
 from durian.training.launch import launched_processes
 from durian.training.plan import BatchPlan
 
-# What may differ between two attempts at one training: where things are, and how they are shown.
-_FREE = ("dataset", "image_root", "table", "model", "out", "workers", "processes", "grpo")
+# What may differ between two attempts at one training: how things are shown.
 _FREE_GRPO = ("logging_steps", "log_completions", "report_to", "run_name", "dataloader_num_workers",
               "save_total_limit", "num_completions_to_print", "log_multimodal", "save_steps",
               "ddp_timeout", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode",
@@ -42,9 +42,8 @@ def training_identity(
     Raises:
         ConfigError: a template, reward or model that cannot be read.
     """
-    kept = {key: value for key, value in asdict(config).items() if key not in _FREE}
     return {
-        **kept,
+        **identifying(config),
         **{f"grpo.{key}": value for key, value in grpo.items() if key not in _FREE_GRPO},
         "dataset": dataset_fingerprint,
         "table": table_fingerprint(Path(config.table)),

@@ -18,10 +18,10 @@ import pyarrow as pa
 from PIL import Image
 
 from durian.config import TrainConfig
-from durian.engines.chat import Chat, cannot_load, load_chat, one_line
+from durian.engines.chat import Chat, cannot_load, load_chat
 from durian.engines.prompts import PromptTemplate, load_template
 from durian.engines.resizing import Resizing, find_resizing
-from durian.errors import ConfigError, RunFolderError
+from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look

@@ -1,0 +1,22 @@
+"""What the stages after a profile take over from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from durian.config.dataset import DatasetConfig
+from durian.config.options import RUN, option
+from durian.config.policy import ImagesConfig, PromptConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterConfig(PromptConfig, ImagesConfig, DatasetConfig):
+    """Settings of a stage after a profile: what of `profiled` is None, is as the table's had it."""
+
+    table: str | None = option(
+        None,
+        "Run folder of a profile: accuracy by its groups; prompt, reward and pixel bounds as it "
+        "had them, where not given.",
+        panel=RUN,
+        identity=False,
+    )

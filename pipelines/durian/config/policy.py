@@ -1,0 +1,232 @@
+"""A policy, its engine, and how completions are drawn; what it is given, and of which images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from durian.config.checks import no_keys
+from durian.config.options import IMAGES, POLICY, SAMPLING, Config, again, option, shared
+from durian.errors import ConfigError
+
+ENGINES = ("vllm", "transformers", "openai", "scripted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelsConfig(Config):
+    """How large the images are that a policy sees."""
+
+    min_pixels: int | None = option(
+        None,
+        "Smaller images are enlarged for the policy.",
+        panel=IMAGES,
+        unit="pixels",
+        profiled=True,
+        telling=True,
+        compared=True,
+    )
+    max_pixels: int | None = option(
+        None,
+        "Larger images are shrunk for the policy.",
+        panel=IMAGES,
+        unit="pixels",
+        profiled=True,
+        telling=True,
+        compared=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesConfig(PixelsConfig):
+    """How images are decoded."""
+
+    pixel_limit: int = option(
+        178_956_970,  # Pillow's own bound
+        "Images of more pixels are not decoded, but reported.",
+        panel=IMAGES,
+        unit="pixels",
+        low=1,
+    )
+    workers: int | None = option(
+        None,
+        "Image decoding threads.",
+        panel=IMAGES,
+        unit="threads",
+        default_text="all cores",
+        low=1,
+        identity=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConfig(Config):
+    """What a policy is asked, and how its answer is judged. None: see `LaterConfig`."""
+
+    system_prompt: str | None = option(
+        None,
+        "System prompt; '' for none.",
+        panel=POLICY,
+        default_text="asks for <think> and \\boxed{}",
+        profiled=True,
+        telling=True,
+        compared=True,
+    )
+    prompt_template: str | None = option(
+        None,
+        "Jinja2 file around the problem, as EasyR1's: {{ content }}.",
+        panel=POLICY,
+        profiled=True,
+        telling=True,
+        compared=True,
+    )
+    reward: str | None = option(
+        None,
+        "boxed (0.1 format + 0.9 accuracy), or FILE.py:function.",
+        panel=POLICY,
+        default_text="boxed",
+        profiled=True,
+        compared=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig(PixelsConfig):
+    """A policy, where there is one, and how completions are drawn from it."""
+
+    model: str | None = option(
+        None,
+        "Policy: folder or hub id (openai: a name served; scripted: a rollouts table).",
+        panel=POLICY,
+        identity=False,  # a run is of its weights
+        telling=True,
+    )
+    engine: str = option(
+        "vllm",
+        "vllm, transformers, openai (a server), or scripted (replays a table).",
+        panel=POLICY,
+        choices=ENGINES,
+        telling=True,
+        compared=True,
+    )
+    base_url: str | None = option(
+        None,
+        "Address of the openai engine's server, like http://localhost:8000/v1; the key comes from "
+        "OPENAI_API_KEY.",
+        panel=POLICY,
+        identity=False,
+    )
+    rollouts: int = option(
+        8, "Completions per sample; G in the paper.", panel=SAMPLING, low=1, compared=True
+    )
+    temperature: float = option(
+        1.0, "Sampling temperature.", panel=SAMPLING, low=0, telling=True, compared=True
+    )
+    top_p: float = option(
+        1.0, "Nucleus sampling.", panel=SAMPLING, above=0, high=1, telling=True, compared=True
+    )
+    max_tokens: int = option(
+        2048,
+        "Longest completion, in tokens.",
+        panel=SAMPLING,
+        unit="tokens",
+        low=1,
+        telling=True,
+        compared=True,
+    )
+    tensor_parallel: int = option(
+        1, "GPUs that share one policy.", panel=POLICY, unit="GPUs", low=1, telling=True
+    )
+    data_parallel: int = option(
+        1,
+        "Engine processes side by side, each with its own GPUs (or cores).",
+        panel=POLICY,
+        unit="processes",
+        low=1,
+        telling=True,
+    )
+    engine_args: dict[str, Any] = option(
+        {},
+        "NAME=VALUE for the engine's own loader, as often as needed: max_model_len=8192.",
+        panel=POLICY,
+        typed="engine-arg",
+    )
+    trust_remote_code: bool = option(
+        False, "Run code that comes with the model; read it first.", panel=POLICY
+    )
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """The part of the settings that names the policy and its engine.
+
+        Raises:
+            ConfigError: there is no policy.
+        """
+        if self.model is None:
+            raise ConfigError("this needs a policy: pass --model PATH_OR_HUB_ID")
+        # With no rollouts the engine is asked for greedy completions alone, one each.
+        known = shared(self, SamplingConfig) | {"rollouts": max(1, self.rollouts)}
+        return SamplingConfig(**known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig(PolicyConfig):
+    """A policy and how completions are drawn from it."""
+
+    model: str = again(PolicyConfig, "model", ...)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_secrets(self.engine_args, self.base_url)
+        _check_server(self)
+        if self.temperature == 0 and self.rollouts > 1:
+            raise ConfigError(
+                f"temperature 0 writes one completion {self.rollouts} times; pass --rollouts 1"
+            )
+
+
+def check_secrets(engine_args: Mapping[str, Any], base_url: str | None) -> None:
+    """Refuse a key where it would be kept in the manifest, whether or not it is used."""
+    no_keys("engine-arg", engine_args)
+    if base_url is not None:
+        try:
+            address = urlsplit(base_url)
+        except ValueError:
+            raise ConfigError(
+                "base-url is no address; write it like http://localhost:8000/v1"
+            ) from None
+        if address.username or address.password or address.query or address.fragment:
+            raise ConfigError(
+                "base-url holds more than an address; "
+                "a key goes into OPENAI_API_KEY, in the environment"
+            )
+
+
+def _check_server(config: SamplingConfig) -> None:
+    """Refuse an address without its engine, or the engine without or beside what it needs."""
+    if config.engine != "openai":
+        if config.base_url is not None:
+            raise ConfigError(f"base-url is for --engine openai, not {config.engine}; leave it out")
+        return
+    if config.base_url is None:
+        raise ConfigError(
+            "engine openai needs a server: pass --base-url, like http://localhost:8000/v1"
+        )
+    address = urlsplit(config.base_url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ConfigError(
+            f"base-url is '{config.base_url}'; write it like http://localhost:8000/v1"
+        )
+    if config.min_pixels is not None or config.max_pixels is not None:
+        raise ConfigError(
+            "min-pixels and max-pixels are the server's own matter with engine openai; leave them "
+            "out, and start vLLM with --mm-processor-kwargs"
+        )
+    for name in ("tensor_parallel", "data_parallel"):
+        if (value := getattr(config, name)) > 1:
+            option = name.replace("_", "-")
+            raise ConfigError(
+                f"{option} is {value}, which is the server's own matter with engine openai; "
+                f"pass --{option} to the server"
+            )

@@ -1,0 +1,48 @@
+"""Settings of the commands that read finished runs, and those that are no run's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from durian.config.options import RUN, Config, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(Config):
+    """The run that is reported on."""
+
+    run: Path = option(..., "Run folder of a complete profile.", positional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(Config):
+    """Two runs, and where what differs goes."""
+
+    run_a: Path = option(..., "Run folder of the older profile: its groups.", positional=True)
+    run_b: Path = option(..., "Run folder of the policy in hand.", positional=True)
+    out: Path | None = option(
+        None, "Folder to write; by default compare/<name of A> in B's folder."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptConfig(Config):
+    """How a stage is attempted this time."""
+
+    dry_run: bool = option(
+        False,
+        "Check everything and show the plan: counts, cost or memory, and the first prompt; no "
+        "model is run.",
+        panel=RUN,
+    )
+    fresh: bool = option(False, "Throw unfinished work away rather than resume.", panel=RUN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownConfig(Config):
+    """What every command takes: whence its options come, and how much it says."""
+
+    config: Path | None = option(None, "YAML file of long option names; the command line wins.")
+    quiet: bool = option(False, "Show nothing but errors.", short="-q")
+    json: bool = option(False, "Print the result as one JSON object.")

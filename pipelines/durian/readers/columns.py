@@ -1,0 +1,237 @@
+"""Which column of a dataset holds what: as named, by the contract's names, or by a known form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from durian.config import DatasetConfig
+from durian.errors import DatasetError
+from durian.readers.cells import text_field
+from durian.readers.forms import found_forms
+from durian.readers.head import Head
+from durian.readers.image_cells import image_cells, looks_like_image
+from durian.readers.messages import messages_of, read_turns
+from durian.readers.references import reference_field
+
+MOST_FURTHER = 32  # columns beside those of a sample, the first ones
+
+# What datasets call these columns, the likeliest first: to suggest, never to take silently.
+_USUAL = {
+    "problem": ("problem", "question", "query", "prompt", "instruction", "input", "text"),
+    "answer": ("answer", "solution", "ground_truth", "gt_answer", "final_answer", "label", "target",
+               "answers", "response", "output"),
+    "images": ("images", "image", "img", "imgs", "picture", "pictures", "figure", "decoded_image",
+               "image_path", "image_paths", "image_bytes", "file_name", "file_names", "jpg", "png"),
+    "id": ("id", "uid", "uuid", "sample_id", "question_id", "index"),
+}  # fmt: skip
+PLAIN = "columns"  # the form of rows that have a column for each part of a sample
+_NUMBERED = re.compile(r"image_?\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which column holds what; `a.b` is a field of a struct."""
+
+    problem: str
+    answer: str | None  # None: the last message of the assistant is the answer
+    images: tuple[tuple[str, ...], ...]  # the first group of which a row has anything
+    id: str | None
+    form: str = PLAIN  # what the rows are known as
+    read: tuple[str, ...] = ()  # the file's columns that all of these need, whole
+    cells: tuple[str, ...] = ()  # all other columns without images, for templates and rewards
+    further: tuple[str, ...] = ()  # of these the plain ones that a report can hold against error
+
+    @property
+    def needed(self) -> list[str]:
+        """Those that a sample is made of, each once."""
+        named = [self.problem, self.answer, *sum(self.images, ()), self.id]
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def choose_columns(head: Head, config: DatasetConfig, source: str) -> Columns:
+    """The columns to read, after a look at the first rows.
+
+    Args:
+        source: the name of the data file, for messages.
+    Raises:
+        DatasetError: a column is not there, or rows have two of equal rank.
+    """
+    problem, form, answers = _problem(head, config, source)
+    answer = _answer(head, config, source, problem, answers)
+    if config.id_column is not None:
+        _check(source, head, "id", config.id_column)
+    columns = Columns(problem=problem, answer=answer, images=(), id=config.id_column, form=form)
+    return replace(columns, images=_images(head, config, source, columns))
+
+
+def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
+    """Where the parts of a sample stand, for the dry run and the manifest; and what is not read."""
+    groups = (group for group in columns.images if any(head.values(name) for name in group))
+    images = [name for name in next(groups, ()) if head.has(name)]
+    if not images and any(_holds_images(cell) for cell in head.values(columns.problem)):
+        images = [columns.problem]
+    notes = []
+    if head.holds_messages(columns.problem):
+        read = [read_turns(messages_of(cell) or []) for cell in head.values(columns.problem)]
+        if any(turns.system for turns in read):
+            notes.append("system messages stand in place of --system-prompt")
+    if unread := unread_images(head, columns):
+        names = ",".join([*images, *unread])
+        notes.append(
+            f"images in {', '.join(unread)} are not read; --images-column {names} reads them too"
+        )
+    return {
+        "form": columns.form,
+        "problem": columns.problem,
+        "answer": columns.answer or f"{columns.problem} (last message of the assistant)",
+        "images": images,
+        "notes": notes,
+    }
+
+
+def unread_images(head: Head, columns: Columns) -> list[str]:
+    """Columns that hold images by their content, and are not among those that are read."""
+    read = {name.partition(".")[0] for name in columns.needed} | set(columns.needed)
+    return [
+        name
+        for name in head.columns
+        if name not in read and any(looks_like_image(cell) for cell in head.values(name))
+    ]
+
+
+def _problem(
+    head: Head, config: DatasetConfig, source: str
+) -> tuple[str, str, tuple[str, ...] | None]:
+    """The problem's column, what the rows are known as, and where that has the answer."""
+    forms = found_forms(head)
+    named = config.problem_column
+    by_default = named == DatasetConfig.problem_column and not head.has(named)
+    if not by_default or not forms:
+        _check(source, head, "problem", named)
+        of_named = [form for form in forms if form.problem == named]
+        if of_named:
+            return named, of_named[0].form, of_named[0].answers
+        return (named, "messages", ()) if head.holds_messages(named) else (named, PLAIN, None)
+    if len(forms) > 1:
+        raise _equal_rank(source, "problem", [form.problem for form in forms])
+    [form] = forms
+    return form.problem, form.form, form.answers
+
+
+def _answer(
+    head: Head,
+    config: DatasetConfig,
+    source: str,
+    problem: str,
+    answers: tuple[str, ...] | None,
+) -> str | None:
+    named = config.answer_column
+    if named != DatasetConfig.answer_column or head.has(named) or answers is None:
+        _check(source, head, "answer", named)
+        return named
+    if len(answers) > 1:
+        raise _equal_rank(source, "answer", answers)
+    if answers:
+        return answers[0]
+    lists = filter(None, map(messages_of, head.values(problem)))
+    if not any(read_turns(messages).reply is not None for messages in lists):
+        _check(source, head, "answer", named)
+    return None
+
+
+def _equal_rank(source: str, field: str, names: Sequence[str]) -> DatasetError:
+    ways = " or ".join(f"--{field}-column {name}" for name in names)
+    return DatasetError(f"{source}: {' and '.join(names)} could each be the {field}; pass {ways}")
+
+
+def _images(
+    head: Head, config: DatasetConfig, source: str, columns: Columns
+) -> tuple[tuple[str, ...], ...]:
+    named = config.images_column
+    if not named:
+        return ()  # asked without its images
+    if named != DatasetConfig.images_column:
+        return (tuple(_named_images(head, source, named)),)
+    groups: list[tuple[str, ...]] = [(named,), ("image",)]
+    if numbered := [name for name in head.columns if _NUMBERED.fullmatch(name)]:
+        groups.append(tuple(sorted(numbered, key=_by_number)))
+    if Path(source).stem == "metadata":  # of an image folder
+        groups += [("file_names",), ("file_name",)]
+    if not head.columns or any(head.has(name) for group in groups for name in group):
+        return tuple(groups)
+    if any(_holds_images(cell) for cell in head.values(columns.problem)):
+        return tuple(groups)
+    unread = unread_images(head, columns)
+    if unread or not set(_USUAL["images"]).isdisjoint(head.columns):
+        _check(source, head, "images", named, unread)  # neither: a dataset of text
+    return tuple(groups)
+
+
+def _named_images(head: Head, source: str, named: str) -> list[str]:
+    if head.has(named) or not head.columns:
+        return [named]
+    found: list[str] = []
+    for name in filter(None, (part.strip() for part in named.split(","))):
+        matching = [column for column in head.columns if fnmatchcase(column, name)]
+        if not matching:
+            _check(source, head, "images", name)
+            matching = [name]
+        found += sorted(matching, key=_by_number)
+    return list(dict.fromkeys(found))
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    digits = re.search(r"\d+$", name)
+    return int(digits.group()) if digits else 0, name
+
+
+def image_numbers(group: Sequence[str]) -> list[int]:
+    """What `<image 3>` calls the image of each column: its own number, or else its place."""
+    own = [_by_number(name)[0] for name in group]
+    if len(group) > 1 and len(set(own)) == len(own) and 0 not in own:
+        return own
+    return list(range(1, len(group) + 1))
+
+
+def _holds_images(cell: object) -> bool:
+    messages = messages_of(cell)
+    return messages is not None and bool(read_turns(messages).images)
+
+
+def _check(source: str, head: Head, field: str, column: str, likely: Sequence[str] = ()) -> None:
+    """Refuse a column that is not there, and name one that can stand for it."""
+    if head.has(column) or not head.columns:
+        return
+    serving = [name for name in head.columns if _serves(field, head.values(name))]
+    usual = [name for name in _USUAL[field] if name in serving]
+    close = get_close_matches(column, serving, n=1)
+    found = ", ".join(head.columns) or "none"
+    found = found if len(found) <= 150 else f"{found[:147]}..."
+    raise DatasetError(
+        f"{source}: no column '{column}' (found: {found}); "
+        f"pass --{field}-column {[*usual, *likely, *close, 'COLUMN'][0]}"
+    )
+
+
+def _serves(field: str, cells: Sequence[Any]) -> bool:
+    """Whether cells can be what is asked for; none at all say nothing against it."""
+    return not cells or any(_SERVES[field](cell) for cell in cells)
+
+
+def _serves_as_image(cell: object) -> bool:
+    values = image_cells(cell)
+    return any(isinstance(value, str) for value in values) or looks_like_image(cell)
+
+
+_SERVES: dict[str, Callable[[Any], bool]] = {
+    "problem": lambda cell: isinstance(cell, str) or messages_of(cell) is not None,
+    "answer": lambda cell: reference_field(cell).error is None,
+    "images": _serves_as_image,
+    "id": lambda cell: text_field(cell, "id").error is None,
+}

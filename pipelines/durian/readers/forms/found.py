@@ -1,0 +1,14 @@
+"""What a form of rows says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a form has the problem and the answer."""
+
+    form: str  # as its users call it
+    problem: str
+    answers: tuple[str, ...] = ()  # columns of equal rank; none: the last turn of the assistant

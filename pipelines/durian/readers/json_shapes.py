@@ -1,0 +1,63 @@
+"""Rows of a JSON object: under a key, by column as pandas writes them, or by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from durian.errors import DatasetError
+from durian.readers.messages import messages_of
+
+# A key of a row, and not one that rows stand under.
+_OF_ONE_ROW = {"images", "image", "options", "choices", "answers", "messages", "conversations"}
+_COLUMNS = {"problem", "question", "prompt", "query", "answer", "solution", "messages"}
+
+
+def rows_of_object(content: Mapping[str, Any], split: str, name: str) -> list[Any] | None:
+    """The rows that one JSON object holds; None where it is itself a row.
+
+    Args:
+        split: chooses among several lists of rows.
+        name: of the file, for messages.
+    Raises:
+        DatasetError: several lists of rows, and none is called as the split.
+    """
+    if {"columns", "data"} <= content.keys() and _are(content["data"], list):
+        return [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
+    if any(isinstance(content.get(key), str) for key in _COLUMNS):
+        return None
+    lists = [key for key, value in content.items() if _holds_rows(key, value)]
+    if len(lists) > 1 and split not in lists:
+        raise DatasetError(
+            f"{name}: rows stand under several keys ({', '.join(lists)[:150]}); "
+            f"pass --split with one of them"
+        )
+    if lists:
+        return list(content[split if split in lists else lists[0]])
+    values = list(content.values())
+    if values and all(isinstance(value, list) for value in values):
+        if len({len(value) for value in values}) == 1 and not _OF_ONE_ROW.issuperset(content):
+            return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)]
+    if _are(values, dict):
+        return _of_objects(content)
+    return None
+
+
+def _of_objects(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Objects in an object: its keys are columns, or ids of rows."""
+    inner = {key for value in content.values() for key in value}
+    if not _COLUMNS.isdisjoint(content) or all(key.isdecimal() for key in inner):
+        numbers = dict.fromkeys(key for value in content.values() for key in value)
+        return [
+            {column: cells.get(number) for column, cells in content.items()} for number in numbers
+        ]
+    return [{**row} if "id" in row else {"id": key, **row} for key, row in content.items()]
+
+
+def _holds_rows(key: str, value: object) -> bool:
+    return key not in _OF_ONE_ROW and _are(value, dict) and messages_of(value) is None
+
+
+def _are(values: object, kind: type) -> bool:
+    """Whether it is a list of such values, and not empty."""
+    return isinstance(values, list) and bool(values) and all(isinstance(v, kind) for v in values)

@@ -1,0 +1,55 @@
+"""Where a problem's images stand: `<image>`, or `<image 1>`, `<image1>`, `<image_1>`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from durian.readers.cells import Field
+from durian.readers.messages import IMAGE_MARK
+
+_NUMBERED = re.compile(r"<image[ _-]?([0-9]{1,3})>", re.IGNORECASE)
+_OTHERS = re.compile(r"<(video|audio)>", re.IGNORECASE)
+
+
+def place_images(
+    problem: str, images: Sequence[tuple[int, Field]]
+) -> tuple[str, list[Field], str | None]:
+    """Put the images in the order of their numbered marks, and plain marks in those places.
+
+    An image that is marked twice stands at the first place; at the others its mark is words. Images
+    without a mark come first, as where there are no marks at all.
+
+    Args:
+        images: each with the number that a mark calls it by.
+    Returns:
+        The problem, the images in order, and why the two do not fit, if so.
+    """
+    if other := _OTHERS.search(problem):
+        error = f"the problem holds a {other.group().lower()} mark; only images are read"
+        return problem, [image for _, image in images], error
+    numbered = [int(mark) for mark in _NUMBERED.findall(problem)]
+    in_order = [image for _, image in images]
+    if not numbered:
+        return problem, in_order, None
+    if IMAGE_MARK in problem:
+        return problem, in_order, f"the problem holds both {IMAGE_MARK} and numbered marks"
+    by_number = dict(images)
+    lacking = next((n for n in numbered if n not in by_number), None)
+    if lacking is not None:
+        n = len(images)
+        has = f"{n} image{'' if n == 1 else 's'}"
+        return problem, in_order, f"the problem marks image {lacking}, and the row has {has}"
+    placed: list[int] = []
+
+    def plain(mark: re.Match[str]) -> str:
+        number = int(mark[1])
+        if number in placed:
+            return f"image {number}"
+        placed.append(number)
+        return IMAGE_MARK
+
+    text = _NUMBERED.sub(plain, problem)
+    first = [number for number, _ in images if number not in placed]
+    order = [by_number[number] for number in (*first, *placed)]
+    return IMAGE_MARK * len(first) + text, order, None

@@ -1,0 +1,96 @@
+r"""References: the answer that a cell means, out of its tags, its solution or its list.
+
+| cell | answer |
+| --- | --- |
+| `<answer> 3 </answer>` | `3`: what the last such tags hold |
+| `... #### 4` | `4`: what follows the last `####` of the last line (GSM8K) |
+| a solution with a `\boxed{...}` | what the last box holds |
+| a list of texts, or of objects with an `answer` (VQAv2) | any of them |
+| a list of numbers | the list, as JSON |
+| a list of messages | the assistant's last turn (TRL's `completion`) |
+| a date, a time, a flag, a number | its text; no exponent in a number |
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from durian.readers.cells import Field, canonical, text_field
+from durian.readers.messages import Turns, messages_of, read_turns
+from durian.rewards import extract_answer
+
+_LONGEST_NUMBER = 320  # digits, more than any float has; a Decimal can ask for millions
+_TAGS = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+
+
+def reference_field(cell: object) -> Field:
+    """The answer of a cell; the sample id is fed the cell as it stands."""
+    if isinstance(cell, list):
+        return _of_list(cell)
+    if isinstance(cell, dict):
+        keys = ", ".join(map(str, cell))[:100]
+        return Field("", canonical(cell), f"answer is a struct of {keys}; name one of them")
+    if isinstance(cell, dt.date | dt.time | dt.timedelta):  # a datetime is a date
+        text = str(cell) if isinstance(cell, dt.timedelta) else cell.isoformat()
+        return Field(text, canonical(cell))
+    field = text_field(cell, "answer")
+    if field.error is not None:
+        return field
+    if isinstance(cell, float | Decimal):
+        return Field(_plain(cell), field.key)
+    if not field.value.strip():
+        return Field("", field.key, "answer is empty")
+    return Field(unwrap(field.value), field.key)
+
+
+def unwrap(text: str) -> str:
+    r"""The reference within `<answer>` tags, after `####` or in a box; the text itself without."""
+    if tagged := _TAGS.findall(text):
+        text = tagged[-1].strip() or text
+    else:
+        last = text.rstrip().rpartition("\n")[2]
+        _, hashes, after = last.rpartition("####")
+        if hashes and after.strip():
+            return after.strip()
+    return extract_answer(text) or text
+
+
+def _of_list(cell: list[object]) -> Field:
+    if (messages := messages_of(cell)) is not None:
+        field = reply_field(read_turns(messages))
+        return Field(field.value, canonical(cell), field.error)
+    key = canonical(cell)
+    texts = [item.get("answer") if isinstance(item, dict) else item for item in cell]
+    if all(isinstance(text, str) for text in texts):
+        return _any_of([str(text) for text in texts], key)
+    if all(isinstance(item, int | float | list) for item in cell):
+        return Field(json.dumps(cell), key)
+    return Field("", key, "answer is a list of neither texts nor numbers")
+
+
+def _any_of(texts: Sequence[str], key: str) -> Field:
+    accepted = list(dict.fromkeys(unwrap(text) for text in texts if text.strip()))
+    if not accepted:
+        return Field("", key, "answer is empty")
+    if len(accepted) == 1:
+        return Field(accepted[0], key)
+    return Field(json.dumps(accepted, ensure_ascii=False), key)
+
+
+def reply_field(turns: Turns | None) -> Field:
+    """The answer that a last turn of the assistant holds."""
+    if turns is not None and turns.reply is not None:
+        return reference_field(turns.reply)
+    return Field("", "\0null", "no last message of the assistant to take as the answer")
+
+
+def _plain(number: float | Decimal) -> str:
+    """The shortest spelling of a number without an exponent."""
+    exact = Decimal(str(number))
+    if abs(exact.adjusted()) > _LONGEST_NUMBER:
+        return str(number)
+    return format(exact, "f")

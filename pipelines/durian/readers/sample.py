@@ -1,0 +1,107 @@
+"""A row as it stands in its file to a Sample, or what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from durian.readers.cells import Field, label, reach, text_field
+from durian.readers.columns import Columns, image_numbers
+from durian.readers.image_cells import image_cells, read_image
+from durian.readers.image_files import ImageFiles
+from durian.readers.marks import place_images
+from durian.readers.messages import Turns, messages_of, read_turns
+from durian.readers.references import reference_field, reply_field
+from durian.readers.rows import BadRow
+from durian.samples import Sample, sample_id
+
+LONGEST_ERROR = 300  # characters
+
+
+def to_sample(
+    row: int,
+    values: Mapping[str, Any] | BadRow,
+    columns: Columns,
+    files: ImageFiles,
+    source_file: str,
+) -> Sample:
+    """Make a sample of one row: read its image files, say what is wrong with it.
+
+    A field that cannot be read goes into the sample id as what stands there (a missing image as
+    its path), so that samples which differ are never taken for one.
+    """
+    if isinstance(values, BadRow):
+        key = sample_id("", "", [values.content])
+        return Sample(
+            sample_id=key, row=row, problem="", answer="", error=values.error,
+            source_file=source_file,
+        )  # fmt: skip
+    problem, turns = _problem(reach(values, columns.problem))
+    if columns.answer is None:
+        answer = reply_field(turns)
+    else:
+        answer = reference_field(reach(values, columns.answer))
+    images, clash = _images(values, columns, turns, files)
+    own_id = None if columns.id is None else text_field(reach(values, columns.id), "id")
+    key = sample_id(problem.key, answer.key, [image.key for _, image in images])
+    if own_id is not None and own_id.error is None:
+        key = own_id.value
+    unreadable = turns.error if turns else None  # then nothing else of the messages is known
+    text, placed, misplaced = place_images(problem.value, images)
+    return Sample(
+        sample_id=key,
+        row=row,
+        problem=text,
+        answer=answer.value,
+        images=tuple(image.value for image in placed),
+        error=_joined(
+            *(image.error for _, image in images), clash, own_id.error if own_id else None
+        ),
+        question_error=unreadable or _joined(problem.error, answer.error, misplaced),
+        system=turns.system if turns else None,
+        columns={
+            name: plain
+            for name in columns.further
+            if (plain := label(values.get(name))) is not None
+        },
+        cells={name: values.get(name) for name in columns.cells},
+        source_file=source_file,
+    )
+
+
+def _problem(cell: object) -> tuple[Field, Turns | None]:
+    messages = messages_of(cell)
+    if messages is None:
+        return text_field(cell, "problem"), None
+    turns = read_turns(messages)
+    return text_field(turns.problem, "problem"), turns
+
+
+def _images(
+    values: Mapping[str, Any], columns: Columns, turns: Turns | None, files: ImageFiles
+) -> tuple[list[tuple[int, Field]], str | None]:
+    """The images of a row, each with the number that a mark calls it by."""
+    found: list[tuple[int, object]] = []
+    for group in columns.images:
+        cells = [image_cells(reach(values, name)) for name in group]
+        if len(group) > 1:
+            numbers = image_numbers(group)
+            pairs = zip(numbers, cells, strict=True)
+            found = [(number, image) for number, of_cell in pairs for image in of_cell]
+        if len(group) == 1 or len(found) > len(group):  # a list in a cell: by place
+            found = list(enumerate((image for of_cell in cells for image in of_cell), start=1))
+        if found:
+            break
+    in_messages = turns.images if turns else ()
+    clash = None
+    if found and in_messages:
+        clash = "images stand both in the messages and in a column of their own"
+    elif in_messages:
+        found = list(enumerate(in_messages, start=1))
+    return [(number, read_image(image, files)) for number, image in found], clash
+
+
+def _joined(*errors: str | None) -> str | None:
+    text = "; ".join(dict.fromkeys(filter(None, errors)))
+    text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
+    return text or None

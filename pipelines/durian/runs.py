@@ -1,0 +1,79 @@
+"""A finished run as one object: its tables, the numbers of its report, and its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from durian.run.files import read_json
+from durian.run.folder import DIFFICULTY_FILE, REPORT_FOLDER, ROLLOUTS_FILE, SUMMARY_FILE
+from durian.table.checked import check_run, read_frame
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a finished profile. Tables are read when they are first asked for."""
+
+    path: Path
+    manifest: dict[str, Any]  # config, dataset, model, seeds, versions, counts
+
+    @cached_property
+    def difficulty(self) -> pl.DataFrame:
+        """The difficulty table, one row a sample; `durian schema` prints the columns.
+
+        Raises:
+            RunFolderError: the file is not there, or damaged.
+        """
+        return read_frame(self.path / DIFFICULTY_FILE, lambda frame: frame)
+
+    @cached_property
+    def rollouts(self) -> pl.DataFrame:
+        """The completions, one row each, joined to `difficulty` by `sample_id`.
+
+        Raises:
+            RunFolderError: the file is not there, or damaged.
+        """
+        return read_frame(self.path / ROLLOUTS_FILE, lambda frame: frame)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of the report, as in report/summary.json.
+
+        Raises:
+            RunFolderError: the file is not there, or damaged.
+        """
+        way_out = f"run: durian report {self.path}"
+        return read_json(self.path / REPORT_FOLDER / SUMMARY_FILE, way_out)
+
+    def report(self) -> Path:
+        """Build the report again from the tables alone, and give the path of its page.
+
+        Raises:
+            RunFolderError: a table is damaged, or the folder is in use or not writable.
+        """
+        from durian.report import build_report  # here: drawing loads slowly
+
+        build_report(self.path)
+        return self.path / REPORT_FOLDER / "index.html"
+
+
+def open_run(path: str | Path) -> Run:
+    """Open the folder of a finished profile, to read its tables and numbers.
+
+    Raises:
+        RunFolderError: no run folder, not complete, damaged, or of a newer Durian.
+
+    >>> run = durian.open_run("runs/before")
+    >>> run.difficulty.filter(pl.col("pass_rate") < 1).height  # samples with something to learn
+    6
+    >>> run.rollouts.columns[:3]
+    ['sample_id', 'rollout', 'completion']
+    >>> run.report().name
+    'index.html'
+    """
+    path = Path(path)
+    return Run(path, check_run(path))
