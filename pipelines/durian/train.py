@@ -98,7 +98,8 @@ def train_policy(
             for line in plan.warnings:
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
-        args = grpo_config(config, grpo, plan)
+        longest = int(samples.counts.get("longest_prompt", 0))
+        args = grpo_config(config, grpo, plan, longest_prompt=longest)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
         try:

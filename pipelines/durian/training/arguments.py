@@ -115,15 +115,20 @@ def _check_packages(grpo: Mapping[str, Any]) -> None:
             )
 
 
-def grpo_config(config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan) -> GRPOConfig:
+def grpo_config(
+    config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan, *, longest_prompt: int = 0
+) -> GRPOConfig:
     """The trainer's arguments; what the section leaves open is TRL's default, but for a few.
 
     Args:
         grpo: as `check_grpo` gives it.
+        longest_prompt: tokens of the longest one that takes part. vLLM then keeps room for it and
+            a completion; by itself it would for the model's whole context, gigabytes of it.
     Raises:
         ConfigError: TRL refuses a value.
     """
     on_gpu = torch.cuda.is_available()
+    room = int(grpo["max_completion_length"])
     given = {k: v for k, v in grpo.items() if k not in ("generation_batch_size", "save_steps")}
     given.pop("steps_per_generation", None)
     values: dict[str, Any] = {
@@ -131,6 +136,7 @@ def grpo_config(config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan) -
         "report_to": "none",
         "disable_tqdm": True,
         "num_completions_to_print": 0,  # TRL prints them on stdout, where the result goes
+        **({"vllm_max_model_length": longest_prompt + room} if longest_prompt else {}),
         **({} if on_gpu else {"use_cpu": True, "bf16": False}),
         **({"ddp_backend": "gloo"} if not on_gpu and plan.processes > 1 else {}),
         **given,

@@ -69,8 +69,8 @@ class Screen:
         text = self.chat.render(prompt)
         return text if isinstance(text, Failed) else (prompt, text)
 
-    def check(self, sample: Sample, seen: Look) -> list[dict[str, Any]] | Failed:
-        """The chat messages of a sample, or why it cannot take part."""
+    def check(self, sample: Sample, seen: Look) -> tuple[list[dict[str, Any]], int] | Failed:
+        """The chat messages of a sample and its prompt's tokens, or why it cannot take part."""
         rendered = self.render(sample, seen)
         if isinstance(rendered, Failed):
             return rendered
@@ -81,7 +81,7 @@ class Screen:
             return Failed(one_line(error))
         if length > self.most_tokens:
             return Failed(f"the prompt is longer than {self.most_tokens:,} tokens")
-        return prompt.messages
+        return prompt.messages, length
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         ConfigError: one of them cannot be loaded, or no prompt fits.
     """
     chat = load_chat(config.policy)
-    context, room = _context(config), int(grpo["max_completion_length"])
+    context, room = _context(config, grpo), int(grpo["max_completion_length"])
     most = context - room if config.max_prompt_tokens is None else config.max_prompt_tokens
     if most < 1 or most + room > context:
         raise ConfigError(
@@ -128,14 +128,16 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
     )
 
 
-def _context(config: TrainConfig) -> int:
+def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
+    """Tokens of a prompt with its completion that the policy, or vLLM beside it, can hold."""
     from transformers import AutoConfig
 
     try:
         model = AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
     except Exception as error:  # loaders raise whatever comes
         raise cannot_load(config.model, error) from error
-    return int(model.get_text_config().max_position_embeddings)
+    most = int(model.get_text_config().max_position_embeddings)
+    return min(most, int(grpo.get("vllm_max_model_length") or most))
 
 
 def prompt_length(chat: Chat, text: str, images: tuple[Image.Image, ...]) -> int:
@@ -197,6 +199,7 @@ def prepare_samples(
     if (out / COUNTS_FILE).exists():
         return
     n_rows, ids, left_out = len(scanned.ids), list[str](), Counter[str]()
+    longest = 0  # tokens of a prompt
     progress.start("images", n_rows)
     chunks = decoded_chunks(
         reader.samples(), [(0, range(n_rows))], keep=True, pixel_limit=config.pixel_limit,
@@ -208,13 +211,20 @@ def prepare_samples(
         pa.ipc.new_stream(file, _SCHEMA) as writer,
     ):
         for chunk in chunks:
-            kept = list(_rows(chunk, table, screen, left_out))
+            found = list(_rows(chunk, table, screen, left_out))
+            longest = max([longest, *(length for length, _ in found)])
+            kept = [row for _, row in found]
             ids += [row["sample_id"] for row in kept]
             writer.write_table(pa.Table.from_pylist(kept, _SCHEMA))
     if not ids:
         most = next(iter(left_out.most_common(1)), ("no reason", 0))
         raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
-    counts = {"rows": n_rows, "samples": len(ids), "left_out": dict(left_out.most_common())}
+    counts = {
+        "rows": n_rows,
+        "samples": len(ids),
+        "longest_prompt": longest,
+        "left_out": dict(left_out.most_common()),
+    }
     write_json(out / COUNTS_FILE, {**counts, "order": table.order(ids)})
 
 
@@ -300,21 +310,25 @@ def _rows(
     table: TrainingTable,
     screen: Screen,
     left_out: Counter[str],
-) -> Iterator[dict[str, Any]]:
-    """The rows of a chunk that take part; the others are counted."""
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a chunk that take part, each with its prompt's tokens; the others are counted."""
     for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
         known = table.find(sample.sample_id)
         if isinstance(known, str):
             left_out[known] += 1
             continue
-        messages = screen.check(sample, seen)
-        if isinstance(messages, Failed):
-            left_out[messages.error] += 1
+        checked = screen.check(sample, seen)
+        if isinstance(checked, Failed):
+            left_out[checked.error] += 1
             continue
-        yield {
-            "sample_id": sample.sample_id,
-            "messages": json.dumps(messages),
-            "answer": sample.answer,
-            "encoded": list(sample.images),
-            **known,
-        }
+        messages, length = checked
+        yield (
+            length,
+            {
+                "sample_id": sample.sample_id,
+                "messages": json.dumps(messages),
+                "answer": sample.answer,
+                "encoded": list(sample.images),
+                **known,
+            },
+        )
