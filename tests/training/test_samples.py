@@ -16,6 +16,7 @@ from durian.progress import Silent
 from durian.readers.dataset import open_dataset
 from durian.table.join import open_table
 from durian.training.samples import (
+    ForTrl,
     open_samples,
     open_screen,
     prepare_samples,
@@ -95,3 +96,25 @@ def test_images_come_as_the_policy_sees_them_within_bounds(tiny_policy: Path):
     ours, theirs = free.encode([text], [[seen]]), bounded.encode([text], [[image]])
     assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
     assert ours["pixel_values"].equal(theirs["pixel_values"])
+
+
+def test_each_sample_comes_with_its_own_images_once_decoded(monkeypatch):
+    decoded = []
+    inner = ForTrl._decode
+
+    def counted(self, encoded):
+        decoded.append(len(encoded))
+        return inner(self, encoded)
+
+    monkeypatch.setattr(ForTrl, "_decode", counted)
+    sizes = {"a": (16, 16), "b": (32, 16), "c": (16, 48)}
+    rows = {
+        "sample_id": ["a", "a", "b", "c", "c"],
+        "encoded": [[picture(*sizes[i])] for i in ("a", "a", "b", "c", "c")],
+        "messages": ["[]"] * 5,
+    }
+    given = ForTrl(10**6)
+    for _ in range(2):  # TRL asks for a rollout batch again at each of its steps
+        images = given(rows)["images"]
+        assert [own[0].size for own in images] == [sizes[i] for i in rows["sample_id"]]
+    assert decoded == [1, 1, 1]

@@ -54,7 +54,7 @@ def first_prepares() -> Iterator[None]:
     if launched_processes() == 1:
         yield
         return
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = TCPStore(*where, is_master=False)
