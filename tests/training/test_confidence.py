@@ -114,6 +114,10 @@ def test_a_trainings_log_has_its_drift_and_the_share_without_variance(settings, 
     steps = json.loads((tmp_path / "out" / "log.json").read_text())["steps"]
     assert any("durian/drift/kendall_tau" in step for step in steps)
     assert any("durian/no_variance" in step for step in steps)
+    first = steps[0]  # draws its rollout batch; the second learns from the same
+    assert all(first[f"seconds/{part}"] > 0 for part in ("rollout", "reward", "update"))
+    assert first["tokens_per_second"] > 0 and "seconds/rollout" not in steps[1]
+    assert first["step_time"] > first["seconds/update"]
 
 
 def test_completions_that_nothing_could_score_train_nothing(settings, tmp_path):

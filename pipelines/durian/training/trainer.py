@@ -2,11 +2,12 @@
 
 Two methods of TRL are overridden to see the rewards of all processes and to replace the advantages,
 one to see log-probabilities that TRL computes anyway, one to give the order of samples for any
-epoch; all four are private to TRL, hence the pin.
+epoch, one to time the rollouts; all five are private to TRL, hence the pin.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             reference=self.ref_model is not None,
             processes=self.accelerator.num_processes,
         )
+        self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
         if self.use_vllm and self.vllm_mode == "colocate":
@@ -89,9 +91,32 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             seed=self.args.seed,
         )
 
+    def _generate(self, prompts: list[Any]) -> Any:
+        """TRL's completions, timed."""
+        begun = time.perf_counter()
+        drawn = super()._generate(prompts)
+        self._took("rollout", begun)
+        return drawn
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """TRL's forward and backward pass, timed without the rollouts that may come before it."""
+        begun, self._drawing = time.perf_counter(), 0.0
+        loss: Tensor = super().training_step(*args, **kwargs)
+        self._took("update", begun + self._drawing)
+        return loss
+
+    def _took(self, name: str, begun: float) -> float:
+        """Log the seconds since then, of this process, as `seconds/<name>`."""
+        seconds = time.perf_counter() - begun
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode][f"seconds/{name}"].append(seconds)
+        return seconds
+
     def _calculate_rewards(self, inputs: Any, *rest: Any) -> Tensor:
         """TRL's rewards, kept with what Durian knows of each sample, over all processes."""
+        begun = time.perf_counter()
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
+        self._took("reward", begun)
         device = rewards.device
         local = torch.tensor(
             [
@@ -116,8 +141,13 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        begun = time.perf_counter()
         out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self._drawing = time.perf_counter() - begun
         training = self.model.training
+        metrics = self._metrics["train" if training else "eval"]
+        tokens = float(out["completion_mask"].sum())
+        metrics["tokens_per_second"].append(tokens / metrics["seconds/rollout"][-1])
         if self._unseen:
             self._unseen = False
             self._check_sampled()
