@@ -116,5 +116,6 @@ def test_each_sample_comes_with_its_own_images_once_decoded(monkeypatch):
     given = ForTrl(10**6)
     for _ in range(2):  # TRL asks for a rollout batch again at each of its steps
         images = given(rows)["images"]
+        assert given(rows)["image_sizes"] == [[sizes[i]] for i in rows["sample_id"]]
         assert [own[0].size for own in images] == [sizes[i] for i in rows["sample_id"]]
     assert decoded == [1, 1, 1]

@@ -20,7 +20,7 @@ from PIL import Image
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat
 from durian.engines.prompts import PromptTemplate, load_template
-from durian.engines.resizing import Resizing, find_resizing
+from durian.engines.resizing import Resizing, Size, find_resizing
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
 from durian.measuring.chunks import Chunk, decoded_chunks
@@ -40,6 +40,7 @@ _SCHEMA = pa.schema(
         "sample_id": pa.string(),
         "messages": pa.string(),  # JSON: Arrow has no type for parts of different keys
         "answer": pa.string(),
+        "sample": pa.string(),  # JSON: the question and the row's columns, for the reward
         "encoded": pa.list_(pa.binary()),
         "perceptual_group": pa.int32(),
         "reasoning_group": pa.int32(),
@@ -258,7 +259,7 @@ class ForTrl:
     def __init__(self, pixel_limit: int, resizing: Resizing | None = None) -> None:
         self._pixel_limit = pixel_limit
         self._resizing = resizing
-        self._kept: dict[str, list[Image.Image]] = {}
+        self._kept: dict[str, list[tuple[Image.Image, Size]]] = {}
 
     def __call__(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """A batch of rows, by column."""
@@ -268,26 +269,29 @@ class ForTrl:
                 known = before.get(sample_id)
                 self._kept[sample_id] = self._decode(encoded) if known is None else known
         given = {name: values for name, values in rows.items() if name not in _OWN}
-        images = [self._kept[sample_id] for sample_id in rows["sample_id"]]
+        kept = [self._kept[sample_id] for sample_id in rows["sample_id"]]
+        images = [[image for image, _ in own] for own in kept]
         return {
             **given,
+            "image_sizes": [[size for _, size in own] for own in kept],  # the dataset's own
             "prompt": [json.loads(text) for text in rows["messages"]],
             # TRL takes a sample without images among others as None, and a batch of them as lists.
             "images": [of_one or None for of_one in images] if any(images) else images,
         }
 
-    def _decode(self, encoded: list[bytes]) -> list[Image.Image]:
+    def _decode(self, encoded: list[bytes]) -> list[tuple[Image.Image, Size]]:
         images = []
         for data in encoded:
             decoded = decode(data, pixel_limit=self._pixel_limit, keep=True)
             if isinstance(decoded, Failed) or decoded.rgb is None:
                 raise RuntimeError("an image that was decoded before cannot be decoded now")
-            size = None if self._resizing is None else self._resizing.of(decoded.rgb.size)
-            images.append(decoded.rgb if size is None else resized(decoded.rgb, size))
+            image, own = decoded.rgb, decoded.rgb.size
+            size = None if self._resizing is None else self._resizing.of(own)
+            images.append((image if size is None else resized(image, size), own))
         return images
 
 
-def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def resized(image: Image.Image, size: Size) -> Image.Image:
     """An image of another width and height, to the bit as transformers' processors resize it."""
     if image.size == size:
         return image
@@ -328,6 +332,9 @@ def _rows(
                 "sample_id": sample.sample_id,
                 "messages": json.dumps(messages),
                 "answer": sample.answer,
+                "sample": json.dumps(
+                    {"question": sample.problem, "columns": sample.cells}, default=str
+                ),
                 "encoded": list(sample.images),
                 **known,
             },
