@@ -9,7 +9,9 @@ from durian.profile import profile_dataset
 from durian.train import train_policy
 
 
-def test_samples_with_and_without_images_train_together(rows, settings, tiny_policy, tmp_path):
+def test_samples_without_images_are_left_out_where_others_have_some(
+    rows, settings, tiny_policy, tmp_path
+):
     source = pl.read_parquet(rows).head(8)
     images = [[] if row in (1, 4, 6) else own for row, own in enumerate(source["images"])]
     problems = [text.replace("<image>", "") for text in source["problem"]]
@@ -27,4 +29,5 @@ def test_samples_with_and_without_images_train_together(rows, settings, tiny_pol
     given = {"dataset": str(data), "table": str(run), "grpo": grpo}
     train_policy(TrainConfig(**settings | given, out=str(out)))
     samples = json.loads((out / "samples.json").read_text())
-    assert samples["samples"] == 8 and (out / "model.safetensors").exists()
+    assert samples["left_out"] == {"no image, where other samples have one": 3}
+    assert samples["samples"] == 5 and (out / "model.safetensors").exists()

@@ -91,6 +91,7 @@ class ScannedRows:
 
     ids: list[str]  # of every row, in order
     fingerprint: str
+    with_images: bool  # whether a row has any
 
 
 @dataclass(frozen=True)
@@ -169,15 +170,18 @@ def scan_rows(
         InputError: the dataset cannot be read, or the table lacks samples of it.
     """
     ids: list[str] = []
+    images = 0
 
     def noted() -> Iterator[Sample]:
+        nonlocal images
         for sample in reader.samples():
             ids.append(sample.sample_id)
+            images += len(sample.images)
             yield sample
 
     index = scan(noted(), progress, own_ids=config.id_column is not None)
     table.check_missing(ids)
-    return ScannedRows(ids, index.fingerprint)
+    return ScannedRows(ids, index.fingerprint, with_images=images > 0)
 
 
 def prepare_samples(
@@ -212,7 +216,7 @@ def prepare_samples(
         pa.ipc.new_stream(file, _SCHEMA) as writer,
     ):
         for chunk in chunks:
-            found = list(_rows(chunk, table, screen, left_out))
+            found = list(_rows(chunk, table, screen, left_out, bare=not scanned.with_images))
             longest = max([longest, *(length for length, _ in found)])
             kept = [row for _, row in found]
             ids += [row["sample_id"] for row in kept]
@@ -275,8 +279,7 @@ class ForTrl:
             **given,
             "image_sizes": [[size for _, size in own] for own in kept],  # the dataset's own
             "prompt": [json.loads(text) for text in rows["messages"]],
-            # TRL takes a sample without images among others as None, and a batch of them as lists.
-            "images": [of_one or None for of_one in images] if any(images) else images,
+            "images": images,
         }
 
     def _decode(self, encoded: list[bytes]) -> list[tuple[Image.Image, Size]]:
@@ -314,12 +317,22 @@ def _rows(
     table: TrainingTable,
     screen: Screen,
     left_out: Counter[str],
+    *,
+    bare: bool,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a chunk that take part, each with its prompt's tokens; the others are counted."""
+    """The rows of a chunk that take part, each with its prompt's tokens; the others are counted.
+
+    Args:
+        bare: no row of the dataset has an image. Else those without one are left out: TRL hands
+            a rollout batch to the processor whole, which refuses the mixture.
+    """
     for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
         known = table.find(sample.sample_id)
         if isinstance(known, str):
             left_out[known] += 1
+            continue
+        if not (sample.images or bare):
+            left_out["no image, where other samples have one"] += 1
             continue
         checked = screen.check(sample, seen)
         if isinstance(checked, Failed):
