@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
 from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
+from durian.measures import PatchMeasure, taken
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
-from durian.records import as_json
+from durian.records import JsonObject
 from durian.rewards import reward_fingerprint
 from durian.rewards.custom import JUDGED
 from durian.rewards.judged import PROMPT
 from durian.run.folder import RunFolder
+from durian.run.manifest import Counts, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
 
@@ -49,7 +50,7 @@ _DRAWS = {
 Later = TypeVar("Later", EvalConfig, TrainConfig)
 
 
-def run_identity(config: ProfileConfig) -> dict[str, Any]:
+def run_identity(config: ProfileConfig) -> JsonObject:
     """All that a run's numbers depend on, but the dataset; a resumed run must have the same.
 
     Raises:
@@ -58,7 +59,7 @@ def run_identity(config: ProfileConfig) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         **identifying(config),
-        "features": config.features if "spectral" in config.measures else None,
+        "features": config.features if config.needs_patches else None,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
@@ -70,42 +71,39 @@ def describe_run(
     reader: SampleReader,
     index: DatasetIndex,
     run: RunFolder,
-    identity: dict[str, Any],
+    identity: JsonObject,
     groups: Groups,
-) -> dict[str, Any]:
+) -> Manifest:
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
     failed = Counter(error for error in errors if error is not None)
-    tokens = run.tokens() if config.needs_rollouts else None
-    return {
-        "durian": version("durian-rl"),
-        "schema": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {
-            "name": reader.name,
-            "split": config.split,
-            "fingerprint": index.fingerprint,
-            "read": reader.described,
-        },
-        "model": {"name": config.model, "fingerprint": identity["model"]},
-        "config": asdict(config),
-        "identity": identity,
-        "judge": {"model": config.judge_model, "prompt": PROMPT}
-        if config.reward == JUDGED
-        else None,
-        "logprobs_mode": "raw_logprobs" if config.needs_rollouts else None,
-        "counts": {
-            "rows": index.n_rows,
-            "samples": len(index.rows),
-            "duplicate_rows": index.n_rows - len(index.rows),
-            "failed": sum(failed.values()),
-            "failed_by_reason": dict(failed.most_common()),
-        },
-        "tokens": None if tokens is None else asdict(tokens),
-        "groups": as_json(groups.cuts),
-        "determinism": not_repeatable(config),
-        "versions": {"python": platform.python_version(), **versions()},
-    }
+    return Manifest(
+        durian=version("durian-rl"),
+        schema=SCHEMA_VERSION,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=ProfiledDataset(
+            name=reader.name,
+            split=config.split,
+            fingerprint=index.fingerprint,
+            read=reader.described,
+        ),
+        model=ProfiledModel(name=config.model, fingerprint=identity["model"]),
+        config=asdict(config),
+        identity=identity,
+        judge={"model": config.judge_model, "prompt": PROMPT} if config.reward == JUDGED else None,
+        logprobs_mode="raw_logprobs" if config.needs_rollouts else None,
+        counts=Counts(
+            rows=index.n_rows,
+            samples=len(index.rows),
+            duplicate_rows=index.n_rows - len(index.rows),
+            failed=sum(failed.values()),
+            failed_by_reason=dict(failed.most_common()),
+        ),
+        tokens=run.tokens() if config.needs_rollouts else None,
+        groups=groups.cuts,
+        determinism=not_repeatable(config),
+        versions={"python": platform.python_version(), **versions()},
+    )
 
 
 def not_repeatable(config: ProfileConfig) -> list[str]:
@@ -114,8 +112,10 @@ def not_repeatable(config: ProfileConfig) -> list[str]:
     What is not named is the same to the byte, whatever the workers or the form of the dataset.
     """
     found = ["created, seconds: they are read from a clock"]
-    if "spectral" in config.measures:
-        found.append("spectral_entropy: another kind of machine rounds its last digits otherwise")
+    patches = [c.name for m in taken(PatchMeasure, config.measures) for c in m.columns]
+    if patches:
+        names = ", ".join(patches)
+        found.append(f"{names}: another kind of machine rounds its last digits otherwise")
     if not config.needs_rollouts:
         return found
     if (why := _DRAWS.get(config.engine)) is not None:
@@ -129,7 +129,7 @@ def not_repeatable(config: ProfileConfig) -> list[str]:
     return found
 
 
-def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
+def as_profiled(config: Later, manifest: Manifest | None) -> Later:
     """The settings of a later stage with what they leave open (None) as a profile had it.
 
     Args:
@@ -140,10 +140,14 @@ def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
         where the profile had none.
     """
     profiled = named(type(config), "profiled")
-    defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
-    known = defaults | (manifest["config"] if manifest is not None else {})
+    defaults: JsonObject = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
+    known = defaults | (manifest.config if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)
-    return replace(config, **{name: known[name] for name in left_open})
+    taken_over = {name: known[name] for name in left_open}
+    # JSON has no tuples.
+    return replace(
+        config, **{k: tuple(v) if isinstance(v, list) else v for k, v in taken_over.items()}
+    )
 
 
 def versions(*further: str) -> dict[str, str]:

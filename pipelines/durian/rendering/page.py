@@ -32,6 +32,7 @@ from durian.rendering.text import (
 )
 from durian.run.files import write_json, written_aside
 from durian.run.folder import SUMMARY_FILE
+from durian.run.manifest import Manifest
 from durian.schema import DIFFICULTY
 
 _HERE = Path(__file__).parent
@@ -45,7 +46,7 @@ def write_report(
     table: pl.DataFrame,
     rollouts: pl.DataFrame,
     thumbnails: Mapping[str, Thumbnail],
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     judged: Judged | None = None,
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
@@ -71,6 +72,7 @@ def write_report(
         judged=judged,
         grouped=grouped_by(summary.grouping),
         units=units,
+        numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
     )
@@ -106,7 +108,7 @@ def write_page(
     text = page.render(**page_parts(), summary=summary, figures=shown, **values)
     with written_aside(folder / "index.html") as aside:
         aside.write_text(text, encoding="utf-8")
-    write_json(folder / SUMMARY_FILE, as_json(summary))
+    write_json(folder / SUMMARY_FILE, summary)
 
 
 def page_environment() -> jinja2.Environment:

@@ -37,7 +37,8 @@ from durian.rewards.extract import extract_answer
 from durian.rewards.formula import TOLERANCE
 from durian.rewards.judged import JudgedReward, ServedJudge
 from durian.rewards.located import RIGHT, LocatedReward
-from durian.rewards.score import Attempts, Pending, Reward, Score
+from durian.rewards.score import Attempts, Pending, Reward
+from durian.samples import Score
 
 DEFAULT, JUDGED = "boxed", "boxed+judge"
 NAMED = (DEFAULT, JUDGED, "iou", "point")

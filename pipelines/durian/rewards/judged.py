@@ -24,7 +24,8 @@ from typing import Any, ClassVar
 
 from durian.errors import ConfigError, RunError, one_line
 from durian.rewards.boxed import BoxedReward, scored
-from durian.rewards.score import Attempts, Pending, Score
+from durian.rewards.score import Attempts, Pending
+from durian.samples import Score
 
 KEY = "DURIAN_JUDGE_KEY"
 PROMPT = (

@@ -21,7 +21,8 @@ from typing import Any, ClassVar, Literal
 
 from durian.rewards.boxed import ACCURACY_WEIGHT, FORMAT_WEIGHT
 from durian.rewards.extract import extract_answer, final_text, is_formatted
-from durian.rewards.score import Attempts, Pending, Score, Size
+from durian.rewards.score import Attempts, Pending, Size
+from durian.samples import Score
 
 System = Literal["pixel", "resized", "1000", "unit"]
 SYSTEMS: tuple[System, ...] = ("pixel", "resized", "1000", "unit")

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from durian.analysis.one_run.summary import Summary, read_summary
 from durian.errors import RunFolderError
 from durian.groups import PERCEPTUAL
+from durian.run.files import read_json
 from durian.run.folder import (
     DIFFICULTY_FILE,
     MANIFEST,
+    REPORT_FOLDER,
     ROLLOUTS_FILE,
+    SUMMARY_FILE,
     THUMBNAILS_FILE,
     RunFolder,
     table_version,
     unreadable,
 )
-from durian.schema import DIFFICULTY, ROLLOUTS, known_at
+from durian.run.manifest import Manifest, manifest_of
+from durian.schema import DIFFICULTY, ROLLOUTS, arrow_type, known_at
 from durian.table.columns import COLUMNS_FILE, KEYS
-from durian.table.manifest_shape import manifest_fault
 
 DAMAGE = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _FILLED = ("row", "copies", "problem", "answer", "n_images")  # in every row, beside the id
@@ -41,13 +44,13 @@ _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
 }
 
 
-def check_run(path: Path) -> dict[str, Any]:
+def check_run(path: Path) -> Manifest:
     """The manifest of a complete profile, when it and all tables are as a profile writes them.
 
     Raises:
         RunFolderError: they are not, or of a newer Durian: names the file, the key or column.
     """
-    manifest = check_manifest(path, whole=True)
+    manifest = check_manifest(path)
     RunFolder(path).check_table()
     version = table_version(path / DIFFICULTY_FILE)
     check_difficulty(path, known_at(DIFFICULTY, version))
@@ -59,11 +62,9 @@ def check_run(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def check_manifest(path: Path, *, whole: bool) -> dict[str, Any]:
+def check_manifest(path: Path) -> Manifest:
     """The manifest of a complete profile.
 
-    Args:
-        whole: all of it will be used, rather than what training and eval read.
     Raises:
         RunFolderError: no complete run, not of a profile, or a key that is missing or of no use.
     """
@@ -72,9 +73,23 @@ def check_manifest(path: Path, *, whole: bool) -> dict[str, Any]:
         raise RunFolderError(
             f"{path / MANIFEST}: is not of a profile; give the --out of a durian profile"
         )
-    if (fault := manifest_fault(manifest, whole=whole)) is not None:
-        raise RunFolderError(f"{path / MANIFEST}: {fault}; profile again")
-    return manifest
+    try:
+        return manifest_of(manifest)
+    except ValueError as error:
+        raise RunFolderError(f"{path / MANIFEST}: {error}; profile again") from error
+
+
+def check_summary(path: Path) -> Summary:
+    """The numbers of a complete profile's report.
+
+    Raises:
+        RunFolderError: the file is not there, or damaged.
+    """
+    file, way_out = path / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {path}"
+    try:
+        return read_summary(read_json(file, way_out))
+    except ValueError as error:
+        raise RunFolderError(f"{file}: {error}; {way_out}") from error
 
 
 def check_difficulty(path: Path, columns: Sequence[str]) -> None:
@@ -86,16 +101,16 @@ def check_difficulty(path: Path, columns: Sequence[str]) -> None:
     """
     file = path / DIFFICULTY_FILE
     RunFolder(path).check_table()
-    _check_types(file, {name: _kind(DIFFICULTY[name].type) for name in columns})
-    text = {name for name in columns if pa.types.is_string(DIFFICULTY[name].type)}
+    _check_types(file, {name: _kind(arrow_type(DIFFICULTY[name])) for name in columns})
+    text = {name for name in columns if DIFFICULTY[name].type == "string"}
     filled = [name for name in ("sample_id", *_FILLED) if name in columns]
     checks = [pl.col(name).is_null().any().alias(f"null {name}") for name in filled]
-    checks += _finite(name for name in columns if _is_float(name, DIFFICULTY))
+    checks += _finite(name for name in columns if DIFFICULTY[name].type == "float64")
     checks += [_outside(name, 0, 1) for name in _SHARES if name in columns]
     checks += [
         _outside(name, 0, None)
         for name in columns
-        if name not in text and not _is_float(name, DIFFICULTY)
+        if name not in text and DIFFICULTY[name].type != "float64"
     ]
     if "perceptual_group" in columns:
         known = pl.col("perceptual_group").is_in(PERCEPTUAL)
@@ -129,13 +144,13 @@ def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl
 
 
 def _check_rollouts(file: Path, columns: Sequence[str]) -> None:
-    _check_types(file, {name: _kind(ROLLOUTS[name].type) for name in columns})
+    _check_types(file, {name: _kind(arrow_type(ROLLOUTS[name])) for name in columns})
     keys = ["sample_id", "rollout"]
     found = read_frame(
         file,
         lambda frame: frame.select(
             *(pl.col(name).is_null().any().alias(f"null {name}") for name in keys),
-            *_finite(name for name in columns if _is_float(name, ROLLOUTS)),
+            *_finite(name for name in columns if ROLLOUTS[name].type == "float64"),
             _outside("rollout", 0, None),
             _outside("n_tokens", 1, None),
         ),
@@ -225,10 +240,6 @@ def _outside(name: str, least: float, most: float | None) -> pl.Expr:
     if most is not None:
         wrong |= pl.col(name) > most
     return wrong.any().alias(f"outside {name}")
-
-
-def _is_float(name: str, columns: dict[str, Any]) -> bool:
-    return bool(pa.types.is_floating(columns[name].type))
 
 
 def _kind(kind: pa.DataType) -> str:

@@ -20,6 +20,7 @@ from durian.rendering.training_figure import training_figure
 from durian.rewards import reward_fingerprint
 from durian.run.files import write_json, written_aside
 from durian.run.folder import DIFFICULTY_FILE, MANIFEST
+from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable, table_warnings
 from durian.training.card import CARD_FILE, model_card
 from durian.training.folder import LOG_FILE
@@ -28,7 +29,10 @@ from durian.training.plan import BatchPlan
 
 # What may differ between two attempts at one training: how things are shown.
 _FREE_GRPO = ("logging_steps", "log_completions", "report_to", "run_name", "dataloader_num_workers",
-              "save_total_limit", "num_completions_to_print")  # fmt: skip
+              "save_total_limit", "num_completions_to_print", "log_multimodal", "save_steps",
+              "ddp_timeout", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode",
+              "push_to_hub", "hub_model_id", "hub_private_repo", "hub_strategy", "hub_revision",
+              "torch_empty_cache_steps")  # fmt: skip
 ENDS = 5  # logged steps at each end whose mean is the reward before and after
 
 
@@ -77,7 +81,7 @@ def table_fingerprint(run: Path) -> str:
 
 def describe_training(
     config: TrainConfig,
-    table_manifest: Mapping[str, Any],
+    table_manifest: Manifest,
     dataset_name: str,
     counts: Mapping[str, Any],
     plan: BatchPlan,
@@ -90,7 +94,7 @@ def describe_training(
         "kind": "training",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": {"name": dataset_name, "split": config.split},
-        "table": {"run": config.table, "model": table_manifest["model"]["name"]},
+        "table": {"run": config.table, "model": table_manifest.model.name},
         "model": config.model,
         "config": asdict(config),
         "counts": dict(counts),
