@@ -21,6 +21,8 @@ class Sample:
     row: int  # position of the dataset row, from 0
     problem: str
     answer: str
+    accepted: tuple[str, ...] = ()  # the answers that count, where there are several
+    options: tuple[str, ...] = ()  # the contents of the choices, from A on
     images: tuple[bytes, ...] = ()  # encoded, in order; b"" for one that could not be read
     error: str | None = None  # why the row or its images could not be read, a short phrase
     question_error: str | None = None  # why it cannot be asked or judged; its images may be whole
