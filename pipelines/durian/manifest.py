@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from durian.analysis.reasons import grouped
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
 from durian.engines.fingerprint import model_fingerprint
@@ -72,7 +72,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
-    failed = Counter(error for error in errors if error is not None)
+    failed = grouped(error for error in errors if error is not None)
     tokens = run.tokens() if config.needs_rollouts else None
     return {
         "durian": version("durian-rl"),
@@ -93,7 +93,7 @@ def describe_run(
             "samples": len(index.rows),
             "duplicate_rows": index.n_rows - len(index.rows),
             "failed": sum(failed.values()),
-            "failed_by_reason": dict(failed.most_common()),
+            "failed_by_reason": failed,
         },
         "tokens": None if tokens is None else asdict(tokens),
         "groups": groups.described,

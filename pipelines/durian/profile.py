@@ -7,7 +7,7 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import dropwhile
 from pathlib import Path
@@ -15,10 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from durian.config import ProfileConfig
-from durian.engines.loading import check_encoder, check_engine
+from durian.engines.loading import chat_of, check_encoder, check_engine
+from durian.errors import RunError, one_line
 from durian.extras import require
 from durian.manifest import describe_run, run_identity
-from durian.measuring.measuring import Measured, measure_here, part_tables
+from durian.measuring.first_rows import check_first_rows
+from durian.measuring.measuring import NO_IMAGE, Measured, measure_here, part_tables
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
@@ -47,7 +49,7 @@ def profile_dataset(
         `summary`.
     Raises:
         InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
-        RunError: the run stopped part-way; the same call resumes it.
+        RunError: the run stopped part-way, and the same call resumes it; or every sample failed.
 
     >>> from durian.config import ProfileConfig
     >>> config = ProfileConfig(dataset="shapes.parquet", measures=("pixel",), out="runs/pixels")
@@ -68,6 +70,12 @@ def profile_dataset(
     reader = open_dataset(config.source)
     for line in reader.said:
         progress.note(line)
+    check_first_rows(
+        reader,
+        config if config.needs_rollouts else None,
+        pixel_limit=config.pixel_limit,
+        chat=chat_of(config.sampling) if config.needs_rollouts else None,
+    )
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
     identity["dataset"] = index.fingerprint
@@ -76,7 +84,21 @@ def profile_dataset(
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
         manifest = check_manifest(run.path, whole=True)
+        _check_any_measured(run.path, manifest["counts"])
         return {"run": str(run.path), **manifest, "summary": _summary(run.path)}
+
+
+def _check_any_measured(run: Path, counts: Mapping[str, Any]) -> None:
+    """A run in which every sample lacks a measure is kept, and is no success."""
+    reasons = {k: n for k, n in counts.get("failed_by_reason", {}).items() if k != NO_IMAGE}
+    if counts["samples"] and sum(reasons.values()) == counts["samples"]:
+        reason, count = next(iter(reasons.items()))
+        raise RunError(
+            one_line(
+                f"{run}: a measure is missing of every sample, {count:,} x {reason}; the run is "
+                "kept as it is: mend this and profile into another --out"
+            )
+        )
 
 
 def _summary(run: Path) -> dict[str, Any]:

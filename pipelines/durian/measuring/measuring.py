@@ -23,6 +23,8 @@ from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
 from durian.table.columns import SOURCE_FILE, Further, with_columns
 
+NO_IMAGE = "no image"  # the reason of a sample of text alone, where images are measured
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -92,7 +94,7 @@ class Models:
         for sample, count, seen, spectrum, answer in zip(
             chunk.samples, copies, chunk.looks, spectra, drawn, strict=True
         ):
-            no_image = "no image" if of_images and not sample.images else None
+            no_image = NO_IMAGE if of_images and not sample.images else None
             unasked = sample.question_error if self.policy else None  # images are measured anyway
             reasons = (sample.error, unasked, seen.error, no_image, spectrum.error, answer.error)
             measured.difficulty.append(

@@ -111,6 +111,21 @@ def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
     }
 
 
+def unshown_options(head: Head, columns: Columns) -> str | None:
+    """A column, or columns like A,B,C,D, of options that the problems do not hold."""
+    names = [name for name in _USUAL["options"] if name in head.columns]
+    lettered = [letter for letter in "ABCDEFGH" if letter in head.columns]
+    groups = [[name] for name in names] + ([lettered] if len(lettered) > 1 else [])
+    for group in groups if not columns.options else []:
+        for row in head.rows:
+            with suppress(UnreadableOptions):
+                options = read_options(row, group)
+                problem = str(reach(row, columns.problem))
+                if len(options) > 1 and not all(text in problem for text in options.values()):
+                    return ",".join(group)
+    return None
+
+
 def unread_images(head: Head, columns: Columns) -> list[str]:
     """Columns that hold images by their content, and are not among those that are read."""
     read = {name.partition(".")[0] for name in columns.needed} | set(columns.needed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from durian.analysis.one_run.columns import candidates, image_clusters, numbers,
 from durian.analysis.one_run.reliability import REDRAWS, group_reliability, pass_rate_reliability
 from durian.analysis.one_run.rollouts import rollout_arrays
 from durian.analysis.one_run.split_half import split_halves
+from durian.analysis.reasons import grouped
 from durian.analysis.statistics.bootstrap import (
     Estimate,
     Floats,
@@ -70,9 +70,7 @@ def analyse(
         "spread": {name: _spread(numbers(table[name])) for name in measures},
         "missing": [
             {"reason": reason, "samples": count}
-            for reason, count in sorted(
-                Counter(table["error"].drop_nulls()).items(), key=lambda item: (-item[1], item[0])
-            )
+            for reason, count in grouped(table["error"].drop_nulls()).items()
         ],
         "measured": int(is_scored.sum()),
     }
