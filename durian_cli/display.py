@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -23,10 +23,20 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from durian.analysis.evaluation import Accuracy, Evaluation, GroupAccuracy, GroupDifference
+from durian.analysis.statistics.estimate import Estimate
 from durian.progress import Progress as Watcher
 from durian.progress import Silent
+from durian.records import as_json
+from durian.rendering.text import estimate_text
 from durian_cli.cost_lines import COST_KEYS, cost_lines
 from durian_cli.texts import duration, printable, value_text
+
+if TYPE_CHECKING:  # they load what --help has no need of
+    from durian.analysis.one_run.summary import Summary
+    from durian.analysis.two_runs.comparison import Comparison
+    from durian.groups import PerceptualCuts, ReasoningCuts
+    from durian.regroup import Regrouped
 
 _EVERY = 15.0  # seconds between plain progress lines
 
@@ -102,9 +112,13 @@ def progress_for(*, quiet: bool) -> Iterator[Watcher]:
         yield Lines()
 
 
-def show_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout and nothing else; ASCII, so that any terminal takes it."""
-    print(json.dumps(value, allow_nan=False))
+def show_json(value: object) -> None:
+    """One JSON object on stdout and nothing else; ASCII, so that any terminal takes it.
+
+    Args:
+        value: a record, or a mapping.
+    """
+    print(json.dumps(as_json(value), allow_nan=False))
 
 
 def show_profile(result: Mapping[str, Any]) -> None:
@@ -123,7 +137,7 @@ def show_profile(result: Mapping[str, Any]) -> None:
             f"{tokens['completions']:,} completions"
         )
     seconds = ", ".join(f"{stage} {duration(s)}" for stage, s in result["seconds"].items())
-    lines += [f"time: {seconds}", "", *_findings(result["summary"])]
+    lines += [f"time: {seconds}", "", *_findings(result["summary"].sentences)]
     lines += [
         f"table:   {run / 'difficulty.parquet'}",
         f"report:  {run / 'report' / 'index.html'}",
@@ -131,20 +145,20 @@ def show_profile(result: Mapping[str, Any]) -> None:
     _print(lines)
 
 
-def show_report(run: Path, summary: Mapping[str, Any]) -> None:
+def show_report(run: Path, summary: Summary) -> None:
     """What the report found, and where it is."""
-    _print([*_findings(summary), f"report:  {run / 'report' / 'index.html'}"])
+    _print([*_findings(summary.sentences), f"report:  {run / 'report' / 'index.html'}"])
 
 
-def show_compare(result: Mapping[str, Any]) -> None:
+def show_compare(found: Comparison) -> None:
     """What moved between two runs, the verdict, and where the page is."""
-    samples = result["samples"]
-    lines = [f"{samples['both']:,} samples of both runs"]
-    for name, key in (("A", "only_a"), ("B", "only_b")):
-        if samples[key]:
-            lines.append(f"  {samples[key]:,} in {name} alone")
-    lines += [f"warning: {warning}" for warning in result["warnings"]]
-    lines += [*_findings(result), f"page:    {Path(result['out']) / 'index.html'}"]
+    samples = found.samples
+    lines = [f"{samples.both:,} samples of both runs"]
+    for name, alone in (("A", samples.only_a), ("B", samples.only_b)):
+        if alone:
+            lines.append(f"  {alone:,} in {name} alone")
+    lines += [f"warning: {warning}" for warning in found.warnings]
+    lines += [*_findings(found.sentences), f"page:    {Path(found.out or '') / 'index.html'}"]
     _print(lines)
 
 
@@ -197,115 +211,124 @@ def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:
         console.print(table)
 
 
-def show_eval(result: Mapping[str, Any]) -> None:
+def show_eval(result: Evaluation) -> None:
     """Accuracy of each policy and their difference, overall and by group, and what was left out."""
-    console, counts, compared = Console(), result["counts"], result["comparison"]
-    for model in result["models"]:
-        table = _accuracy_table(counts["judged"], model, _rate)
+    console, counts, compared = Console(), result.counts, result.comparison
+    for model in result.models:
+        whole = GroupAccuracy(
+            group="all", n=counts.judged, greedy=model.greedy, sampled=model.sampled
+        )
+        table = _by_group(whole, model.perceptual, model.reasoning, _accuracy)
         for label, key, show in (
             ("in the format", "format_rate", _percent),
             ("tokens", "mean_tokens", lambda mean: f"{mean:.1f}"),
             ("cut by max-tokens", "truncated", _percent),
         ):
-            table.add_row(label, "", *(show(model[name][key]) for name in _drawn(model)))
-        console.print(Text(printable(f"accuracy of {model['name']}")), table, "", sep="\n")
+            rates = (model.greedy, model.sampled)
+            table.add_row(label, "", *(show(getattr(way, key)) for way in rates if way is not None))
+        console.print(Text(printable(f"accuracy of {model.name}")), table, "", sep="\n")
     if compared is not None:
-        whole = compared | {name: compared[name]["difference"] for name in _drawn(compared)}
-        title = Text(printable(f"{compared['first']} minus {compared['second']}, in points"))
-        table = _accuracy_table(counts["judged"], whole, _points)
+        total = GroupDifference(
+            group="all",
+            n=counts.judged,
+            greedy=compared.greedy.difference,
+            sampled=None if compared.sampled is None else compared.sampled.difference,
+        )
+        title = Text(printable(f"{compared.first} minus {compared.second}, in points"))
+        table = _by_group(total, compared.perceptual, compared.reasoning, _points)
         console.print(title, table, "", sep="\n")
-    lines = list(result["sentences"])
-    if counts["duplicate_rows"]:
-        lines.append(f"repeated rows, judged once: {counts['duplicate_rows']:,}")
-    if counts["failed"]:
-        lines.append(f"{counts['failed']:,} of {counts['samples']:,} samples failed; in no rate:")
-        lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
-    for label, key in (
-        ("not in the table", "not_in_table"),
-        ("in no perceptual group", "in_no_perceptual_group"),
-        ("in no reasoning group", "in_no_reasoning_group"),
-    ):
-        if (result["table"] or {}).get(key):
-            lines.append(f"{label}: {result['table'][key]:,} of the samples judged")
-    if result["settings"]["out"] is not None:
-        lines.append(f"result:  {result['settings']['out']}")
+    lines = list(result.sentences)
+    if counts.duplicate_rows:
+        lines.append(f"repeated rows, judged once: {counts.duplicate_rows:,}")
+    if counts.failed:
+        lines.append(f"{counts.failed:,} of {counts.samples:,} samples failed; in no rate:")
+        lines += [f"  {n:,} x {reason}" for reason, n in _most(counts.failed_by_reason)]
+    if result.table is not None:
+        for label, without in (
+            ("not in the table", result.table.not_in_table),
+            ("in no perceptual group", result.table.in_no_perceptual_group),
+            ("in no reasoning group", result.table.in_no_reasoning_group),
+        ):
+            if without:
+                lines.append(f"{label}: {without:,} of the samples judged")
+    if result.settings.out is not None:
+        lines.append(f"result:  {result.settings.out}")
     _print(lines)
 
 
-def show_group(result: Mapping[str, Any]) -> None:
+def show_group(result: Regrouped) -> None:
     """How the samples are grouped now: each group's range, size and error rate."""
-    console, groups, summary = Console(), result["groups"], result["summary"]
-    for kind in ("perceptual", "reasoning"):
-        how, rates = groups[kind], {str(row["group"]): row for row in summary.get(kind, [])}
-        cut = "percentiles" if kind == "perceptual" else "bins"
-        asked = ", ".join(f"{x:g}" for x in how[cut]) if isinstance(how[cut], list) else how[cut]
-        title = f"{kind} groups by {how['measure']}, {cut} {asked}"
+    console, groups, scored = Console(), result.groups, result.summary.scored
+    for kind, cut, asked in (
+        ("perceptual", "percentiles", groups.perceptual.percentiles),
+        ("reasoning", "bins", groups.reasoning.bins),
+    ):
+        cuts: PerceptualCuts | ReasoningCuts = getattr(groups, kind)
+        rows = [] if scored is None else getattr(scored, kind)
+        rates = {str(row.group): row.error_rate for row in rows}
+        shown = ", ".join(f"{x:g}" for x in asked) if isinstance(asked, tuple) else asked
         table = Table(box=None, pad_edge=False)
         for heading, side in (("group", "left"), ("samples", "right"), ("error rate", "left")):
             table.add_column(heading, justify="right" if side == "right" else "left")
-        for name, size in how["sizes"].items():
-            rate = rates[name]["error_rate"] if name in rates else None
-            table.add_row(Text(printable(name)), f"{size:,}", _error_rate(rate))
+        for name, size in cuts.sizes.items():
+            table.add_row(Text(printable(name)), f"{size:,}", _share(rates.get(name)))
+        title = f"{kind} groups by {cuts.measure}, {cut} {shown}"
         console.print(Text(printable(title)), table, sep="\n")
-        lines = [f"cut at {', '.join(f'{edge:.6g}' for edge in how['edges'])}"]
-        if "chosen" in how and not how["chosen"]["told_apart"]:
+        lines = [f"cut at {', '.join(f'{edge:.6g}' for edge in cuts.edges)}"]
+        if cuts.chosen is not None and not cuts.chosen.told_apart:
             lines.append("the error rates of some neighbours cannot be told apart (95 %)")
-        _print([*(lines if how["edges"] else []), ""])
-    run, version = Path(result["run"]), groups["version"]
-    said = "" if result["changed"] else " (as it was: nothing to change)"
+        _print([*(lines if cuts.edges else []), ""])
+    run = Path(result.run)
+    said = "" if result.changed else " (as it was: nothing to change)"
     _print(
         [
-            f"table:   {run / 'difficulty.parquet'}, grouping {version}{said}",
+            f"table:   {run / 'difficulty.parquet'}, grouping {groups.version}{said}",
             f"report:  {run / 'report' / 'index.html'}",
         ]
     )
 
 
-def _error_rate(rate: Mapping[str, Any] | None) -> str:
-    if rate is None or rate["value"] is None:
-        return "-"
-    return _rate({**rate, "accuracy": rate["value"]})
+Row = TypeVar("Row", GroupAccuracy, GroupDifference)
 
 
-def _accuracy_table(
-    n: int, numbers: Mapping[str, Any], show: Callable[[Mapping[str, Any]], str]
+def _by_group(
+    whole: Row,
+    perceptual: Sequence[Row] | None,
+    reasoning: Sequence[Row] | None,
+    show: Callable[[Any], str],
 ) -> Table:
+    """One row for all samples, then one a group; a column for each way completions were drawn."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "samples", *_drawn(numbers)):
+    ways: list[str] = [way for way in ("greedy", "sampled") if getattr(whole, way) is not None]
+    for heading in ("", "samples", *ways):
         table.add_column(heading, justify="right" if heading == "samples" else "left")
-    rows = [("all", {**numbers, "n": n})]
-    for kind in ("perceptual", "reasoning"):
-        rows += [(f"{kind} {row['group']}", row) for row in numbers.get(kind, [])]
-    for label, row in rows:
-        table.add_row(
-            Text(printable(label)), f"{row['n']:,}", *(show(row[name]) for name in _drawn(numbers))
-        )
+    labelled: list[tuple[str, Row]] = [("all", whole)]
+    labelled += [(f"perceptual {row.group}", row) for row in perceptual or ()]
+    labelled += [(f"reasoning {row.group}", row) for row in reasoning or ()]
+    for label, row in labelled:
+        shown = (show(getattr(row, way)) for way in ways)
+        table.add_row(Text(printable(label)), f"{row.n:,}", *shown)
     return table
 
 
-def _drawn(numbers: Mapping[str, Any]) -> list[str]:
-    return [name for name in ("greedy", "sampled") if name in numbers]
+def _accuracy(accuracy: Accuracy) -> str:
+    return _share(accuracy.estimate)
 
 
-def _rate(rate: Mapping[str, Any]) -> str:
-    if rate["low"] is None:
-        return _percent(rate["accuracy"])
-    return f"{_percent(rate['accuracy'])} ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})"
+def _share(estimate: Estimate | None) -> str:
+    return "-" if estimate is None or estimate.value is None else estimate_text(estimate)
 
 
-def _points(difference: Mapping[str, Any]) -> str:
-    points = f"{100 * difference['value']:+.1f}"
-    if difference["low"] is None:
-        return points
-    return f"{points} ({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
+def _points(difference: Estimate) -> str:
+    return estimate_text(difference, "", sign="+")
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _findings(summary: Mapping[str, Any]) -> list[str]:
-    return [*summary["sentences"], ""] if summary.get("sentences") else []
+def _findings(sentences: Sequence[str]) -> list[str]:
+    return [*sentences, ""] if sentences else []
 
 
 def _most(reasons: Mapping[str, int], most: int = 5) -> list[tuple[str, int]]:

@@ -15,6 +15,8 @@ import pytest
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError, RunFolderError
+from durian.groups import ChosenCuts, PerceptualCuts
+from durian.records import as_json
 from durian.regroup import GroupConfig, regroup_run
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
@@ -87,7 +89,7 @@ def run(tmp_path):
 @pytest.fixture
 def no_report(monkeypatch):
     """The report is another stage's matter, and drawing is slow."""
-    monkeypatch.setattr("durian.report.render_run", lambda path, manifest: {})
+    monkeypatch.setattr("durian.report.render_run", lambda path, manifest: None)
 
 
 def grouped(run, **asked):
@@ -115,12 +117,12 @@ def test_a_column_of_the_dataset_groups_the_table_and_all_else_stays(run, no_rep
     assert after["perceptual_group"].to_list() == expected.tolist()
     # sum_logprob falls with the row: the last third is the least confident.
     assert after["reasoning_group"].to_list() == [2] * 400 + [1] * 400 + [0] * 400
-    assert result["changed"] and result["groups"]["version"] == 2
-    assert result["groups"]["perceptual"] == {
-        "measure": "level", "percentiles": [25.0, 75.0], "edges": [299.75, 899.25],
-        "sizes": {"easy": 300, "medium": 600, "hard": 300},
-    }  # fmt: skip
-    assert RunFolder(run).complete_manifest()["groups"] == result["groups"]
+    assert result.changed and result.groups.version == 2
+    assert result.groups.perceptual == PerceptualCuts(
+        measure="level", percentiles=(25.0, 75.0), edges=(299.75, 899.25),
+        sizes={"easy": 300, "medium": 600, "hard": 300},
+    )  # fmt: skip
+    assert RunFolder(run).complete_manifest()["groups"] == as_json(result.groups)
     file = pq.ParquetFile(run / "difficulty.parquet")
     assert file.schema_arrow.names == list(DIFFICULTY) and file.num_row_groups == 3
     assert file.schema_arrow.metadata[b"durian.schema"] == b"1"
@@ -134,13 +136,13 @@ def test_the_table_s_own_column_is_meant_where_the_dataset_has_one_of_its_name(r
 def test_what_is_not_named_stays_as_it_is(run, no_report):
     first = grouped(run, perceptual="level", percentiles=(10.0, 50.0))
     second = grouped(run, bins=4)
-    assert second["groups"]["perceptual"] == first["groups"]["perceptual"]
-    assert second["groups"]["reasoning"]["measure"] == "mean_logprob"
+    assert second.groups.perceptual == first.groups.perceptual
+    assert second.groups.reasoning.measure == "mean_logprob"
     assert table_of(run)["perceptual_group"].value_counts().sort("count")["count"].to_list() == [
         120, 480, 600,
     ]  # fmt: skip
     third = grouped(run, reasoning="sum_logprob")
-    assert third["groups"]["reasoning"]["bins"] == 4 and third["groups"]["version"] == 4
+    assert third.groups.reasoning.bins == 4 and third.groups.version == 4
 
 
 def test_older_groupings_are_kept_in_the_manifest(run, no_report):
@@ -156,24 +158,25 @@ def test_the_same_grouping_again_changes_nothing(run, no_report):
     grouped(run, perceptual="level", bins="auto", percentiles="auto")
     before = contents(run)
     again = grouped(run, perceptual="level", bins="auto", percentiles="auto")
-    assert not again["changed"] and again["groups"]["version"] == 2
+    assert not again.changed and again.groups.version == 2
     assert contents(run) == before
 
 
 def test_an_older_run_keeps_its_manifest_s_groups_until_it_is_grouped_anew(run, no_report):
     assert RunFolder(run).complete_manifest()["groups"] == OLD
-    assert not grouped(run)["changed"] and contents(run) == contents(run)
+    before = contents(run)
+    assert not grouped(run).changed and contents(run) == before
     assert RunFolder(run).complete_manifest()["groups"] == OLD
 
 
 def test_auto_finds_the_planted_steps_from_either_end(run, no_report):
     result = grouped(run, perceptual="level", percentiles="auto", bins="auto")
-    perceptual, reasoning = result["groups"]["perceptual"], result["groups"]["reasoning"]
+    perceptual, reasoning = result.groups.perceptual, result.groups.reasoning
     # Twenty bins of 60: one of them holds the step at 400, another that at 800.
-    assert perceptual["percentiles"] == reasoning["bins"] == "auto"
-    assert perceptual["edges"] == pytest.approx([400, 800], abs=60)
+    assert perceptual.percentiles == reasoning.bins == "auto"
+    assert list(perceptual.edges) == pytest.approx([400, 800], abs=60)
     for step in (-800 / N, -400 / N):
-        assert min(abs(edge - step) for edge in reasoning["edges"]) <= 60 / N
+        assert min(abs(edge - step) for edge in reasoning.edges) <= 60 / N
     table = table_of(run)
     wrong = 1 - table["pass_rate"].to_numpy()
     rates = [wrong[(table["perceptual_group"] == g).to_numpy()].mean() for g in
@@ -181,10 +184,10 @@ def test_auto_finds_the_planted_steps_from_either_end(run, no_report):
     assert rates == sorted(rates) and rates[0] < 0.35 and rates[2] > 0.75
     least, most = (
         wrong[(table["reasoning_group"] == g).to_numpy()].mean()
-        for g in (0, len(reasoning["sizes"]) - 1)
+        for g in (0, len(reasoning.sizes) - 1)
     )
     assert least > 0.75 and most < 0.35  # bin 0 is the least confident
-    assert reasoning["chosen"] == {"start": 20, "told_apart": True, "seed": 0}
+    assert reasoning.chosen == ChosenCuts(start=20, told_apart=True, seed=0)
 
 
 def test_training_sees_a_grouping_by_a_dataset_s_column_and_found_cuts(run, no_report):
@@ -230,8 +233,8 @@ def test_too_many_bins_for_a_rollout_batch_are_refused_with_how_many_fit(run):
 
 
 def test_bins_that_a_rollout_batch_fills_are_cut(run, no_report):
-    assert grouped(run, bins=10, min_per_batch=51)["changed"]
-    assert grouped(run, bins=8, min_per_batch=8, rollout_batch=64)["changed"]  # exactly 8
+    assert grouped(run, bins=10, min_per_batch=51).changed
+    assert grouped(run, bins=8, min_per_batch=8, rollout_batch=64).changed  # exactly 8
 
 
 def test_groups_that_stay_are_held_against_the_batch_too(run, no_report):
@@ -245,9 +248,9 @@ def test_groups_that_stay_are_held_against_the_batch_too(run, no_report):
 
 def test_auto_merges_until_a_rollout_batch_fills_every_bin(run, no_report):
     result = grouped(run, bins="auto", min_per_batch=24, rollout_batch=64)
-    sizes = result["groups"]["reasoning"]["sizes"]
+    sizes = result.groups.reasoning.sizes
     assert len(sizes) == 2 and all(64 * size / N >= 24 for size in sizes.values())
-    assert result["groups"]["reasoning"]["chosen"]["min_per_batch"] == 24
+    assert result.groups.reasoning.chosen.min_per_batch == 24
     with pytest.raises(ConfigError, match="no two groups of 'mean_logprob' are each .* 64 prompts"):
         grouped(run, bins="auto", min_per_batch=33, rollout_batch=64)
 
@@ -285,11 +288,11 @@ def test_what_cannot_be_cut_is_refused_and_nothing_changes(run, asked, said):
 def test_auto_leaves_out_the_medium_group_where_only_two_can_be_told_apart(run, no_report):
     # mean_tokens is 8, 9 or 10, whatever the error.
     result = grouped(run, perceptual="mean_tokens", percentiles="auto")
-    found = result["groups"]["perceptual"]
-    assert found["edges"] in ([8.5], [9.5]) and not found["chosen"]["told_apart"]
-    assert sorted(found["sizes"].values()) == [0, 400, 800] and found["sizes"]["medium"] == 0
+    found = result.groups.perceptual
+    assert found.edges in ((8.5,), (9.5,)) and not found.chosen.told_apart
+    assert sorted(found.sizes.values()) == [0, 400, 800] and found.sizes["medium"] == 0
     tokens, groups = table_of(run)["mean_tokens"], table_of(run)["perceptual_group"]
-    assert (groups == "hard").to_list() == (tokens > found["edges"][0]).to_list()
+    assert (groups == "hard").to_list() == (tokens > found.edges[0]).to_list()
     config = TrainConfig(dataset="d", table=str(run), model="m", out="o", groups="online")
     online = normalization_of(config, RunFolder(run).complete_manifest()).percentiles
     # Cut anew at those percentiles of the whole table, the same samples are hard.
@@ -369,9 +372,9 @@ def test_a_kill_at_either_rename_leaves_a_valid_run_that_the_same_command_mends(
     counts = table_of(run)["reasoning_group"].value_counts()
     assert {str(bin): n for bin, n in counts.rows()} == groups["reasoning"]["sizes"]
     result = grouped(run, reasoning="level", bins=3)
-    assert result["changed"] == (version == 1) and result["groups"]["version"] == 2
+    assert result.changed == (version == 1) and result.groups.version == 2
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest["groups"] == result["groups"] and manifest["regrouped"] == [OLD]
+    assert manifest["groups"] == as_json(result.groups) and manifest["regrouped"] == [OLD]
     assert not list(run.glob("*.tmp")) and not (run / "lock").exists()
 
 
@@ -380,5 +383,5 @@ def test_the_report_is_built_again_with_the_new_groups(run):
     summary = json.loads((run / "report" / "summary.json").read_text())
     assert [row["samples"] for row in summary["perceptual"]] == [300, 600, 300]
     assert [row["samples"] for row in summary["reasoning"]] == [600, 600]
-    assert result["summary"]["reasoning"] == summary["reasoning"]
+    assert as_json(result.summary.scored.reasoning) == summary["reasoning"]
     assert Path(run / "report" / "index.html").exists()

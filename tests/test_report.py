@@ -8,8 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from durian.analysis.one_run.reliability import GroupReliability
+from durian.analysis.one_run.summary import DrawnTogether
 from durian.config import ProfileConfig
 from durian.profile import profile_dataset
+from durian.records import as_json
 from durian.report import THUMBNAIL_BYTES, THUMBNAIL_SIDE, build_report, render_run
 from tests.benchmarks.synthetic_run import write_run
 
@@ -24,14 +27,16 @@ def quick(monkeypatch):
 
 def test_the_datasets_columns_images_and_rollouts_are_in_the_numbers(tmp_path, quick):
     summary = render_run(tmp_path / "run", write_run(tmp_path / "run", 60))
-    assert summary["clusters"] == {"of": "image", "n": 30}  # two samples an image
-    assert summary["measures"]["clutter"]["kind"] == "column"
-    assert [row["group"] for row in summary["slices"]["clutter kind"]] == ["a ", "b ", "c ", "d "]
-    assert set(summary["split_half"]) >= {"mean_logprob", "sum_logprob"}
-    assert summary["reliability"]["perceptual"] == {"fixed": True}  # clutter is no one's luck
-    assert "hard by clutter" in summary["sentences"][1]
+    scored = summary.scored
+    assert scored.clusters == DrawnTogether(of="image", n=30)  # two samples an image
+    assert scored.measures["clutter"].kind == "column"
+    assert [row.group for row in scored.slices["clutter kind"]] == ["a ", "b ", "c ", "d "]
+    assert set(scored.split_half) >= {"mean_logprob", "sum_logprob"}
+    assert scored.reliability.perceptual == GroupReliability(fixed=True)  # clutter is no luck
+    assert "hard by clutter" in summary.sentences[1]
     written = json.loads((tmp_path / "run" / "report" / "summary.json").read_text())
-    assert written["advice"] == summary["advice"]
+    assert written == json.loads(json.dumps(as_json(summary)))
+    assert written["sentences"] == summary.sentences and len(written["advice"]) > 0
 
 
 def test_a_run_of_before_columns_and_entropy_maps_still_has_its_report(tmp_path, quick):
@@ -42,9 +47,9 @@ def test_a_run_of_before_columns_and_entropy_maps_still_has_its_report(tmp_path,
     (run / "columns.parquet").unlink()
     pictures = pq.read_table(run / "thumbnails.parquet").drop_columns(["entropy"])
     pq.write_table(pictures, run / "thumbnails.parquet")
-    summary = render_run(run, manifest)
-    assert summary["clusters"] == {"of": "sample", "n": 60}
-    assert summary["slices"] == {}
+    scored = render_run(run, manifest).scored
+    assert scored.clusters == DrawnTogether(of="sample", n=60)
+    assert scored.slices == {}
     page = (run / "report" / "index.html").read_text()
     assert "Image of sample" in page and "Local entropy of that image" not in page
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -13,13 +13,23 @@ from numpy.typing import NDArray
 
 from durian.analysis.one_run.columns import image_clusters
 from durian.analysis.one_run.reliability import FROM_ROLLOUTS
+from durian.analysis.one_run.summary import DrawnTogether, Missing
 from durian.analysis.statistics.paired import Side
+from durian.analysis.two_runs.comparison import (
+    KIND,
+    Both,
+    ComparedRun,
+    Comparison,
+    SharedSamples,
+)
 from durian.analysis.two_runs.drift import drift, learned_samples
-from durian.analysis.two_runs.floor import Cut, Drawn
+from durian.analysis.two_runs.floor import Completions, GroupShares
 from durian.analysis.two_runs.group_flow import rising_groups
 from durian.config import ProfileConfig
 from durian.config.options import named
 from durian.errors import ConfigError, RunFolderError
+from durian.groups import KINDS, GroupCuts, Kind
+from durian.records import from_json
 from durian.rendering.compare_page import MOST_SHOWN, write_comparison
 from durian.rendering.compare_sentences import compare_sentences
 from durian.rendering.names import NAMES
@@ -36,10 +46,9 @@ from durian.table.columns import COLUMNS_FILE
 from durian.table.grouping import hard_end
 
 COMPARE_FOLDER = "compare"
-KIND = "comparison"  # what the folder's summary.json says it is
 MEASURES = tuple(NAMES)
 _TEXT = ("problem", "answer")
-_KINDS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
+_KINDS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}
 
 # What each measure is the mean of, over a sample's completions.
 _OF_A_COMPLETION = {
@@ -61,18 +70,21 @@ class _Run:
     manifest: dict[str, Any]
     table: pl.DataFrame  # difficulty.parquet without its texts
 
+    @property
+    def groups(self) -> GroupCuts:
+        """How its groups were cut."""
+        return from_json(GroupCuts, self.manifest["groups"])
+
 
 def compare_runs(
     first: str | Path, second: str | Path, out: str | Path | None = None
-) -> dict[str, Any]:
+) -> Comparison:
     """Hold two profiles against each other and write a page about it.
 
     Args:
         first, second: run folders of complete profiles: A, whose groups may have gone stale, and
             B, of the policy in hand.
         out: the folder to write; by default compare/<name of A> in B's folder.
-    Returns:
-        The numbers, as in the folder's summary.json, with `out`.
     Raises:
         RunFolderError: either is not a complete run, or they share no sample.
         ConfigError: `out` cannot be used, or both runs are one.
@@ -97,34 +109,31 @@ def compare_runs(
             "--id-column"
         )
     sides = _side(ids, a.table), _side(ids, b.table)
-    clusters, of = _clusters(ids, b.path, a.path)
-    (of_a, without_a), (of_b, without_b) = _drawn(ids, a), _drawn(ids, b)
-    summary = {
-        "kind": KIND,
-        "a": _named(a),
-        "b": _named(b),
-        "samples": {
-            "both": len(ids),
-            "only_a": len(a.table) - len(ids),
-            "only_b": len(b.table) - len(ids),
-        },
-        "clusters": {"of": of, "n": int(clusters.max()) + 1},
-        "warnings": _warnings(a, b, len(ids)),
-        "missing": {"a": _missing(a.table), "b": _missing(b.table)},
-        "grouping": {"a": a.manifest["groups"], "b": b.manifest["groups"]},
-        "drift": drift(
+    clusters, together = _clusters(ids, b.path, a.path)
+    (drawn_a, without_a), (drawn_b, without_b) = _drawn(ids, a), _drawn(ids, b)
+    found = Comparison(
+        a=_named(a),
+        b=_named(b),
+        samples=SharedSamples(
+            both=len(ids), only_a=len(a.table) - len(ids), only_b=len(b.table) - len(ids)
+        ),
+        clusters=DrawnTogether(of=together, n=int(clusters.max()) + 1),
+        warnings=_warnings(a, b, len(ids)),
+        missing=Both(a=_missing(a.table), b=_missing(b.table)),
+        grouping=Both(a=a.groups, b=b.groups),
+        drift=drift(
             *sides,
             harder={name: DIFFICULTY[name].harder or "higher" for name in MEASURES},
             clusters=clusters,
-            drawn=(of_a, of_b),
+            drawn=(drawn_a, drawn_b),
             missing=(without_a, without_b),
         ),
-    }
-    summary["sentences"] = compare_sentences(summary)
+    )
+    found = replace(found, sentences=compare_sentences(found))
     out.mkdir(parents=True, exist_ok=True)
     write_comparison(
         out,
-        summary=summary,
+        summary=found,
         shelves=_shelves(ids, sides, a, b),
         thumbnails=_thumbnails(a.path) | _thumbnails(b.path),
         manifests={
@@ -132,7 +141,7 @@ def compare_runs(
             for side, run in (("a", a), ("b", b))
         },
     )
-    return {"out": str(out), **summary}
+    return replace(found, out=str(out))
 
 
 def _read_run(path: Path) -> _Run:
@@ -171,7 +180,9 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
     )
 
 
-def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
+def _clusters(
+    ids: pl.DataFrame, *runs: Path
+) -> tuple[NDArray[np.intp], Literal["sample", "image"]]:
     """Number of each sample's image, as the first run that kept it says; else its own number."""
     for run in runs:
         file = run / COLUMNS_FILE
@@ -184,9 +195,9 @@ def _clusters(ids: pl.DataFrame, *runs: Path) -> tuple[NDArray[np.intp], str]:
     return np.arange(len(ids)), "sample"
 
 
-def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Drawn | None, dict[str, str]]:
+def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, str]]:
     """A run's completions of the joined samples; and which measures and groupings lack a floor."""
-    groups = {kind: run.manifest["groups"][kind]["measure"] for kind in _KINDS}
+    groups = {kind: run.groups.by(kind).measure for kind in KINDS}
     wanted = dict.fromkeys([*MEASURES, *groups.values()])
     missing = {
         name: f"{name} is no mean over completions" if name in FROM_ROLLOUTS else "fixed"
@@ -201,7 +212,7 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Drawn | None, dict[str, str]]:
         *columns, wrong = drawn
         values = dict(zip((n for n in wanted if n in _OF_A_COMPLETION), columns, strict=True))
     joined = ids.join(run.table, on="sample_id", how="left", maintain_order="left")
-    cuts = {}
+    shares = {}
     for kind, measure in groups.items():
         labels = joined[_KINDS[kind]].to_list()
         order = rising_groups(kind, labels)
@@ -210,8 +221,8 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Drawn | None, dict[str, str]]:
         elif not order:
             missing[kind] = "there are no groups"
         else:
-            cuts[kind] = Cut(measure, tuple(labels.count(group) for group in order))
-    return (None if wrong is None else Drawn(values, cuts, wrong)), missing
+            shares[kind] = GroupShares(measure, tuple(labels.count(group) for group in order))
+    return (None if wrong is None else Completions(values, shares, wrong)), missing
 
 
 def _completions_of(
@@ -255,20 +266,20 @@ def _completions_of(
     return [rectangle(name) for name in columns]
 
 
-def _named(run: _Run) -> dict[str, Any]:
+def _named(run: _Run) -> ComparedRun:
     manifest = run.manifest
-    return {
-        "run": str(run.path),
-        "model": manifest["model"]["name"],
-        "dataset": manifest["dataset"]["name"],
-        "created": manifest["created"],
-        "samples": len(run.table),
-    }
+    return ComparedRun(
+        run=str(run.path),
+        model=manifest["model"]["name"],
+        dataset=manifest["dataset"]["name"],
+        created=manifest["created"],
+        samples=len(run.table),
+    )
 
 
-def _missing(table: pl.DataFrame) -> list[dict[str, Any]]:
+def _missing(table: pl.DataFrame) -> list[Missing]:
     counts = table["error"].drop_nulls().value_counts(sort=True).rows()
-    return [{"reason": reason, "samples": count} for reason, count in counts]
+    return [Missing(reason=reason, samples=count) for reason, count in counts]
 
 
 def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
@@ -321,7 +332,7 @@ def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> l
         right = [f"{s.total[place] - s.wrong[place]:.0f} of {s.total[place]:.0f}" for s in sides]
         # The completion that changed: of A's as it was, of B's as it is now.
         wanted = (was_right, not was_right)
-        one, other = (of.get((key, right)) for of, right in zip(said, wanted, strict=True))
+        one, other = (text.get((key, right)) for text, right in zip(said, wanted, strict=True))
         return {
             "sample_id": key, **texts[key], "a": right[0], "b": right[1],
             "completion_a": one, "completion_b": other, "learned": not was_right,

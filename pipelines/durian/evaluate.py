@@ -7,7 +7,7 @@ is to be compared, is loaded after the first is closed, and meets it sample by s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from durian.analysis.evaluation import (
+    Evaluation,
+    GroupAccuracy,
+    GroupDifference,
+    JudgedCounts,
+    JudgedDataset,
+    JudgedDifference,
+    JudgedModel,
+    JudgedTable,
+)
 from durian.analysis.reasons import grouped
 from durian.analysis.statistics.accuracy import (
     Judged,
@@ -30,7 +40,7 @@ from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine
 from durian.errors import ConfigError, DatasetError, RunError, one_line
-from durian.groups import PERCEPTUAL
+from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Kind
 from durian.manifest import as_profiled
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.first_rows import check_first_rows
@@ -38,25 +48,24 @@ from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.records import as_json, from_json
+from durian.rendering.text import estimate_text
 from durian.run.files import write_json
 from durian.run.folder import DIFFICULTY_FILE
 from durian.table.checked import check_difficulty, check_manifest, read_frame
 
-_GROUPS = {"perceptual": "perceptual_group", "reasoning": "reasoning_group"}
+_GROUPS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}
 _KEPT = ("right", "formatted", "tokens", "truncated")  # of a sample's completions
 
 
-def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> Evaluation:
     """Judge a policy on a dataset: one greedy completion a sample, and `rollouts` sampled ones.
 
     A sample that fails (a bad image, no prompt) counts in no rate; in a comparison, in neither
     policy's. Samples of equal content are judged once.
 
     Returns:
-        JSON values, no NaN. `models`: for each policy `greedy` and `sampled` rates, and with a
-        table `perceptual` and `reasoning`, the same by group. `comparison`, with a second policy:
-        the first minus the second on the same samples. `counts`, `table` (what of it was used),
-        `settings`, `seconds`, and `sentences` that say it in words. Written to `config.out` too.
+        The numbers and what they say in words; written to `config.out` too.
     Raises:
         InputError: an option, the dataset, the table or a model is wrong; nothing is written.
         RunError: an engine failed, or no sample could be judged.
@@ -95,38 +104,37 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     judged = [_judged(frame.filter(usable), config.rollouts) for frame in outcomes]
     ids = outcomes[0].filter(usable).select("sample_id")
     labels, used = _labels(ids, groups)
-    result: dict[str, Any] = {
-        "durian": version("durian-rl"),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {"name": reader.name, "split": config.split, "fingerprint": index.fingerprint},
-        "settings": asdict(config),
-        "counts": {
-            "rows": index.n_rows,
-            "samples": len(index.rows),
-            "duplicate_rows": index.n_rows - len(index.rows),
-            "judged": len(ids),
-            "failed": sum(failed.values()),
-            "failed_by_reason": failed,
-        },
-        "table": None if manifest is None else _describe_table(config, manifest, used),
-        "models": [
-            {
-                "name": model,
-                "fingerprint": fingerprint,
-                **{name: rates(j, seed=config.seed) for name, j in of_model.items()},
-                **{
-                    kind: accuracy_by_group(of_kind, _order(of_kind), of_model, seed=config.seed)
-                    for kind, of_kind in labels.items()
-                },
-            }
-            for model, fingerprint, of_model in zip(models, fingerprints, judged, strict=True)
+    result = Evaluation(
+        durian=version("durian-rl"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=JudgedDataset(name=reader.name, split=config.split, fingerprint=index.fingerprint),
+        settings=config,
+        counts=JudgedCounts(
+            rows=index.n_rows,
+            samples=len(index.rows),
+            duplicate_rows=index.n_rows - len(index.rows),
+            judged=len(ids),
+            failed=sum(failed.values()),
+            failed_by_reason=failed,
+        ),
+        table=None if manifest is None else _describe_table(config, manifest, used),
+        models=[
+            JudgedModel(
+                name=model,
+                fingerprint=fingerprint,
+                greedy=rates(ways["greedy"], seed=config.seed),
+                sampled=rates(ways["sampled"], seed=config.seed) if config.rollouts else None,
+                perceptual=_accuracies(labels.get("perceptual"), ways, config.seed),
+                reasoning=_accuracies(labels.get("reasoning"), ways, config.seed),
+            )
+            for model, fingerprint, ways in zip(models, fingerprints, judged, strict=True)
         ],
-        "comparison": _compare(models, judged, labels, config.seed) if config.compare else None,
-        "seconds": {stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
-    }
-    result["sentences"] = _sentences(result)
+        comparison=_compare(models, judged, labels, config.seed) if config.compare else None,
+        seconds={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
+    )
+    result = replace(result, sentences=_sentences(result))
     if config.out is not None:
-        write_json(Path(config.out), result)
+        write_json(Path(config.out), as_json(result))
     return result
 
 
@@ -188,9 +196,10 @@ def _judge(
 
 def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> pl.DataFrame:
     watch.add("images", chunk.seconds)
-    drawn = {"greedy": policy.draw(chunk, watch, greedy=True)}
+    begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
     if rollouts:
-        drawn["sampled"] = policy.draw(chunk, watch)
+        begun["sampled"] = policy.draw(chunk, watch)
+    drawn = {name: scored() for name, scored in begun.items()}
     schema = {f"{name}_{kept}": pl.Float64 for name in drawn for kept in _KEPT}
     rows = []
     for place, sample in enumerate(chunk.samples):
@@ -229,7 +238,7 @@ def _judged(outcomes: pl.DataFrame, rollouts: int) -> dict[str, Judged]:
 
 def _labels(
     ids: pl.DataFrame, groups: pl.DataFrame | None
-) -> tuple[dict[str, list[Any]], dict[str, int]]:
+) -> tuple[dict[Kind, list[Any]], dict[str, int]]:
     """The groups of the judged samples, one label each, and how many samples have none."""
     if groups is None:
         return {}, {}
@@ -250,71 +259,76 @@ def _order(labels: Sequence[Any]) -> list[Any]:
 
 def _describe_table(
     config: EvalConfig, manifest: Mapping[str, Any], used: Mapping[str, int]
-) -> dict[str, Any]:
-    return {
-        "run": config.table,
-        "model": manifest["model"]["name"],
-        "dataset": manifest["dataset"]["name"],
-        **{kind: manifest["groups"][kind]["measure"] for kind in _GROUPS},
+) -> JudgedTable:
+    groups = from_json(GroupCuts, manifest["groups"])
+    return JudgedTable(
+        run=str(config.table),
+        model=manifest["model"]["name"],
+        dataset=manifest["dataset"]["name"],
+        perceptual=groups.perceptual.measure,
+        reasoning=groups.reasoning.measure,
         **used,
-    }
+    )
 
 
 def _compare(
     models: Sequence[str],
     judged: Sequence[Mapping[str, Judged]],
-    labels: Mapping[str, Sequence[Any]],
+    labels: Mapping[Kind, Sequence[Any]],
     seed: int,
-) -> dict[str, Any]:
+) -> JudgedDifference:
     first, second = judged
     pairs = {name: (first[name], second[name]) for name in first}
-    tests = {"greedy": compare_greedy, "sampled": compare_sampled}
-    return {
-        "first": models[0],
-        "second": models[1],
-        "difference": "accuracy of the first minus that of the second, on the same samples",
-        **{name: tests[name](*pair, seed=seed) for name, pair in pairs.items()},
-        **{
-            kind: difference_by_group(of_kind, _order(of_kind), pairs, seed=seed)
-            for kind, of_kind in labels.items()
-        },
-    }
+    sampled = pairs.get("sampled")
+    return JudgedDifference(
+        first=models[0],
+        second=models[1],
+        greedy=compare_greedy(*pairs["greedy"], seed=seed),
+        sampled=None if sampled is None else compare_sampled(*sampled, seed=seed),
+        perceptual=_differences(labels.get("perceptual"), pairs, seed),
+        reasoning=_differences(labels.get("reasoning"), pairs, seed),
+    )
 
 
-def _sentences(result: Mapping[str, Any]) -> list[str]:
+def _accuracies(
+    labels: Sequence[Any] | None, ways: Mapping[str, Judged], seed: int
+) -> list[GroupAccuracy] | None:
+    if labels is None:
+        return None
+    return accuracy_by_group(labels, _order(labels), ways, seed=seed)
+
+
+def _differences(
+    labels: Sequence[Any] | None, pairs: Mapping[str, tuple[Judged, Judged]], seed: int
+) -> list[GroupDifference] | None:
+    if labels is None:
+        return None
+    return difference_by_group(labels, _order(labels), pairs, seed=seed)
+
+
+def _sentences(result: Evaluation) -> list[str]:
     """What was found, in words, with the uncertainty."""
     said = []
-    for model in result["models"]:
+    for model in result.models:
+        ways = {"greedy": model.greedy, "sampled": model.sampled}
         parts = [
-            f"{_share(model[name])} when {name}" for name in ("greedy", "sampled") if name in model
-        ]
-        n = model["greedy"]["n"]
-        said.append(f"{model['name']} is right in {' and '.join(parts)}, over {n:,} samples.")
-    if (compared := result["comparison"]) is not None:
-        parts = [
-            f"{_points(compared[name]['difference'])} when {name} (p = {compared[name]['p']:.2g}, "
-            f"{compared[name]['test']})"
-            for name in ("greedy", "sampled")
-            if name in compared
+            f"{estimate_text(rates.estimate, named=True)} when {name}"
+            for name, rates in ways.items()
+            if rates is not None
         ]
         said.append(
-            f"{compared['first']} minus {compared['second']}: {' and '.join(parts)}; above 0, "
-            f"{compared['first']} is right more often."
+            f"{model.name} is right in {' and '.join(parts)}, over {model.greedy.n:,} samples."
+        )
+    if (compared := result.comparison) is not None:
+        tests = {"greedy": compared.greedy, "sampled": compared.sampled}
+        parts = [
+            f"{estimate_text(test.difference, ' points', sign='+', named=True)} when {name} "
+            f"(p = {test.p:.2g}, {test.test})"
+            for name, test in tests.items()
+            if test is not None
+        ]
+        said.append(
+            f"{compared.first} minus {compared.second}: {' and '.join(parts)}; above 0, "
+            f"{compared.first} is right more often."
         )
     return said
-
-
-def _share(rate: Mapping[str, Any]) -> str:
-    """'65.0 % (95 % interval 49.5-77.9)'."""
-    share = f"{100 * rate['accuracy']:.1f} %"
-    if rate["low"] is None:
-        return share
-    return f"{share} (95 % interval {100 * rate['low']:.1f}-{100 * rate['high']:.1f})"
-
-
-def _points(estimate: Mapping[str, Any]) -> str:
-    """'+5.0 points (95 % interval -2.5 to +12.5)'."""
-    points = f"{100 * estimate['value']:+.1f} points"
-    if estimate["low"] is None:
-        return points
-    return f"{points} (95 % interval {100 * estimate['low']:+.1f} to {100 * estimate['high']:+.1f})"

@@ -14,9 +14,71 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from durian.records import left_out
+
 Harder = Literal["higher", "lower"]  # which end of a measure is the hard one
+Kind = Literal["perceptual", "reasoning"]
+KINDS: tuple[Kind, ...] = ("perceptual", "reasoning")
 Label = TypeVar("Label", bound=Hashable)
 PERCEPTUAL = ("easy", "medium", "hard")
+AUTO: Literal["auto"] = "auto"  # percentiles or bins that were chosen from the errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenCuts:
+    """How "auto" came to its cuts."""
+
+    start: int  # bins that were begun with
+    told_apart: bool  # the error rates of every two neighbours differ
+    seed: int  # of the bootstrap
+    min_per_batch: int | None = left_out()  # prompts that each group was to have in a batch
+    rollout_batch: int | None = left_out()  # prompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptualCuts:
+    """How perceptual groups were cut, and how large they came out."""
+
+    measure: str  # a column
+    percentiles: tuple[float, float] | Literal["auto"]
+    edges: tuple[float, ...]  # rising
+    sizes: dict[str, int]  # samples by group
+    chosen: ChosenCuts | None = left_out()
+
+    def __post_init__(self) -> None:
+        _check_sizes(self.sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasoningCuts:
+    """How reasoning groups were cut, and how large they came out."""
+
+    measure: str  # a column
+    bins: int | Literal["auto"]  # how many were asked for
+    edges: tuple[float, ...]  # rising
+    sizes: dict[str, int]  # samples by group
+    chosen: ChosenCuts | None = left_out()
+
+    def __post_init__(self) -> None:
+        _check_sizes(self.sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCuts:
+    """How both groupings of a table were cut."""
+
+    version: int | None = left_out()  # of the table's grouping, from 1; the first Durian wrote none
+    perceptual: PerceptualCuts
+    reasoning: ReasoningCuts
+
+    def by(self, kind: Kind) -> PerceptualCuts | ReasoningCuts:
+        """One of the two."""
+        return self.perceptual if kind == "perceptual" else self.reasoning
+
+
+def _check_sizes(sizes: Mapping[str, int]) -> None:
+    if fault := next((group for group, size in sizes.items() if size < 0), None):
+        raise ValueError(f"sizes of group {fault!r} is below 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +112,9 @@ def perceptual_groups(
         return Grouping(labels=[None] * len(values), edges=(), sizes=dict.fromkeys(PERCEPTUAL, 0))
     turned = sign * values[known]
     t_low, t_high = _quantiles(turned, [Fraction(low) / 100, Fraction(high) / 100])
-    numbers = np.where(turned <= t_low, 0, np.where(turned >= t_high, 2, 1))
-    counts = np.bincount(numbers, minlength=len(PERCEPTUAL)).tolist()
-    return Grouping(
-        labels=_placed(np.array(PERCEPTUAL, object)[numbers], known),
-        edges=tuple(sorted({float(sign * t_low), float(sign * t_high)})),
-        sizes=dict(zip(PERCEPTUAL, counts, strict=True)),
-    )
+    edges = tuple(sorted({float(sign * t_low), float(sign * t_high)}))
+    numbers = _easy_medium_hard(turned, float(t_low), float(t_high))
+    return _perceptual(numbers, known, edges)
 
 
 def reasoning_groups(
@@ -103,6 +161,82 @@ def bins_at(
     counts = np.bincount(numbers, minlength=len(edges) + 1)
     sizes = {k: int(n) for k, n in enumerate(counts)}
     return Grouping(labels=_placed(numbers, known), edges=tuple(map(float, edges)), sizes=sizes)
+
+
+def perceptual_at(
+    values: NDArray[np.float64], edges: Sequence[float], *, harder: Harder = "higher"
+) -> Grouping[str]:
+    """Perceptual groups between two given cuts, or at one, which leaves no sample medium.
+
+    Args: as `bins_at`, whose rule for a value on a cut holds.
+    """
+    known = ~np.isnan(values)
+    easiest_first = np.array([0, 1, 2] if len(edges) == 2 else [0, 2])
+    numbers = np.searchsorted(np.asarray(edges, np.float64), values[known], side="right")
+    numbers = numbers if harder == "higher" else len(edges) - numbers
+    return _perceptual(easiest_first[numbers], known, tuple(map(float, edges)))
+
+
+def cut_like(
+    cuts: PerceptualCuts | ReasoningCuts,
+    values: NDArray[np.float64],
+    *,
+    harder: Harder,
+    at_edges: bool = False,
+) -> Grouping[str] | Grouping[int]:
+    """Cut other values of a measure the way a table's were.
+
+    Args:
+        at_edges: at the table's own cut values, rather than at the quantiles that it asked for;
+            where it asked for "auto" there is no other way.
+    """
+    if isinstance(cuts, PerceptualCuts):
+        if cuts.percentiles == AUTO:
+            return perceptual_at(values, cuts.edges, harder=harder)
+        if not at_edges or not cuts.edges:
+            return perceptual_groups(values, cuts.percentiles, harder=harder)
+        sign, known = (1.0 if harder == "higher" else -1.0), ~np.isnan(values)
+        low, *_, high = sorted(sign * edge for edge in (*cuts.edges, cuts.edges[-1]))
+        return _perceptual(_easy_medium_hard(sign * values[known], low, high), known, cuts.edges)
+    if at_edges or cuts.bins == AUTO:
+        return bins_at(values, cuts.edges, harder=harder)
+    return reasoning_groups(values, cuts.bins, harder=harder)
+
+
+def codes_in_shares(
+    values: NDArray[np.float64], sizes: Sequence[int], kind: Kind
+) -> NDArray[np.intp]:
+    """Groups of given shares, as codes 0, 1, ... from the easiest; ties go where a table's go.
+
+    Args:
+        values: (N,), finite, turned so that higher means harder.
+        sizes: of the groups, the easiest first; three of them for perceptual ones. They need not
+            add up to N: only their shares count.
+    """
+    shares = [Fraction(sum(sizes[:k]), sum(sizes)) for k in range(1, len(sizes))]
+    cuts = _quantiles(values, shares)
+    if kind == "reasoning":  # a value on a cut belongs to the surer bin, as in eq. 16
+        return np.searchsorted(cuts, values, side="left")
+    # The quantile of share 0 or 1 is itself a value, which an empty group must not take.
+    low = float(cuts[0]) if sizes[0] else -np.inf
+    high = float(cuts[1]) if sizes[2] else np.inf
+    return _easy_medium_hard(values, low, high)
+
+
+def _easy_medium_hard(turned: NDArray[np.float64], low: float, high: float) -> NDArray[np.intp]:
+    """0, 1 or 2 of each value that rises with difficulty (eq. 10)."""
+    return np.where(turned <= low, 0, np.where(turned >= high, 2, 1))
+
+
+def _perceptual(
+    numbers: NDArray[np.intp], known: NDArray[np.bool_], edges: tuple[float, ...]
+) -> Grouping[str]:
+    counts = np.bincount(numbers, minlength=len(PERCEPTUAL)).tolist()
+    return Grouping(
+        labels=_placed(np.array(PERCEPTUAL, object)[numbers], known),
+        edges=edges,
+        sizes=dict(zip(PERCEPTUAL, counts, strict=True)),
+    )
 
 
 def _placed(labels: NDArray[Any], known: NDArray[np.bool_]) -> list[Any]:

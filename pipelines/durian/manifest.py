@@ -18,6 +18,7 @@ from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
+from durian.records import as_json
 from durian.rewards import reward_fingerprint
 from durian.run.folder import RunFolder
 from durian.schema import SCHEMA_VERSION
@@ -96,7 +97,7 @@ def describe_run(
             "failed_by_reason": failed,
         },
         "tokens": None if tokens is None else asdict(tokens),
-        "groups": groups.described,
+        "groups": as_json(groups.cuts),
         "determinism": not_repeatable(config),
         "versions": {"python": platform.python_version(), **versions()},
     }
@@ -133,16 +134,17 @@ def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
         `ProfileConfig`'s defaults where it is silent; `prompt_template` and the bounds stay None
         where the profile had none.
     """
-    profiled = named(ProfileConfig, "profiled")
+    profiled = named(type(config), "profiled")
     defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
     known = defaults | (manifest["config"] if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)
     return replace(config, **{name: known[name] for name in left_open})
 
 
-def versions() -> dict[str, str]:
+def versions(*further: str) -> dict[str, str]:
+    """The versions of what a run's numbers may depend on, as far as it is installed."""
     found = {}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *further):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

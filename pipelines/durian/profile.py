@@ -14,9 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from durian.analysis.one_run.summary import Summary, read_summary
 from durian.config import ProfileConfig
 from durian.engines.loading import chat_of, check_encoder, check_engine
-from durian.errors import RunError, one_line
+from durian.errors import RunError, RunFolderError, one_line
 from durian.extras import require
 from durian.manifest import describe_run, run_identity
 from durian.measuring.first_rows import check_first_rows
@@ -24,6 +25,7 @@ from durian.measuring.measuring import NO_IMAGE, Measured, measure_here, part_ta
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.records import as_json
 from durian.run.files import read_json
 from durian.run.folder import (
     REPORT_FOLDER,
@@ -101,10 +103,13 @@ def _check_any_measured(run: Path, counts: Mapping[str, Any]) -> None:
         )
 
 
-def _summary(run: Path) -> dict[str, Any]:
+def _summary(run: Path) -> Summary:
     """The report's numbers, which an older command may have left behind damaged or not at all."""
     path, way_out = run / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {run}"
-    return read_json(path, way_out)
+    try:
+        return read_summary(read_json(path, way_out))
+    except ValueError as error:
+        raise RunFolderError(f"{path}: {error}; {way_out}") from error
 
 
 def measure_samples(
@@ -168,7 +173,7 @@ def finish_run(
     with watch.time("tables"):
         groups = group_samples(config, run)
         write_columns(run)
-        run.join_parts(groups.columns, groups.described)
+        run.join_parts(groups.columns, as_json(groups.cuts))
     manifest = describe_run(config, reader, index, run, identity, groups)
     with watch.time("report"):
         render_run(

@@ -5,10 +5,8 @@ No model and no dataset: what was measured stays, the two group columns change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -17,16 +15,18 @@ from numpy.typing import NDArray
 
 from durian.analysis.one_run.bin_choice import Choice, choose_cuts
 from durian.analysis.one_run.columns import image_clusters
+from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.error_share import Clusters
 from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
+from durian.groups import AUTO, ChosenCuts, GroupCuts, Kind, PerceptualCuts, ReasoningCuts
 from durian.progress import Progress, Silent
+from durian.records import as_json, from_json
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
 from durian.table.checked import check_run
 from durian.table.columns import read_columns
 from durian.table.grouping import (
-    AUTO,
     check_column,
     cut_perceptual,
     cut_perceptual_at,
@@ -52,100 +52,82 @@ class _Errors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cut:
-    """One grouping: its column, or None where it stays as it is, and how it was cut."""
+class Regrouped:
+    """How a run is grouped now, and how it was before."""
 
-    column: pa.Array | None
-    described: Mapping[str, Any]
+    run: str
+    changed: bool  # there is a new version of the table
+    groups: GroupCuts
+    before: GroupCuts
+    summary: Summary  # the report's numbers
 
 
-def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Regrouped:
     """Cut a finished run's samples into other groups, and build its report again.
 
-    Returns:
-        `run`; `changed`, whether there is a new version of the table; `groups`, how they are cut
-        now, and `before`; `summary`, the report's numbers.
     Raises:
         ConfigError: a column that is not there or has one value, or a cut that cannot be made.
         RunFolderError: not a complete run, in use, or not to be read or written.
     """
     progress = progress or Silent()
     with change_run(Path(config.run)) as run:
-        before: dict[str, Any] = check_run(run.path)["groups"]
+        before = from_json(GroupCuts, check_run(run.path)["groups"])
         samples = run.check_tables().num_rows
-        perceptual = _perceptual(config, run, before["perceptual"], samples)
-        reasoning = _reasoning(config, run, before["reasoning"], samples)
-        groups = {
-            "version": _version(before),
-            "perceptual": perceptual.described,
-            "reasoning": reasoning.described,
-        }
-        changed = groups != {"version": 1, **before}
+        columns: dict[str, pa.Array] = {}
+        perceptual, reasoning = before.perceptual, before.reasoning
+        if config.perceptual is not None or config.percentiles is not None:
+            perceptual, columns["perceptual_group"] = _perceptual(config, run, before.perceptual)
+        if perceptual.percentiles != AUTO or perceptual is before.perceptual:
+            _check_batch(config, run, "perceptual", perceptual, samples)
+        if config.reasoning is not None or config.bins is not None:
+            reasoning, columns["reasoning_group"] = _reasoning(config, run, before.reasoning)
+        if reasoning.bins != AUTO or reasoning is before.reasoning:
+            _check_batch(config, run, "reasoning", reasoning, samples)
+        version = before.version or 1
+        groups = GroupCuts(version=version, perceptual=perceptual, reasoning=reasoning)
+        changed = groups != replace(before, version=version)
         if changed:
-            groups["version"] = _version(before) + 1
-            columns = {
-                "perceptual_group": perceptual.column,
-                "reasoning_group": reasoning.column,
-            }
-            run.regroup(
-                {name: labels for name, labels in columns.items() if labels is not None}, groups
-            )
+            groups = replace(groups, version=version + 1)
+            run.regroup(columns, as_json(groups))
         _record(run, before, groups)
         # Here: drawing loads slowly, and wrong input should be told at once.
         from durian.report import render_run
 
         progress.start("report", None)
         summary = render_run(run.path, run.complete_manifest())
-    return {
-        "run": str(run.path), "changed": changed, "groups": groups, "before": before,
-        "summary": summary,
-    }  # fmt: skip
-
-
-def _version(groups: Mapping[str, Any]) -> int:
-    version: int = groups.get("version", 1)  # the first Durian wrote none
-    return version
+    return Regrouped(
+        run=str(run.path), changed=changed, groups=groups, before=before, summary=summary
+    )
 
 
 def _perceptual(
-    config: GroupConfig, run: RunFolder, before: Mapping[str, Any], samples: int
-) -> _Cut:
-    if config.perceptual is None and config.percentiles is None:
-        _check_batch(config, run, "perceptual", before, samples)
-        return _Cut(column=None, described=before)
-    column = before["measure"] if config.perceptual is None else config.perceptual
-    asked: Any = before["percentiles"] if config.percentiles is None else config.percentiles
-    values = _values(run, "perceptual", column)
+    config: GroupConfig, run: RunFolder, before: PerceptualCuts
+) -> tuple[PerceptualCuts, pa.Array]:
+    """How samples are cut into perceptual groups now, and their labels."""
+    column = config.perceptual or before.measure
+    asked = config.percentiles or before.percentiles
+    values, chosen = _values(run, "perceptual", column), None
     if asked == AUTO:
         choice = _choose(config, run, "percentiles", column, values, most=3)
-        grouping = cut_perceptual_at(column, values, choice.edges)
-        described = describe_perceptual(column, AUTO, grouping) | _chosen(config, choice)
+        grouping, chosen = cut_perceptual_at(column, values, choice.edges), _chosen(config, choice)
     else:
-        low, high = asked
-        grouping = cut_perceptual(column, values, (low, high))
-        described = describe_perceptual(column, (low, high), grouping)
-        _check_batch(config, run, "perceptual", described, samples)
-    return _Cut(column=perceptual_column(grouping), described=described)
+        grouping = cut_perceptual(column, values, asked)
+    return describe_perceptual(column, asked, grouping, chosen), perceptual_column(grouping)
 
 
 def _reasoning(
-    config: GroupConfig, run: RunFolder, before: Mapping[str, Any], samples: int
-) -> _Cut:
-    if config.reasoning is None and config.bins is None:
-        _check_batch(config, run, "reasoning", before, samples)
-        return _Cut(column=None, described=before)
-    column = before["measure"] if config.reasoning is None else config.reasoning
-    asked: Any = before["bins"] if config.bins is None else config.bins
-    values = _values(run, "reasoning", column)
+    config: GroupConfig, run: RunFolder, before: ReasoningCuts
+) -> tuple[ReasoningCuts, pa.Array]:
+    """How samples are cut into reasoning groups now, and their labels."""
+    column = config.reasoning or before.measure
+    asked = config.bins or before.bins
+    values, chosen = _values(run, "reasoning", column), None
     if asked == AUTO:
         choice = _choose(config, run, "bins", column, values, most=None)
-        grouping = cut_reasoning_at(column, values, choice.edges)
-        described = describe_reasoning(column, AUTO, grouping) | _chosen(config, choice)
+        grouping, chosen = cut_reasoning_at(column, values, choice.edges), _chosen(config, choice)
     else:
         grouping = cut_reasoning(column, values, asked)
-        described = describe_reasoning(column, asked, grouping)
-        _check_batch(config, run, "reasoning", described, samples)
-    return _Cut(column=reasoning_column(grouping), described=described)
+    return describe_reasoning(column, asked, grouping, chosen), reasoning_column(grouping)
 
 
 def _values(run: RunFolder, option: str, column: str) -> NDArray[np.float64]:
@@ -211,27 +193,23 @@ def _errors(run: RunFolder, option: str) -> _Errors:
     return _Errors(wrong=wrong, total=total, clusters=clusters)
 
 
-def _chosen(config: GroupConfig, choice: Choice) -> dict[str, Any]:
-    """How "auto" came to its cuts, beside a description."""
-    batch = (
-        {}
-        if config.min_per_batch is None
-        else {"min_per_batch": config.min_per_batch, "rollout_batch": config.prompts}
-    )
-    return {
-        "chosen": {"start": choice.start, "told_apart": choice.told_apart, "seed": SEED, **batch}
-    }
+def _chosen(config: GroupConfig, choice: Choice) -> ChosenCuts:
+    batch = None if config.min_per_batch is None else config.prompts
+    return ChosenCuts(
+        start=choice.start, told_apart=choice.told_apart, seed=SEED,
+        min_per_batch=config.min_per_batch, rollout_batch=batch,
+    )  # fmt: skip
 
 
 def _check_batch(
     config: GroupConfig,
     run: RunFolder,
-    kind: Literal["perceptual", "reasoning"],
-    described: Mapping[str, Any],
+    kind: Kind,
+    cuts: PerceptualCuts | ReasoningCuts,
     samples: int,
 ) -> None:
     """Refuse groups of which one is expected too seldom in a rollout batch."""
-    sizes = {group: size for group, size in described["sizes"].items() if size}
+    sizes = {group: size for group, size in cuts.sizes.items() if size}
     least = config.least_samples(samples)
     if not sizes or min(sizes.values()) >= least:
         return
@@ -239,7 +217,7 @@ def _check_batch(
     if kind == "perceptual":
         way_out = "pass other --percentiles, or auto"
     else:
-        fits = _most_bins(run, described, least)
+        fits = _most_bins(run, cuts, least)
         way_out = f"pass --bins {fits}" if fits else "lower it"
     raise ConfigError(
         f"min-per-batch is {config.min_per_batch}, and the {kind} group {group} is expected to "
@@ -248,16 +226,16 @@ def _check_batch(
     )
 
 
-def _most_bins(run: RunFolder, described: Mapping[str, Any], least: int) -> int | None:
+def _most_bins(run: RunFolder, cuts: PerceptualCuts | ReasoningCuts, least: int) -> int | None:
     """The largest number of bins, fewer than there are, that all have enough samples."""
-    values = read_measures(run.path, [described["measure"]])[0]
-    for bins in range(len(described["sizes"]) - 1, 0, -1):
-        if min(cut_reasoning(described["measure"], values, bins).sizes.values()) >= least:
+    values = read_measures(run.path, [cuts.measure])[0]
+    for bins in range(len(cuts.sizes) - 1, 0, -1):
+        if min(cut_reasoning(cuts.measure, values, bins).sizes.values()) >= least:
             return bins
     return None
 
 
-def _record(run: RunFolder, before: Mapping[str, Any], groups: Mapping[str, Any]) -> None:
+def _record(run: RunFolder, before: GroupCuts, groups: GroupCuts) -> None:
     """Let the manifest say what the table says, and what groupings there were before.
 
     The table is what counts, so a kill before this loses nothing; the same command mends it.
@@ -265,10 +243,10 @@ def _record(run: RunFolder, before: Mapping[str, Any], groups: Mapping[str, Any]
     manifest = run.manifest
     if manifest is None:
         raise RunFolderError(f"{run.path}: lost its manifest.json meanwhile; profile again")
-    past = list(manifest.get("regrouped", []))
-    for older in (manifest["groups"], before):
-        if _version(older) < _version(groups) and older not in past:
+    past, version = list(manifest.get("regrouped", [])), groups.version or 1
+    for older in (manifest["groups"], as_json(before)):
+        if older.get("version", 1) < version and older not in past:
             past.append(older)
-    now = {**manifest, "groups": groups, **({"regrouped": past} if past else {})}
+    now = {**manifest, "groups": as_json(groups), **({"regrouped": past} if past else {})}
     if now != manifest and past:
         run.write_manifest(now)

@@ -1,9 +1,13 @@
-"""`durian report`: a run's tables -> analysis -> page and figures. No model, no dataset."""
+"""`durian report`: a run's tables -> analysis -> page and figures; needs no model and no dataset.
+
+Only `keep_thumbnails` reads the dataset, once, at the end of a profile.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from durian.analysis.one_run.summary import analyse
+from durian.analysis.one_run.summary import Summary, analyse
+from durian.groups import GroupCuts
 from durian.images.decode import decode
 from durian.readers.dataset import SampleReader
+from durian.records import from_json
 from durian.rendering.advice import advice
 from durian.rendering.gallery import Thumbnail
 from durian.rendering.local_entropy import local_entropy_map
@@ -42,11 +48,9 @@ _TEXT = ("problem", "answer")
 _JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
 
 
-def build_report(path: Path) -> dict[str, Any]:
+def build_report(path: Path) -> Summary:
     """Build the report of a complete run again, from its tables alone.
 
-    Returns:
-        The numbers of the report, as in report/summary.json.
     Raises:
         RunFolderError: not a complete run folder, damaged, not writable, or in use.
     """
@@ -56,8 +60,8 @@ def build_report(path: Path) -> dict[str, Any]:
 
 def render_run(
     path: Path, manifest: dict[str, Any], *, keep: Callable[[list[int]], None] | None = None
-) -> dict[str, Any]:
-    """Analyse a run's tables and write its report folder; gives the analysis.
+) -> Summary:
+    """Analyse a run's tables and write its report folder.
 
     Args:
         keep: called once, with the rows of the samples that the report shows, before their
@@ -65,7 +69,8 @@ def render_run(
     """
     table, rollouts = path / DIFFICULTY_FILE, path / ROLLOUTS_FILE
     numbers = read_frame(table, lambda frame: frame.drop(_TEXT))
-    on_shelves = shelves(numbers, grouped_by(manifest["groups"]))
+    groups = from_json(GroupCuts, manifest["groups"])
+    on_shelves = shelves(numbers, grouped_by(groups))
     shown = sample_ids(on_shelves)
     if keep is not None:
         keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
@@ -75,10 +80,9 @@ def render_run(
         # Of use only beside completions: without them, not worth the memory.
         columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
         rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
-        grouping={kind: manifest["groups"][kind] for kind in ("perceptual", "reasoning")},
+        grouping=replace(groups, version=None),
     )
-    summary["sentences"] = sentences(summary)
-    summary["advice"] = advice(summary)
+    summary = replace(summary, sentences=sentences(summary), advice=advice(summary))
     write_report(
         path / REPORT_FOLDER,
         summary=summary,

@@ -20,8 +20,7 @@ class Sample:
     sample_id: str
     row: int  # position of the dataset row, from 0
     problem: str
-    answer: str
-    accepted: tuple[str, ...] = ()  # the answers that count, where there are several
+    answer: str  # a JSON list where several texts are accepted
     options: tuple[str, ...] = ()  # the contents of the choices, from A on
     images: tuple[bytes, ...] = ()  # encoded, in order; b"" for one that could not be read
     error: str | None = None  # why the row or its images could not be read, a short phrase
@@ -58,6 +57,7 @@ class Rollout:
     sum_logprob: float  # nats, over those tokens (eq. 14)
     finish_reason: FinishReason
     prompt_tokens: int | None = None  # of its prompt, image tokens included; None: not counted
+    opened: bool = False  # the prompt ends with the opening think tag, which counts as written
 
 
 @dataclass(frozen=True)

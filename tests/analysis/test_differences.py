@@ -7,6 +7,7 @@ from durian.analysis.one_run.against_error import AgainstError, Differences
 from durian.analysis.one_run.columns import Candidate
 from durian.analysis.statistics.association import associate
 from durian.analysis.statistics.bootstrap import resample
+from durian.analysis.statistics.estimate import Estimate
 
 N = 300
 
@@ -41,20 +42,20 @@ def test_measures_meet_the_baseline_and_each_other():
         width=("column", hard),
         absent=("measure", np.full(N, np.nan)),
     )
-    assert [(entry["first"], entry["second"]) for entry in entries] == [
+    assert [(entry.first, entry.second) for entry in entries] == [
         ("entropy", "length"), ("scatter", "length"), ("entropy", "scatter"),
     ]  # fmt: skip
     # scatter is entropy turned round: their AUROCs are a and 1 - a.
-    auroc = associate(hard, wrong, total, seed=0)["auroc"]["value"]
-    assert entries[2]["difference"]["value"] == pytest.approx(2 * auroc - 1)
-    assert entries[0]["difference"]["low"] > 0.2 and entries[0]["n"] == N
+    auroc = associate(hard, wrong, total, seed=0).auroc.value
+    assert entries[2].difference.value == pytest.approx(2 * auroc - 1)
+    assert entries[0].difference.low > 0.2 and entries[0].n == N
 
 
 def test_a_measure_differs_from_itself_by_nothing():
     hard, wrong, total = planted()
     (entry,) = compare(wrong, total, one=("measure", hard), two=("measure", 3 * hard))
-    assert entry["difference"]["value"] == 0
-    assert entry["difference"]["reason"] == "all resamples agree"
+    assert entry.difference.value == 0
+    assert entry.difference.reason == "all resamples agree"
 
 
 def test_pairing_narrows_the_interval():
@@ -62,9 +63,9 @@ def test_pairing_narrows_the_interval():
     rng = np.random.default_rng(2)
     near = hard + 0.05 * rng.normal(size=N)
     (entry,) = compare(wrong, total, one=("measure", hard), two=("measure", near))
-    alone = associate(hard, wrong, total, seed=0)["auroc"]
-    paired = entry["difference"]["high"] - entry["difference"]["low"]
-    assert paired < 0.5 * (alone["high"] - alone["low"])
+    alone = associate(hard, wrong, total, seed=0).auroc
+    paired = entry.difference.high - entry.difference.low
+    assert paired < 0.5 * (alone.high - alone.low)
 
 
 def test_only_samples_that_have_both_are_compared():
@@ -74,11 +75,11 @@ def test_only_samples_that_have_both_are_compared():
     entries = compare(wrong, total, one=("measure", half), two=("measure", rest))
     both = slice(50, 200)
     apart = [
-        associate(score[both], wrong[both], total[both], seed=0)["auroc"]["value"]
+        associate(score[both], wrong[both], total[both], seed=0).auroc.value
         for score in (half, rest)
     ]
-    assert entries[0]["n"] == 150
-    assert entries[0]["difference"]["value"] == pytest.approx(apart[0] - apart[1])
+    assert entries[0].n == 150
+    assert entries[0].difference.value == pytest.approx(apart[0] - apart[1])
 
 
 def test_what_is_undefined_is_none_with_its_reason():
@@ -94,9 +95,9 @@ def test_what_is_undefined_is_none_with_its_reason():
         ),
     ):
         (entry,) = compare(wrong, total, one=("measure", one), two=("measure", hard))
-        assert entry["difference"] == {"value": None, "low": None, "high": None, "reason": reason}
+        assert entry.difference == Estimate(value=None, reason=reason)
     left = np.where(np.arange(N) < 9, hard, np.nan), np.where(np.arange(N) < 9, np.nan, hard)
     (entry,) = compare(
         np.arange(N) % 2 * 1.0, total, one=("measure", left[0]), two=("measure", left[1])
     )
-    assert (entry["n"], entry["difference"]["reason"]) == (0, "no sample has both")
+    assert (entry.n, entry.difference.reason) == (0, "no sample has both")

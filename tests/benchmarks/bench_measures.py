@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from scipy.stats import spearmanr
 
+from durian.rendering.text import interval_text
 from durian.report import build_report
 
 
@@ -24,7 +25,7 @@ def run() -> list[dict[str, Any]]:
         model += ["--measures", "pixel,spectral,confidence"]
         subprocess.run([*command, *model], check=True, env=dict(os.environ))
         table = pl.read_parquet(out / "difficulty.parquet")
-        summary = build_report(out)
+        scored = build_report(out).scored
     clutter = pl.read_parquet(rows)["clutter"].gather(table["row"])
     found = [
         {
@@ -43,13 +44,13 @@ def run() -> list[dict[str, Any]]:
         "answer_entropy",
         "mean_tokens",
     ):
-        auroc = summary["measures"][name]["auroc"]
+        auroc = scored.measures[name].auroc
         found.append(
             {
                 "what": f"AUROC of error: {name}",
-                "value": auroc["value"],
+                "value": auroc.value,
                 "aim": "-",
-                "detail": f"95 % interval {auroc['low']:.3f} to {auroc['high']:.3f}",
+                "detail": f"95 % interval {interval_text(auroc, scale=1, digits=3)}",
             }
         )
     return found

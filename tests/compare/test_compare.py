@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
+from durian.analysis.one_run.summary import DrawnTogether
+from durian.analysis.two_runs.comparison import SharedSamples
 from durian.compare import compare_runs
 from durian.errors import ConfigError, RunFolderError
+from durian.records import as_json
 
 FIGURES = ("flows_perceptual", "flows_reasoning", "changes", "measures")
 
@@ -15,28 +19,28 @@ FIGURES = ("flows_perceptual", "flows_reasoning", "changes", "measures")
 def test_samples_are_joined_by_id_and_what_is_missing_is_counted(run):
     a, b = run("a", keys=range(30)), run("b", keys=range(10, 40), seed=1)
     found = compare_runs(a, b)
-    assert found["samples"] == {"both": 20, "only_a": 10, "only_b": 10}
-    assert found["warnings"] == [
+    assert found.samples == SharedSamples(both=20, only_a=10, only_b=10)
+    assert found.warnings == [
         "A has 10 samples that the other lacks; its groups were cut over all of its 30",
         "B has 10 samples that the other lacks; its groups were cut over all of its 30",
     ]
-    flow = found["drift"]["flows"]["perceptual"]
-    assert sum(map(sum, flow["counts"])) == flow["samples"] == 20
+    flow = found.drift.flows["perceptual"]
+    assert sum(map(sum, flow.counts)) == flow.samples == 20
 
 
 def test_rows_in_another_order_are_the_same_samples(run):
     a, b = run("a", keys=range(40)), run("b", keys=[*range(39, -1, -1)], seed=1)
     found = compare_runs(a, b)
     # Pixel entropy is of the sample alone here: joined by place it would be turned round.
-    assert found["drift"]["measures"]["pixel_entropy"]["identical"]
-    assert found["drift"]["flows"]["perceptual"]["moved"]["value"] == 0.0
+    assert found.drift.measures["pixel_entropy"].identical
+    assert found.drift.flows["perceptual"].moved.value == 0.0
 
 
 def test_the_folder_holds_the_page_its_figures_and_its_numbers(run):
     a, b = run("a"), run("b", seed=1)
     found = compare_runs(a, b)
     folder = b / "compare" / "a"
-    assert found["out"] == str(folder)
+    assert found.out == str(folder)
     names = {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png")}
     assert {path.name for path in folder.iterdir()} == {*names, "index.html", "summary.json"}
 
@@ -44,7 +48,7 @@ def test_the_folder_holds_the_page_its_figures_and_its_numbers(run):
         raise AssertionError(f"{constant} in summary.json")
 
     kept = json.loads((folder / "summary.json").read_text(), parse_constant=refuse)
-    assert kept == json.loads(json.dumps({k: v for k, v in found.items() if k != "out"}))
+    assert kept == json.loads(json.dumps(as_json(replace(found, out=None))))
     before = (folder / "index.html").read_bytes()
     compare_runs(a, b)  # takes the place of the first, byte for byte
     assert (folder / "index.html").read_bytes() == before
@@ -70,15 +74,15 @@ def test_the_floor_is_of_all_samples_where_some_have_more_rollouts(run):
             counts, on="sample_id", maintain_order="left"
         ).write_parquet(folder / "difficulty.parquet", metadata={"durian.schema": "1"})
         kept.write_parquet(folder / "rollouts.parquet")
-    found = compare_runs(a, b)["drift"]
-    assert found["flows"]["reasoning"]["moved_floor"]["value"] > 0.2
-    assert found["a"]["completions"] == 38 * 2 + 2 * 4
+    found = compare_runs(a, b).drift
+    assert found.flows["reasoning"].moved_floor.value > 0.2
+    assert found.a.completions == 38 * 2 + 2 * 4
 
 
 def test_settings_that_change_the_meaning_are_warned_of_with_both_values(run):
     a = run("a", config={"reward": "boxed", "temperature": 1.0})
     b = run("b", config={"reward": "mine.py:score", "temperature": 0.7}, bins=5)
-    assert compare_runs(a, b)["warnings"] == [
+    assert compare_runs(a, b).warnings == [
         "temperature differs: 1.0 in A, 0.7 in B",
         "reward differs: boxed in A, mine.py:score in B",
         "reasoning bins differs: 4 in A, 5 in B",
@@ -87,23 +91,23 @@ def test_settings_that_change_the_meaning_are_warned_of_with_both_values(run):
 
 def test_questions_of_one_image_are_one_cluster(run):
     a = run("a")
-    assert compare_runs(a, run("b", seed=1))["clusters"] == {"of": "sample", "n": 40}
+    assert compare_runs(a, run("b", seed=1)).clusters == DrawnTogether(of="sample", n=40)
     with_images = run("c", seed=1, images=lambda key: f"image {key // 4}")
-    assert compare_runs(a, with_images)["clusters"] == {"of": "image", "n": 10}
+    assert compare_runs(a, with_images).clusters == DrawnTogether(of="image", n=10)
 
 
 def test_a_run_against_a_policy_that_forgot_names_what_was_unlearned(run):
     # A knows the upper half for sure and nothing else; B the lower.
     a = run("a", skill=lambda key: float(key >= 20))
     b = run("b", skill=lambda key: float(key < 20))
-    found = compare_runs(a, b)["drift"]
-    assert found["learned"]["learned"]["samples"] == found["learned"]["unlearned"]["samples"] == 20
-    assert found["change"]["value"] == 0.0
+    found = compare_runs(a, b).drift
+    assert found.learned.learned.samples == found.learned.unlearned.samples == 20
+    assert found.change.value == 0.0
     # A's least confident bins are B's most confident ones.
-    assert found["gains"]["reasoning"]["own"]["value"] > 0.9
-    assert found["gains"]["reasoning"]["stale"]["value"] < 0.1
-    assert found["verdict"]["verdict"] == "profile again"
-    assert found["verdict"]["thin_because"] == [
+    assert found.gains["reasoning"].own.value > 0.9
+    assert found.gains["reasoning"].stale.value < 0.1
+    assert found.verdict.verdict == "profile again"
+    assert found.verdict.thin_because == [
         "only 40 samples", "there is no interval",
     ]  # fmt: skip
 
@@ -111,18 +115,18 @@ def test_a_run_against_a_policy_that_forgot_names_what_was_unlearned(run):
 def test_runs_without_a_policy_have_no_verdict_and_say_why(run):
     a, b = run("a", scored=False), run("b", scored=False)
     found = compare_runs(a, b)
-    assert found["drift"]["verdict"]["verdict"] is None
-    assert found["sentences"][0] == (
+    assert found.drift.verdict.verdict is None
+    assert found.sentences[0] == (
         "Of the 40 samples of both runs, neither run has scored completions."
     )
-    assert found["sentences"][-1].startswith("No verdict: no sample is in both's groups and scored")
-    assert found["drift"]["flows"]["perceptual"]["moved"]["value"] == 0.0
+    assert found.sentences[-1].startswith("No verdict: no sample is in both's groups and scored")
+    assert found.drift.flows["perceptual"].moved.value == 0.0
 
 
 def test_a_run_without_a_policy_beside_one_with_says_which(run):
     found = compare_runs(run("a", scored=False), run("b"))
-    assert "A has no scored completions" in found["sentences"][0]
-    assert found["warnings"] == []  # settings of a policy that one run has not
+    assert "A has no scored completions" in found.sentences[0]
+    assert found.warnings == []  # settings of a policy that one run has not
 
 
 def test_what_is_no_pair_of_runs_is_refused_in_one_line(run, tmp_path):
@@ -160,4 +164,4 @@ def test_a_folder_of_other_things_is_not_written_to(run, tmp_path):
         with pytest.raises(ConfigError, match=said):
             compare_runs(a, b, out)
     assert [path.name for path in taken.iterdir()] == ["notes.txt"]
-    assert not compare_runs(a, b, tmp_path / "new" / "one")["warnings"]
+    assert not compare_runs(a, b, tmp_path / "new" / "one").warnings

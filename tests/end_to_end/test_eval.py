@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import binomtest
 
+from durian.analysis.evaluation import JudgedCounts
 from durian.config import EvalConfig, ProfileConfig
 from durian.errors import DatasetError, RunError, RunFolderError
 from durian.evaluate import evaluate_policy
 from durian.profile import profile_dataset
+from durian.records import as_json
 from durian.samples import sample_id
 
 ROWS, ROLLOUTS = 40, 4
@@ -82,33 +84,29 @@ def scripted(tmp_path: Path, png: bytes):
 
 def test_rates_and_groups_are_what_was_scripted(scripted, tmp_path):
     found = evaluate_policy(scripted(compare=tmp_path / "theirs.jsonl", table=tmp_path / "run"))
-    json.dumps(found, allow_nan=False)
-    assert found["counts"] == {
-        "rows": 8, "samples": 7, "duplicate_rows": 1, "judged": 5, "failed": 2,
-        "failed_by_reason": found["counts"]["failed_by_reason"],
-    }  # fmt: skip
-    reasons = found["counts"]["failed_by_reason"]
+    json.dumps(as_json(found), allow_nan=False)
+    reasons = found.counts.failed_by_reason
+    assert found.counts == JudgedCounts(
+        rows=8, samples=7, duplicate_rows=1, judged=5, failed=2, failed_by_reason=reasons
+    )
     assert Counter(reasons.values()) == {1: 2} and "no scripted rollouts for this sample" in reasons
-    ours, theirs = found["models"]
+    ours, theirs = found.models
     # Greedy is the first completion: R R W W R, and R W W W R.
     for model, right in ((ours, 3), (theirs, 2)):
         known = binomtest(right, 5).proportion_ci(method="wilson")
-        assert model["greedy"]["accuracy"] == right / 5 and model["greedy"]["n"] == 5
-        assert model["greedy"]["low"] == pytest.approx(known.low)
-        assert model["greedy"]["high"] == pytest.approx(known.high)
-    assert (ours["sampled"]["accuracy"], theirs["sampled"]["accuracy"]) == (6 / 10, 3 / 10)
-    assert ours["sampled"]["completions"] == 10
-    assert ours["sampled"]["truncated"] == 1 / 5 and ours["sampled"]["format_rate"] == 1.0
-    assert ours["greedy"]["mean_tokens"] == 4.0
-    table = found["table"]
-    assert (table["not_in_table"], table["in_no_perceptual_group"]) == (1, 1)
-    assert (table["in_no_reasoning_group"], table["perceptual"]) == (1, "pixel_entropy")
+        assert model.greedy.accuracy == right / 5 and model.greedy.n == 5
+        assert model.greedy.low == pytest.approx(known.low)
+        assert model.greedy.high == pytest.approx(known.high)
+    assert (ours.sampled.accuracy, theirs.sampled.accuracy) == (6 / 10, 3 / 10)
+    assert ours.sampled.completions == 10
+    assert ours.sampled.truncated == 1 / 5 and ours.sampled.format_rate == 1.0
+    assert ours.greedy.mean_tokens == 4.0
+    table = found.table
+    assert (table.not_in_table, table.in_no_perceptual_group) == (1, 1)
+    assert (table.in_no_reasoning_group, table.perceptual) == (1, "pixel_entropy")
 
     def by_group(kind):
-        return [
-            (row["group"], row["n"], row["greedy"]["accuracy"], row["sampled"]["accuracy"])
-            for row in ours[kind]
-        ]
+        return [(row.group, row.n, row.greedy.accuracy, row.sampled.accuracy) for row in ours[kind]]
 
     assert by_group("perceptual") == [("easy", 2, 1.0, 3 / 4), ("hard", 1, 0.0, 1 / 2)]
     assert by_group("reasoning") == [(0, 1, 1.0, 1.0), (1, 2, 1 / 2, 1 / 4)]
@@ -116,35 +114,35 @@ def test_rates_and_groups_are_what_was_scripted(scripted, tmp_path):
 
 def test_a_comparison_is_the_first_minus_the_second_on_the_samples_of_both(scripted, tmp_path):
     found = evaluate_policy(scripted(compare=tmp_path / "theirs.jsonl", table=tmp_path / "run"))
-    greedy, sampled = found["comparison"]["greedy"], found["comparison"]["sampled"]
-    assert greedy["difference"]["value"] == pytest.approx(1 / 5)
-    assert (greedy["only_first_right"], greedy["only_second_right"], greedy["p"]) == (1, 0, 1.0)
+    greedy, sampled = found.comparison.greedy, found.comparison.sampled
+    assert greedy.difference.value == pytest.approx(1 / 5)
+    assert (greedy.only_first_right, greedy.only_second_right, greedy.p) == (1, 0, 1.0)
     # By sample 0, 1, 1, 0, 1 of 2. Turned at random, three ones reach 3 or -3 in 2 of 8 ways.
-    assert sampled["difference"]["value"] == pytest.approx(3 / 10)
-    assert sampled["p"] == pytest.approx(1 / 4, abs=0.02)
-    easy, hard = found["comparison"]["perceptual"]
-    assert (easy["greedy"]["value"], easy["sampled"]["value"]) == (1 / 2, 1 / 4)
-    assert (hard["greedy"]["value"], hard["sampled"]["value"]) == (0.0, 1 / 2)
-    assert "above 0" in found["sentences"][-1] and "ours.jsonl minus" in found["sentences"][-1]
+    assert sampled.difference.value == pytest.approx(3 / 10)
+    assert sampled.p == pytest.approx(1 / 4, abs=0.02)
+    easy, hard = found.comparison.perceptual
+    assert (easy.greedy.value, easy.sampled.value) == (1 / 2, 1 / 4)
+    assert (hard.greedy.value, hard.sampled.value) == (0.0, 1 / 2)
+    assert "above 0" in found.sentences[-1] and "ours.jsonl minus" in found.sentences[-1]
     alone = evaluate_policy(scripted())
-    assert alone["counts"]["judged"] == 6  # q5 too, which only the second policy lacks
-    assert (alone["comparison"], alone["table"]) == (None, None)
-    assert "perceptual" not in alone["models"][0]
+    assert alone.counts.judged == 6  # q5 too, which only the second policy lacks
+    assert (alone.comparison, alone.table) == (None, None)
+    assert alone.models[0].perceptual is None
 
 
 def test_no_rollouts_leave_the_greedy_completion(scripted, tmp_path):
     found = evaluate_policy(scripted(rollouts=0, compare=tmp_path / "theirs.jsonl"))
-    assert found["models"][0]["greedy"]["accuracy"] == 3 / 5
-    assert "sampled" not in found["models"][0] and "sampled" not in found["comparison"]
+    assert found.models[0].greedy.accuracy == 3 / 5
+    assert found.models[0].sampled is None and found.comparison.sampled is None
 
 
 def test_what_is_left_open_is_as_the_table_had_it(scripted, tmp_path):
-    settings = evaluate_policy(scripted(table=tmp_path / "run", min_pixels=512))["settings"]
+    settings = evaluate_policy(scripted(table=tmp_path / "run", min_pixels=512)).settings
     assert (settings["system_prompt"], settings["reward"]) == ("Look.", "boxed")
     assert (settings["min_pixels"], settings["max_pixels"]) == (512, 4096)
-    settings = evaluate_policy(scripted(table=tmp_path / "run", system_prompt=""))["settings"]
+    settings = evaluate_policy(scripted(table=tmp_path / "run", system_prompt="")).settings
     assert settings["system_prompt"] == ""
-    settings = evaluate_policy(scripted())["settings"]
+    settings = evaluate_policy(scripted()).settings
     assert settings["system_prompt"] == ProfileConfig.system_prompt
     assert settings["max_pixels"] is None
 
@@ -202,26 +200,26 @@ def by_transformers(asked: dict, run: Path, blind_policy: Path) -> dict:
 
 def test_the_shipped_policy_is_as_right_as_its_profile_says(run: Path, by_transformers: dict):
     table = pl.read_parquet(run / "difficulty.parquet")
-    sampled = by_transformers["models"][0]["sampled"]
+    sampled = by_transformers.models[0].sampled
     # The same seeds over the same rows: the same completions.
-    assert sampled["accuracy"] == pytest.approx(table["pass_rate"].mean(), abs=1e-12)
-    assert sampled["format_rate"] == pytest.approx(table["format_rate"].mean(), abs=1e-12)
-    assert sampled["mean_tokens"] == pytest.approx(table["mean_tokens"].mean(), abs=1e-12)
+    assert sampled.accuracy == pytest.approx(table["pass_rate"].mean(), abs=1e-12)
+    assert sampled.format_rate == pytest.approx(table["format_rate"].mean(), abs=1e-12)
+    assert sampled.mean_tokens == pytest.approx(table["mean_tokens"].mean(), abs=1e-12)
     for kind in ("perceptual", "reasoning"):
         known = table.group_by(f"{kind}_group").agg(pl.len(), pl.col("pass_rate").mean())
-        found = {row["group"]: row for row in by_transformers["models"][0][kind]}
+        found = {row.group: row for row in getattr(by_transformers.models[0], kind)}
         for group, n, rate in known.iter_rows():
-            assert found[group]["n"] == n
-            assert found[group]["sampled"]["accuracy"] == pytest.approx(rate, abs=1e-12)
-    assert by_transformers["counts"]["judged"] == ROWS
+            assert found[group].n == n
+            assert found[group].sampled.accuracy == pytest.approx(rate, abs=1e-12)
+    assert by_transformers.counts.judged == ROWS
 
 
 def test_a_policy_that_no_longer_sees_is_found_worse(by_transformers: dict):
-    sees, blind = by_transformers["models"]
-    assert sees["fingerprint"] != blind["fingerprint"]
-    assert sees["greedy"]["accuracy"] > blind["greedy"]["accuracy"]
-    assert by_transformers["comparison"]["greedy"]["difference"]["low"] > 0
-    assert by_transformers["comparison"]["greedy"]["p"] < 0.05
+    sees, blind = by_transformers.models
+    assert sees.fingerprint != blind.fingerprint
+    assert sees.greedy.accuracy > blind.greedy.accuracy
+    assert by_transformers.comparison.greedy.difference.low > 0
+    assert by_transformers.comparison.greedy.p < 0.05
 
 
 def test_vllm_judges_two_policies_in_one_process_as_transformers_does(
@@ -238,8 +236,8 @@ def test_vllm_judges_two_policies_in_one_process_as_transformers_does(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert json.loads((tmp_path / "eval.json").read_text()) == found
-    for ours, theirs in zip(found["models"], by_transformers["models"], strict=True):
-        assert ours["greedy"] == pytest.approx(theirs["greedy"])
+    for ours, theirs in zip(found.models, by_transformers.models, strict=True):
+        assert ours.greedy == pytest.approx(theirs.greedy)
         # Draws differ between engines: 160 completions of 40 samples, within 4 standard errors.
-        assert ours["sampled"]["accuracy"] == pytest.approx(theirs["sampled"]["accuracy"], abs=0.25)
-    assert found["comparison"]["greedy"] == by_transformers["comparison"]["greedy"]
+        assert ours.sampled.accuracy == pytest.approx(theirs.sampled.accuracy, abs=0.25)
+    assert found.comparison.greedy == by_transformers.comparison.greedy

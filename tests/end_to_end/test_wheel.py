@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+from durian.config import ProfileConfig
+from durian.profile import profile_dataset
+from durian.readers.dataset import open_dataset
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).parent / "uv"
@@ -73,6 +78,49 @@ def test_the_command_and_the_module_tell_the_wheels_version(python, wheel, tmp_p
     for command in ([python.parent / "durian"], [python, "-m", "durian_cli"]):
         done = call(*command, "--version", cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+
+
+@pytest.fixture(scope="module")
+def foreign(
+    tmp_path_factory: pytest.TempPathFactory, photo_shapes: Path, tiny_policy: Path
+) -> Path:
+    """A folder with a `pipelines` package of its own, beside rows, a policy and a profile."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "pipelines").mkdir()
+    (folder / "pipelines" / "__init__.py").write_text("raise RuntimeError('another project')\n")
+    (folder / "policy").symlink_to(tiny_policy)
+    pl.read_parquet(photo_shapes).head(8).write_parquet(folder / "rows.parquet")
+    rows = {"dataset": str(folder / "rows.parquet")}
+    samples = open_dataset(ProfileConfig(**rows, measures=("pixel",), out="-").source).samples()
+    script = [
+        {"sample_id": s.sample_id, "rollout": 0, "completion": "?", "n_tokens": 2,
+         "sum_logprob": -1.0 - s.row, "finish_reason": "stop"}
+        for s in samples
+    ]  # fmt: skip
+    types = {"rollout": pl.Int32, "n_tokens": pl.Int32}
+    pl.DataFrame(script, schema_overrides=types).write_parquet(folder / "script.parquet")
+    script = {"model": str(folder / "script.parquet"), "engine": "scripted", "rollouts": 1}
+    profile_dataset(ProfileConfig(**rows, **script, bins=2, out=str(folder / "run")))
+    return folder
+
+
+def test_a_folder_with_pipelines_of_its_own_is_not_in_the_way(python, foreign, wheel):
+    # The package was called `pipelines` once, and Python looks in the working folder first.
+    done = call(python, "-m", "durian_cli", "--version", cwd=foreign)
+    assert (done.returncode, done.stdout) == (0, f"durian {wheel.name.split('-')[1]}\n")
+    done = call(python, "-c", "import durian; print(durian.profile_dataset.__name__)", cwd=foreign)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "profile_dataset\n", "")
+
+
+def test_a_launch_of_two_processes_plans_a_training_there(python, foreign):
+    done = call(
+        python, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2,
+        "-m", "durian_cli", "train", "rows.parquet", "--table", "run", "--model", "policy",
+        "--out", "trained", "--rollout-batch", 4, "--dry-run", cwd=foreign,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"processes: +2", done.stdout), done.stdout
+    assert not (foreign / "trained").exists()
 
 
 def test_a_folder_of_images_is_profiled_outside_the_repository(python, tmp_path, png):

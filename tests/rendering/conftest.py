@@ -1,6 +1,7 @@
 """Small runs to render: tables by the schema, a manifest, a thumbnail."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -79,8 +80,7 @@ def write(tmp_path, thumbnail):
             c for row in rows if row.get("pass_rate") is not None for c in completions(row, text)
         ]
         summary = analyse(table, {name: DIFFICULTY[name].harder or "higher" for name in NAMES})
-        summary["sentences"] = sentences(summary)
-        summary["advice"] = advice(summary)
+        summary = replace(summary, sentences=sentences(summary), advice=advice(summary))
         write_report(
             tmp_path / folder,
             summary=summary,

@@ -4,12 +4,17 @@ from xml.etree import ElementTree
 
 import pytest
 
+from durian.analysis.one_run.against_error import Predictor
+from durian.analysis.one_run.error_curve import CurvePoint
+from durian.analysis.statistics.error_share import ErrorsOfGroup
+from durian.analysis.statistics.estimate import Estimate
 from durian.rendering.figures import encode_figure, label
 from durian.rendering.group_figures import slices
 from durian.rendering.measure_figures import curves
 from durian.rendering.report_figures import COLUMNS_DRAWN, drawn_measures
 
-RATE = {"value": 0.5, "low": 0.4, "high": 0.6}
+RATE = Estimate(value=0.5, low=0.4, high=0.6)
+ERRORS = {"samples": 4, "completions": 8, "errors": 4, "error_share": RATE, "error_rate": RATE}
 NAMES = [
     "$\\frac{1}{$",
     "_hidden",
@@ -25,10 +30,10 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_name_of_a_column_or_value_can_be_drawn(name):
-    points = [{"mean": mean, "error_rate": RATE, "isotonic": 0.5} for mean in (1.0, 2.0)]
+    points = [CurvePoint(group=0, mean=mean, isotonic=0.5, **ERRORS) for mean in (1.0, 2.0)]
     for figure in (
         curves({name: points}, {}, 4.2),
-        slices({name: [{"group": name, "error_rate": RATE}]}, 4.2),
+        slices({name: [ErrorsOfGroup(group=name, **ERRORS)]}, 4.2),
     ):
         ElementTree.fromstring(encode_figure(figure, "svg"))  # well-formed
 
@@ -39,9 +44,16 @@ def test_characters_without_a_shape_are_boxes_and_dollars_are_dollars():
 
 
 def test_columns_that_predict_error_best_are_drawn_and_no_more_than_fit():
-    measures = {"pixel_entropy": {"kind": "measure", "auroc": {"value": None}}}
+    def predictor(kind, auroc):
+        estimate = Estimate(value=auroc)
+        return Predictor(
+            n=9, kind=kind, harder="higher", auroc=estimate, spearman=estimate, kendall=estimate,
+            aurc=estimate, excess_aurc=estimate, base_rate=0.5, curve=[], risk_coverage=[],
+        )  # fmt: skip
+
+    measures = {"pixel_entropy": predictor("measure", None)}
     for k in range(20):
-        measures[f"c{k}"] = {"kind": "column", "auroc": {"value": 0.5 + k / 100}}
+        measures[f"c{k}"] = predictor("column", 0.5 + k / 100)
     drawn = drawn_measures(measures)
     assert drawn[0] == "pixel_entropy"
     assert drawn[1:] == [f"c{k}" for k in range(20 - COLUMNS_DRAWN, 20)]

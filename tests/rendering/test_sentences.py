@@ -1,66 +1,113 @@
 """What a report says in words, and what it advises, of numbers written by hand."""
 
-import copy
+from dataclasses import replace
 
 import pytest
 
+from durian.analysis.one_run.against_error import AurocDifference, Predictor
+from durian.analysis.one_run.reliability import GroupReliability, PassRateReliability, Reliability
+from durian.analysis.one_run.split_half import SplitHalves
+from durian.analysis.one_run.summary import DrawnTogether, Missing, Scored, Summary
+from durian.analysis.statistics.error_share import ErrorsOfGroup
+from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.pass_rates import PassRates
+from durian.groups import GroupCuts, PerceptualCuts, ReasoningCuts
 from durian.rendering.advice import advice
 from durian.rendering.sentences import sentences
 
 
 def sure(value, low, high):
-    return {"value": value, "low": low, "high": high}
+    return Estimate(value=value, low=low, high=high)
 
 
-UNKNOWN = {"value": None, "low": None, "high": None, "reason": "all are right"}
+UNKNOWN = Estimate(value=None, reason="all are right")
 
 
 def group(name, rate, samples=100):
-    return {"group": name, "samples": samples, "error_rate": rate}
+    return ErrorsOfGroup(
+        group=name, samples=samples, completions=0, errors=0, error_share=UNKNOWN, error_rate=rate
+    )
 
 
-@pytest.fixture
-def summary():
-    """800 completions over 100 samples, with all that an analysis gives that words are made of."""
-    return copy.deepcopy(
-        {
-            "samples": 103, "measured": 100, "completions": 800, "missing": [],
-            "grouping": {
-                "perceptual": {"measure": "pixel_entropy"},
-                "reasoning": {"measure": "mean_logprob"},
-            },
-            "error_rate": sure(0.4, 0.35, 0.45),
-            "perceptual": [group("easy", sure(0.3, 0.2, 0.4)), group("hard", sure(0.5, 0.4, 0.6))],
-            "reasoning": [group(0, sure(0.7, 0.6, 0.8)), group(1, sure(0.1, 0.0, 0.2))],
-            "contrast": {"perceptual": sure(0.2, 0.1, 0.3), "reasoning": sure(0.6, 0.5, 0.7)},
-            "measures": {
-                "pixel_entropy": {"kind": "measure", "auroc": sure(0.6, 0.55, 0.65)},
-                "mean_logprob": {"kind": "measure", "auroc": sure(0.7, 0.65, 0.75)},
-                "sum_logprob": {"kind": "measure", "auroc": sure(0.8, 0.75, 0.85)},
-                "mean_tokens": {"kind": "baseline", "auroc": sure(0.9, 0.85, 0.95)},
-                "width": {"kind": "column", "auroc": sure(0.55, 0.5, 0.6)},
-            },
-            "differences": [
-                {"first": "sum_logprob", "second": "mean_tokens",
-                 "difference": sure(-0.1, -0.2, 0.05)},
-                {"first": "mean_logprob", "second": "sum_logprob",
-                 "difference": sure(-0.1, -0.15, -0.05)},
-            ],
-            "split_half": {
-                "mean_logprob": {"other": sure(0.6, 0.5, 0.7)},
-                "sum_logprob": {"other": sure(0.65, 0.6, 0.7)},
-            },
-            "reliability": {
-                "rollouts": 8, "pass_rate": {"reliability": 0.5},
-                "reasoning": {"same_group": 0.6, "certain": 0.2},
-            },
-            "pass_rates": {"samples": 100, "no_variance": 0.3, "extreme": 0.1},
-        }
+def predictor(kind, auroc):
+    return Predictor(
+        n=100, kind=kind, harder="higher", auroc=auroc, spearman=UNKNOWN, kendall=UNKNOWN,
+        aurc=UNKNOWN, excess_aurc=UNKNOWN, base_rate=0.4, curve=[], risk_coverage=[],
     )  # fmt: skip
 
 
-def test_four_sentences_say_what_is_hard_and_how_sure_that_is(summary):
-    assert sentences(summary) == [
+def difference(first, second, estimate):
+    return AurocDifference(first=first, second=second, n=100, difference=estimate)
+
+
+def halves(other):
+    return SplitHalves(same=UNKNOWN, other=other, splits=4)
+
+
+def by(perceptual="pixel_entropy", reasoning="mean_logprob", bins=10):
+    return GroupCuts(
+        perceptual=PerceptualCuts(measure=perceptual, percentiles=(25, 75), edges=(), sizes={}),
+        reasoning=ReasoningCuts(measure=reasoning, bins=bins, edges=(), sizes={}),
+    )
+
+
+@pytest.fixture
+def scored():
+    """800 completions over 100 samples, with all that an analysis gives that words are made of."""
+    return Scored(
+        completions=800,
+        resamples=1000,
+        clusters=DrawnTogether(of="sample", n=100),
+        error_rate=sure(0.4, 0.35, 0.45),
+        perceptual=[group("easy", sure(0.3, 0.2, 0.4)), group("hard", sure(0.5, 0.4, 0.6))],
+        reasoning=[group(0, sure(0.7, 0.6, 0.8)), group(1, UNKNOWN), group(2, sure(0.1, 0.0, 0.2))],
+        contrast={"perceptual": sure(0.2, 0.1, 0.3), "reasoning": sure(0.6, 0.5, 0.7)},
+        slices={},
+        measures={
+            "pixel_entropy": predictor("measure", sure(0.6, 0.55, 0.65)),
+            "mean_logprob": predictor("measure", sure(0.7, 0.65, 0.75)),
+            "sum_logprob": predictor("measure", sure(0.8, 0.75, 0.85)),
+            "mean_tokens": predictor("baseline", sure(0.9, 0.85, 0.95)),
+            "width": predictor("column", sure(0.55, 0.5, 0.6)),
+        },
+        differences=[
+            difference("sum_logprob", "mean_tokens", sure(-0.1, -0.2, 0.05)),
+            difference("mean_logprob", "sum_logprob", sure(-0.1, -0.15, -0.05)),
+        ],
+        split_half={
+            "mean_logprob": halves(sure(0.6, 0.5, 0.7)),
+            "sum_logprob": halves(sure(0.65, 0.6, 0.7)),
+        },
+        reliability=Reliability(
+            rollouts=8, fewest_rollouts=8, most_rollouts=8, resamples=200,
+            pass_rate=PassRateReliability(reliability=0.5, standard_error=0.1),
+            reasoning=GroupReliability(same_group=0.6, certain=0.2, neighbours=0.9),
+        ),
+        pass_rates=PassRates(
+            samples=100, never_right=0.1, always_right=0.2, no_variance=0.3, extreme=0.1,
+            extreme_of_varied=0.2, histogram=[],
+        ),
+    )  # fmt: skip
+
+
+def summary_of(scored, grouping=None, **changed):
+    summary = Summary(
+        samples=103, seed=0, spread={}, missing=[], measured=100, grouping=grouping or by(),
+        scored=scored,
+    )  # fmt: skip
+    return replace(summary, **changed)
+
+
+def words(scored, grouping=None):
+    return sentences(summary_of(scored, grouping))
+
+
+def advised(scored, grouping=None, **changed):
+    return advice(summary_of(scored, grouping, **changed))
+
+
+def test_four_sentences_say_what_is_hard_and_how_sure_that_is(scored):
+    assert words(scored) == [
         "The policy is wrong in 40 % (95 % interval 35 to 45) of 800 completions over 100 samples.",
         "Where samples are hard to see (by pixel entropy) it is wrong in 50 % (40 to 60), where "
         "they are easy to see in 30 % (20 to 40): 20 points more (10 to 30). In the bin that is "
@@ -76,57 +123,59 @@ def test_four_sentences_say_what_is_hard_and_how_sure_that_is(summary):
     ]
 
 
-def test_words_name_the_columns_that_stand_behind_the_groups(summary):
-    summary["grouping"]["perceptual"]["measure"] = "clutter"
-    summary["grouping"]["reasoning"]["measure"] = "n_steps"
-    said = sentences(summary)[1]
+def test_words_name_the_columns_that_stand_behind_the_groups(scored):
+    said = words(scored, by("clutter", "n_steps"))[1]
     assert "Where samples are hard by clutter it is wrong in" in said
     assert "In the bin that is hardest by n_steps it is wrong in" in said
     assert "see" not in said and "confident" not in said
 
 
 @pytest.mark.parametrize(
-    ("contrast", "words"),
+    ("contrast", "expected"),
     [
         (sure(0.02, -0.03, 0.07), ", which these samples cannot tell apart (-3 to +7 points)."),
         (sure(-0.1, -0.2, -0.05), ": 10 points fewer (5 to 20)."),
         (UNKNOWN, "easy to see in 30 % (20 to 40)."),
     ],
 )
-def test_a_difference_that_is_not_sure_or_turned_is_said_to_be(summary, contrast, words):
-    summary["contrast"]["perceptual"] = contrast
-    assert words in sentences(summary)[1]
+def test_a_difference_that_is_not_sure_or_turned_is_said_to_be(scored, contrast, expected):
+    scored = replace(scored, contrast={**scored.contrast, "perceptual": contrast})
+    assert expected in words(scored)[1]
 
 
-def test_the_hardest_slice_is_named_only_if_it_is_surely_above_the_whole(summary):
+def test_the_hardest_slice_is_named_only_if_it_is_surely_above_the_whole(scored):
     few = group("few", sure(1.0, 0.9, 1.0), samples=9)  # of too few samples
     sure_one = group("position", sure(0.6, 0.5, 0.7))
     higher_but_unsure = group("count", sure(0.8, 0.46, 0.95))
-    summary["slices"] = {"kind": [few, sure_one, higher_but_unsure]}
-    assert "; most often where kind is position: 60 % (50 to 70)." in sentences(summary)[0]
-    sure_one["error_rate"]["low"] = 0.45  # not above the whole's 45 %
-    higher_but_unsure["error_rate"]["low"] = 0.2
-    assert "most often" not in sentences(summary)[0]
+    scored = replace(scored, slices={"kind": [few, sure_one, higher_but_unsure]})
+    assert "; most often where kind is position: 60 % (50 to 70)." in words(scored)[0]
+    not_above = group("position", sure(0.6, 0.45, 0.7))  # the whole's 45 %
+    unsure = group("count", sure(0.8, 0.2, 0.95))
+    assert "most often" not in words(replace(scored, slices={"kind": [few, not_above, unsure]}))[0]
 
 
-def test_a_foreign_name_is_clipped_and_cannot_steer_a_terminal(summary):
-    summary["grouping"]["perceptual"]["measure"] = "\x1b[2J" + "x" * 100
-    assert "hard by \\x1b[2J" + "x" * 35 + "… it is" in sentences(summary)[1]
+def test_a_foreign_name_is_clipped_and_cannot_steer_a_terminal(scored):
+    said = words(scored, by("\x1b[2J" + "x" * 100))[1]
+    assert "hard by \\x1b[2J" + "x" * 35 + "… it is" in said
 
 
-def test_what_is_not_known_is_left_out(summary):
-    for key in ("contrast", "differences", "split_half", "reliability", "grouping"):
-        del summary[key]
-    summary["perceptual"][0]["error_rate"] = UNKNOWN
-    for of in summary["measures"].values():
-        of["auroc"] = UNKNOWN
-    said = sentences(summary)
+def test_what_is_not_known_is_left_out(scored):
+    scored = replace(
+        scored,
+        contrast=dict.fromkeys(("perceptual", "reasoning"), UNKNOWN),
+        differences=[],
+        split_half=None,
+        reliability=replace(scored.reliability, reasoning=None),
+        perceptual=[group("easy", UNKNOWN), *scored.perceptual[1:]],
+        measures={name: predictor("measure", UNKNOWN) for name in scored.measures},
+    )
+    said = sentences(summary_of(scored, grouping=None))
     assert len(said) == 3 and "None" not in " ".join(said)
     assert said[1].startswith("In the bin that is least confident")
 
 
-def test_advice_gives_the_exact_option_and_setting(summary):
-    found = {line["do"].splitlines()[0]: line for line in advice(summary)}
+def test_advice_gives_the_exact_option_and_setting(scored):
+    found = {line.do.splitlines()[0]: line for line in advised(scored)}
     train = 'durian train … --filter "pass_rate > 0 AND pass_rate < 1"'
     assert list(found) == [
         train,
@@ -134,49 +183,67 @@ def test_advice_gives_the_exact_option_and_setting(summary):
         "durian group RUN --bins auto",
         "durian profile … --rollouts 16",
     ]
-    assert found[train]["do"].splitlines()[1] == "filter: pass_rate > 0 AND pass_rate < 1"
-    assert "70 samples remain" in found[train]["say"]  # 100 less 30 %
+    assert found[train].do.splitlines()[1] == "filter: pass_rate > 0 AND pass_rate < 1"
+    assert "70 samples remain" in found[train].say  # 100 less 30 %
     # Spearman and Brown: 16 rollouts give 2 x 0.5 / (1 + 0.5) = 0.67; 0.9 takes
     # 8 x 0.9 x 0.5 / (0.5 x 0.1) = 72.
-    rollouts = found["durian profile … --rollouts 16"]["say"]
+    rollouts = found["durian profile … --rollouts 16"].say
     assert "16 would give 0.67; 0.9 takes about 72." in rollouts
 
 
-def test_a_good_run_needs_no_advice(summary):
-    summary["pass_rates"]["no_variance"] = 0.01
-    summary["reliability"]["pass_rate"]["reliability"] = 0.95
-    summary["reliability"]["reasoning"]["certain"] = 0.8
-    summary["grouping"]["reasoning"]["measure"] = "sum_logprob"
-    assert advice(summary) == []
+def test_a_good_run_needs_no_advice(scored):
+    drawn = scored.reliability
+    scored = replace(
+        scored,
+        pass_rates=replace(scored.pass_rates, no_variance=0.01),
+        reliability=replace(
+            drawn,
+            pass_rate=replace(drawn.pass_rate, reliability=0.95),
+            reasoning=replace(drawn.reasoning, certain=0.8),
+        ),
+    )
+    assert advised(scored, by(reasoning="sum_logprob")) == []
 
 
-def test_a_confidence_that_is_better_only_by_its_own_luck_is_not_advised(summary):
-    summary["split_half"]["sum_logprob"]["other"] = sure(0.55, 0.5, 0.6)
-    assert not [line for line in advice(summary) if "--reasoning" in line["do"]]
+def test_fewer_bins_are_not_advised_where_they_were_merged_or_are_two(scored):
+    def bins_advised(scored, grouping=None):
+        return "durian group RUN --bins auto" in [line.do for line in advised(scored, grouping)]
+
+    assert bins_advised(scored)
+    assert not bins_advised(scored, by(bins="auto"))  # the same again
+    ends = [scored.reasoning[0], scored.reasoning[-1]]
+    assert not bins_advised(replace(scored, reasoning=ends), by(bins=2))
 
 
-def test_a_column_that_is_surely_better_is_advised_and_quoted_for_the_shell(summary):
-    summary["measures"]["how hard; rm -rf"] = {"kind": "column", "auroc": sure(0.8, 0.7, 0.9)}
-    lines = [line["do"] for line in advice(summary)]
+def test_a_confidence_that_is_better_only_by_its_own_luck_is_not_advised(scored):
+    lucky = {**scored.split_half, "sum_logprob": halves(sure(0.55, 0.5, 0.6))}
+    lines = advised(replace(scored, split_half=lucky))
+    assert not [line for line in lines if "--reasoning" in line.do]
+
+
+def test_a_column_that_is_surely_better_is_advised_and_quoted_for_the_shell(scored):
+    column = {"how hard; rm -rf": predictor("column", sure(0.8, 0.7, 0.9))}
+    lines = [line.do for line in advised(replace(scored, measures=scored.measures | column))]
     assert "durian group RUN --perceptual 'how hard; rm -rf'" in lines
 
 
-def test_a_perceptual_measure_that_marks_nothing_gets_no_weight(summary):
-    summary["contrast"]["perceptual"] = sure(-0.1, -0.2, 0.0)
-    lines = [line["do"] for line in advice(summary)]
+def test_a_perceptual_measure_that_marks_nothing_gets_no_weight(scored):
+    contrast = {**scored.contrast, "perceptual": sure(-0.1, -0.2, 0.0)}
+    lines = [line.do for line in advised(replace(scored, contrast=contrast))]
     assert "durian train … --weights 0.7,0,0.3\nweights: [0.7, 0, 0.3]" in lines
 
 
-def test_samples_that_lack_a_measure_can_be_left_out(summary):
-    summary["missing"] = [{"reason": "no image", "samples": 2}, {"reason": "x", "samples": 1}]
-    line = advice(summary)[-1]
-    assert line["say"].startswith("3 samples lack a measure")
-    assert line["do"].splitlines()[1] == "filter: error IS NULL"
+def test_samples_that_lack_a_measure_can_be_left_out(scored):
+    missing = [Missing(reason="no image", samples=2), Missing(reason="x", samples=1)]
+    line = advised(scored, missing=missing)[-1]
+    assert line.say.startswith("3 samples lack a measure")
+    assert line.do.splitlines()[1] == "filter: error IS NULL"
 
 
-def test_unequal_rollouts_are_told_as_from_the_fewest_to_the_most(summary):
-    summary["reliability"] |= {"fewest_rollouts": 2, "most_rollouts": 16}
-    said = sentences(summary)
+def test_unequal_rollouts_are_told_as_from_the_fewest_to_the_most(scored):
+    drawn = replace(scored.reliability, fewest_rollouts=2, most_rollouts=16)
+    scored = replace(scored, reliability=drawn)
+    said = words(scored)
     assert "Had the 2 to 16 rollouts been drawn again" in said[-1]
     # Spearman and Brown's formula is for one number of rollouts.
-    assert not any("draw more rollouts" in line["say"] for line in advice(summary))
+    assert not any("draw more rollouts" in line.say for line in advised(scored))

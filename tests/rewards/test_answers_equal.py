@@ -22,7 +22,7 @@ PLAIN = [
     ("no", "on", False, "the same letters are another word"),
     ("dark-blue", "dark blue", False, "a hyphen is a hyphen"),
     ("red", "5", False, "a word is no number"),
-    ("five", "5", False, "numbers in words are not read"),
+    ("five", "5", True, "a small number in words"),
     ("B", "b", True, "choice, letter case"),
     ("(B)", "B", True, "choice in brackets"),
     ("B.", "B", True, "choice with a period"),

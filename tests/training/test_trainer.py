@@ -286,6 +286,7 @@ def test_a_killed_training_resumes_to_the_same_weights(settings, tmp_path, chang
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL and not (out / "manifest.json").exists()
+    assert not (out / "README.md").exists()  # TRL writes a stub of a model card with a checkpoint
     notes: list[str] = []
 
     class Notes:
@@ -306,6 +307,7 @@ def test_an_adapter_comes_with_the_model_that_it_makes(settings, tmp_path):
     # LoRA: W + (alpha / r) B A, here alpha 8 and r 4.
     out = tmp_path / "out"
     train(settings, out, lora_r=4, lora_alpha=8, grpo={"max_steps": 2})
+    assert "LoRA of rank 4" in (out / "README.md").read_text()  # ours, not PEFT's
     base, merged = weights_of(Path(settings["model"])), weights_of(out / "merged")
     adapter = weights_of(out, "adapter_model.safetensors")
     assert base.keys() == merged.keys()
@@ -375,6 +377,13 @@ def test_code_in_a_checkpoints_pickle_does_not_run(settings, whole, tmp_path):
     with pytest.raises(RunError, match="checkpoint-2: holds what is no state of a training") as no:
         train(settings, out)
     assert "\n" not in str(no.value) and not (tmp_path / "ran").exists()
+
+
+def test_the_model_card_is_of_this_training(whole):
+    card = (whole / "README.md").read_text()
+    assert "trained by GRPO with Durian" in card and "None" not in card
+    assert "24 of 24 rows" in card and r"rows\.parquet, split train" in card
+    assert "trl" in card.split("## Versions")[1]
 
 
 def test_a_finished_training_is_not_done_twice(settings, whole):

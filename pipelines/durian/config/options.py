@@ -51,6 +51,17 @@ class Option:
         return self.help if isinstance(self.help, str) else self.help()
 
     @property
+    def bounds(self) -> str | None:
+        """What a number must be, in words."""
+        bounds = {"or more": self.low, "above": self.above, "at most": self.high}
+        told = [
+            f"{bound:,g} {word}" if word == "or more" else f"{word} {bound:,g}"
+            for word, bound in bounds.items()
+            if bound is not None
+        ]
+        return " and ".join(told) or None
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The values that there are; empty where any will do."""
         return tuple(self.choices() if callable(self.choices) else self.choices)
@@ -126,6 +137,12 @@ def identifying(config: Config) -> dict[str, Any]:
     """
     values = asdict(config)
     return {name: values[name] for name in named(type(config), "identity")}
+
+
+def default_values(config: type[Config]) -> dict[str, Any]:
+    """The defaults of a config's options, of those that have one."""
+    found = {f.name: default_of(f) for f in fields(config)}
+    return {name: value for name, value in found.items() if value is not ...}
 
 
 def typed(name: str, about: Option) -> str:

@@ -1,1 +1,1 @@
-"""Programs that run a policy, each behind the one method of `protocol.RolloutEngine`."""
+"""Programs that run a policy, each behind the two methods of `base.RolloutEngine`."""

@@ -16,7 +16,7 @@ Finished = Callable[[int], None]  # told how many more prompts are done
 
 
 class RolloutEngine(Protocol):
-    """Draws completions from a policy. vLLM, transformers and the script fill these methods."""
+    """Draws completions from a policy; each engine fills these two methods."""
 
     def generate(
         self,
@@ -26,7 +26,7 @@ class RolloutEngine(Protocol):
         finished: Finished,
         greedy: bool = False,
     ) -> list[list[Rollout] | Failed]:
-        """Draw `rollouts` completions a prompt, or the greedy one; in the order of `prompts`.
+        """Draw the config's `rollouts` completions a prompt, or the greedy one; in order.
 
         The same prompts and seed give the same completions, whatever was drawn before, as
         far as the engine's program is repeatable. A prompt that cannot be used comes back as

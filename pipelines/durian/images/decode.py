@@ -33,6 +33,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from durian.errors import one_line
 from durian.images.formats import format_of, why_not
 from durian.images.gray import FLOAT_PIXELS, flatten, upright
 from durian.samples import Failed
@@ -230,8 +231,7 @@ def _is_float_tiff(data: bytes) -> bool:
 
 def _phrase(error: Exception) -> str:
     """One short line without addresses in memory, so that equal data give equal words."""
-    text = re.sub(r"<[^>]*>", "", str(error))
-    text = " ".join(text.split())[:100]
+    text = one_line(re.sub(r"<[^>]*>", "", str(error)), longest=100)
     if "truncated" in text.lower():
         return "truncated file"
     if re.fullmatch(r"(decoder error )?-?\d+( when .*)?", text):

@@ -1,1 +1,1 @@
-"""The stream: samples in, measured samples out; here, in processes, on Ray."""
+"""The stream: samples in, measured samples out; here, in threads, or on a Ray cluster."""

@@ -19,8 +19,10 @@ from durian.errors import ConfigError, DatasetError, one_line
 from durian.images.decode import decode, size
 from durian.readers.dataset import SampleReader
 from durian.readers.image_files import NAME_FOLDER
-from durian.rewards import boxed_reward, open_reward
+from durian.rewards import Attempts, answers_equal, open_reward
 from durian.rewards.custom import DEFAULT
+from durian.rewards.extract import extract_answer
+from durian.rewards.grade import Reference
 from durian.samples import Failed, Prompt, Sample
 
 FIRST = 100  # rows
@@ -190,10 +192,10 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
         return
     first = samples[0]
     if ":" in (name or ""):  # a user's own: it may ask for any form, so that one that works will do
-        errors = []
+        errors, reward = [], open_reward(name)
         for completion in (f"<think></think>\\boxed{{{first.answer}}}", first.answer, ""):
             try:
-                open_reward(name)([completion], [1], first.answer)
+                reward.start(_attempt(first, completion))()
                 return
             except ValueError as error:
                 errors.append(str(error))
@@ -208,9 +210,22 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
         )
 
 
+def _attempt(sample: Sample, completion: str) -> Attempts:
+    return Attempts(
+        completions=[completion],
+        n_tokens=[1],
+        answer=sample.answer,
+        options=sample.options,
+        question=sample.problem,
+        finish_reasons=["stop"],
+        columns=sample.cells,
+        image_sizes=[known for image in sample.images if (known := size(image))],
+    )
+
+
 def _equals_itself(sample: Sample) -> bool:
-    answer = sample.accepted[0] if sample.accepted else sample.answer
-    return boxed_reward([f"\\boxed{{{answer}}}"], [1], answer)[0].correct
+    wanted = Reference.of(sample.answer, sample.options)
+    return answers_equal(extract_answer(f"\\boxed{{{wanted.text}}}") or "", wanted)
 
 
 def _rows(number: int) -> str:

@@ -29,6 +29,7 @@ from durian.measuring.sampling import build_prompt
 from durian.progress import Progress
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
+from durian.records import as_json
 from durian.run.folder import RunFolder
 from durian.samples import Failed, Sample
 
@@ -130,7 +131,7 @@ def count_prompts(
     found = {
         "prompts_sampled": len(lengths),
         "prompts_failed": dict(failed.most_common()),
-        "prompt_tokens": _rounded(total(lengths, drawn.blocks).as_dict()),
+        "prompt_tokens": _rounded(as_json(total(lengths, drawn.blocks))),
     }
     if first is None:
         return found

@@ -22,7 +22,6 @@ class Field:
     value: Any
     key: Any  # what stands for the value in the sample id
     error: str | None = None
-    accepted: tuple[str, ...] = ()  # of a reference: the answers that count, where several do
 
 
 def reach(row: Mapping[str, Any], path: str) -> Any:

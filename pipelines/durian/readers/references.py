@@ -78,7 +78,7 @@ def _any_of(texts: Sequence[str], key: str) -> Field:
         return Field("", key, "answer is empty")
     if len(accepted) == 1:
         return Field(accepted[0], key)
-    return Field(json.dumps(accepted, ensure_ascii=False), key, accepted=tuple(accepted))
+    return Field(json.dumps(accepted, ensure_ascii=False), key)
 
 
 def reply_field(turns: Turns | None) -> Field:

@@ -68,7 +68,6 @@ def to_sample(
         row=row,
         problem=text,
         answer=answer.value,
-        accepted=answer.accepted,
         options=in_order(options),
         images=tuple(image.value for image in placed),
         error=_joined(

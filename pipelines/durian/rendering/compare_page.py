@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from durian.analysis.two_runs.comparison import Comparison
+from durian.groups import KINDS, Kind
 from durian.rendering import flow_figure
 from durian.rendering.compare_sentences import compare_advice, verdict_sentence
 from durian.rendering.names import CONFIDENCE, name_of
@@ -20,7 +22,7 @@ MOST_SHOWN = 12  # samples learned, and unlearned
 def write_comparison(
     folder: Path,
     *,
-    summary: Mapping[str, Any],
+    summary: Comparison,
     shelves: Sequence[Mapping[str, Any]],
     thumbnails: Mapping[str, bytes],
     manifests: Mapping[str, Mapping[str, Any]],
@@ -28,7 +30,7 @@ def write_comparison(
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
     Args:
-        summary: of `compare_runs`, with its `sentences`.
+        summary: with its sentences.
         shelves: `heading` and `cards`: sample_id, row, problem, answer, `a` and `b` ("1 of 8" that
             are right), `completion_a`, `completion_b` (text or None), `learned`.
         thumbnails: sample id -> JPEG.
@@ -39,7 +41,7 @@ def write_comparison(
         "compare.html.j2",
         comparison_figures(summary),
         summary,
-        drift=summary["drift"],
+        drift=summary.drift,
         verdict=verdict_sentence(summary),
         advice=compare_advice(summary),
         shelves=[
@@ -56,15 +58,15 @@ def write_comparison(
     )
 
 
-def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
-    """Those that the numbers allow."""
-    drift, made = summary["drift"], []
-    for kind in ("perceptual", "reasoning"):
-        flow = drift["flows"][kind]
-        if not flow["samples"]:
+def comparison_figures(summary: Comparison) -> list[ReportFigure]:
+    """The figures that the numbers allow."""
+    drift, made = summary.drift, []
+    for kind in KINDS:
+        flow = drift.flows[kind]
+        if not flow.samples:
             continue
         heading = _heading(summary, kind)
-        ribbons = max(len(flow["groups_a"]), len(flow["groups_b"])) <= flow_figure.MOST_RIBBONS
+        ribbons = max(len(flow.groups_a), len(flow.groups_b)) <= flow_figure.MOST_RIBBONS
         made.append(
             ReportFigure(
                 f"flows_{kind}",
@@ -79,7 +81,7 @@ def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
                 partial(flow_figure.flows, flow, heading),
             )
         )
-    panels = {_heading(summary, kind): rows for kind, rows in drift["changes"].items() if rows}
+    panels = {_heading(summary, kind): rows for kind, rows in drift.changes.items() if rows}
     if panels:
         made.append(
             ReportFigure(
@@ -89,7 +91,7 @@ def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
                 partial(flow_figure.changes, panels),
             )
         )
-    known = {n: of for n, of in drift["measures"].items() if of["auroc_a"]["value"] is not None}
+    known = {n: each for n, each in drift.measures.items() if each.auroc_a.value is not None}
     if known:
         made.append(
             ReportFigure(
@@ -103,11 +105,11 @@ def comparison_figures(summary: Mapping[str, Any]) -> list[ReportFigure]:
     return made
 
 
-def _heading(summary: Mapping[str, Any], kind: str) -> str:
+def _heading(summary: Comparison, kind: Kind) -> str:
     """'Perceptual group', 'Confidence bin (0 = least confident)', 'Bin of kind (0 = hardest)'."""
     if kind == "perceptual":
         return "Perceptual group"
-    measure = summary["grouping"]["a"]["reasoning"]["measure"]
+    measure = summary.grouping.a.reasoning.measure
     if measure in CONFIDENCE:
         return "Confidence bin (0 = least confident)"
     return f"Bin of {name_of(measure)} (0 = hardest)"

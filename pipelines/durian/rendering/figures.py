@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -16,6 +16,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from durian.analysis.statistics.estimate import Estimate
 from durian.rendering.names import NAMES, name_of
 from durian.rendering.text import shown_text
 
@@ -33,7 +34,6 @@ STYLE: dict[Any, Any] = {
 }
 WIDE, NARROW = 8.0, 4.2  # inches; a page column of about 800 pixels, a phone
 PERCENT = PercentFormatter(xmax=1, decimals=0, symbol=" %")
-Rows = Sequence[Mapping[str, Any]]
 
 
 def encode_figure(figure: Figure, kind: str) -> bytes:
@@ -90,25 +90,32 @@ def percent_axis(axis: Any, ticks: int = 8) -> None:
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], min_n_ticks=2))
 
 
-def bars(estimates: Rows) -> list[list[float]]:
+def values(estimates: Sequence[Estimate]) -> list[float]:
+    """The numbers of estimates that all have one."""
+    return [estimate.value for estimate in estimates if estimate.value is not None]
+
+
+def bars(estimates: Sequence[Estimate]) -> list[list[float]]:
     """Distances below and above each value; none where there is no interval."""
     below, above = [], []
-    for estimate in estimates:
-        value, low, high = (estimate[part] for part in ("value", "low", "high"))
+    for value, estimate in zip(values(estimates), estimates, strict=True):
+        low, high = estimate.interval or (value, value)
         # A percentile interval may miss its value by a hair where the draws are few.
-        below.append(max(0.0, value - low) if low is not None else 0.0)
-        above.append(max(0.0, high - value) if high is not None else 0.0)
+        below.append(max(0.0, value - low))
+        above.append(max(0.0, high - value))
     return [below, above]
 
 
 def interval_line(
-    axes: Axes, place: float, estimate: Mapping[str, Any], colour: str, *, below: bool = False
+    axes: Axes, place: float, estimate: Estimate, colour: str, *, below: bool = False
 ) -> None:
     """An estimate as a dot on a horizontal line from its low to its high end, and as a number."""
-    if estimate["low"] is not None:
-        axes.plot([estimate["low"], estimate["high"]], [place] * 2, color=colour, linewidth=3)
-    axes.plot(estimate["value"], place, color=colour, marker="o", markersize=7)
+    if estimate.value is None:
+        return
+    if estimate.interval is not None:
+        axes.plot(estimate.interval, [place] * 2, color=colour, linewidth=3)
+    axes.plot(estimate.value, place, color=colour, marker="o", markersize=7)
     axes.annotate(
-        f"{estimate['value']:.2f}", (estimate["value"], place), xytext=(0, -6 if below else 6),
+        f"{estimate.value:.2f}", (estimate.value, place), xytext=(0, -6 if below else 6),
         textcoords="offset points", ha="center", va="top" if below else "bottom", fontsize=9,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,18 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
+from durian.analysis.two_runs.drift import GroupChange, MeasureDrift
+from durian.analysis.two_runs.group_flow import Flow
 from durian.rendering.figures import (
     BLUE,
     GREY,
     NARROW,
     ORANGE,
-    Rows,
     label,
     new_figure,
     percent_axis,
     title,
+    values,
 )
 
 Floats = NDArray[np.float64]
@@ -31,10 +33,12 @@ MOST_RIBBONS = 5  # groups on either side; beyond, ribbons cross too often to be
 _BLOCK, _GAP = 0.06, 0.03  # width of a block, and room between two, as parts of the picture
 
 
-def flows(flow: Mapping[str, Any], heading: str, width: float) -> Figure:
+def flows(flow: Flow, heading: str, width: float) -> Figure:
     """Samples from each group of A to each of B: ribbons, or a heat map where groups are many."""
-    counts = np.array(flow["counts"], np.float64)
-    names = [[label(str(group), 12) for group in flow[key]] for key in ("groups_a", "groups_b")]
+    counts = np.array(flow.counts, np.float64)
+    names = [
+        [label(str(group), 12) for group in groups] for groups in (flow.groups_a, flow.groups_b)
+    ]
     if max(counts.shape) <= MOST_RIBBONS:
         return _ribbons(counts, names[0], names[1], width)
     return _heat_map(counts, names[0], names[1], heading, width)
@@ -124,7 +128,7 @@ def _heat_map(
     return figure
 
 
-def changes(panels: Mapping[str, Rows], width: float) -> Figure:
+def changes(panels: Mapping[str, Sequence[GroupChange]], width: float) -> Figure:
     """Error rate of A and of B within each group of A: a hollow dot, an arrow, a full dot."""
     narrow = width <= NARROW
     tallest = max(len(rows) for rows in panels.values())
@@ -141,7 +145,7 @@ def changes(panels: Mapping[str, Rows], width: float) -> Figure:
     for axes, (heading, rows) in zip(places.flat, panels.items(), strict=True):
         for place, row in enumerate(rows):
             _arrow(axes, place, row)
-        axes.set_yticks(range(len(rows)), [label(str(row["group"]), 12) for row in rows])
+        axes.set_yticks(range(len(rows)), [label(str(row.group), 12) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(-0.03, 1.03)
         axes.set(title=heading, xlabel="Wrong completions")
@@ -149,29 +153,29 @@ def changes(panels: Mapping[str, Rows], width: float) -> Figure:
     return figure
 
 
-def _arrow(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
-    if abs(row["b"] - row["a"]) > 0.015:
+def _arrow(axes: Axes, place: int, row: GroupChange) -> None:
+    if abs(row.b - row.a) > 0.015:
         axes.annotate(
-            "", (row["b"], place), (row["a"], place),
+            "", (row.b, place), (row.a, place),
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 2, "shrinkA": 4},
         )  # fmt: skip
-    axes.plot(row["a"], place, "o", markersize=8, color=GREY, markerfacecolor="white")
-    axes.plot(row["b"], place, "o", markersize=8, color=BLUE)
+    axes.plot(row.a, place, "o", markersize=8, color=GREY, markerfacecolor="white")
+    axes.plot(row.b, place, "o", markersize=8, color=BLUE)
 
 
-def meanings(measures: Mapping[str, Mapping[str, Any]], width: float) -> Figure:
+def meanings(measures: Mapping[str, MeasureDrift], width: float) -> Figure:
     """AUROC of B's errors by each measure as A took it, and as B took it."""
     figure = new_figure(width, 0.5 * len(measures) + 1.1)
     axes = figure.subplots()
-    for place, of in enumerate(measures.values()):
-        for at, key, colour, filled in (
-            (place - 0.13, "auroc_a", GREY, "white"), (place + 0.13, "auroc_b", BLUE, BLUE),
-        ):  # fmt: skip
-            estimate = of[key]
-            if estimate["low"] is not None:
-                axes.plot([estimate["low"], estimate["high"]], [at] * 2, color=colour, linewidth=2)
+    for place, measure in enumerate(measures.values()):
+        for at, estimate, colour, filled in (
+            (place - 0.13, measure.auroc_a, GREY, "white"),
+            (place + 0.13, measure.auroc_b, BLUE, BLUE),
+        ):
+            if estimate.interval is not None:
+                axes.plot(estimate.interval, [at] * 2, color=colour, linewidth=2)
             axes.plot(
-                estimate["value"], at, "o", markersize=7, color=colour, markerfacecolor=filled
+                values([estimate]), [at], "o", markersize=7, color=colour, markerfacecolor=filled
             )
     axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
     axes.set_yticks(range(len(measures)), [title(name) for name in measures])

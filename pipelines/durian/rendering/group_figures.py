@@ -2,70 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from durian.analysis.one_run.summary import JointView
+from durian.analysis.statistics.error_share import ErrorsOfGroup
+from durian.analysis.statistics.pass_rates import SamplesAtRate
 from durian.rendering.figures import (
     BLUE,
     GREEN,
     GREY,
     NARROW,
     PERCENT,
-    Rows,
     bars,
     label,
     new_figure,
     percent_axis,
     title,
+    values,
 )
 
 SLICES_DRAWN = 6
 
 
-def errors_by_group(rows: Rows, name: str, colour: str, width: float) -> Figure:
+def errors_by_group(rows: Sequence[ErrorsOfGroup], name: str, colour: str, width: float) -> Figure:
     """Part of all errors and error rate of each group, side by side; one above the other on a
     phone."""
     narrow = width <= NARROW
     figure = new_figure(width, 5.6 if narrow else 3.0, gap=0.12)
     share, rate = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
-    for axes, key, heading in (
-        (share, "error_share", "Part of all errors"),
-        (rate, "error_rate", "Wrong completions within the group"),
+    for axes, estimates, heading in (
+        (share, [row.error_share for row in rows], "Part of all errors"),
+        (rate, [row.error_rate for row in rows], "Wrong completions within the group"),
     ):
-        known = [(at, row[key]) for at, row in enumerate(rows) if row[key]["value"] is not None]
-        heights = [estimate["value"] for _, estimate in known]
-        axes.bar(
-            [at for at, _ in known], heights, yerr=bars([estimate for _, estimate in known]),
-            color=colour, capsize=3, ecolor="black",
-        )  # fmt: skip
-        axes.set_xticks(range(len(rows)), [label(str(row["group"]), 12) for row in rows])
+        known = {at: each for at, each in enumerate(estimates) if each.value is not None}
+        heights, drawn = values(estimates), list(known.values())
+        axes.bar(list(known), heights, yerr=bars(drawn), color=colour, capsize=3, ecolor="black")
+        axes.set_xticks(range(len(rows)), [label(str(row.group), 12) for row in rows])
         axes.set_xlim(-0.6, len(rows) - 0.4)
         axes.set(title=heading, xlabel=label(name, 44))
         axes.set_ylim(0, None if any(heights) else 1)
         percent_axis(axes.yaxis)
         if not known:
             axes.text(0.5, 0.5, "no errors", transform=axes.transAxes, ha="center", color=GREY)
-    if (completions := sum(row["completions"] for row in rows)) and known:
+    if (completions := sum(row.completions for row in rows)) and known:
         for at, row in enumerate(rows):
-            even = row["completions"] / completions
+            even = row.completions / completions
             share.plot([at - 0.4, at + 0.4], [even, even], color="black", linestyle=":")
     return figure
 
 
-def joint_view(joint: Mapping[str, Any], names: tuple[str, str], width: float) -> Figure:
+def joint_view(joint: JointView, names: tuple[str, str], width: float) -> Figure:
     """Error rate and number of samples where both groupings meet."""
-    groups, numbers = joint["rows"], joint["columns"]
+    groups, numbers = joint.rows, joint.columns
     rate, count = (np.full((len(groups), len(numbers)), np.nan) for _ in range(2))
-    for cell in joint["cells"]:
-        at = groups.index(cell["perceptual"]), numbers.index(cell["reasoning"])
-        value = cell["error_rate"]["value"]
-        rate[at] = np.nan if value is None else value
-        count[at] = cell["samples"]
+    for cell in joint.cells:
+        at = groups.index(cell.perceptual), numbers.index(cell.reasoning)
+        rate[at] = np.nan if cell.error_rate.value is None else cell.error_rate.value
+        count[at] = cell.samples
     # On a phone the view stands on end: bins go down, so that numbers fit in their cells.
     upright = width <= NARROW
     across, down = (groups, numbers) if upright else (numbers, groups)
@@ -102,7 +100,7 @@ def _ink(colour: tuple[float, float, float, float]) -> str:
     return "black" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "white"
 
 
-def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
+def slices(by_column: Mapping[str, Sequence[ErrorsOfGroup]], width: float) -> Figure:
     """Error rate by value of each text column of the dataset."""
     drawn = dict(list(by_column.items())[:SLICES_DRAWN])
     across = 1 if width <= NARROW else 2
@@ -118,14 +116,14 @@ def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
     for axes in panels.flat[len(drawn) :]:
         axes.set_axis_off()
     for axes, (column, rows) in zip(panels.flat, drawn.items(), strict=False):
-        known = [row for row in rows if row["error_rate"]["value"] is not None]
+        known = [row for row in rows if row.error_rate.value is not None]
         places = range(len(known))
-        rates = [row["error_rate"] for row in known]
+        rates = [row.error_rate for row in known]
         axes.barh(
-            places, [rate["value"] for rate in rates], xerr=bars(rates), color=GREEN, capsize=2,
-            ecolor="black", height=0.7,
+            places, values(rates), xerr=bars(rates), color=GREEN, capsize=2, ecolor="black",
+            height=0.7,
         )  # fmt: skip
-        axes.set_yticks(places, [label(str(row["group"]), 18) for row in known])
+        axes.set_yticks(places, [label(str(row.group), 18) for row in known])
         axes.invert_yaxis()
         axes.set(title=title(column, 24), xlabel="wrong completions")
         percent_axis(axes.xaxis, 4)
@@ -133,12 +131,12 @@ def slices(by_column: Mapping[str, Rows], width: float) -> Figure:
     return figure
 
 
-def pass_rates(histogram: Rows, width: float) -> Figure:
+def pass_rates(histogram: Sequence[SamplesAtRate], width: float) -> Figure:
     """Samples by the share of their completions that are right."""
     figure = new_figure(width, 2.8)
     axes = figure.subplots()
-    rates = [bar["pass_rate"] for bar in histogram]
-    counts = [bar["samples"] for bar in histogram]
+    rates = [bar.pass_rate for bar in histogram]
+    counts = [bar.samples for bar in histogram]
     gaps = [b - a for a, b in zip(rates, rates[1:], strict=False)]
     drawn = axes.bar(rates, counts, width=0.8 * min([*gaps, 0.2]), color=BLUE)
     if len(rates) <= (9 if width <= NARROW else 17):

@@ -6,10 +6,9 @@ Groups may stand on any numeric column (`durian group --perceptual clutter`), so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from durian.groups import GroupCuts
 from durian.rendering.text import shown_text
 
 NAMES = {
@@ -76,8 +75,8 @@ def name_of(column: str) -> str:
     return NAMES.get(column) or shown_text(column, CLIP)
 
 
-def grouped_by(grouping: Mapping[str, Any] | None) -> Grouped:
-    """The columns behind the groups, from the manifest's `groups` (None: the defaults)."""
-    if not grouping:
+def grouped_by(grouping: GroupCuts | None) -> Grouped:
+    """The columns behind the groups; None: the defaults."""
+    if grouping is None:
         return Grouped()
-    return Grouped(grouping["perceptual"]["measure"], grouping["reasoning"]["measure"])
+    return Grouped(grouping.perceptual.measure, grouping.reasoning.measure)

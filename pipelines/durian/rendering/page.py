@@ -12,7 +12,10 @@ from typing import Any
 import jinja2
 import polars as pl
 
+from durian.analysis.one_run.summary import Summary
+from durian.analysis.statistics.estimate import Estimate
 from durian.groups import PERCEPTUAL
+from durian.records import as_json
 from durian.rendering.figures import encode_figure
 from durian.rendering.gallery import Thumbnail, cards
 from durian.rendering.local_entropy import MOST, RADIUS
@@ -36,7 +39,7 @@ _HERE = Path(__file__).parent
 def write_report(
     folder: Path,
     *,
-    summary: Mapping[str, Any],
+    summary: Summary,
     shelves: Sequence[Shelf],
     table: pl.DataFrame,
     rollouts: pl.DataFrame,
@@ -46,7 +49,7 @@ def write_report(
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
     Args:
-        summary: of `analysis.summary.analyse`, with its `sentences` and `advice`.
+        summary: with its sentences and advice.
         shelves: of `shown.shelves`; what the gallery shows.
         table, rollouts: rows of the samples on them, with their texts.
         thumbnails: sample id -> its pictures.
@@ -61,7 +64,8 @@ def write_report(
         shelves=shelves,
         cards=cards(shelves, table, rollouts, thumbnails),
         manifest=manifest,
-        grouped=grouped_by(summary.get("grouping")),
+        scored=summary.scored,
+        grouped=grouped_by(summary.grouping),
         units=units,
         most_bits=MOST,
         radius=RADIUS,
@@ -72,13 +76,14 @@ def write_page(
     folder: Path,
     template: str,
     figures: Sequence[ReportFigure],
-    summary: Mapping[str, Any],
+    summary: Any,
     **values: Any,
 ) -> None:
     """Write a page, its figures as .svg and .png, and its numbers; each whole or not at all.
 
     Args:
         template: a file beside this one, given `figures` by name, `summary` and `values`.
+        summary: a record; the numbers.
     """
     shown = {}
     for figure in figures:
@@ -97,7 +102,7 @@ def write_page(
     text = page.render(**page_parts(), summary=summary, figures=shown, **values)
     with written_aside(folder / "index.html") as aside:
         aside.write_text(text, encoding="utf-8")
-    write_json(folder / SUMMARY_FILE, summary)
+    write_json(folder / SUMMARY_FILE, as_json(summary))
 
 
 def page_environment() -> jinja2.Environment:
@@ -114,12 +119,12 @@ def page_environment() -> jinja2.Environment:
         "problem": _problem,
         "percent": percent_text,
         "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
-        "estimate": estimate_text,
+        "estimate": _estimate,
         "number": number_text,
         "thousands": lambda count: f"{count:,}",
         "named": name_of,
         "rank": lambda group: PERCEPTUAL.index(group) if group in PERCEPTUAL else group,
-        "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "json": lambda value: json.dumps(as_json(value), indent=2, ensure_ascii=False),
     }
     return environment
 
@@ -134,6 +139,10 @@ def page_parts() -> dict[str, str]:
         "policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
     }
+
+
+def _estimate(estimate: Estimate, percent: bool = True) -> str:
+    return estimate_text(estimate) if percent else estimate_text(estimate, "", scale=1, digits=3)
 
 
 def _problem(text: str | None) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from durian.analysis.one_run.against_error import Predictor
+from durian.analysis.one_run.summary import Scored, Summary
 from durian.rendering import group_figures, measure_figures
 from durian.rendering.figures import BLUE, NARROW, ORANGE, STYLE, WIDE
 from durian.rendering.names import CONFIDENCE, SEEING, Grouped, grouped_by, name_of
@@ -36,82 +37,78 @@ class ReportFigure:
         return self.drawn(NARROW)
 
 
-def report_figures(summary: Mapping[str, Any], units: Mapping[str, str]) -> list[ReportFigure]:
-    """Those that the numbers allow."""
-    if "error_rate" not in summary:
+def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFigure]:
+    """The figures that the numbers allow."""
+    if (scored := summary.scored) is None:
         return []
-    grouped = grouped_by(summary.get("grouping"))
     return [
-        *_of_curves(summary, units),
-        *_of_groups(summary, grouped),
-        *_of_measures(summary),
-        *_of_slices(summary),
+        *_of_curves(scored, units),
+        *_of_groups(scored, grouped_by(summary.grouping)),
+        *_of_measures(scored),
+        *_of_slices(scored),
         ReportFigure(
             "pass_rates",
             "How often samples are right",
             "Samples by the share of their completions that are right.",
-            lambda width: group_figures.pass_rates(summary["pass_rates"]["histogram"], width),
+            lambda width: group_figures.pass_rates(scored.pass_rates.histogram, width),
         ),
     ]
 
 
-def drawn_measures(measures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def drawn_measures(measures: Mapping[str, Predictor]) -> list[str]:
     """Names of those that figures show: every measure, and the columns that predict error best."""
     columns = {
-        name: abs(of["auroc"]["value"] - 0.5)
-        for name, of in measures.items()
-        if of.get("kind") == "column" and of["auroc"]["value"] is not None
+        name: abs(predictor.auroc.value - 0.5)
+        for name, predictor in measures.items()
+        if predictor.kind == "column" and predictor.auroc.value is not None
     }
     best = sorted(columns, key=lambda name: -columns[name])[:COLUMNS_DRAWN]
-    return [n for n, of in measures.items() if of.get("kind") != "column" or n in best]
+    return [name for name, each in measures.items() if each.kind != "column" or name in best]
 
 
-def _of_curves(summary: Mapping[str, Any], units: Mapping[str, str]) -> Iterator[ReportFigure]:
-    measures = summary["measures"]
+def _of_curves(scored: Scored, units: Mapping[str, str]) -> Iterator[ReportFigure]:
+    measures = scored.measures
     curved = {
-        name: measures[name]["curve"]
+        name: measures[name].curve
         for name in drawn_measures(measures)
-        if len(measures[name]["curve"]) > 1
+        if len(measures[name].curve) > 1
     }
     if curved:
-        fitted = any("isotonic" in rows[0] for rows in curved.values())
         yield ReportFigure(
             "curves",
             "Errors along each measure",
-            "Error rate along each measure, in quantile bins, with 95 % bands."
-            + (" Dashed: the isotonic fit, which may only rise or only fall." if fitted else ""),
+            "Error rate along each measure, in quantile bins, with 95 % bands. Dashed: the "
+            "isotonic fit, which may only rise or only fall.",
             lambda width: measure_figures.curves(curved, units, width),
         )
 
 
-def _of_groups(summary: Mapping[str, Any], grouped: Grouped) -> Iterator[ReportFigure]:
+def _of_groups(scored: Scored, grouped: Grouped) -> Iterator[ReportFigure]:
     even = "Dotted: the errors it would have if all were wrong equally often."
     seeing, reasoning = perceptual_label(grouped), reasoning_label(grouped)
-    if any(row["samples"] for row in summary["perceptual"]):
+    if any(row.samples for row in scored.perceptual):
         yield ReportFigure(
             "perceptual",
             "Errors by perceptual group",
             f"Errors by perceptual group, from {shown_text(grouped.easy_to_see, 80)} to "
             f"{shown_text(grouped.hard_to_see, 80)}, with 95 % intervals. {even}",
-            lambda width: group_figures.errors_by_group(summary["perceptual"], seeing, BLUE, width),
+            lambda width: group_figures.errors_by_group(scored.perceptual, seeing, BLUE, width),
         )
-    if summary["reasoning"]:
+    if scored.reasoning:
         yield ReportFigure(
             "reasoning",
             "Errors by reasoning bin",
             f"Errors by reasoning bin, from the {shown_text(grouped.hardest_bin, 80)} to the "
             f"{shown_text(grouped.easiest_bin, 80)}, with 95 % intervals. {even}",
-            lambda width: group_figures.errors_by_group(
-                summary["reasoning"], reasoning, ORANGE, width
-            ),
+            lambda width: group_figures.errors_by_group(scored.reasoning, reasoning, ORANGE, width),
         )
-    if "joint" in summary:
+    if (joint := scored.joint) is not None:
         yield ReportFigure(
             "joint",
             "Both together",
             "Wrong completions and, with them, the number of samples, where perceptual groups and "
             "reasoning bins meet. Empty: no samples.",
-            lambda width: group_figures.joint_view(summary["joint"], (seeing, reasoning), width),
+            lambda width: group_figures.joint_view(joint, (seeing, reasoning), width),
         )
 
 
@@ -128,14 +125,14 @@ def reasoning_label(grouped: Grouped) -> str:
     return f"Bin of {name_of(grouped.reasoning)} (0 = hardest)"
 
 
-def _of_measures(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
-    measures = {name: summary["measures"][name] for name in drawn_measures(summary["measures"])}
-    kinds = {name: of.get("kind", _kind(name)) for name, of in measures.items()}
-    known = {n: of["auroc"] for n, of in measures.items() if of["auroc"]["value"] is not None}
+def _of_measures(scored: Scored) -> Iterator[ReportFigure]:
+    measures = {name: scored.measures[name] for name in drawn_measures(scored.measures)}
+    kinds = {name: predictor.kind for name, predictor in measures.items()}
+    known = {n: each.auroc for n, each in measures.items() if each.auroc.value is not None}
     over = {
-        row["first"]: row["difference"]
-        for row in summary.get("differences", [])
-        if row["second"] == "mean_tokens" and row["first"] in known
+        row.first: row.difference
+        for row in scored.differences
+        if row.second == "mean_tokens" and row.first in known
     }
     if known:
         yield ReportFigure(
@@ -152,9 +149,9 @@ def _of_measures(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
             lambda width: measure_figures.aurocs(known, kinds, over, width),
         )
     covered = {
-        name: of["risk_coverage"]
-        for name, of in measures.items()
-        if of.get("risk_coverage") and kinds[name] != "column"
+        name: predictor.risk_coverage
+        for name, predictor in measures.items()
+        if predictor.risk_coverage and predictor.kind != "column"
     }
     if covered and known:
         yield ReportFigure(
@@ -162,14 +159,12 @@ def _of_measures(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
             "What remains when the hardest are left out",
             "Error rate of the samples that are kept when those that a measure calls hardest are "
             "left out first. Dotted: all samples, or leaving out at random.",
-            lambda width: measure_figures.risk_coverage(
-                covered, summary["error_rate"]["value"], width
-            ),
+            lambda width: measure_figures.risk_coverage(covered, scored.error_rate, width),
         )
     halves = {
-        name: of
-        for name, of in summary.get("split_half", {}).items()
-        if of["same"]["value"] is not None and of["other"]["value"] is not None
+        name: each
+        for name, each in (scored.split_half or {}).items()
+        if each.same.value is not None and each.other.value is not None
     }
     if halves:
         yield ReportFigure(
@@ -182,15 +177,11 @@ def _of_measures(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
         )
 
 
-def _of_slices(summary: Mapping[str, Any]) -> Iterator[ReportFigure]:
-    if summary.get("slices"):
+def _of_slices(scored: Scored) -> Iterator[ReportFigure]:
+    if scored.slices:
         yield ReportFigure(
             "slices",
             "Errors by column of the dataset",
             "Error rate by value of the dataset's own text columns, with 95 % intervals.",
-            lambda width: group_figures.slices(summary["slices"], width),
+            lambda width: group_figures.slices(scored.slices, width),
         )
-
-
-def _kind(name: str) -> str:
-    return "baseline" if name == "mean_tokens" else "measure"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any
 from unicodedata import category
+
+from durian.analysis.statistics.estimate import Estimate
 
 CLIP = 300  # characters of a text that the page shows
 _KEPT = "\n\t\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # scripts and emoji need the joiners
@@ -35,14 +35,37 @@ def number_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
-def estimate_text(estimate: Mapping[str, Any], percent: bool = True) -> str:
-    """'47.1 % (44.0 to 50.2)', or why there is no number."""
-    value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None:
-        return f"– ({estimate['reason']})"
-    scale, digits, unit = (100, 1, " %") if percent else (1, 3, "")
-    interval = "" if low is None else f" ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
-    return f"{scale * value:.{digits}f}{unit}{interval}"
+def estimate_text(
+    estimate: Estimate,
+    unit: str = " %",
+    *,
+    scale: float = 100,
+    digits: int = 1,
+    sign: str = "",
+    named: bool = False,
+) -> str:
+    """'47.1 % (44.0 to 50.2)', or why there is no number.
+
+    Args:
+        scale: what the number is multiplied by.
+        digits: behind the point.
+        sign: "+" for differences: the sign is written in any case.
+        named: say that it is a 95 % interval.
+    """
+    if estimate.value is None:
+        return f"– ({estimate.reason})"
+    ends = interval_text(estimate, scale=scale, digits=digits, sign=sign)
+    interval = ends and f" ({'95 % interval ' if named else ''}{ends})"
+    return f"{scale * estimate.value:{sign}.{digits}f}{unit}{interval}"
+
+
+def interval_text(
+    estimate: Estimate, *, scale: float = 100, digits: int = 1, sign: str = ""
+) -> str:
+    """'44.0 to 50.2'; '' where there is no interval."""
+    if estimate.interval is None:
+        return ""
+    return " to ".join(f"{scale * end:{sign}.{digits}f}" for end in estimate.interval)
 
 
 def _escape(character: str) -> str:

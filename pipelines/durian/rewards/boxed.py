@@ -1,84 +1,100 @@
 r"""The paper's reward: 0.1 format + 0.9 accuracy (eq. 22-24), for answers in `\boxed{}`.
 
 Departures from EasyR1's `examples/reward_function/math.py`, which the paper builds on:
-- White space may stand before the first `<think>`.
-- The box that counts is the last one after the last `</think>`, braces balanced and not empty:
-  a box in the reasoning is no final answer, an empty or cut-off one is none either. Where no
-  `</think>` was written, the whole completion is searched (models that do not think), which can
-  earn the accuracy part only.
+- White space may stand before the first `<think>`; a tag that the chat template wrote counts.
+- The box that counts is the last one after the last `</think>` (`extract.py`).
 - Spaces are forgiven inside the think tags ("< think >"), not taken out of the whole text.
-- Answers are compared by `answers_equal` rather than by mathruler.
+- Answers are compared by the reference's kind (`grade.py`) rather than by mathruler.
+- An answer of several values may stand in as many boxes.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import ClassVar
 
-from durian.rewards.equality import answers_equal
-from durian.rewards.score import Score
+from durian.rewards.extract import extract_answer, extract_boxes, is_formatted
+from durian.rewards.formula import TOLERANCE
+from durian.rewards.grade import Reference, answer_kind
+from durian.rewards.graders import Pair, graders, judged
+from durian.rewards.score import Attempts, Pending, Score
 
 FORMAT_WEIGHT = 0.1
 ACCURACY_WEIGHT = 0.9
 
-# White space is bounded: a megabyte of blanks after a "<" must not be scanned again and again.
-_OPEN = re.compile(r"\s*+<\s{0,8}think\s{0,8}>")
-_CLOSE = re.compile(r"<\s{0,8}/\s{0,8}think\s{0,8}>")
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*+\{")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace is text, and so is "\\"
+
+@dataclass(frozen=True, kw_only=True)
+class BoxedReward:
+    """Rewards of 0, 0.1, 0.9 or 1."""
+
+    tolerance: float = TOLERANCE  # relative error at which numbers are equal
+    reads_images: ClassVar[bool] = False
+    apart: bool = True  # judge in the grader processes; else here and at once
+
+    def start(self, attempts: Attempts) -> Pending:
+        """See `Reward.start`."""
+        reference = within_boxes(attempts.reference)
+        begun = [
+            self._begin(completion, reference, attempts) for completion in attempts.completions
+        ]
+        return lambda: [one.score() for one in begun]
+
+    def close(self) -> None:
+        """End the grader processes."""
+        graders().close()
+
+    def _begin(self, completion: str, reference: Reference, attempts: Attempts) -> _Begun:
+        answer = extract_answer(completion)
+        written = [] if answer is None else [answer]
+        if written and answer_kind(reference) in ("list", "choice"):
+            boxes = extract_boxes(completion)
+            if len(boxes) > 1:
+                written.append(", ".join(boxes))
+        pairs = [Pair(text, reference, attempts.question, self.tolerance) for text in written]
+        return _Begun(
+            written=written,
+            verdicts=graders().submit(pairs) if self.apart else [judged(pair) for pair in pairs],
+            formatted=is_formatted(completion, opened=attempts.opened),
+        )
 
 
-def extract_answer(completion: str) -> str | None:
-    r"""The final answer of a completion: what its last `\boxed{...}` holds, stripped.
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    written: list[str]  # what may be the answer; the first that is right is
+    verdicts: list[Future[bool]]
+    formatted: bool
 
-    Looks after the last `</think>` where there is one, else at the whole text. Of nested boxes,
-    the last that was opened counts. `\fbox{...}` and white space before the brace are accepted,
-    `\{` and `\}` do not count as braces. Linear in the length of the text.
-
-    Returns:
-        None if there is no box, or the last one is empty or never closed.
-    """
-    start = 0
-    for tag in _CLOSE.finditer(completion):
-        start = tag.end()
-    opened = None
-    for box in _BOX.finditer(completion, start):
-        opened = box.end()
-    if opened is None:
-        return None
-    depth = 1
-    for mark in _BRACE.finditer(completion, opened):
-        depth += {"{": 1, "}": -1}.get(mark.group(), 0)
-        if depth == 0:
-            return completion[opened : mark.start()].strip() or None
-    return None
-
-
-def is_formatted(completion: str) -> bool:
-    r"""Whether the whole completion is `<think>...</think> ... \boxed{...} ...` (eq. 22)."""
-    opened = _OPEN.match(completion)
-    if opened is None or _CLOSE.search(completion, opened.end()) is None:
-        return False
-    return extract_answer(completion) is not None
+    def score(self) -> Score:
+        for answer, verdict in zip(self.written, self.verdicts, strict=True):
+            if verdict.result():
+                return scored(answer, correct=True, formatted=self.formatted)
+        answer_or_none = self.written[0] if self.written else None
+        return scored(answer_or_none, correct=False, formatted=self.formatted)
 
 
 def boxed_reward(
     completions: Sequence[str], n_tokens: Sequence[int], reference: str
 ) -> list[Score]:
-    """Score one sample's completions: reward is 0, 0.1, 0.9 or 1 (eq. 22-24).
+    """Score one sample's completions here and now: reward is 0, 0.1, 0.9 or 1 (eq. 22-24).
 
     A reference that is itself a solution with a box stands for what is in the box.
 
     Raises:
         RunError: math-verify, which compares mathematics, cannot be started.
     """
-    wanted = extract_answer(reference) or reference
-    return [_score(completion, wanted) for completion in completions]
+    attempts = Attempts(completions=completions, n_tokens=n_tokens, answer=reference)
+    return BoxedReward(apart=False).start(attempts)()
 
 
-def _score(completion: str, reference: str) -> Score:
-    answer = extract_answer(completion)
-    correct = answer is not None and answers_equal(answer, reference)
-    formatted = is_formatted(completion)
+def scored(answer: str | None, *, correct: bool, formatted: bool) -> Score:
+    """The score of an answer that was judged."""
     reward = FORMAT_WEIGHT * formatted + ACCURACY_WEIGHT * correct
     return Score(reward=reward, correct=correct, formatted=formatted, answer=answer)
+
+
+def within_boxes(reference: Reference) -> Reference:
+    """The reference, each accepted answer out of its box where it is in one."""
+    accepted = tuple(extract_answer(text) or text for text in reference.accepted)
+    return Reference(accepted, reference.options)

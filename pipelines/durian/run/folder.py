@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from durian.config.options import Config, default_values
 from durian.errors import RunFolderError, one_line
 from durian.run.files import find_json, sync_folder, write_json, written_aside
 from durian.run.tokens import Tokens, part_tokens
@@ -292,18 +293,27 @@ def check_usable(path: Path) -> None:
 
 
 def check_same(
-    path: Path, known: Mapping[str, Any], identity: Mapping[str, Any], way_out: str
+    path: Path,
+    known: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    way_out: str,
+    *,
+    config: type[Config],
 ) -> None:
     """Refuse to go on with a folder of another identity.
 
+    Args:
+        known: the folder's; a key that it lacks is of an option newer than it.
+        config: what the options are declared in.
     Raises:
         RunFolderError: names the first key that differs, with both values.
     """
-    now = json.loads(json.dumps(identity))
+    # Without the option, an older Durian did what its default does.
+    then, now = json.loads(json.dumps([{**default_values(config), **known}, identity]))
     for key in sorted(known.keys() | now.keys()):
-        if known.get(key) != now.get(key):
+        if then.get(key) != now.get(key):
             raise RunFolderError(
-                f"{path}: was made with {key} {_brief(known.get(key))}, not "
+                f"{path}: was made with {key} {_brief(then.get(key))}, not "
                 f"{_brief(now.get(key))}; {way_out}"
             )
 

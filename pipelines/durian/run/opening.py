@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from durian.config import ProfileConfig
 from durian.errors import RunFolderError
 from durian.run.files import find_json, sync_folder, write_json
 from durian.run.folder import (
@@ -73,7 +74,7 @@ def _is_complete(run: RunFolder, identity: Mapping[str, Any]) -> bool:
     if (manifest := run.manifest) is None:
         return False
     way_out = "choose another --out (durian group changes a finished run's groups)"
-    check_same(run.path, manifest["identity"], identity, way_out)
+    check_same(run.path, manifest["identity"], identity, way_out, config=ProfileConfig)
     return True
 
 
@@ -81,7 +82,8 @@ def _is_begun(run: RunFolder, identity: Mapping[str, Any]) -> bool:
     """Whether there is unfinished work, of the same identity."""
     if (known := find_json(run.identity, "pass --fresh")) is None:
         return False
-    check_same(run.path, known, identity, "repeat the old value, or pass --fresh")
+    way_out = "repeat the old value, or pass --fresh"
+    check_same(run.path, known, identity, way_out, config=ProfileConfig)
     return True
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import (
-    PERCEPTUAL,
+    ChosenCuts,
+    GroupCuts,
     Grouping,
     Harder,
+    PerceptualCuts,
+    ReasoningCuts,
     bins_at,
+    perceptual_at,
     perceptual_groups,
     reasoning_groups,
 )
@@ -27,15 +31,13 @@ from durian.run.folder import DIFFICULTY_FILE, RunFolder, unreadable
 from durian.schema import DIFFICULTY
 from durian.table.columns import COLUMNS_FILE
 
-AUTO = "auto"  # in a description, where percentiles or bins were chosen from the errors
-
 
 @dataclass(frozen=True)
 class Groups:
     """The two group columns, one label a sample, and how they were cut."""
 
     columns: Mapping[str, pa.Array]
-    described: dict[str, Any]
+    cuts: GroupCuts
 
 
 def check_measure(option: str, column: str) -> None:
@@ -107,11 +109,7 @@ def cut_perceptual_at(
     column: str, values: NDArray[np.float64], edges: Sequence[float]
 ) -> Grouping[str]:
     """Perceptual groups between two given cuts, or at one, which leaves no sample medium."""
-    bins = bins_at(values, edges, harder=hard_end(column, "higher"))
-    hardest_first = ("hard", "medium", "easy") if len(edges) == 2 else ("hard", "easy")
-    labels = [None if number is None else hardest_first[number] for number in bins.labels]
-    sizes = {name: labels.count(name) for name in PERCEPTUAL}
-    return Grouping(labels=labels, edges=bins.edges, sizes=sizes)
+    return perceptual_at(values, edges, harder=hard_end(column, "higher"))
 
 
 def cut_reasoning_at(
@@ -122,26 +120,35 @@ def cut_reasoning_at(
 
 
 def describe_perceptual(
-    column: str, percentiles: tuple[float, float] | str, grouping: Grouping[str]
-) -> dict[str, Any]:
-    """How perceptual groups were cut, as JSON values."""
-    asked = percentiles if isinstance(percentiles, str) else list(percentiles)
-    return {
-        "measure": column,
-        "percentiles": asked,
-        "edges": list(grouping.edges),
-        "sizes": dict(grouping.sizes),
-    }
+    column: str,
+    percentiles: tuple[float, float] | Literal["auto"],
+    grouping: Grouping[str],
+    chosen: ChosenCuts | None = None,
+) -> PerceptualCuts:
+    """How perceptual groups were cut; `chosen`: how "auto" came to it."""
+    return PerceptualCuts(
+        measure=column,
+        percentiles=percentiles,
+        edges=grouping.edges,
+        sizes=dict(grouping.sizes),
+        chosen=chosen,
+    )
 
 
-def describe_reasoning(column: str, bins: int | str, grouping: Grouping[int]) -> dict[str, Any]:
-    """How reasoning groups were cut, as JSON values."""
-    return {
-        "measure": column,
-        "bins": bins,
-        "edges": list(grouping.edges),
-        "sizes": {str(label): size for label, size in grouping.sizes.items()},
-    }
+def describe_reasoning(
+    column: str,
+    bins: int | Literal["auto"],
+    grouping: Grouping[int],
+    chosen: ChosenCuts | None = None,
+) -> ReasoningCuts:
+    """How reasoning groups were cut; `chosen`: how "auto" came to it."""
+    return ReasoningCuts(
+        measure=column,
+        bins=bins,
+        edges=grouping.edges,
+        sizes={str(label): size for label, size in grouping.sizes.items()},
+        chosen=chosen,
+    )
 
 
 def perceptual_column(grouping: Grouping[str]) -> pa.Array:
@@ -166,11 +173,11 @@ def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
             "perceptual_group": perceptual_column(perceptual),
             "reasoning_group": reasoning_column(reasoning),
         },
-        described={
-            "version": 1,
-            "perceptual": describe_perceptual(config.perceptual, config.percentiles, perceptual),
-            "reasoning": describe_reasoning(config.reasoning, config.bins, reasoning),
-        },
+        cuts=GroupCuts(
+            version=1,
+            perceptual=describe_perceptual(config.perceptual, config.percentiles, perceptual),
+            reasoning=describe_reasoning(config.reasoning, config.bins, reasoning),
+        ),
     )
 
 

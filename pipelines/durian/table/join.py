@@ -215,8 +215,7 @@ def _unreadable(condition: str, error: BaseException) -> ConfigError:
 
 
 def _shown(text: str) -> str:
-    line = " ".join(text.split())
-    return f"'{line}'" if len(line) <= 80 else f"'{line[:77]}...'"
+    return f"'{one_line(text, longest=80)}'"
 
 
 def table_warnings(

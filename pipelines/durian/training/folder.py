@@ -4,6 +4,7 @@ OUT/training.json      what the training is of; a different one is refused
 OUT/samples.arrow      the rows that take part, and samples.json, what became of the others
 OUT/checkpoint-40/     whole if it has a durian.json
 OUT/log.json           what was logged, step by step; training.svg and .png show it
+OUT/README.md          the model card
 OUT/manifest.json      written last: a folder that has one is complete, its weights beside it
 """
 
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from durian.config import TrainConfig
 from durian.errors import RunFolderError
 from durian.run.files import find_json, write_json
 from durian.run.folder import check_same, read_manifest
@@ -63,9 +65,8 @@ def open_training(
             write_json(out / IDENTITY, {})  # first: what is left of a cut clearing is no one's
         known = find_json(out / IDENTITY, "choose another --out, or pass --fresh")
         if known:
-            check_same(
-                out, known, identity, "repeat the old value, choose another --out, or --fresh"
-            )
+            way_out = "repeat the old value, choose another --out, or --fresh"
+            check_same(out, known, identity, way_out, config=TrainConfig)
         else:
             if known is not None:
                 _clear(out)

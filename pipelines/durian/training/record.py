@@ -18,9 +18,10 @@ from durian.engines.fingerprint import model_fingerprint
 from durian.manifest import file_fingerprint, versions
 from durian.rendering.training_figure import training_figure
 from durian.rewards import reward_fingerprint
-from durian.run.files import write_json
+from durian.run.files import write_json, written_aside
 from durian.run.folder import DIFFICULTY_FILE, MANIFEST
 from durian.table.join import TrainingTable, table_warnings
+from durian.training.card import CARD_FILE, model_card
 from durian.training.folder import LOG_FILE
 from durian.training.launch import launched_processes
 from durian.training.plan import BatchPlan
@@ -96,18 +97,20 @@ def describe_training(
         "plan": asdict(plan),
         "result": _ends(log),
         "seconds": {"in all": seconds},
-        "versions": versions(),
+        "versions": versions("accelerate", "peft", "trl"),
     }
 
 
 def write_results(out: Path, log: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
-    """Keep the log and its picture, and then the manifest, which makes the training complete.
+    """Keep the log, its picture and the card; then the manifest, which makes the training complete.
 
     Args:
         log: as `finite_log` gives it.
     """
     write_json(out / LOG_FILE, {"steps": log})
     training_figure(log, out / "training")
+    with written_aside(out / CARD_FILE) as aside:
+        aside.write_text(model_card(manifest), encoding="utf-8")
     write_json(out / MANIFEST, manifest)
 
 

@@ -243,6 +243,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self.state = state
         return True
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none at each checkpoint: `training.card` writes ours, once there are results."""
+
     @property
     def sharded(self) -> bool:
         """Whether no process holds the whole model."""

@@ -14,10 +14,10 @@ def test_the_curve_runs_along_the_measure_in_its_own_direction():
     values = np.arange(24.0)
     wrong = np.repeat(np.arange(12.0), 2)
     curve = error_curve(values, wrong, np.full(24, 11.0), seed=0)
-    assert [point["mean"] for point in curve] == [2 * k + 0.5 for k in range(12)]
-    assert [point["error_rate"]["value"] for point in curve] == [k / 11 for k in range(12)]
-    assert [point["isotonic"] for point in curve] == pytest.approx([k / 11 for k in range(12)])
-    assert [point["samples"] for point in curve] == [2] * 12
+    assert [point.mean for point in curve] == [2 * k + 0.5 for k in range(12)]
+    assert [point.error_rate.value for point in curve] == [k / 11 for k in range(12)]
+    assert [point.isotonic for point in curve] == pytest.approx([k / 11 for k in range(12)])
+    assert [point.samples for point in curve] == [2] * 12
 
 
 def test_the_curve_of_no_sample_is_empty():
@@ -67,6 +67,6 @@ def test_the_fit_keeps_the_number_of_wrong_completions():
     values, total = rng.normal(size=200), rng.integers(1, 9, 200).astype(float)
     wrong = rng.binomial(total.astype(int), 0.4).astype(float)
     curve = error_curve(values, wrong, total, seed=0, harder="lower")
-    fitted = sum(row["isotonic"] * row["completions"] for row in curve)
+    fitted = sum(row.isotonic * row.completions for row in curve)
     assert fitted == pytest.approx(wrong.sum())
-    assert (np.diff([row["isotonic"] for row in curve]) < 1e-12).all()  # but for round-off
+    assert (np.diff([row.isotonic for row in curve]) < 1e-12).all()  # but for round-off

@@ -1,16 +1,26 @@
 """Reliability: variance components by hand, redraws against fresh draws of planted policies."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from durian.analysis.one_run.reliability import (
+    GroupReliability,
+    PassRateReliability,
     group_reliability,
     pass_rate_reliability,
     redrawn_means,
 )
 from durian.analysis.one_run.rollouts import rollout_arrays
-from durian.groups import perceptual_groups, reasoning_groups
+from durian.groups import (
+    GroupCuts,
+    PerceptualCuts,
+    ReasoningCuts,
+    perceptual_groups,
+    reasoning_groups,
+)
 
 MEASURES = {"mean_logprob": "lower", "pixel_entropy": "higher", "answer_entropy": "higher"}
 
@@ -24,7 +34,8 @@ def test_pass_rate_reliability_by_hand():
     # Wrong of 4: 0, 2, 4. Mean 1/2. Between: 4 (1/4 + 0 + 1/4) / 2 = 1. Within: the second sample's
     # 4 * 1/4 = 1 over 12 - 3 = 9. So 1 - 1/9. p (1 - p) / 3: 0, 1/12, 0; mean 1/36, root 1/6.
     found = pass_rate_reliability(np.array([0.0, 2, 4]), np.full(3, 4.0))
-    assert found == {"reliability": pytest.approx(8 / 9), "standard_error": pytest.approx(1 / 6)}
+    assert found.reliability == pytest.approx(8 / 9)
+    assert found.standard_error == pytest.approx(1 / 6) and found.reason is None
 
 
 def test_it_is_spearman_and_browns_of_one_rollouts():
@@ -37,7 +48,7 @@ def test_it_is_spearman_and_browns_of_one_rollouts():
     within = ((outcomes - means[:, None]) ** 2).sum() / (n * (g - 1))
     one = (between - within) / (between + (g - 1) * within)
     found = pass_rate_reliability(outcomes.sum(axis=1) * 1.0, np.full(n, float(g)))
-    assert found["reliability"] == pytest.approx(g * one / (1 + (g - 1) * one))
+    assert found.reliability == pytest.approx(g * one / (1 + (g - 1) * one))
 
 
 def test_it_foretells_how_a_second_draw_agrees():
@@ -47,15 +58,15 @@ def test_it_foretells_how_a_second_draw_agrees():
     p = rng.uniform(size=20_000)
     first, second = rng.binomial(8, p) * 1.0, rng.binomial(8, p)
     found = pass_rate_reliability(8 - first, np.full(len(p), 8.0))
-    assert found["reliability"] == pytest.approx(0.8, abs=0.01)
-    assert found["reliability"] == pytest.approx(np.corrcoef(first, second)[0, 1], abs=0.01)
-    assert found["standard_error"] == pytest.approx(np.sqrt(1 / 48), abs=0.002)
+    assert found.reliability == pytest.approx(0.8, abs=0.01)
+    assert found.reliability == pytest.approx(np.corrcoef(first, second)[0, 1], abs=0.01)
+    assert found.standard_error == pytest.approx(np.sqrt(1 / 48), abs=0.002)
 
 
 def test_nothing_but_luck_has_no_reliability():
     # 2, 2, 2 and 3 of 4 wrong spread less than luck would: 0, not below.
     found = pass_rate_reliability(np.array([2.0, 2, 2, 3]), np.full(4, 4.0))
-    assert found["reliability"] == 0
+    assert found.reliability == 0
 
 
 @pytest.mark.parametrize(
@@ -68,7 +79,7 @@ def test_nothing_but_luck_has_no_reliability():
 )
 def test_undefined_is_none_with_its_reason(wrong, total, error, reason):
     found = pass_rate_reliability(np.array(wrong, float), np.array(total, float))
-    assert found == {"reliability": None, "standard_error": error, "reason": reason}
+    assert found == PassRateReliability(reliability=None, standard_error=error, reason=reason)
 
 
 def rollouts_of(logprob):
@@ -87,9 +98,14 @@ def rollouts_of(logprob):
 
 
 def cut_of(labels, measure="mean_logprob", edges=(), bins=10):
-    return {
-        "reasoning": {"measure": measure, "bins": bins, "edges": list(edges), "sizes": {}},
-    }, {"reasoning": labels, "perceptual": [None] * len(labels)}
+    reasoning = ReasoningCuts(measure=measure, bins=bins, edges=edges, sizes={})
+    cuts = GroupCuts(perceptual=BY_IMAGE, reasoning=reasoning)
+    return cuts, {"reasoning": labels, "perceptual": [None] * len(labels)}
+
+
+BY_IMAGE = PerceptualCuts(
+    measure="pixel_entropy", percentiles=(25.0, 75.0), edges=(1.0, 2.0), sizes={}
+)
 
 
 @pytest.mark.parametrize(("noise", "rollouts"), [(0.3, 8), (1.0, 4)])
@@ -108,17 +124,17 @@ def test_redraws_say_how_many_stay_in_a_fresh_draw(noise, rollouts):
     found = group_reliability(grouping, MEASURES, rollouts_of(seen), labels, seed=0)["reasoning"]
     # 68 % and 28 % stay. Redraws around the means as they are would say 80 % and 46 %; ours stay a
     # little too steady where G is small, since four rollouts do not tell a sample's own spread.
-    assert found["same_group"] == pytest.approx(stay.mean(), abs=0.05)
-    assert found["certain"] == pytest.approx((stay >= 0.95).mean(), abs=0.04)
+    assert found.same_group == pytest.approx(stay.mean(), abs=0.05)
+    assert found.certain == pytest.approx((stay >= 0.95).mean(), abs=0.04)
     near = np.mean([np.abs(new - np.array(table)) <= 1 for new in fresh])
-    assert found["neighbours"] == pytest.approx(near, abs=0.05)
+    assert found.neighbours == pytest.approx(near, abs=0.05)
 
 
 def test_rollouts_that_agree_leave_every_group_as_it_is():
     logprob = np.repeat(-np.arange(20.0)[:, None], 4, axis=1)
     grouping, labels = cut_of(reasoning_groups(logprob[:, 0]).labels)
     found = group_reliability(grouping, MEASURES, rollouts_of(logprob), labels, seed=0)
-    assert found["reasoning"] == {"same_group": 1, "certain": 1, "neighbours": 1}
+    assert found["reasoning"] == GroupReliability(same_group=1, certain=1, neighbours=1)
 
 
 def test_merged_bins_are_cut_at_their_own_edges():
@@ -126,28 +142,30 @@ def test_merged_bins_are_cut_at_their_own_edges():
     logprob = np.repeat(np.r_[np.full(3, -9.0), -np.arange(17.0) / 10][:, None], 4, axis=1)
     labels = [0] * 3 + [1] * 17
     for bins in (10, "auto"):
-        grouping, of = cut_of(labels, edges=[-5.0], bins=bins)
+        grouping, of = cut_of(labels, edges=(-5.0,), bins=bins)
         found = group_reliability(grouping, MEASURES, rollouts_of(logprob), of, seed=0)
-        assert found["reasoning"]["same_group"] == 1
+        assert found["reasoning"].same_group == 1
 
 
 def test_perceptual_groups_of_confidence_are_cut_at_percentiles_or_edges():
     logprob = np.repeat(-np.arange(20.0)[:, None], 4, axis=1)
-    for percentiles, edges in (((25, 75), []), (None, [-14.25, -4.75])):
-        cut = perceptual_groups(logprob[:, 0], (25, 75), harder="lower")
-        grouping = {
-            "perceptual": {"measure": "mean_logprob", "percentiles": percentiles, "edges": edges}
-        }
-        found = group_reliability(
-            grouping, MEASURES, rollouts_of(logprob), {"perceptual": cut.labels}, seed=0
+    for percentiles, edges in (((25.0, 75.0), ()), ("auto", (-14.25, -4.75))):
+        labels = perceptual_groups(logprob[:, 0], (25, 75), harder="lower").labels
+        perceptual = PerceptualCuts(
+            measure="mean_logprob", percentiles=percentiles, edges=edges, sizes={}
         )
-        assert found["perceptual"]["same_group"] == 1
+        grouping, of_bins = cut_of([None] * 20, "pixel_entropy")
+        found = group_reliability(
+            replace(grouping, perceptual=perceptual), MEASURES, rollouts_of(logprob),
+            {**of_bins, "perceptual": labels}, seed=0,
+        )  # fmt: skip
+        assert found["perceptual"].same_group == 1
 
 
 @pytest.mark.parametrize(
     ("measure", "given", "expected"),
     [
-        ("pixel_entropy", True, {"fixed": True}),
+        ("pixel_entropy", True, GroupReliability(fixed=True)),
         ("answer_entropy", True, "answer_entropy cannot be taken again from the rollouts"),
         ("mean_logprob", False, "there are no rollouts"),
     ],
@@ -156,10 +174,10 @@ def test_what_cannot_be_redrawn_says_why(measure, given, expected):
     grouping, labels = cut_of([0, 1], measure)
     arrays = rollouts_of(np.array([[-1.0, -2], [-3, -4]])) if given else None
     found = group_reliability(grouping, MEASURES, arrays, labels, seed=0)["reasoning"]
-    if isinstance(expected, dict):
+    if isinstance(expected, GroupReliability):
         assert found == expected
     else:
-        assert found["same_group"] is None and found["reason"].startswith(expected)
+        assert found.same_group is None and found.reason.startswith(expected)
 
 
 def test_redraws_keep_the_mean_and_the_spread_of_what_was_seen():

@@ -7,6 +7,7 @@ import pytest
 from durian.analysis.one_run.rollouts import rollout_arrays
 from durian.analysis.one_run.split_half import SPLITS, SplitHalf, split_halves
 from durian.analysis.statistics.bootstrap import resample
+from durian.analysis.statistics.estimate import Estimate
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +41,9 @@ def test_noise_that_error_and_confidence_share_shows_on_the_same_half_only():
     rng = np.random.default_rng(0)
     correct = rng.random((400, 8)) < 0.5
     found = check(frame(correct, np.where(correct, -1.0, -2.0) + rng.normal(0, 0.3, (400, 8))), 400)
-    assert found["same"]["low"] > 0.6
-    assert found["other"]["low"] < 0.5 < found["other"]["high"]
-    assert found["splits"] == SPLITS
+    assert found.same.low > 0.6
+    assert found.other.low < 0.5 < found.other.high
+    assert found.splits == SPLITS
 
 
 def test_a_difficulty_of_the_sample_shows_on_both_halves():
@@ -53,7 +54,7 @@ def test_a_difficulty_of_the_sample_shows_on_both_halves():
     # The confidence is the chance itself. Error and score: P(wrong above right) of independent
     # uniform h with weights h and 1 - h is 5/6 (as in test_association).
     for side in ("same", "other"):
-        assert found[side]["value"] == pytest.approx(5 / 6, abs=0.02)
+        assert getattr(found, side).value == pytest.approx(5 / 6, abs=0.02)
 
 
 def test_an_odd_rollout_is_left_out_and_halves_do_not_overlap():
@@ -61,7 +62,7 @@ def test_an_odd_rollout_is_left_out_and_halves_do_not_overlap():
     # it always tells its own error, and is always mistaken about the other's.
     correct = np.array([[False, True], [True, False], [False, True]])
     found = check(frame(correct, correct - 1.0), 3)
-    assert found["same"]["value"] == 1 and found["other"]["value"] == 0
+    assert found.same.value == 1 and found.other.value == 0
     three = np.array([[False, True, True]] * 4)
     arrays = rollout_arrays(frame(three, three - 1.0), pl.Series([f"s{i}" for i in range(4)]))
     half = SplitHalf("mean_logprob", arrays, seed=0)
@@ -77,8 +78,8 @@ def test_per_token_and_whole_confidence_differ_by_length():
     correct = np.repeat(1 - hard, 4).reshape(40, 4) == 1
     lengths = np.where(correct, 20, 10) + rng.integers(0, 5, (40, 4))
     rollouts = frame(correct, np.full((40, 4), -5.0), lengths)
-    assert check(rollouts, 40, "mean_logprob")["other"]["value"] == 1
-    assert check(rollouts, 40, "sum_logprob")["other"]["reason"] == "the measure is constant"
+    assert check(rollouts, 40, "mean_logprob").other.value == 1
+    assert check(rollouts, 40, "sum_logprob").other.reason == "the measure is constant"
 
 
 @pytest.mark.parametrize(
@@ -93,8 +94,8 @@ def test_what_is_undefined_is_none_with_its_reason(correct, reason):
     logprob = -np.arange(correct.size, dtype=float).reshape(correct.shape)
     found = check(frame(correct, logprob), 2)
     for side in ("same", "other"):
-        assert found[side] == {"value": None, "low": None, "high": None, "reason": reason}
-    assert found["splits"] == 0
+        assert getattr(found, side) == Estimate(value=None, reason=reason)
+    assert found.splits == 0
 
 
 def test_only_confidence_can_be_split():

@@ -9,8 +9,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from durian.analysis.one_run.summary import analyse
-from durian.groups import perceptual_groups, reasoning_groups
+from durian.analysis.one_run.summary import (
+    DrawnTogether,
+    Missing,
+    Quartiles,
+    analyse,
+    read_summary,
+)
+from durian.groups import (
+    GroupCuts,
+    PerceptualCuts,
+    ReasoningCuts,
+    perceptual_groups,
+    reasoning_groups,
+)
+from durian.records import as_json
 
 MEASURES = {"pixel_entropy": "higher", "spectral_entropy": "higher", "mean_logprob": "lower"}
 N = 60
@@ -63,38 +76,41 @@ CASES = {
 def test_every_table_gives_json_without_nan(table, case):
     given = CASES[case](table)
     summary = analyse(given, MEASURES)
-    json.dumps(summary, allow_nan=False)
-    assert summary["samples"] == len(given)
-    assert summary["measured"] == given["pass_rate"].count()
+    json.dumps(as_json(summary), allow_nan=False)
+    assert read_summary(as_json(summary)) == summary
+    assert summary.samples == len(given)
+    assert summary.measured == given["pass_rate"].count()
 
 
 def test_a_table_without_policy_has_no_error_rate(table):
     summary = analyse(CASES["pixel only"](table), MEASURES)
-    assert "error_rate" not in summary and summary["measured"] == 0
+    assert summary.scored is None and summary.measured == 0
+    assert "error_rate" not in as_json(summary)
     # 0, 8/60, ... 8 * 59/60: the median is halfway between places 29 and 30.
-    assert summary["spread"]["pixel_entropy"]["median"] == pytest.approx(8 * 29.5 / 60)
-    assert summary["spread"]["spectral_entropy"] == {"n": 0}
+    assert summary.spread["pixel_entropy"].median == pytest.approx(8 * 29.5 / 60)
+    assert summary.spread["spectral_entropy"] == Quartiles(n=0)
 
 
 def test_failures_are_counted_by_reason_most_frequent_first(table):
     reasons = ["too large"] * 2 + ["does not decode"] * 5 + [None] * 53
     given = table.with_columns(error=pl.Series(reasons, dtype=pl.String))
-    assert analyse(given, MEASURES)["missing"] == [
-        {"reason": "does not decode", "samples": 5},
-        {"reason": "too large", "samples": 2},
+    assert analyse(given, MEASURES).missing == [
+        Missing(reason="does not decode", samples=5),
+        Missing(reason="too large", samples=2),
     ]
 
 
 def test_measures_are_turned_so_that_harder_is_higher(table):
-    of = analyse(table, MEASURES)["measures"]
+    measures = analyse(table, MEASURES).scored.measures
     # mean_logprob is pixel entropy turned round and scaled: both tell errors equally well.
-    for key in ("auroc", "spearman"):
-        assert of["mean_logprob"][key] == of["pixel_entropy"][key]
-        assert of["mean_logprob"][key]["value"] > 0.5
+    confidence, entropy = measures["mean_logprob"], measures["pixel_entropy"]
+    assert (confidence.auroc, confidence.spearman) == (entropy.auroc, entropy.spearman)
+    assert confidence.auroc.value > 0.5 and confidence.spearman.value > 0.5
     # Their curves run opposite ways, along each measure's own axis.
-    first, last = of["mean_logprob"]["curve"][0], of["mean_logprob"]["curve"][-1]
-    assert first["error_rate"]["value"] > last["error_rate"]["value"]
-    assert of["spectral_entropy"]["n"] == 0 and of["spectral_entropy"]["auroc"]["value"] is None
+    first, last = confidence.curve[0], confidence.curve[-1]
+    assert first.error_rate.value > last.error_rate.value
+    assert measures["spectral_entropy"].n == 0
+    assert measures["spectral_entropy"].auroc.value is None
 
 
 def test_counts_come_back_from_pass_rates(table):
@@ -102,15 +118,15 @@ def test_counts_come_back_from_pass_rates(table):
     given = table.head(2).with_columns(
         rollouts=pl.lit(10, pl.Int32), pass_rate=pl.Series([0.9, 0.9])
     )
-    summary = analyse(given, MEASURES)
-    assert summary["completions"] == 20 and summary["perceptual"][0]["errors"] == 2
+    scored = analyse(given, MEASURES).scored
+    assert scored.completions == 20 and scored.perceptual[0].errors == 2
 
 
 def test_row_order_changes_no_estimate(table):
     def values(summary):
         return [
-            [row["error_rate"]["value"] for row in summary["perceptual"] + summary["reasoning"]],
-            [of["auroc"]["value"] for of in summary["measures"].values()],
+            [row.error_rate.value for row in summary.scored.perceptual + summary.scored.reasoning],
+            [measure.auroc.value for measure in summary.scored.measures.values()],
         ]
 
     shuffled = table.sample(fraction=1, shuffle=True, seed=1)
@@ -160,10 +176,12 @@ def full(n=48, g=4):
             "correct": correct.ravel(),
         }
     )
-    grouping = {
-        "perceptual": {"measure": "pixel_entropy", "percentiles": [25, 75], "edges": []},
-        "reasoning": {"measure": "mean_logprob", "bins": 4, "edges": []},
-    }
+    grouping = GroupCuts(
+        perceptual=PerceptualCuts(
+            measure="pixel_entropy", percentiles=(25.0, 75.0), edges=(), sizes={}
+        ),
+        reasoning=ReasoningCuts(measure="mean_logprob", bins=4, edges=(), sizes={}),
+    )
     return table, columns, rollouts, grouping
 
 
@@ -171,15 +189,27 @@ ALL = {**MEASURES, "mean_tokens": "higher"}
 
 
 @pytest.fixture(scope="module")
-def whole():
+def summary():
     table, columns, rollouts, grouping = full()
     return analyse(table, ALL, columns=columns, rollouts=rollouts, grouping=grouping)
 
 
-def test_the_whole_summary_has_every_part(whole):
-    json.dumps(whole, allow_nan=False)
-    assert whole["clusters"] == {"of": "image", "n": 12}
-    assert {name: of["kind"] for name, of in whole["measures"].items()} == {
+@pytest.fixture(scope="module")
+def whole(summary):
+    return summary.scored
+
+
+def test_a_summary_is_read_again_as_it_was_written(summary):
+    written = json.loads(json.dumps(as_json(summary), allow_nan=False))
+    assert read_summary(written) == summary
+    written["error_rate"]["value"] = "0.5"
+    with pytest.raises(ValueError, match=r"^'error_rate\.value': expected float"):
+        read_summary(written)
+
+
+def test_the_whole_summary_has_every_part(summary, whole):
+    assert whole.clusters == DrawnTogether(of="image", n=12)
+    assert {name: measure.kind for name, measure in whole.measures.items()} == {
         "pixel_entropy": "measure",
         "spectral_entropy": "measure",
         "mean_logprob": "measure",
@@ -188,52 +218,54 @@ def test_the_whole_summary_has_every_part(whole):
         "clutter": "column",
         "dataset: width": "column",
     }
-    assert whole["grouping"]["reasoning"]["bins"] == 4
-    assert list(whole["slices"]) == ["kind"]
-    assert [row["group"] for row in whole["slices"]["kind"]] == ["colour", "count"]
-    assert [row["samples"] for row in whole["slices"]["kind"]] == [24, 24]
-    assert list(whole["split_half"]) == ["mean_logprob"]
-    assert whole["reliability"]["perceptual"] == {"fixed": True}
-    assert 0 <= whole["reliability"]["reasoning"]["certain"] <= 1
-    assert whole["measures"]["mean_tokens"]["auroc"]["reason"] == "the measure is constant"
+    assert summary.grouping.reasoning.bins == 4
+    assert list(whole.slices) == ["kind"]
+    assert [row.group for row in whole.slices["kind"]] == ["colour", "count"]
+    assert [row.samples for row in whole.slices["kind"]] == [24, 24]
+    assert list(whole.split_half) == ["mean_logprob"]
+    assert as_json(whole.reliability)["perceptual"] == {"fixed": True}
+    assert 0 <= whole.reliability.reasoning.certain <= 1
+    assert whole.measures["mean_tokens"].auroc.reason == "the measure is constant"
     # clutter is the square of pixel entropy: the same order, so the same numbers.
-    for key in ("auroc", "kendall", "aurc"):
-        assert whole["measures"]["clutter"][key] == whole["measures"]["pixel_entropy"][key]
+    clutter, entropy = whole.measures["clutter"], whole.measures["pixel_entropy"]
+    assert (clutter.auroc, clutter.kendall) == (entropy.auroc, entropy.kendall)
+    assert clutter.aurc == entropy.aurc
 
 
 def test_joint_cells_add_up_to_both_groupings(whole):
-    joint = whole["joint"]
-    assert joint["rows"] == ["easy", "medium", "hard"] and joint["columns"] == [0, 1, 2, 3]
-    assert sum(cell["samples"] for cell in joint["cells"]) == 48
+    joint = whole.joint
+    assert joint.rows == ["easy", "medium", "hard"] and joint.columns == [0, 1, 2, 3]
+    assert sum(cell.samples for cell in joint.cells) == 48
     for kind in ("perceptual", "reasoning"):
-        for row in whole[kind]:
-            cells = [cell for cell in joint["cells"] if cell[kind] == row["group"]]
-            assert sum(cell["samples"] for cell in cells) == row["samples"]
+        for row in whole.groups(kind):
+            cells = [cell for cell in joint.cells if getattr(cell, kind) == row.group]
+            assert sum(cell.samples for cell in cells) == row.samples
 
 
 def test_contrasts_are_the_ends_of_the_groups(whole):
     for kind, hard, easy in (("perceptual", -1, 0), ("reasoning", 0, -1)):
-        rates = [row["error_rate"]["value"] for row in whole[kind]]
-        assert whole["contrast"][kind]["value"] == pytest.approx(rates[hard] - rates[easy])
-        assert whole["contrast"][kind]["low"] < whole["contrast"][kind]["value"]
+        rates = [row.error_rate.value for row in whole.groups(kind)]
+        assert whole.contrast[kind].value == pytest.approx(rates[hard] - rates[easy])
+        assert whole.contrast[kind].low < whole.contrast[kind].value
 
 
 def test_images_that_repeat_widen_the_intervals(whole):
     table, columns, rollouts, grouping = full()
-    alone = analyse(table, ALL, columns=columns.drop("image_id"), grouping=grouping)
+    apart = analyse(table, ALL, columns=columns.drop("image_id"), grouping=grouping)
+    alone = apart.scored
 
     def width(estimate):
-        return estimate["high"] - estimate["low"]
+        return estimate.high - estimate.low
 
-    assert alone["clusters"] == {"of": "sample", "n": 48}
-    assert width(whole["error_rate"]) > 1.4 * width(alone["error_rate"])
-    assert "split_half" not in alone and "grouping" in alone
+    assert alone.clusters == DrawnTogether(of="sample", n=48)
+    assert width(whole.error_rate) > 1.4 * width(alone.error_rate)
+    assert alone.split_half is None and apart.grouping is grouping
 
 
-def test_the_same_table_gives_the_same_numbers(whole):
+def test_the_same_table_gives_the_same_numbers(summary):
     table, columns, rollouts, grouping = full()
     again = analyse(table, ALL, columns=columns, rollouts=rollouts, grouping=grouping)
-    assert json.dumps(again) == json.dumps(whole)
+    assert again == summary
 
 
 def test_columns_of_another_table_are_refused():
@@ -268,10 +300,11 @@ def test_odd_tables_never_fail_and_never_hold_nan(rows, all_right, one_image):
         patch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 8)
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 3)
         summary = analyse(**odd(rows, all_right, one_image))
-    json.dumps(summary, allow_nan=False)
-    for name, of in summary.get("measures", {}).items():
+    json.dumps(as_json(summary), allow_nan=False)
+    for name, measure in summary.scored.measures.items() if summary.scored else ():
         for key in ("auroc", "spearman", "kendall", "aurc", "excess_aurc"):
-            assert of[key]["value"] is not None or of[key]["reason"], name
+            number = getattr(measure, key)
+            assert number.value is not None or number.reason, name
 
 
 def odd(rows, all_right, one_image):
@@ -328,8 +361,10 @@ def odd(rows, all_right, one_image):
         "measures": {name: harder for name, harder in ALL.items() if name in table.columns},
         "columns": columns,
         "rollouts": pl.DataFrame(drawn, schema=schema, orient="row"),
-        "grouping": {
-            "perceptual": {"measure": "mean_logprob", "percentiles": [25, 75], "edges": [-1.0]},
-            "reasoning": {"measure": "pass_rate", "bins": "auto", "edges": [0.5]},
-        },
+        "grouping": GroupCuts(
+            perceptual=PerceptualCuts(
+                measure="mean_logprob", percentiles=(25.0, 75.0), edges=(-1.0,), sizes={}
+            ),
+            reasoning=ReasoningCuts(measure="pass_rate", bins="auto", edges=(0.5,), sizes={}),
+        ),
     }

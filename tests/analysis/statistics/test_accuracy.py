@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from durian.analysis.evaluation import Accuracy
 from durian.analysis.statistics.accuracy import (
     Judged,
     accuracy,
@@ -18,6 +19,7 @@ from durian.analysis.statistics.accuracy import (
     sign_flips,
     wilson,
 )
+from durian.records import as_json
 
 
 def judged(right, completions=1, formatted=1.0):
@@ -49,23 +51,24 @@ def test_wilsons_interval_is_scipys(n):
 def test_one_completion_a_sample_has_wilsons_interval_and_more_have_the_bootstraps():
     one = accuracy(np.array([1.0, 0.0, 1.0, 1.0]), np.ones(4), seed=0)
     known = binomtest(3, 4).proportion_ci(method="wilson")
-    assert one["accuracy"] == 0.75 and one["interval"] == "wilson"
-    assert (one["low"], one["high"]) == pytest.approx((known.low, known.high))
+    assert one.accuracy == 0.75 and one.interval == "wilson"
+    assert (one.low, one.high) == pytest.approx((known.low, known.high))
     # 8 of 8 and 0 of 8: the two samples drawn again give 0, 1/2 or 1 with chance 1/4, 1/2, 1/4,
     # so the 2.5th and 97.5th percentiles are 0 and 1, though 16 completions were judged.
     more = accuracy(np.array([8.0, 0.0]), np.array([8.0, 8.0]), seed=0)
-    assert more == {"accuracy": 0.5, "low": 0.0, "high": 1.0, "n": 2,
-                    "interval": "cluster bootstrap"}  # fmt: skip
+    assert more == Accuracy(accuracy=0.5, low=0.0, high=1.0, n=2, interval="cluster bootstrap")
+    assert as_json(more) == {"accuracy": 0.5, "low": 0.0, "high": 1.0, "n": 2,
+                             "interval": "cluster bootstrap"}  # fmt: skip
 
 
 def test_where_all_completions_are_right_the_bound_counts_samples():
     # Clopper and Pearson's with 4 trials: 0.025 ** (1/4) = 0.397635.
     sure = accuracy(np.full(4, 8.0), np.full(4, 8.0), seed=0)
-    assert (sure["accuracy"], sure["high"]) == (1.0, 1.0)
-    assert sure["low"] == pytest.approx(0.397635, abs=1e-6)
+    assert (sure.accuracy, sure.high) == (1.0, 1.0)
+    assert sure.low == pytest.approx(0.397635, abs=1e-6)
     never = accuracy(np.zeros(4), np.full(4, 8.0), seed=0)
-    assert (never["accuracy"], never["low"]) == (0.0, 0.0)
-    assert never["high"] == pytest.approx(1 - 0.397635, abs=1e-6)
+    assert (never.accuracy, never.low) == (0.0, 0.0)
+    assert never.high == pytest.approx(1 - 0.397635, abs=1e-6)
 
 
 def test_the_bootstraps_interval_covers_where_samples_differ():
@@ -75,7 +78,7 @@ def test_the_bootstraps_interval_covers_where_samples_differ():
     for seed in range(200):
         right = rng.binomial(8, rng.beta(0.5, 0.5, size=60)).astype(np.float64)
         found = accuracy(right, np.full(60, 8.0), seed=seed)
-        covered += found["low"] <= 0.5 <= found["high"]
+        covered += found.low <= 0.5 <= found.high
         low, high = wilson(int(right.sum()), 480)
         naive += low <= 0.5 <= high
     assert 0.90 <= covered / 200 <= 0.99
@@ -84,9 +87,9 @@ def test_the_bootstraps_interval_covers_where_samples_differ():
 
 def test_rates_are_json_and_a_format_that_is_not_judged_is_null():
     found = rates(judged([2, 1, 0], completions=2, formatted=np.nan), seed=0)
-    assert found["accuracy"] == 0.5 and found["completions"] == 6
-    assert (found["format_rate"], found["mean_tokens"], found["truncated"]) == (None, 1.0, 0.0)
-    json.dumps(found, allow_nan=False)
+    assert found.accuracy == 0.5 and found.completions == 6
+    assert (found.format_rate, found.mean_tokens, found.truncated) == (None, 1.0, 0.0)
+    json.dumps(as_json(found), allow_nan=False)
 
 
 def test_mcnemars_p_by_hand():
@@ -134,12 +137,12 @@ def test_sign_flips_seldom_find_what_is_not_there():
 def test_differences_are_ours_minus_theirs():
     ours, theirs = judged([1, 1, 0, 1]), judged([0, 1, 1, 0])
     found = compare_greedy(ours, theirs, seed=0)
-    assert found["difference"]["value"] == 0.25
-    assert (found["only_first_right"], found["only_second_right"]) == (2, 1)
-    assert found["p"] == 1.0  # 2 against 1: twice 4/8
+    assert found.difference.value == 0.25
+    assert (found.only_first_right, found.only_second_right) == (2, 1)
+    assert found.p == 1.0  # 2 against 1: twice 4/8
     back = compare_greedy(theirs, ours, seed=0)
-    assert back["difference"]["value"] == -0.25
-    assert back["difference"]["low"] == -found["difference"]["high"]
+    assert back.difference.value == -0.25
+    assert back.difference.low == -found.difference.high
 
 
 def test_a_paired_difference_is_surer_than_the_two_rates():
@@ -149,11 +152,11 @@ def test_a_paired_difference_is_surer_than_the_two_rates():
     ours = theirs + (rng.random(100) < 0.9)
     pair = judged(ours, completions=8), judged(theirs, completions=8)
     found = compare_sampled(*pair, seed=0)
-    assert found["difference"]["value"] == pytest.approx((ours - theirs).mean() / 8)
-    width = found["difference"]["high"] - found["difference"]["low"]
+    assert found.difference.value == pytest.approx((ours - theirs).mean() / 8)
+    width = found.difference.high - found.difference.low
     apart = rates(pair[0], seed=0)
-    assert width < (apart["high"] - apart["low"]) / 5
-    assert found["p"] == pytest.approx(1 / 10_001)
+    assert width < (apart.high - apart.low) / 5
+    assert found.p == pytest.approx(1 / 10_001)
 
 
 def test_a_difference_that_is_the_same_everywhere_has_no_interval():
@@ -165,11 +168,11 @@ def test_groups_are_in_order_and_hold_their_own_samples_alone():
     labels = ["hard", "easy", None, "easy", "hard", "easy"]
     policy = {"greedy": judged([1, 1, 1, 0, 0, 1]), "sampled": judged([2, 4, 4, 0, 1, 4], 4)}
     found = accuracy_by_group(labels, ["easy", "medium", "hard"], policy, seed=0)
-    assert [(row["group"], row["n"]) for row in found] == [("easy", 3), ("hard", 2)]
-    assert [row["greedy"]["accuracy"] for row in found] == [pytest.approx(2 / 3), 0.5]
-    assert [row["sampled"]["accuracy"] for row in found] == [pytest.approx(8 / 12), 3 / 8]
+    assert [(row.group, row.n) for row in found] == [("easy", 3), ("hard", 2)]
+    assert [row.greedy.accuracy for row in found] == [pytest.approx(2 / 3), 0.5]
+    assert [row.sampled.accuracy for row in found] == [pytest.approx(8 / 12), 3 / 8]
     other = {"greedy": judged([0, 1, 0, 0, 0, 0]), "sampled": judged([0, 4, 0, 0, 1, 2], 4)}
     pairs = {name: (policy[name], other[name]) for name in policy}
     moved = difference_by_group(labels, ["easy", "medium", "hard"], pairs, seed=0)
-    assert [row["greedy"]["value"] for row in moved] == [pytest.approx(1 / 3), 0.5]
-    assert [row["sampled"]["value"] for row in moved] == [pytest.approx(2 / 12), 2 / 8]
+    assert [row.greedy.value for row in moved] == [pytest.approx(1 / 3), 0.5]
+    assert [row.sampled.value for row in moved] == [pytest.approx(2 / 12), 2 / 8]

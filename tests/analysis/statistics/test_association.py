@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import roc_auc_score
 
-from durian.analysis.statistics.association import Association, ScoreOrder, associate
+from durian.analysis.statistics.association import NAMES, Association, ScoreOrder, associate
 from durian.analysis.statistics.bootstrap import resampled_weights
+from durian.analysis.statistics.estimate import Estimate
 from durian.analysis.statistics.risk_coverage import Harmonic
 
 # score (few values, so ties), wrong completions, right completions of one sample
@@ -52,7 +53,7 @@ def few_resamples(monkeypatch):
 
 
 def value(name, score, wrong, total):
-    return associate(score, wrong, total, seed=0)[name]["value"]
+    return getattr(associate(score, wrong, total, seed=0), name).value
 
 
 def test_auroc_by_hand():
@@ -93,9 +94,9 @@ def test_many_samples_are_as_the_peers_have_them():
     score, total = np.round(rng.normal(size=3000), 1), rng.integers(1, 9, 3000).astype(float)
     wrong = rng.binomial(total.astype(int), 1 / (1 + np.exp(-score))).astype(float)
     ours = associate(score, wrong, total, seed=0)
-    assert [ours[name]["value"] for name in ("auroc", "spearman", "kendall")] == pytest.approx(
-        peers(score, wrong, total), abs=1e-12
-    )
+    assert [
+        getattr(ours, name).value for name in ("auroc", "spearman", "kendall")
+    ] == pytest.approx(peers(score, wrong, total), abs=1e-12)
 
 
 def test_planted_difficulty_has_the_auroc_of_its_closed_form():
@@ -103,8 +104,8 @@ def test_planted_difficulty_has_the_auroc_of_its_closed_form():
     # 2 x and the right ones 2 (1 - x). P(wrong above right) = int 2 x (2 x - x^2) dx = 5/6.
     n = 2000
     score = np.arange(n, dtype=float)
-    ours = associate(score, score, np.full(n, float(n)), seed=0)["auroc"]
-    assert ours["value"] == pytest.approx(5 / 6, abs=1e-3)
+    ours = associate(score, score, np.full(n, float(n)), seed=0).auroc
+    assert ours.value == pytest.approx(5 / 6, abs=1e-3)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -133,7 +134,9 @@ def test_the_interval_is_that_of_the_rows_written_out():
     ours = associate(score, wrong, total, seed=3)
     bounds = np.percentile(draws, [2.5, 97.5], axis=0).T
     for name, expected in zip(("auroc", "spearman", "kendall"), bounds, strict=True):
-        assert [ours[name]["low"], ours[name]["high"]] == pytest.approx(expected, abs=1e-12)
+        assert [getattr(ours, name).low, getattr(ours, name).high] == pytest.approx(
+            expected, abs=1e-12
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,9 +155,9 @@ def test_what_is_undefined_is_none_with_its_reason(table, auroc, correlation, ex
         "auroc": auroc, "spearman": correlation, "kendall": correlation, "excess_aurc": excess,
     }  # fmt: skip
     for name, reason in expected.items():
-        assert (found[name]["value"] is None) == (reason is not None)
+        assert (getattr(found, name).value is None) == (reason is not None)
         if reason is not None:
-            assert found[name] == {"value": None, "low": None, "high": None, "reason": reason}
+            assert getattr(found, name) == Estimate(value=None, reason=reason)
 
 
 def test_no_sample_is_none_with_its_reason():
@@ -163,7 +166,7 @@ def test_no_sample_is_none_with_its_reason():
         associate(nothing, nothing, nothing, seed=0),
         associate(np.array([np.nan]), np.ones(1), np.ones(1), seed=0),
     ):
-        assert all(number["reason"] == "no sample has it" for number in found.values())
+        assert all(number.reason == "no sample has it" for number in vars(found).values())
 
 
 def test_samples_without_the_score_change_no_value():
@@ -172,7 +175,8 @@ def test_samples_without_the_score_change_no_value():
     wrong = rng.binomial(4, 0.5, 40).astype(float)
     more = np.r_[score, np.full(9, np.nan)], np.r_[wrong, np.full(9, 4.0)], np.full(49, 4.0)
     alone, among = associate(score, wrong, total, seed=0), associate(*more, seed=0)
-    assert {k: v["value"] for k, v in alone.items()} == {k: v["value"] for k, v in among.items()}
+    for name in NAMES:
+        assert getattr(alone, name).value == getattr(among, name).value
 
 
 def test_harmonic_numbers_grow_as_they_are_asked_for():

@@ -12,6 +12,7 @@ from durian.analysis.statistics.bootstrap import (
     with_interval,
 )
 from durian.analysis.statistics.error_share import error_rate
+from durian.analysis.statistics.estimate import Estimate
 
 
 def test_every_resample_draws_as_many_samples_as_there_are():
@@ -41,21 +42,19 @@ def test_an_interval_is_the_middle_95_percent_by_hand():
     # 0..1000: the 2.5 % point is at place 25, the 97.5 % point at 975.
     estimate = with_interval(500.0, np.arange(1001.0))
     assert (estimate.low, estimate.high) == (25.0, 975.0)
-    assert estimate.as_dict() == {"value": 500.0, "low": 25.0, "high": 975.0}
+    assert estimate == Estimate(value=500.0, low=25.0, high=975.0)
 
 
 def test_undefined_resamples_are_left_out():
     draws = np.r_[np.arange(1001.0), np.full(500, np.nan)]
     assert with_interval(1.0, draws).low == 25.0
     mostly = with_interval(1.0, np.r_[0.0, 1.0, np.full(3, np.nan)])
-    assert mostly.as_dict() == {
-        "value": 1.0, "low": None, "high": None, "reason": "undefined in most resamples",
-    }  # fmt: skip
+    assert mostly == Estimate(value=1.0, reason="undefined in most resamples")
 
 
 def test_resamples_that_all_agree_give_no_interval_of_width_0():
     of_one = error_rate(np.array([3.0]), np.array([8.0]), seed=0)
-    assert of_one["value"] == 3 / 8 and of_one["low"] is None and of_one["reason"]
+    assert of_one.value == 3 / 8 and of_one.low is None and of_one.reason
 
 
 # Planted: a sample's own error probability is uniform, so the true error rate is 1/2 and a
@@ -69,7 +68,7 @@ def test_intervals_hold_the_truth_about_95_times_in_100():
     rng, held, runs = np.random.default_rng(1), 0, 300
     for seed in range(runs):
         interval = error_rate(planted(rng, 60, 8), np.full(60, 8.0), seed=seed)
-        held += interval["low"] <= 0.5 <= interval["high"]
+        held += interval.low <= 0.5 <= interval.high
     # The deviation of 300 such shares is 1.3 %. A sample's rate has variance 1/6 / 8 + 1/12, over
     # three times the 1/4 / 8 of independent completions: an interval that took them for
     # independent would hold the truth 72 times in 100.
@@ -102,17 +101,17 @@ def test_intervals_are_as_wide_as_the_analytic_cluster_standard_error(alike):
     fit = sm.WLS(wrong / total, np.ones(len(image)), weights=total).fit(
         cov_type="cluster", cov_kwds={"groups": image}
     )
-    width = interval["high"] - interval["low"]
+    width = interval.high - interval.low
     assert width == pytest.approx(2 * 1.96 * float(fit.bse[0]), rel=0.1)
     by_sample = error_rate(wrong, total, seed=0)
-    ratio = width / (by_sample["high"] - by_sample["low"])
+    ratio = width / (by_sample.high - by_sample.low)
     assert ratio > 1.4 if alike else ratio == pytest.approx(1, abs=0.15)
 
 
 def test_bounds_of_what_is_never_wrong_count_clusters():
     # Ten samples of two images are two trials: 1 - 0.025^(1/2).
     never = error_rate(np.zeros(10), np.full(10, 8.0), seed=0, clusters=np.arange(10) // 5)
-    assert never["high"] == pytest.approx(1 - 0.025**0.5)
+    assert never.high == pytest.approx(1 - 0.025**0.5)
 
 
 def test_all_statistics_see_the_same_resamples():
@@ -125,8 +124,8 @@ def test_identical_completions_widen_the_interval_as_if_there_were_one_each():
     rng = np.random.default_rng(2)
     wrong = 8.0 * (rng.uniform(size=100) < 0.5)
     interval = error_rate(wrong, np.full(100, 8.0), seed=0)
-    rate = interval["value"]
+    rate = interval.value
     alone = 1.96 * np.sqrt(rate * (1 - rate) / 100)  # half width, binomial over samples
     naive = 1.96 * np.sqrt(rate * (1 - rate) / 800)  # and over completions
-    half = (interval["high"] - interval["low"]) / 2
+    half = (interval.high - interval.low) / 2
     assert half == pytest.approx(alone, rel=0.1) and half > 2.5 * naive

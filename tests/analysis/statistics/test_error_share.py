@@ -20,20 +20,20 @@ def rows():
 
 
 def test_errors_by_group_by_hand(rows):
-    counts = [(r["group"], r["samples"], r["completions"], r["errors"]) for r in rows]
+    counts = [(r.group, r.samples, r.completions, r.errors) for r in rows]
     assert counts == [("easy", 2, 4, 1), ("medium", 0, 0, 0), ("hard", 1, 2, 2)]
-    assert [r["error_share"]["value"] for r in rows] == [pytest.approx(1 / 3), 0.0, 2 / 3]
-    assert [r["error_rate"]["value"] for r in rows] == [0.25, None, 1.0]
-    assert rows[1]["error_rate"]["reason"] == "the group is empty"
+    assert [r.error_share.value for r in rows] == [pytest.approx(1 / 3), 0.0, 2 / 3]
+    assert [r.error_rate.value for r in rows] == [0.25, None, 1.0]
+    assert rows[1].error_rate.reason == "the group is empty"
 
 
 def test_the_interval_of_a_share_is_that_of_its_resamples_by_hand(rows):
     # Of a, b, c, d four are drawn. The rate of the easy group (a 0, b 1/2 wrong) runs from 0 (only
     # a) to 1/2 (only b), each in more than 2.5 % of resamples; likewise the share of the hard
     # group from 0 (no c: (3/4)^4 = 32 %) to 1 (no b: 32 %).
-    hard = rows[2]["error_share"]
-    assert (hard["low"], hard["high"]) == (0.0, 1.0)
-    assert (rows[0]["error_rate"]["low"], rows[0]["error_rate"]["high"]) == (0.0, 0.5)
+    hard = rows[2].error_share
+    assert (hard.low, hard.high) == (0.0, 1.0)
+    assert (rows[0].error_rate.low, rows[0].error_rate.high) == (0.0, 0.5)
 
 
 def test_the_contrast_is_hard_less_easy_on_the_same_resamples():
@@ -54,7 +54,7 @@ def test_samples_in_no_group_change_no_value():
     more = [*labels, *[None] * 20], np.r_[wrong, rng.binomial(8, 0.9, 20)]
 
     def values(rows):
-        return [(row["error_share"]["value"], row["error_rate"]["value"]) for row in rows]
+        return [(row.error_share.value, row.error_rate.value) for row in rows]
 
     alone = errors_by_group(labels, ORDER, wrong, np.full(40, 8.0), seed=0)
     among = errors_by_group(more[0], ORDER, more[1], np.full(60, 8.0), seed=0)
@@ -66,25 +66,25 @@ def test_nothing_wrong_is_bounded_by_the_number_of_samples_not_completions(n):
     # Clopper and Pearson's 95 % bounds of 0 and of n out of n.
     never = error_rate(np.zeros(n), np.full(n, 8.0), seed=0)
     exact = binomtest(0, n).proportion_ci(method="exact")
-    assert never == {"value": 0.0, "low": 0.0, "high": pytest.approx(exact.high)}
+    assert (never.value, never.low, never.high) == (0.0, 0.0, pytest.approx(exact.high))
     always = error_rate(np.full(n, 8.0), np.full(n, 8.0), seed=0)
     exact = binomtest(n, n).proportion_ci(method="exact")
-    assert always == {"value": 1.0, "low": pytest.approx(exact.low), "high": 1.0}
+    assert (always.value, always.low, always.high) == (1.0, pytest.approx(exact.low), 1.0)
 
 
 def test_without_any_error_there_is_no_share():
     rows = errors_by_group(LABELS, ORDER, np.zeros(4), TOTAL, seed=0)
-    assert all(row["error_share"]["value"] is None for row in rows)
-    assert rows[0]["error_share"]["reason"] == "nothing is wrong"
-    assert rows[0]["error_rate"]["value"] == 0.0
+    assert all(row.error_share.value is None for row in rows)
+    assert rows[0].error_share.reason == "nothing is wrong"
+    assert rows[0].error_rate.value == 0.0
 
 
 @pytest.mark.parametrize("labels", [[None] * 4, []])
 def test_no_grouped_sample_gives_empty_groups(labels):
     n = len(labels)
     rows = errors_by_group(labels, ORDER, WRONG[:n], TOTAL[:n], seed=0)
-    assert [row["samples"] for row in rows] == [0, 0, 0]
-    assert all(row[key]["value"] is None for row in rows for key in ("error_share", "error_rate"))
+    assert [row.samples for row in rows] == [0, 0, 0]
+    assert all(row.error_share.value is row.error_rate.value is None for row in rows)
 
 
 def test_no_group_at_all_gives_no_rows():
@@ -97,7 +97,7 @@ def test_shares_add_up_to_all_errors():
     rows = errors_by_group(
         labels, range(5), rng.binomial(8, 0.3, 200) * 1.0, np.full(200, 8.0), seed=0
     )
-    assert sum(row["error_share"]["value"] for row in rows) == pytest.approx(1)
+    assert sum(row.error_share.value for row in rows) == pytest.approx(1)
     for row in rows:
-        for key in ("error_share", "error_rate"):
-            assert row[key]["low"] < row[key]["value"] < row[key]["high"]
+        for number in (row.error_share, row.error_rate):
+            assert number.low < number.value < number.high

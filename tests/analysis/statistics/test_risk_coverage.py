@@ -148,24 +148,22 @@ def test_those_cases_tend_to_the_published_limits():
 
 def test_all_right_has_no_order_to_judge():
     found = associate(np.arange(4.0), np.zeros(4), np.full(4, 2.0), seed=0)
-    assert found["aurc"]["value"] == 0 and found["excess_aurc"]["reason"] == "all are right"
+    assert found.aurc.value == 0 and found.excess_aurc.reason == "all are right"
 
 
 def test_the_curve_shows_the_expected_risk_by_hand():
     # One right, then a tie of one right and one wrong: half a wrong one is expected in two.
     points = risk_coverage_points(np.array([0.0, 1.0]), np.array([1.0, 3.0]))
-    assert points == [
-        {"coverage": pytest.approx(k / 3), "risk": pytest.approx(risk)}
-        for k, risk in ((1, 0), (2, 1 / 4), (3, 1 / 3))
-    ]
+    assert [point.coverage for point in points] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert [point.risk for point in points] == pytest.approx([0, 1 / 4, 1 / 3])
 
 
 def test_a_long_curve_has_few_points_and_ends_with_the_base_rate():
     rng = np.random.default_rng(0)
     wrong = rng.integers(0, 9, 5000)
     points = risk_coverage_points(np.cumsum(wrong) * 1.0, np.arange(1, 5001) * 8.0)
-    assert len(points) == POINTS and points[-1]["coverage"] == 1
-    assert points[-1]["risk"] == pytest.approx(wrong.sum() / 40_000)
+    assert len(points) == POINTS and points[-1].coverage == 1
+    assert points[-1].risk == pytest.approx(wrong.sum() / 40_000)
 
 
 def test_the_curve_of_no_completion_is_empty():

@@ -7,12 +7,14 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from durian.analysis.statistics.agreement import Tau, auroc_statistic, by_code, kappa
+from durian.analysis.statistics.estimate import Estimate
 from durian.analysis.statistics.paired import Bootstrap, Side
 from durian.analysis.two_runs.drift import drift, learned_samples
-from durian.analysis.two_runs.floor import Cut, Drawn, Floor, redraws
-from durian.analysis.two_runs.group_flow import GroupPair, fresh_gain, group_flow
+from durian.analysis.two_runs.floor import Completions, Floor, GroupShares, redraws
+from durian.analysis.two_runs.group_flow import Gain, GroupPair, fresh_gain, group_flow
 from durian.analysis.two_runs.verdict import AGAIN, AGREED, KEEP, verdict
 from durian.groups import reasoning_groups
+from durian.records import as_json
 
 NO_FLOOR = Floor(None, (1, 1), {}, seed=0)
 
@@ -86,31 +88,29 @@ def test_flows_count_who_went_where():
     # group in A, one none in B.
     a = side([1] * 5, reasoning=[0, 0, 1, None, 1])
     b = side([1] * 5, reasoning=[1, 0, 1, 0, None])
-    flow = group_flow(GroupPair.of(a, b, "reasoning"), bootstrap(5), NO_FLOOR)
-    assert flow["groups_a"] == flow["groups_b"] == [0, 1]
-    assert flow["counts"] == [[1, 1], [0, 1]]
-    assert (flow["samples"], flow["only_a"], flow["only_b"]) == (3, 1, 1)
-    assert flow["moved"]["value"] == pytest.approx(1 / 3)
-    assert flow["moved"]["low"] <= 1 / 3 <= flow["moved"]["high"]
+    flow = group_flow(GroupPair.between(a, b, "reasoning"), bootstrap(5), NO_FLOOR)
+    assert flow.groups_a == flow.groups_b == [0, 1]
+    assert flow.counts == [[1, 1], [0, 1]]
+    assert (flow.samples, flow.only_a, flow.only_b) == (3, 1, 1)
+    assert flow.moved.value == pytest.approx(1 / 3)
+    assert flow.moved.low <= 1 / 3 <= flow.moved.high
     # Seen distance 1/3. Rows (2, 1)/3, columns (1, 2)/3: (2*2 + 1*1)/9 = 5/9. 1 - 3/5.
-    assert flow["kappa"]["value"] == pytest.approx(0.4)
+    assert flow.kappa.value == pytest.approx(0.4)
 
 
 def test_perceptual_flows_run_from_easy_to_hard():
     a = side([1] * 3, perceptual=["hard", "easy", "medium"])
     b = side([1] * 3, perceptual=["easy", "easy", "medium"])
-    flow = group_flow(GroupPair.of(a, b, "perceptual"), bootstrap(3), NO_FLOOR)
-    assert flow["groups_a"] == ["easy", "medium", "hard"]
-    assert flow["counts"] == [[1, 0, 0], [0, 1, 0], [1, 0, 0]]
+    flow = group_flow(GroupPair.between(a, b, "perceptual"), bootstrap(3), NO_FLOOR)
+    assert flow.groups_a == ["easy", "medium", "hard"]
+    assert flow.counts == [[1, 0, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_different_groups_are_counted_and_not_said_to_agree():
     a, b = side([1] * 4, reasoning=[0, 1, 0, 1]), side([1] * 4, reasoning=[0, 1, 2, 2])
-    flow = group_flow(GroupPair.of(a, b, "reasoning"), bootstrap(4), NO_FLOOR)
-    assert flow["counts"] == [[1, 0, 1], [0, 1, 1]]
-    assert flow["moved"] == {
-        "value": None, "low": None, "high": None, "reason": "the runs have different groups",
-    }  # fmt: skip
+    flow = group_flow(GroupPair.between(a, b, "reasoning"), bootstrap(4), NO_FLOOR)
+    assert flow.counts == [[1, 0, 1], [0, 1, 1]]
+    assert flow.moved == Estimate(value=None, reason="the runs have different groups")
 
 
 def test_the_gain_of_fresh_groups_is_the_difference_of_aurocs():
@@ -119,14 +119,14 @@ def test_the_gain_of_fresh_groups_is_the_difference_of_aurocs():
     stale, own = rng.integers(0, 4, size=60), (right // 3).astype(int)  # 0 is the hardest
     a = side(right, reasoning=stale.tolist())
     b = side(right, reasoning=own.tolist())
-    gain = fresh_gain(GroupPair.of(a, b, "reasoning"), b, bootstrap(60), NO_FLOOR)
+    gain = fresh_gain(GroupPair.between(a, b, "reasoning"), b, bootstrap(60), NO_FLOOR)
     is_wrong = np.concatenate([[1] * (8 - r) + [0] * r for r in right])
     for key, bins in (("stale", stale), ("own", own)):
         peer = roc_auc_score(is_wrong, np.repeat(-bins, 8))
-        assert gain[key]["value"] == pytest.approx(peer, abs=1e-12)
-    assert gain["gain"]["value"] == pytest.approx(gain["own"]["value"] - gain["stale"]["value"])
-    assert gain["excess"]["value"] is None  # no floor, no judgement
-    assert gain["excess"]["reason"] == "there are no completions to draw again"
+        assert getattr(gain, key).value == pytest.approx(peer, abs=1e-12)
+    assert gain.gain.value == pytest.approx(gain.own.value - gain.stale.value)
+    assert gain.excess.value is None  # no floor, no judgement
+    assert gain.excess.reason == "there are no completions to draw again"
 
 
 def test_the_auroc_of_perceptual_groups_rises_with_hardness():
@@ -134,11 +134,11 @@ def test_the_auroc_of_perceptual_groups_rises_with_hardness():
     labels = ["easy", "easy", "medium", "medium", "hard", "hard"]
     b = side(right, perceptual=labels)
     floor = Floor(None, (8, 8), {"perceptual": "fixed"}, seed=0)
-    gain = fresh_gain(GroupPair.of(b, b, "perceptual"), b, bootstrap(6), floor)
+    gain = fresh_gain(GroupPair.between(b, b, "perceptual"), b, bootstrap(6), floor)
     # Wrong: 8 medium, 16 hard; right: 16 easy, 8 medium. Of 24 x 24 pairs: medium beats easy 128,
     # ties medium 64/2, hard beats all 16 * 24 = 384: 544 / 576.
-    assert gain["stale"]["value"] == pytest.approx(544 / 576)
-    assert gain["identical"] and gain["excess"]["value"] == 0.0
+    assert gain.stale.value == pytest.approx(544 / 576)
+    assert gain.identical and gain.excess.value == 0.0
 
 
 def test_learned_is_from_at_most_half_right_to_more():
@@ -159,17 +159,17 @@ def test_learned_shares_and_changes_by_hand():
     bins = [0, 0, 1, 1]
     a, b = side([0, 2, 6, 8], reasoning=bins), side([6, 2, 4, 8], reasoning=bins)
     found = whole(a, b)
-    learned = found["learned"]
-    assert learned["learned"]["samples"] == learned["unlearned"]["samples"] == 1
-    assert learned["learned"]["share"]["value"] == 0.25 and learned["net"]["value"] == 0.0
+    learned = found.learned
+    assert learned.learned.samples == learned.unlearned.samples == 1
+    assert learned.learned.share.value == 0.25 and learned.net.value == 0.0
     # Error rates of A: 1, 3/4, 1/4, 0: mean 1/2. Of B: 1/4, 3/4, 1/2, 0: mean 3/8.
-    assert found["a"]["error_rate"]["value"] == 0.5
-    assert found["b"]["error_rate"]["value"] == 0.375
-    assert found["change"]["value"] == -0.125
-    rows = found["changes"]["reasoning"]
-    assert [row["group"] for row in rows] == [0, 1]
+    assert found.a.error_rate.value == 0.5
+    assert found.b.error_rate.value == 0.375
+    assert found.change.value == -0.125
+    rows = found.changes["reasoning"]
+    assert [row.group for row in rows] == [0, 1]
     # Bin 0: 7/8 to 1/2; bin 1: 1/8 to 1/4.
-    assert [(row["a"], row["b"], row["change"]["value"]) for row in rows] == [
+    assert [(row.a, row.b, row.change.value) for row in rows] == [
         (0.875, 0.5, -0.375), (0.125, 0.25, 0.125),
     ]  # fmt: skip
 
@@ -184,9 +184,9 @@ def test_changes_beyond_doubt_are_those_statsmodels_names():
     ]
     named = multipletests(p, alpha=0.05, method="fdr_bh")[0]
     up = int((named & (b.wrong < a.wrong)).sum())
-    found = whole(a, b)["learned"]["beyond_doubt"]
-    assert found["up"] == up >= 6
-    assert found["down"] == int(named.sum()) - up >= 3
+    found = whole(a, b).learned.beyond_doubt
+    assert found.up == up >= 6
+    assert found.down == int(named.sum()) - up >= 3
 
 
 def test_a_measure_of_the_images_cannot_move():
@@ -195,11 +195,11 @@ def test_a_measure_of_the_images_cannot_move():
     b = side([6, 8, 2, 0], pixel_entropy=pixel)
     fixed = {"pixel_entropy": "fixed"}
     found = whole(a, b, harder={"pixel_entropy": "higher"}, missing=(fixed, fixed))
-    of = found["measures"]["pixel_entropy"]
-    assert of["identical"] and of["tau"]["value"] == pytest.approx(1.0, abs=1e-15)
-    assert of["tau"]["low"] is None and of["tau"]["reason"] == "all resamples agree"
-    assert of["difference"]["value"] == 0.0
-    assert of["tau_floor"]["value"] == 1.0 and of["difference_floor"]["value"] == 0.0
+    measure = found.measures["pixel_entropy"]
+    assert measure.identical and measure.tau.value == pytest.approx(1.0, abs=1e-15)
+    assert measure.tau.low is None and measure.tau.reason == "all resamples agree"
+    assert measure.difference.value == 0.0
+    assert measure.tau_floor.value == 1.0 and measure.difference_floor.value == 0.0
 
 
 def test_a_measures_meaning_is_its_auroc_of_bs_errors():
@@ -213,11 +213,11 @@ def test_a_measures_meaning_is_its_auroc_of_bs_errors():
         harder={"mean_logprob": "lower"},
     )
     is_wrong = np.concatenate([[1] * (8 - r) + [0] * r for r in right])
-    of = found["measures"]["mean_logprob"]
+    measure = found.measures["mean_logprob"]
     peers = [roc_auc_score(is_wrong, np.repeat(values, 8)) for values in (old, new)]
-    assert [of["auroc_a"]["value"], of["auroc_b"]["value"]] == pytest.approx(peers, abs=1e-12)
-    assert of["difference"]["value"] == pytest.approx(peers[1] - peers[0])
-    assert of["difference"]["low"] > 0  # planted: only B's values follow its errors
+    assert [measure.auroc_a.value, measure.auroc_b.value] == pytest.approx(peers, abs=1e-12)
+    assert measure.difference.value == pytest.approx(peers[1] - peers[0])
+    assert measure.difference.low > 0  # planted: only B's values follow its errors
 
 
 def test_clusters_are_drawn_together():
@@ -225,11 +225,11 @@ def test_clusters_are_drawn_together():
     # is that of ten, about sqrt(0.25 / 10) = 0.16 either side doubled, not that of a hundred.
     images = np.repeat(np.arange(10), 10)
     a, b = side([0] * 100), side(np.where(images % 2, 8, 0))
-    apart = whole(a, b)["learned"]["learned"]["share"]
-    together = whole(a, b, clusters=images)["learned"]["learned"]["share"]
-    assert together["value"] == apart["value"] == 0.5
-    assert together["high"] - together["low"] == pytest.approx(2 * 1.96 * 0.158, rel=0.15)
-    assert apart["high"] - apart["low"] == pytest.approx(2 * 1.96 * 0.05, rel=0.15)
+    apart = whole(a, b).learned.learned.share
+    together = whole(a, b, clusters=images).learned.learned.share
+    assert together.value == apart.value == 0.5
+    assert together.high - together.low == pytest.approx(2 * 1.96 * 0.158, rel=0.15)
+    assert apart.high - apart.low == pytest.approx(2 * 1.96 * 0.05, rel=0.15)
 
 
 def policy(rng, n, skill):
@@ -243,8 +243,8 @@ def profile(right, hardness, bins=5):
     labels = reasoning_groups(-hardness.mean(axis=1), bins).labels
     made = side(right.sum(axis=1), reasoning=labels, mean_logprob=-hardness.mean(axis=1))
     sizes = tuple(labels.count(group) for group in reversed(range(bins)))
-    drawn = Drawn(
-        {"mean_logprob": hardness}, {"reasoning": Cut("mean_logprob", sizes)}, 1.0 - right
+    drawn = Completions(
+        {"mean_logprob": hardness}, {"reasoning": GroupShares("mean_logprob", sizes)}, 1.0 - right
     )
     return made, drawn
 
@@ -254,19 +254,18 @@ def test_the_floor_is_what_two_real_profiles_of_one_policy_differ_by():
     skill = rng.normal(size=2000)
     (one, drawn), (other, _) = (profile(*policy(rng, 2000, skill)) for _ in range(2))
     real = whole(one, other, harder={"mean_logprob": "lower"}, drawn=(drawn, drawn))
-    flow = real["flows"]["reasoning"]
-    assert flow["moved"]["value"] > 0.3  # luck alone moves many
+    flow = real.flows["reasoning"]
+    assert flow.moved.value > 0.3  # luck alone moves many
     # Over eight seeds 56.9 % against 60.0 %: eight completions show a sample's noise only roughly.
-    assert flow["moved_floor"]["value"] == pytest.approx(flow["moved"]["value"] - 0.03, abs=0.03)
-    assert flow["kappa_floor"]["value"] == pytest.approx(flow["kappa"]["value"] + 0.03, abs=0.03)
-    of = real["measures"]["mean_logprob"]
-    assert of["tau_floor"]["value"] == pytest.approx(of["tau"]["value"], abs=0.04)
-    for name in ("learned", "unlearned"):
-        share, floor = real["learned"][name]["share"], real["learned"][name]["floor"]
-        assert floor["value"] == pytest.approx(share["value"], abs=0.02)
-    gain = real["gains"]["reasoning"]
-    assert gain["floor"]["value"] == pytest.approx(gain["gain"]["value"], abs=0.01)
-    assert real["verdict"]["verdict"] == KEEP and not real["verdict"]["thin"]
+    assert flow.moved_floor.value == pytest.approx(flow.moved.value - 0.03, abs=0.03)
+    assert flow.kappa_floor.value == pytest.approx(flow.kappa.value + 0.03, abs=0.03)
+    measure = real.measures["mean_logprob"]
+    assert measure.tau_floor.value == pytest.approx(measure.tau.value, abs=0.04)
+    for crossed in (real.learned.learned, real.learned.unlearned):
+        assert crossed.floor.value == pytest.approx(crossed.share.value, abs=0.02)
+    gain = real.gains["reasoning"]
+    assert gain.floor.value == pytest.approx(gain.gain.value, abs=0.01)
+    assert real.verdict.verdict == KEEP and not real.verdict.thin
 
 
 @pytest.mark.parametrize(("turned", "said"), [(0.0, KEEP), (1.0, AGAIN)])
@@ -277,33 +276,33 @@ def test_planted_drift_is_found_and_luck_is_not_taken_for_it(turned, said):
         later = (1 - turned) * skill + turned * rng.normal(size=300)
         a, of_a = profile(*policy(rng, 300, skill))
         b, of_b = profile(*policy(rng, 300, later))
-        found = whole(a, b, drawn=(of_a, of_b))["verdict"]
-        assert (found["verdict"], found["because"]) == (said, "reasoning")
+        found = whole(a, b, drawn=(of_a, of_b)).verdict
+        assert (found.verdict, found.because) == (said, "reasoning")
 
 
 def test_completions_without_noise_have_no_floor_to_speak_of():
     hardness = np.repeat(np.arange(20.0)[:, None], 4, axis=1)
-    drawn = Drawn(
-        {"m": hardness}, {"reasoning": Cut("m", (5, 5, 5, 5))}, (hardness > 9).astype(float)
+    drawn = Completions(
+        {"m": hardness}, {"reasoning": GroupShares("m", (5, 5, 5, 5))}, (hardness > 9).astype(float)
     )
     floor = Floor(drawn, (4, 4), {}, seed=0)
-    assert floor.of("reasoning", "moved")["value"] == 0.0
-    assert floor.of("reasoning", "kappa")["value"] == 1.0
-    assert floor.of("reasoning", "gain")["value"] == 0.0
+    assert floor.estimate("reasoning", "moved").value == 0.0
+    assert floor.estimate("reasoning", "kappa").value == 1.0
+    assert floor.estimate("reasoning", "gain").value == 0.0
 
 
 def test_more_completions_in_b_steady_the_floor():
     rng = np.random.default_rng(9)
     _, drawn = profile(*policy(rng, 500, rng.normal(size=500)))
-    few, many = (Floor(drawn, (8, g), {}, seed=0).of("reasoning", "moved") for g in (8, 128))
-    assert many["value"] < few["value"] - 0.03
+    few, many = (Floor(drawn, (8, g), {}, seed=0).estimate("reasoning", "moved") for g in (8, 128))
+    assert many.value < few.value - 0.03
 
 
 def test_redraws_keep_the_spread_of_a_profiles_means():
     # Noise has 4 / 8 = 1/2 of variance, skill 1: a profile's means have 3/2, and so has a redraw.
     rng = np.random.default_rng(10)
     values = rng.normal(size=4000)[:, None] + rng.normal(scale=2.0, size=(4000, 8))
-    drawn = Drawn({"m": values}, {}, np.zeros((4000, 8)))
+    drawn = Completions({"m": values}, {}, np.zeros((4000, 8)))
     first, second = next(redraws(drawn, (8, 8), seed=0)).values["m"]
     assert [first.var(), second.var()] == pytest.approx([1.5, 1.5], rel=0.1)
     # Two profiles of one policy correlate as skill's part of the variance: 1 / 1.5.
@@ -318,8 +317,12 @@ def test_the_same_seed_gives_the_same_numbers():
 
 
 def excess(value, low, high, *, samples=500, identical=False, reason="why"):
-    known = {"value": value, "low": low, "high": high, "reason": reason}
-    return {"excess": known, "samples": samples, "identical": identical}
+    none = Estimate(value=None, reason="not asked for")
+    known = Estimate(value=value, low=low, high=high, reason=reason)
+    return Gain(
+        samples=samples, identical=identical, stale=none, own=none, gain=none, floor=none,
+        excess=known,
+    )  # fmt: skip
 
 
 FIXED = excess(0.0, None, None, identical=True)
@@ -341,21 +344,21 @@ FIXED = excess(0.0, None, None, identical=True)
 )
 def test_the_verdict_follows_its_rule(gain, said, thin):
     found = verdict({"perceptual": FIXED, "reasoning": gain})
-    assert (found["verdict"], found["because"]) == (said, "reasoning")
-    assert found["thin_because"] == thin and found["thin"] == bool(thin)
+    assert (found.verdict, found.because) == (said, "reasoning")
+    assert found.thin_because == thin and found.thin == bool(thin)
 
 
 def test_either_grouping_can_ask_for_a_new_profile():
     found = verdict({"perceptual": excess(0.05, 0.03, 0.07), "reasoning": excess(0.1, -0.1, 0.3)})
-    assert (found["verdict"], found["because"]) == (AGAIN, "perceptual")
+    assert (found.verdict, found.because) == (AGAIN, "perceptual")
 
 
 def test_no_verdict_without_a_number():
     none = excess(None, None, None)
     found = verdict({"perceptual": none, "reasoning": none})
-    assert found["verdict"] is None and found["reason"] == "why"
+    assert found.verdict is None and found.reason == "why"
     found = verdict({"perceptual": FIXED, "reasoning": none})
-    assert found["verdict"] == KEEP and found["unjudged"] == {"reasoning": "why"}
+    assert found.verdict == KEEP and found.unjudged == {"reasoning": "why"}
 
 
 @pytest.mark.parametrize(
@@ -384,8 +387,8 @@ def test_what_is_undefined_is_null_with_its_reason(a, b):
             assert np.isfinite(value)
 
     found = whole(a, b, harder={}, missing=({"perceptual": "fixed"}, {"perceptual": "fixed"}))
-    check(found)
-    assert found["verdict"]["verdict"] is None
+    check(as_json(found))
+    assert found.verdict.verdict is None
 
 
 def test_auroc_leaves_out_what_lacks_a_score_or_completions():
@@ -401,7 +404,7 @@ def test_samples_of_unequal_completions_are_redrawn_as_often_as_each_was_drawn()
     values = rng.normal(scale=2.0, size=(4000, 16))
     values[:2000, 2:] = np.nan
     wrong = (values < 0) + values * 0  # half of them
-    drawn = Drawn({"m": values}, {}, wrong)
+    drawn = Completions({"m": values}, {}, wrong)
     redraw = next(redraws(drawn, (None, 8), seed=0))
     own, other = redraw.values["m"]
     spreads = [own[:2000].var(), own[2000:].var(), other.var()]

@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from durian.analysis.one_run.columns import Candidate
-from durian.analysis.one_run.error_curve import ErrorCurve
+from durian.analysis.one_run.error_curve import CurvePoint, ErrorCurve
 from durian.analysis.statistics.association import (
     AUROC,
     Association,
+    Associations,
     Aurocs,
     ScoreOrder,
     no_estimates,
     undefined,
 )
 from durian.analysis.statistics.bootstrap import (
-    Estimate,
     Floats,
     Resampled,
     Statistic,
     with_interval,
 )
 from durian.analysis.statistics.error_share import Clusters
+from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.risk_coverage import Kept
+from durian.groups import Harder
 
-Drawn = Mapping[Hashable, Resampled]
+AllResampled = Mapping[Hashable, Resampled]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    n: int  # samples that have it
+    kind: Literal["measure", "baseline", "column"]
+    harder: Harder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor(Associations, _Column):
+    """How well one column tells wrong completions from right ones."""
+
+    base_rate: float | None  # error rate of the samples that have it
+    curve: list[CurvePoint]
+    risk_coverage: list[Kept]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AurocDifference:
+    """AUROC of one measure less that of another; above 0 the first tells errors better."""
+
+    first: str
+    second: str
+    n: int  # samples that have both
+    difference: Estimate
 
 
 class AgainstError:
@@ -54,20 +84,23 @@ class AgainstError:
             return {}
         return {self.name: self._association, (self.name, "curve"): self._curve.groups}
 
-    def described(self, drawn: Drawn) -> dict[str, Any]:
+    def described(self, drawn: AllResampled) -> Predictor:
         """The column's entry in the summary."""
-        known = {"n": len(self.order), "kind": self.kind, "harder": self._curve.harder}
+        n, kind, harder = len(self.order), self.kind, self._curve.harder
         if self._association is None:
-            return {
-                **known, **no_estimates(), "base_rate": None, "curve": [], "risk_coverage": [],
-            }  # fmt: skip
-        return {
-            **known,
-            **self._association.estimates(drawn[self.name]),
-            "base_rate": float(self.order.wrong.sum() / self.order.total.sum()),
-            "curve": self._curve.rows(drawn[self.name, "curve"]),
-            "risk_coverage": self._association.risk_coverage(),
-        }
+            return Predictor(
+                n=n, kind=kind, harder=harder, **vars(no_estimates()), base_rate=None, curve=[],
+                risk_coverage=[],
+            )  # fmt: skip
+        return Predictor(
+            n=n,
+            kind=kind,
+            harder=harder,
+            **vars(self._association.estimates(drawn[self.name])),
+            base_rate=float(self.order.wrong.sum() / self.order.total.sum()),
+            curve=self._curve.rows(drawn[self.name, "curve"]),
+            risk_coverage=self._association.risk_coverage(),
+        )
 
 
 class Differences:
@@ -109,7 +142,7 @@ class Differences:
             if key not in self._own and undefined(order)[AUROC] is None
         }
 
-    def described(self, drawn: Drawn) -> list[dict[str, Any]]:
+    def described(self, drawn: AllResampled) -> list[AurocDifference]:
         """The differences, positive where the first tells errors better."""
         entries = []
         for (first, second), keys in zip(self._pairs, self._keys, strict=True):
@@ -126,11 +159,6 @@ class Differences:
                     ours.draws[:, AUROC] - theirs.draws[:, AUROC],
                 )
             entries.append(
-                {
-                    "first": first,
-                    "second": second,
-                    "n": len(orders[0]),
-                    "difference": difference.as_dict(),
-                }
+                AurocDifference(first=first, second=second, n=len(orders[0]), difference=difference)
             )
         return entries

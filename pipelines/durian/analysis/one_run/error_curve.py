@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from durian.analysis.statistics.bootstrap import Resampled, resample
-from durian.analysis.statistics.error_share import Clusters, GroupErrors
+from durian.analysis.statistics.error_share import Clusters, ErrorsOfGroup, GroupErrors
 from durian.groups import Harder, reasoning_groups
 
 CURVE_BINS = 12
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint(ErrorsOfGroup):
+    """One bin of the curve."""
+
+    mean: float  # of the measure
+    isotonic: float  # error rate by the fit
 
 
 class ErrorCurve:
@@ -44,14 +52,14 @@ class ErrorCurve:
         for label in order:
             here = self.groups.label[known] == label
             mean = np.average(fitted[here], weights=total[known][here])
-            self._bins.append(
-                {"mean": float(values[known][here].mean()), "isotonic": float(np.clip(mean, 0, 1))}
-            )
+            self._bins.append((float(values[known][here].mean()), float(np.clip(mean, 0, 1))))
 
-    def rows(self, resampled: Resampled) -> list[dict[str, Any]]:
+    def rows(self, resampled: Resampled) -> list[CurvePoint]:
         """Entries as `errors_by_group`'s, with the bin's mean of the measure and of the fit."""
-        rows = self.groups.rows(resampled)
-        return [{**row, **of_bin} for row, of_bin in zip(rows, self._bins, strict=True)]
+        return [
+            CurvePoint(**vars(row), mean=mean, isotonic=isotonic)
+            for row, (mean, isotonic) in zip(self.groups.rows(resampled), self._bins, strict=True)
+        ]
 
 
 def isotonic_error(
@@ -93,7 +101,7 @@ def error_curve(
     seed: int,
     harder: Harder | None = None,
     clusters: Clusters = None,
-) -> list[dict[str, Any]]:
+) -> list[CurvePoint]:
     """The curve of one measure with the intervals of its own resamples; args as `ErrorCurve`."""
     curve = ErrorCurve(values, wrong, total, harder, clusters)
     if not len(values):

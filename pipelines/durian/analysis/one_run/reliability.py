@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from durian.analysis.one_run.rollouts import RolloutArrays
-from durian.groups import Harder, perceptual_groups, reasoning_groups
+from durian.analysis.statistics.estimate import Label
+from durian.groups import KINDS, GroupCuts, Harder, Kind, PerceptualCuts, ReasoningCuts, cut_like
+from durian.records import left_out
 
 REDRAWS = 200
 CERTAIN = 0.95
@@ -22,10 +24,47 @@ RETAKEN = ("mean_logprob", "sum_logprob", "pass_rate", "mean_tokens")
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]  # (N,), the group of each sample as a number, -1 for none
-Cut = Callable[[Floats], Codes]
 
 
-def pass_rate_reliability(wrong: Floats, total: Floats) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class PassRateReliability:
+    """How much of the spread of pass rates is between samples rather than luck of the draw."""
+
+    reliability: float | None  # 0 to 1
+    standard_error: float | None  # of a sample's pass rate; None where no sample has two rollouts
+    reason: str | None = left_out()  # why there is no reliability
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupReliability:
+    """How many samples keep their group when rollouts are drawn again."""
+
+    fixed: bool | None = left_out()  # all: the measure does not come from rollouts
+    same_group: float | None = left_out(beside="fixed")  # share that keeps it, mean over redraws
+    certain: float | None = left_out(beside="fixed")  # share that keeps it in 95 % of redraws
+    neighbours: float | None = left_out(beside="fixed")  # share within one group, mean over redraws
+    reason: str | None = left_out()  # why the shares cannot be taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Had the rollouts been drawn again: how far pass rates and groups would be the same."""
+
+    rollouts: int  # of most samples
+    fewest_rollouts: int
+    most_rollouts: int
+    resamples: int
+    pass_rate: PassRateReliability
+    perceptual: GroupReliability | None = left_out()
+    reasoning: GroupReliability | None = left_out()
+
+    @property
+    def unequal(self) -> bool:
+        """Whether some samples have more rollouts than others."""
+        return self.fewest_rollouts != self.most_rollouts
+
+
+def pass_rate_reliability(wrong: Floats, total: Floats) -> PassRateReliability:
     """How much of the spread of pass rates is between samples rather than luck of the draw.
 
     One-way variance components of the 0/1 completions: with MSB the mean square between samples and
@@ -37,35 +76,36 @@ def pass_rate_reliability(wrong: Floats, total: Floats) -> dict[str, Any]:
     Args:
         wrong, total: (N,), a sample's wrong completions, and all of them.
     Returns:
-        `reliability`: 0 to 1, or null with its `reason`; `standard_error` of a sample's pass rate:
-        the square root of the mean of p (1 - p) / (G - 1), null where no sample has two.
+        The standard error is the square root of the mean of p (1 - p) / (G - 1).
     Source: Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability", 1979,
     ICC(1, 1) and ICC(1, k).
     """
     repeated = total > 1
     if not repeated.any():
         reason = "no sample has two rollouts"
-        return {"reliability": None, "standard_error": None, "reason": reason}
+        return PassRateReliability(reliability=None, standard_error=None, reason=reason)
     rate = wrong / total
     variance = (rate * (1 - rate))[repeated] / (total[repeated] - 1)
-    known = {"reliability": None, "standard_error": float(np.sqrt(variance.mean()))}
+    error = float(np.sqrt(variance.mean()))
     if rate.min() == rate.max():
         reason = "there is one sample" if len(rate) == 1 else "all samples have one pass rate"
-        return {**known, "reason": reason}
+        return PassRateReliability(reliability=None, standard_error=error, reason=reason)
     n, mean = len(rate), wrong.sum() / total.sum()
     between = (total * (rate - mean) ** 2).sum() / (n - 1)
     within = (total * rate * (1 - rate)).sum() / (total.sum() - n)
-    return {**known, "reliability": float(max(0.0, 1 - within / between))}
+    return PassRateReliability(
+        reliability=float(max(0.0, 1 - within / between)), standard_error=error
+    )
 
 
 def group_reliability(
-    grouping: Mapping[str, Any] | None,
+    grouping: GroupCuts | None,
     measures: Mapping[str, Harder],
     rollouts: RolloutArrays | None,
-    labels: Mapping[str, Sequence[Any]],
+    labels: Mapping[Kind, Sequence[Label | None]],
     *,
     seed: int,
-) -> dict[str, Any]:
+) -> dict[Kind, GroupReliability]:
     """Draw each sample's rollouts again, cut the groups again, and count who stays.
 
     A measure that is the mean x of a sample's G rollouts would, drawn afresh, be spread around what
@@ -81,33 +121,29 @@ def group_reliability(
     table's own edges.
 
     Args:
-        grouping: the manifest's `groups`: `perceptual` and `reasoning`, each with its `measure` and
-            `edges`, and `percentiles` or `bins`.
+        grouping: how the table's groups were cut; None: nothing is said of them.
         measures: which end of a measure is the hard one.
         labels: of the table, `perceptual` and `reasoning`; (N,), None for no group.
-    Returns:
-        For each grouping `fixed` where its measure does not come from rollouts, else `same_group`
-        (share of samples that keep their group, mean over redraws), `certain` (share that keep it
-        in 95 % of redraws) and `neighbours` (share within one group, mean over redraws); null with
-        its `reason` where they cannot be taken.
     Source: the predictive distribution of the one-way normal model (Gelman and others, "Bayesian
         Data Analysis", chapter 5), with deviations from the bootstrap instead of the normal.
     """
-    found: dict[str, Any] = {}
-    for kind, described in (grouping or {}).items():
-        name, table = described["measure"], _codes(labels[kind])
+    found: dict[Kind, GroupReliability] = {}
+    if grouping is None:
+        return found
+    for kind in KINDS:
+        cuts, table = grouping.by(kind), _codes(labels[kind])
+        name = cuts.measure
         if name not in FROM_ROLLOUTS:
-            found[kind] = {"fixed": True}
+            found[kind] = GroupReliability(fixed=True)
             continue
         values = None if rollouts is None or name not in RETAKEN else _of_each(name, rollouts)
         if reason := _why_not(name, values, table):
-            found[kind] = dict.fromkeys(("same_group", "certain", "neighbours"), None)
-            found[kind]["reason"] = reason
+            found[kind] = GroupReliability(reason=reason)
             continue
         assert values is not None  # `_why_not` says so
         harder = measures.get(name, "higher" if kind == "perceptual" else "lower")
-        cut = _cut(kind, described, harder, _means(values), table)
-        found[kind] = _kept(cut, values, table, np.random.default_rng([seed, 2]))
+        cut_again = _as_the_table(cuts, harder, _means(values), table)
+        found[kind] = _kept(cut_again, values, table, np.random.default_rng([seed, 2]))
     return found
 
 
@@ -121,18 +157,20 @@ def _why_not(name: str, values: Floats | None, table: Codes) -> str | None:
     return None if (table >= 0).any() else "no sample is in a group"
 
 
-def _kept(cut: Cut, values: Floats, table: Codes, rng: np.random.Generator) -> dict[str, float]:
+def _kept(
+    cut_again: Callable[[Floats], Codes], values: Floats, table: Codes, rng: np.random.Generator
+) -> GroupReliability:
     grouped, kept, near = table >= 0, np.zeros(len(table)), 0.0
     for fresh in redrawn_means(values, rng):
-        new = cut(fresh)
+        new = cut_again(fresh)
         kept += new == table
         near += float((np.abs(new - table) <= 1)[grouped].mean())
     share = kept[grouped] / REDRAWS
-    return {
-        "same_group": float(share.mean()),
-        "certain": float((share >= CERTAIN).mean()),
-        "neighbours": near / REDRAWS,
-    }
+    return GroupReliability(
+        same_group=float(share.mean()),
+        certain=float((share >= CERTAIN).mean()),
+        neighbours=near / REDRAWS,
+    )
 
 
 def redrawn_means(values: Floats, rng: np.random.Generator) -> Iterator[Floats]:
@@ -188,31 +226,16 @@ def _of_each(name: str, rollouts: RolloutArrays) -> Floats:
     return rollouts.n_tokens if name == "mean_tokens" else rollouts.confidence(name)
 
 
-def _cut(kind: str, described: Mapping[str, Any], harder: Harder, now: Floats, table: Codes) -> Cut:
-    def at_quantiles(values: Floats) -> Codes:
-        if kind == "perceptual":
-            low, high = described["percentiles"]
-            return _codes(perceptual_groups(values, (low, high), harder=harder).labels)
-        return _codes(reasoning_groups(values, described["bins"], harder=harder).labels)
-
-    def at_edges(values: Floats) -> Codes:
-        # Perceptual groups are numbered from the easiest, reasoning bins from the hardest.
-        sign = 1.0 if (harder == "higher") == (kind == "perceptual") else -1.0
-        edges, turned = np.sort(sign * np.array(described["edges"], np.float64)), sign * values
-        if kind == "perceptual" and len(edges):  # the lower cut belongs to easy (eq. 10)
-            codes = 1 * (turned > edges[0]) + ((turned > edges[0]) & (turned >= edges[-1]))
-        else:
-            codes = np.searchsorted(edges, turned, side="right")
-        return np.where(np.isnan(values), -1, codes)
-
-    try:
-        agreed = float((at_quantiles(now) == table).mean())
-    except (KeyError, TypeError, ValueError):  # no numbers to cut by
-        agreed = 0.0
+def _as_the_table(
+    cuts: PerceptualCuts | ReasoningCuts, harder: Harder, now: Floats, table: Codes
+) -> Callable[[Floats], Codes]:
+    """Cut fresh values as the table's were; at its own edges where quantiles give other groups."""
+    agreed = float((_codes(cut_like(cuts, now, harder=harder).labels) == table).mean())
     # Sums in another order can part what was tied: a few samples may differ.
-    return at_quantiles if agreed > 0.99 else at_edges
+    at_edges = agreed <= 0.99
+    return lambda values: _codes(cut_like(cuts, values, harder=harder, at_edges=at_edges).labels)
 
 
-def _codes(labels: Sequence[Any]) -> Codes:
-    numbers = {"easy": 0, "medium": 1, "hard": 2, None: -1}
+def _codes(labels: Sequence[Label | None]) -> Codes:
+    numbers: dict[Label | None, int] = {"easy": 0, "medium": 1, "hard": 2, None: -1}
     return np.array([numbers.get(label, label) for label in labels], np.intp)

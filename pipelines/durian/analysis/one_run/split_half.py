@@ -9,22 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from durian.analysis.one_run.rollouts import RolloutArrays
 from durian.analysis.statistics.association import AUROC, Aurocs, ScoreOrder, undefined
 from durian.analysis.statistics.bootstrap import (
-    Estimate,
     Floats,
     Resampled,
     Statistic,
     with_interval,
 )
+from durian.analysis.statistics.estimate import Estimate
 
 SPLITS = 4  # each used both ways round
 TAKEN = ("mean_logprob", "sum_logprob")  # confidence measures that can be taken from a half
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitHalves:
+    """AUROC of a confidence from half of the rollouts, of either half's errors."""
+
+    same: Estimate  # the half that it was taken from
+    other: Estimate
+    splits: int  # the mean is over both ways round of each; 0 where there is no number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +69,11 @@ class SplitHalf:
             if None in self._reasons[i]
         }
 
-    def estimates(self, drawn: Mapping[Hashable, Resampled]) -> dict[str, Any]:
-        """`same`, `other`: means over all splits, both ways round; `splits`: how many."""
-        sides = {side: self._estimate(k, drawn) for k, side in enumerate(("same", "other"))}
-        defined = any(side.value is not None for side in sides.values())
-        return {
-            **{side: estimate.as_dict() for side, estimate in sides.items()},
-            "splits": SPLITS if defined else 0,
-        }
+    def estimates(self, drawn: Mapping[Hashable, Resampled]) -> SplitHalves:
+        """Means over all splits, both ways round."""
+        same, other = (self._estimate(k, drawn) for k in range(2))
+        defined = same.value is not None or other.value is not None
+        return SplitHalves(same=same, other=other, splits=SPLITS if defined else 0)
 
     def _estimate(self, k: int, drawn: Mapping[Hashable, Resampled]) -> Estimate:
         found = [

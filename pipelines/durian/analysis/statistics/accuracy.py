@@ -6,16 +6,24 @@ A sample is the unit throughout: its rollouts go together, and two policies meet
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from durian.analysis.statistics.bootstrap import Estimate, resampled_weights, with_interval
+from durian.analysis.evaluation import (
+    Accuracy,
+    GreedyDifference,
+    GroupAccuracy,
+    GroupDifference,
+    Rates,
+    SampledDifference,
+)
+from durian.analysis.statistics.bootstrap import resampled_weights, with_interval
 from durian.analysis.statistics.error_share import error_rate
+from durian.analysis.statistics.estimate import Estimate, Label
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 FLIPS = 10_000
@@ -52,45 +60,46 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return (0.0 if right == 0 else middle - half), (1.0 if right == n else middle + half)
 
 
-def accuracy(right: Floats, total: Floats, *, seed: int) -> dict[str, Any]:
-    """Share of right completions with its 95 % interval, as JSON values.
+def accuracy(right: Floats, total: Floats, *, seed: int) -> Accuracy:
+    """Share of right completions with its 95 % interval.
 
     One completion a sample: Wilson's interval. More: the cluster bootstrap over samples.
 
     Args:
         right, total: (N,), a sample's right completions, and all of them.
-    Returns:
-        `accuracy`, `low`, `high`, `n` (samples), `interval` (its kind); `reason` where there is
-        no interval.
     """
     n = len(right)
     if (total == 1).all():
         low, high = wilson(int(right.sum()), n)
-        share = {"accuracy": float(right.sum() / n), "low": low, "high": high}
-        return {**share, "n": n, "interval": "wilson"}
+        share = float(right.sum() / n)
+        return Accuracy(accuracy=share, low=low, high=high, n=n, interval="wilson")
     # The share of the right ones, with the bounds that hold where all or none are of that kind.
-    estimate = error_rate(right, total, seed=seed)
-    return {"accuracy": estimate.pop("value"), **estimate, "n": n, "interval": "cluster bootstrap"}
+    known = error_rate(right, total, seed=seed)
+    assert known.value is not None  # there are completions
+    return Accuracy(
+        accuracy=known.value, low=known.low, high=known.high, reason=known.reason, n=n,
+        interval="cluster bootstrap",
+    )  # fmt: skip
 
 
-def rates(judged: Judged, *, seed: int) -> dict[str, Any]:
+def rates(judged: Judged, *, seed: int) -> Rates:
     """Accuracy of all samples, and what their completions are like."""
-    return {
-        **accuracy(judged.right, judged.total, seed=seed),
-        "completions": judged.completions * len(judged.right),
-        "format_rate": _mean(judged.formatted),
-        "mean_tokens": _mean(judged.tokens),
-        "truncated": _mean(judged.truncated),
-    }
+    return Rates(
+        **vars(accuracy(judged.right, judged.total, seed=seed)),
+        completions=judged.completions * len(judged.right),
+        format_rate=_mean(judged.formatted),
+        mean_tokens=_mean(judged.tokens),
+        truncated=_mean(judged.truncated),
+    )
 
 
 def accuracy_by_group(
-    labels: Sequence[Hashable | None],
-    order: Sequence[Hashable],
+    labels: Sequence[Label | None],
+    order: Sequence[Label],
     judged: Mapping[str, Judged],
     *,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> list[GroupAccuracy]:
     """One entry a group that has samples, in `order`; samples in no group (None) are left out.
 
     Args:
@@ -98,50 +107,46 @@ def accuracy_by_group(
         judged: what to give for each group, by name (`greedy`, `sampled`).
     """
     return [
-        {"group": group, "n": int(member.sum())}
-        | {
-            name: accuracy(j.right[member], j.total[member], seed=seed)
-            for name, j in judged.items()
-        }
+        GroupAccuracy(
+            group=group,
+            n=int(member.sum()),
+            **{
+                name: accuracy(j.right[member], j.total[member], seed=seed)
+                for name, j in judged.items()
+            },
+        )
         for group, member in _members(labels, order)
     ]
 
 
-def compare_greedy(ours: Judged, theirs: Judged, *, seed: int) -> dict[str, Any]:
-    """Ours minus theirs on the same samples, one completion each: exact McNemar test.
-
-    Returns:
-        `difference` with its interval, the counts of samples that only one of them has right, and
-        the two-sided p value.
-    """
+def compare_greedy(ours: Judged, theirs: Judged, *, seed: int) -> GreedyDifference:
+    """Ours minus theirs on the same samples, one completion each: exact McNemar test."""
     only_ours = int((ours.right > theirs.right).sum())
     only_theirs = int((theirs.right > ours.right).sum())
-    return {
-        "difference": difference(ours, theirs, seed=seed).as_dict(),
-        "only_first_right": only_ours,
-        "only_second_right": only_theirs,
-        "p": mcnemar(only_ours, only_theirs),
-        "test": "exact McNemar",
-    }
+    return GreedyDifference(
+        difference=difference(ours, theirs, seed=seed),
+        only_first_right=only_ours,
+        only_second_right=only_theirs,
+        p=mcnemar(only_ours, only_theirs),
+    )
 
 
-def compare_sampled(ours: Judged, theirs: Judged, *, seed: int) -> dict[str, Any]:
+def compare_sampled(ours: Judged, theirs: Judged, *, seed: int) -> SampledDifference:
     """Ours minus theirs on the same samples by their pass rates: sign-flip permutation test."""
-    return {
-        "difference": difference(ours, theirs, seed=seed).as_dict(),
-        "p": sign_flips(ours.right - theirs.right, seed=seed),
-        "test": "sign-flip permutation of samples",
-        "flips": FLIPS,
-    }
+    return SampledDifference(
+        difference=difference(ours, theirs, seed=seed),
+        p=sign_flips(ours.right - theirs.right, seed=seed),
+        flips=FLIPS,
+    )
 
 
 def difference_by_group(
-    labels: Sequence[Hashable | None],
-    order: Sequence[Hashable],
+    labels: Sequence[Label | None],
+    order: Sequence[Label],
     pairs: Mapping[str, tuple[Judged, Judged]],
     *,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> list[GroupDifference]:
     """Ours minus theirs in each group that has samples, in `order`.
 
     Args:
@@ -149,11 +154,11 @@ def difference_by_group(
         pairs: ours and theirs, by name (`greedy`, `sampled`).
     """
     return [
-        {"group": group, "n": int(member.sum())}
-        | {
-            name: difference(*pair, seed=seed, member=member).as_dict()
-            for name, pair in pairs.items()
-        }
+        GroupDifference(
+            group=group,
+            n=int(member.sum()),
+            **{name: difference(*pair, seed=seed, member=member) for name, pair in pairs.items()},
+        )
         for group, member in _members(labels, order)
     ]
 
@@ -199,8 +204,8 @@ def sign_flips(differences: Floats, *, seed: int) -> float:
 
 
 def _members(
-    labels: Sequence[Hashable | None], order: Sequence[Hashable]
-) -> list[tuple[Hashable, NDArray[np.bool_]]]:
+    labels: Sequence[Label | None], order: Sequence[Label]
+) -> list[tuple[Label, NDArray[np.bool_]]]:
     members = [(group, np.array([label == group for label in labels])) for group in order]
     return [(group, member) for group, member in members if member.any()]
 

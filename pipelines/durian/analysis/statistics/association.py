@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.bootstrap import Estimate, Resampled, resample, with_interval
+from durian.analysis.statistics.bootstrap import Resampled, resample, with_interval
 from durian.analysis.statistics.concordance import Concordance
+from durian.analysis.statistics.estimate import Estimate
 from durian.analysis.statistics.risk_coverage import (
     Harmonic,
+    Kept,
     aurc,
     best_aurc,
     counts,
@@ -21,7 +24,26 @@ from durian.analysis.statistics.risk_coverage import (
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 AUROC, SPEARMAN, KENDALL, AURC, EXCESS = range(5)
-NAMES = ("auroc", "spearman", "kendall", "aurc", "excess_aurc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Associations:
+    """How a score goes with error, in the order of the constants above.
+
+    `auroc`: chance that a wrong completion's sample scores higher than a right one's, ties count
+    half (the Mann-Whitney statistic over completions; 0.5 is no better than chance). `spearman`,
+    `kendall`: rank correlation and tau-b of score and error rate over samples. `aurc`,
+    `excess_aurc`: as in `risk_coverage`.
+    """
+
+    auroc: Estimate
+    spearman: Estimate
+    kendall: Estimate
+    aurc: Estimate
+    excess_aurc: Estimate
+
+
+NAMES = tuple(field.name for field in fields(Associations))
 
 
 class ScoreOrder:
@@ -43,7 +65,7 @@ class ScoreOrder:
     def __len__(self) -> int:
         return len(self.index)
 
-    def of(self, weights: Floats) -> Floats:
+    def in_order(self, weights: Floats) -> Floats:
         """(b, N) weights to (b, M), in the order of the score."""
         return np.take(weights, self.index, axis=1)
 
@@ -66,7 +88,7 @@ class Aurocs:
 
     def __call__(self, weights: Floats) -> Floats:
         """NaN where a resample has no right or no wrong completion."""
-        order, w = self._order, self._order.of(weights)
+        order, w = self._order, self._order.in_order(weights)
         completions = order.by_score(w * order.total)
         completions_to = np.cumsum(completions, axis=1)
         return np.stack(
@@ -94,7 +116,7 @@ class Association:
     def __call__(self, weights: Floats) -> Floats:
         """NaN where a resample lacks what a number needs."""
         order = self.order
-        w = order.of(weights)
+        w = order.in_order(weights)
         samples = order.by_score(w)
         at = counts(order.by_score(w * order.wrong), order.by_score(w * order.total))
         area = aurc(at, self._harmonic)
@@ -127,19 +149,19 @@ class Association:
             _or_nan(self._concordance(w), np.sqrt(untied[0] * untied[1])),
         )
 
-    def estimates(self, resampled: Resampled) -> dict[str, dict[str, Any]]:
-        """Each number with its interval, or why it is missing, as JSON values."""
+    def estimates(self, resampled: Resampled) -> Associations:
+        """Each number with its interval, or why it is missing."""
         reasons = undefined(self.order)
-        return {
-            name: (
-                with_interval(resampled.value[k], resampled.draws[:, k])
+        return Associations(
+            **{
+                name: with_interval(resampled.value[k], resampled.draws[:, k])
                 if reasons[k] is None
                 else Estimate(value=None, reason=reasons[k])
-            ).as_dict()
-            for k, name in enumerate(NAMES)
-        }
+                for k, name in enumerate(NAMES)
+            }
+        )
 
-    def risk_coverage(self) -> list[dict[str, float]]:
+    def risk_coverage(self) -> list[Kept]:
         """Points of the risk-coverage curve of the samples as they are."""
         errors, completions = (
             np.cumsum(self.order.by_score(x[None])[0]) for x in (self.order.wrong, self.order.total)
@@ -154,13 +176,8 @@ def associate(
     *,
     seed: int,
     clusters: NDArray[np.integer[Any]] | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> Associations:
     """Hold one measure against error, with intervals of the cluster bootstrap.
-
-    `auroc`: chance that a wrong completion's sample scores higher than a right one's, ties count
-    half (the Mann-Whitney statistic over completions; 0.5 is no better than chance). `spearman`,
-    `kendall`: rank correlation and tau-b of score and error rate over samples. `aurc`,
-    `excess_aurc`: as in `risk_coverage`.
 
     Args:
         score: (N,), turned so that higher means harder; NaN where missing.
@@ -175,9 +192,9 @@ def associate(
     return association.estimates(drawn[""])
 
 
-def no_estimates() -> dict[str, dict[str, Any]]:
+def no_estimates() -> Associations:
     """The numbers of a measure that no sample has."""
-    return {name: Estimate(value=None, reason="no sample has it").as_dict() for name in NAMES}
+    return Associations(**dict.fromkeys(NAMES, Estimate(value=None, reason="no sample has it")))
 
 
 def undefined(order: ScoreOrder) -> Sequence[str | None]:

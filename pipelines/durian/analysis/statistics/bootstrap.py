@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from durian.analysis.statistics.estimate import Estimate
+
 RESAMPLES, FEWER_RESAMPLES, MANY = 1000, 200, 50_000
 _BLOCK = 100_000  # weights held at a time: with what is made of them they stay in the cache
 
@@ -79,23 +81,8 @@ def resample(
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with its 95 % percentile interval, or the reason why either is missing."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    reason: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values; the reason only where there is one."""
-        known = {"value": self.value, "low": self.low, "high": self.high}
-        return known if self.reason is None else {**known, "reason": self.reason}
-
-
 def with_interval(value: float, draws: Floats) -> Estimate:
-    """An estimate with the interval of its resampled values; undefined ones (NaN) are left out.
+    """An estimate with the percentiles of its resampled values; undefined ones (NaN) are left out.
 
     Resamples that all agree (one sample, or no error at all) say nothing of the uncertainty: the
     interval is then missing, not of width 0.

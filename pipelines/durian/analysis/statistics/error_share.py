@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.bootstrap import Estimate, Resampled, resample, with_interval
+from durian.analysis.statistics.bootstrap import Resampled, resample, with_interval
+from durian.analysis.statistics.estimate import Estimate, Label
 
 Floats = NDArray[np.float64]
 Clusters = NDArray[np.integer[Any]] | None  # (N,), as `bootstrap.resampled_weights` takes them
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorsOfGroup:
+    """How many completions one group has, how many are wrong, and what share that is."""
+
+    group: Label
+    samples: int
+    completions: int
+    errors: int
+    error_share: Estimate  # part of all errors
+    error_rate: Estimate  # wrong completions within the group
 
 
 class GroupErrors:
@@ -19,8 +33,8 @@ class GroupErrors:
 
     def __init__(
         self,
-        labels: Sequence[Hashable | None],
-        order: Sequence[Hashable],
+        labels: Sequence[Label | None],
+        order: Sequence[Label],
         wrong: Floats,
         total: Floats,
         clusters: Clusters = None,
@@ -33,7 +47,7 @@ class GroupErrors:
             wrong, total: (N,), a sample's wrong completions, and all of them.
         """
         self.order = order
-        codes = {group: code for code, group in enumerate(order)}
+        codes: dict[Label | None, int] = {group: code for code, group in enumerate(order)}
         code = np.array([codes.get(label, -1) for label in labels], np.intp)
         self.label = code  # (N,), -1 for no group
         self._index = np.flatnonzero(code >= 0)
@@ -69,7 +83,7 @@ class GroupErrors:
             rates: Floats = resampled.draws[:, :k] / resampled.draws[:, k:]
         return rates
 
-    def rows(self, resampled: Resampled) -> list[dict[str, Any]]:
+    def rows(self, resampled: Resampled) -> list[ErrorsOfGroup]:
         """One entry a group, as `errors_by_group` gives them."""
         k = len(self.order)
         errors, completions = resampled.value[:k], resampled.value[k:]
@@ -78,24 +92,20 @@ class GroupErrors:
             shares = drawn / drawn.sum(axis=1, keepdims=True)
         rates = self.rates(resampled)
         return [
-            {
-                "group": group,
-                "samples": int(self.samples[i]),
-                "completions": int(self.completions[i]),
-                "errors": int(self.errors[i]),
-                "error_share": (
-                    with_interval(errors[i] / errors.sum(), shares[:, i])
-                    if errors.any()
-                    else Estimate(value=None, reason="nothing is wrong")
-                ).as_dict(),
-                "error_rate": rate_estimate(
-                    errors[i], completions[i], self.clusters[i], rates[:, i]
-                ).as_dict(),
-            }
+            ErrorsOfGroup(
+                group=group,
+                samples=int(self.samples[i]),
+                completions=int(self.completions[i]),
+                errors=int(self.errors[i]),
+                error_share=with_interval(errors[i] / errors.sum(), shares[:, i])
+                if errors.any()
+                else Estimate(value=None, reason="nothing is wrong"),
+                error_rate=rate_estimate(errors[i], completions[i], self.clusters[i], rates[:, i]),
+            )
             for i, group in enumerate(self.order)
         ]
 
-    def contrast(self, resampled: Resampled, hard: Hashable, easy: Hashable) -> Estimate:
+    def contrast(self, resampled: Resampled, hard: Label, easy: Label) -> Estimate:
         """Error rate of one group less that of another, on the same resamples."""
         value, rates = resampled.value, self.rates(resampled)
         k = len(self.order)
@@ -107,9 +117,7 @@ class GroupErrors:
         return with_interval(now[0] - now[1], rates[:, hard_at] - rates[:, easy_at])
 
 
-def error_rate(
-    wrong: Floats, total: Floats, *, seed: int, clusters: Clusters = None
-) -> dict[str, Any]:
+def error_rate(wrong: Floats, total: Floats, *, seed: int, clusters: Clusters = None) -> Estimate:
     """Share of wrong completions, with its interval.
 
     Args:
@@ -117,19 +125,18 @@ def error_rate(
     """
     whole = GroupErrors([0] * len(wrong), [0], wrong, total, clusters)
     drawn = resample({0: whole}, len(wrong), seed=seed, clusters=clusters)[0]
-    rate: dict[str, Any] = whole.rows(drawn)[0]["error_rate"]
-    return rate
+    return whole.rows(drawn)[0].error_rate
 
 
 def errors_by_group(
-    labels: Sequence[Hashable | None],
-    order: Sequence[Hashable],
+    labels: Sequence[Label | None],
+    order: Sequence[Label],
     wrong: Floats,
     total: Floats,
     *,
     seed: int,
     clusters: Clusters = None,
-) -> list[dict[str, Any]]:
+) -> list[ErrorsOfGroup]:
     """One entry a group, in `order`: counts, error share and error rate with intervals.
 
     The error share is the group's part of all wrong completions of grouped samples (the paper's

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from durian.analysis.statistics.bootstrap import (
-    Estimate,
     Statistic,
     resample,
     resamples_for,
     with_interval,
 )
+from durian.analysis.statistics.estimate import Estimate, Label
 
 Floats = NDArray[np.float64]
-Label = str | int
 
 
 @dataclass(frozen=True, kw_only=True)

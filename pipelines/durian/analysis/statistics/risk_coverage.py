@@ -28,6 +28,7 @@ classifiers", 2019 (AURC, excess AURC); the expectation over ties is worked out 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,14 @@ from numpy.typing import NDArray
 POINTS = 60
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """One point of the curve."""
+
+    coverage: float  # share of the completions that are kept
+    risk: float  # share of the kept ones that are wrong
 
 
 class Harmonic:
@@ -89,7 +98,7 @@ def best_aurc(errors: Floats, completions: Floats, harmonic: Harmonic) -> Floats
     return area
 
 
-def risk_coverage_points(errors: Floats, completions: Floats) -> list[dict[str, float]]:
+def risk_coverage_points(errors: Floats, completions: Floats) -> list[Kept]:
     """Expected risk at up to 60 even steps of coverage.
 
     Args:
@@ -102,6 +111,5 @@ def risk_coverage_points(errors: Floats, completions: Floats) -> list[dict[str, 
     # Linear between two scores: a tie's completions enter in random order.
     wrong = np.interp(kept, np.r_[0.0, completions], np.r_[0.0, errors])
     return [
-        {"coverage": float(k / total), "risk": float(w / k)}
-        for k, w in zip(kept, wrong, strict=True)
+        Kept(coverage=float(k / total), risk=float(w / k)) for k, w in zip(kept, wrong, strict=True)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.bootstrap import Estimate
+from durian.analysis.statistics.estimate import Estimate
 
 Z = 1.959963984540054  # the normal's 97.5 % point
 

@@ -7,26 +7,114 @@ was learned, which measures kept their meaning, and whether A's groups still ser
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, fisher_exact
 
 from durian.analysis.statistics.agreement import Tau, auroc_statistic
-from durian.analysis.statistics.bootstrap import Estimate
 from durian.analysis.statistics.error_share import error_rate
+from durian.analysis.statistics.estimate import Estimate, Label
 from durian.analysis.statistics.paired import Bootstrap, Side
 from durian.analysis.statistics.pass_rates import pass_rate_shares
-from durian.analysis.two_runs.floor import RIGHT, Drawn, Floor
-from durian.analysis.two_runs.group_flow import GroupPair, fresh_gain, group_flow
-from durian.analysis.two_runs.verdict import verdict
-from durian.groups import Harder
+from durian.analysis.two_runs.floor import RIGHT, Completions, Floor
+from durian.analysis.two_runs.group_flow import Flow, Gain, GroupPair, fresh_gain, group_flow
+from durian.analysis.two_runs.verdict import Verdict, verdict
+from durian.groups import KINDS, Harder, Kind
+from durian.records import left_out
 
 FALSE_DISCOVERIES = 0.05
 _UNPAIRED = "no sample was scored in both runs"
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one run's completions came to; None, but for `scored`, where none were."""
+
+    scored: int  # samples
+    completions: int | None = left_out()
+    error_rate: Estimate | None = left_out()
+    never_right: float | None = left_out()
+    always_right: float | None = left_out()
+    no_variance: float | None = left_out()
+    extreme: float | None = left_out()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupChange:
+    """Mean error rate of both runs within one group of A, of the samples scored in both."""
+
+    group: Label
+    samples: int
+    a: float
+    b: float
+    change: Estimate
+    floor: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossed:
+    """Samples that crossed the middle in one direction."""
+
+    samples: int
+    share: Estimate
+    floor: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeyondDoubt:
+    """Samples whose own pass rate rose, and fell, beyond doubt."""
+
+    up: int
+    down: int
+    false_discoveries: float = FALSE_DISCOVERIES  # share of them, on average and at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """Samples that crossed to mostly right, and back."""
+
+    samples: int  # scored in both runs
+    above: float  # this pass rate is mostly right
+    learned: Crossed
+    unlearned: Crossed
+    net: Estimate  # share learned less share unlearned
+    beyond_doubt: BeyondDoubt
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureDrift:
+    """Whether a measure orders the samples as before, and still says what B gets wrong."""
+
+    n: int  # samples that have it in both runs
+    identical: bool  # all values
+    tau: Estimate  # of A's values and B's
+    tau_floor: Estimate
+    auroc_a: Estimate  # of B's errors, by A's values
+    auroc_b: Estimate  # by B's
+    difference: Estimate
+    difference_floor: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """What two profiles of the same samples say; floors are of two profiles of one policy."""
+
+    seed: int
+    resamples: int
+    redraws: int
+    a: Outcome
+    b: Outcome
+    change: Estimate  # of the error rate
+    changes: dict[Kind, list[GroupChange]]  # by group of A
+    flows: dict[Kind, Flow]
+    learned: Learned
+    measures: dict[str, MeasureDrift]
+    gains: dict[Kind, Gain]
+    verdict: Verdict
 
 
 def drift(
@@ -35,11 +123,11 @@ def drift(
     *,
     harder: Mapping[str, Harder],
     clusters: NDArray[np.intp],
-    drawn: tuple[Drawn | None, Drawn | None],
+    drawn: tuple[Completions | None, Completions | None],
     missing: tuple[Mapping[str, str], Mapping[str, str]],
     seed: int = 0,
-) -> dict[str, Any]:
-    """All that two profiles of the same samples say of drift, as JSON values without NaN.
+) -> Drift:
+    """Hold two profiles of the same samples against each other.
 
     Args:
         harder: the hard end of each measure to compare.
@@ -48,36 +136,31 @@ def drift(
         drawn: the completions of A and of B, for the noise floors: of A for moves, of B for what
             its own groups gain by luck.
         missing: for A and for B, grouping or measure -> why it has no floor, as `floor.Floor`.
-    Returns:
-        `seed`, `resamples`, `redraws`; of each run (`a`, `b`) its error rate and shares of extreme
-        samples; `change` of the error rate, and `changes` by group of A; `flows` and `gains` by
-        grouping (`group_flow`); `learned`; `measures`; `verdict`. Floors are of two profiles of one
-        policy.
     """
     bootstrap = Bootstrap(clusters, seed)
-    completions = _completions(a, drawn[0]), _completions(b, drawn[1])
+    counts = _completions(a, drawn[0]), _completions(b, drawn[1])
     moves, luck = (
-        Floor(of, completions, why, seed=seed) for of, why in zip(drawn, missing, strict=True)
+        Floor(taken, counts, why, seed=seed) for taken, why in zip(drawn, missing, strict=True)
     )
-    pairs = {kind: GroupPair.of(a, b, kind) for kind in ("perceptual", "reasoning")}
+    pairs = {kind: GroupPair.between(a, b, kind) for kind in KINDS}
     gains = {kind: fresh_gain(pair, b, bootstrap, luck) for kind, pair in pairs.items()}
     change = a.pass_rate - b.pass_rate  # of the error rate
-    return {
-        "seed": seed,
-        "resamples": bootstrap.resamples,
-        "redraws": max(moves.redraws, luck.redraws),
-        "a": _outcome(a, seed),
-        "b": _outcome(b, seed),
-        "change": bootstrap.means(change[:, None], _UNPAIRED)[0].as_dict(),
-        "changes": {kind: _by_group(a, b, kind, bootstrap, moves) for kind in pairs},
-        "flows": {kind: group_flow(pair, bootstrap, moves) for kind, pair in pairs.items()},
-        "learned": _learned(a, b, bootstrap, moves),
-        "measures": {
+    return Drift(
+        seed=seed,
+        resamples=bootstrap.resamples,
+        redraws=max(moves.redraws, luck.redraws),
+        a=_outcome(a, seed),
+        b=_outcome(b, seed),
+        change=bootstrap.means(change[:, None], _UNPAIRED)[0],
+        changes={kind: _by_group(a, b, kind, bootstrap, moves) for kind in KINDS},
+        flows={kind: group_flow(pair, bootstrap, moves) for kind, pair in pairs.items()},
+        learned=_learned(a, b, bootstrap, moves),
+        measures={
             name: _measure(name, a, b, end, bootstrap, moves, luck) for name, end in harder.items()
         },
-        "gains": gains,
-        "verdict": verdict(gains),
-    }
+        gains=gains,
+        verdict=verdict(gains),
+    )
 
 
 def learned_samples(a: Side, b: Side) -> tuple[list[int], list[int]]:
@@ -93,7 +176,7 @@ def learned_samples(a: Side, b: Side) -> tuple[list[int], list[int]]:
     return places[learned[places]].tolist(), places[unlearned[places]].tolist()
 
 
-def _completions(side: Side, drawn: Drawn | None) -> int | None:
+def _completions(side: Side, drawn: Completions | None) -> int | None:
     """Of each sample; None where they are not the same number."""
     if side.scored.any():
         most = int(np.nanmax(side.total))
@@ -101,25 +184,28 @@ def _completions(side: Side, drawn: Drawn | None) -> int | None:
     return 1 if drawn is None else drawn.wrong.shape[1]
 
 
-def _outcome(side: Side, seed: int) -> dict[str, Any]:
+def _outcome(side: Side, seed: int) -> Outcome:
     known = side.scored
     if not known.any():
-        return {"scored": 0}
+        return Outcome(scored=0)
     wrong, total = side.wrong[known], side.total[known]
     shares = pass_rate_shares(wrong, total)
-    return {
-        "scored": int(known.sum()),
-        "completions": int(total.sum()),
-        "error_rate": error_rate(wrong, total, seed=seed),
-        **{key: shares[key] for key in ("never_right", "always_right", "no_variance", "extreme")},
-    }
+    return Outcome(
+        scored=int(known.sum()),
+        completions=int(total.sum()),
+        error_rate=error_rate(wrong, total, seed=seed),
+        never_right=shares.never_right,
+        always_right=shares.always_right,
+        no_variance=shares.no_variance,
+        extreme=shares.extreme,
+    )
 
 
 def _by_group(
-    a: Side, b: Side, kind: str, bootstrap: Bootstrap, floor: Floor
-) -> list[dict[str, Any]]:
-    """Mean error rate of both runs within each group of A that has samples scored in both."""
-    pair = GroupPair.of(a, a, kind)
+    a: Side, b: Side, kind: Kind, bootstrap: Bootstrap, floor: Floor
+) -> list[GroupChange]:
+    """Of the groups of A that have samples scored in both."""
+    pair = GroupPair.between(a, a, kind)
     scored = a.scored & b.scored
     shown = pair.orders[0][:: -1 if kind == "reasoning" else 1]
     members = {group: scored & (pair.codes[0] == pair.orders[0].index(group)) for group in shown}
@@ -130,43 +216,38 @@ def _by_group(
     columns = np.stack([np.where(m, change, np.nan) for m in members.values()], axis=1)
     changes = bootstrap.means(columns, _UNPAIRED)
     return [
-        {
-            "group": group,
-            "samples": int(member.sum()),
-            "a": float((1 - a.pass_rate[member]).mean()),
-            "b": float((1 - b.pass_rate[member]).mean()),
-            "change": estimate.as_dict(),
-            "floor": floor.of(kind, f"change {pair.orders[0].index(group)}"),
-        }
+        GroupChange(
+            group=group,
+            samples=int(member.sum()),
+            a=float((1 - a.pass_rate[member]).mean()),
+            b=float((1 - b.pass_rate[member]).mean()),
+            change=estimate,
+            floor=floor.estimate(kind, f"change {pair.orders[0].index(group)}"),
+        )
         for (group, member), estimate in zip(members.items(), changes, strict=True)
     ]
 
 
-def _learned(a: Side, b: Side, bootstrap: Bootstrap, floor: Floor) -> dict[str, Any]:
-    """Samples that crossed to mostly right, and back; those whose own change is beyond doubt."""
+def _learned(a: Side, b: Side, bootstrap: Bootstrap, floor: Floor) -> Learned:
     both = a.scored & b.scored
-    places = dict(zip(("learned", "unlearned"), learned_samples(a, b), strict=True))
+    learned, unlearned = learned_samples(a, b)
     columns = np.full((len(both), 3), np.nan)
     columns[both] = 0.0
-    for column, (of, sign) in enumerate(zip(places.values(), (1, -1), strict=True)):
-        columns[of, column] = 1.0
-        columns[of, 2] = sign
-    *shares, net = bootstrap.means(columns, _UNPAIRED)
+    for column, (places, sign) in enumerate(((learned, 1), (unlearned, -1))):
+        columns[places, column] = 1.0
+        columns[places, 2] = sign
+    rose, fell, net = bootstrap.means(columns, _UNPAIRED)
     up, down = _beyond_doubt(a, b)
-    return {
-        "samples": int(both.sum()),
-        "above": RIGHT,
-        **{
-            name: {
-                "samples": len(of),
-                "share": share.as_dict(),
-                "floor": floor.of("all", name),
-            }
-            for (name, of), share in zip(places.items(), shares, strict=True)
-        },
-        "net": net.as_dict(),
-        "beyond_doubt": {"up": up, "down": down, "false_discoveries": FALSE_DISCOVERIES},
-    }
+    return Learned(
+        samples=int(both.sum()),
+        above=RIGHT,
+        learned=Crossed(samples=len(learned), share=rose, floor=floor.estimate("all", "learned")),
+        unlearned=Crossed(
+            samples=len(unlearned), share=fell, floor=floor.estimate("all", "unlearned")
+        ),
+        net=net,
+        beyond_doubt=BeyondDoubt(up=up, down=down),
+    )
 
 
 def _beyond_doubt(a: Side, b: Side) -> tuple[int, int]:
@@ -193,15 +274,16 @@ def _measure(
     bootstrap: Bootstrap,
     moves: Floor,
     luck: Floor,
-) -> dict[str, Any]:
-    """Whether a measure orders the samples as before, and still says what B gets wrong."""
+) -> MeasureDrift:
     sign = 1.0 if harder == "higher" else -1.0
     first, second = sign * a.measures[name], sign * b.measures[name]
     both = ~np.isnan(first) & ~np.isnan(second)
     if not both.any():
-        none = Estimate(value=None, reason="no sample has it in both runs").as_dict()
-        keys = ("tau", "tau_floor", "auroc_a", "auroc_b", "difference", "difference_floor")
-        return {"n": 0, "identical": False, **dict.fromkeys(keys, none)}
+        none = Estimate(value=None, reason="no sample has it in both runs")
+        return MeasureDrift(
+            n=0, identical=False, tau=none, tau_floor=none, auroc_a=none, auroc_b=none,
+            difference=none, difference_floor=none,
+        )  # fmt: skip
     (tau,) = bootstrap.estimates(
         Tau(first, second, seed=bootstrap.seed), "the measure is constant in a run"
     )
@@ -220,13 +302,13 @@ def _measure(
         by_a, by_b, difference = bootstrap.estimates(
             told_apart, "all of B's completions are right, or all wrong"
         )
-    return {
-        "n": int(both.sum()),
-        "identical": bool((first[both] == second[both]).all()),
-        "tau": tau.as_dict(),
-        "tau_floor": moves.of(name, "tau", unmoved=1.0),
-        "auroc_a": by_a.as_dict(),
-        "auroc_b": by_b.as_dict(),
-        "difference": difference.as_dict(),
-        "difference_floor": luck.of(name, "difference"),
-    }
+    return MeasureDrift(
+        n=int(both.sum()),
+        identical=bool((first[both] == second[both]).all()),
+        tau=tau,
+        tau_floor=moves.estimate(name, "tau", unmoved=1.0),
+        auroc_a=by_a,
+        auroc_b=by_b,
+        difference=difference,
+        difference_floor=luck.estimate(name, "difference"),
+    )

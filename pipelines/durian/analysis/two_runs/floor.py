@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from durian.analysis.one_run.reliability import mean_reliability
 from durian.analysis.statistics.agreement import Tau, auroc_statistic, by_code, kappa
-from durian.analysis.statistics.bootstrap import MANY, Estimate
+from durian.analysis.statistics.bootstrap import MANY
+from durian.analysis.statistics.estimate import Estimate
+from durian.groups import Kind, codes_in_shares
 
 REDRAWS, FEWER_REDRAWS = 200, 20
 RIGHT = 0.5  # a sample is mostly right above this pass rate
@@ -26,15 +28,15 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How a profile's groups came of a measure: codes 0, 1, ... that rise with difficulty."""
+class GroupShares:
+    """The measure that groups were cut by, and their shares of the samples."""
 
     measure: str
-    sizes: tuple[int, ...]  # samples of each code
+    sizes: tuple[int, ...]  # samples of each group, the easiest first
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Completions:
     """What a profile drew of its samples; arrays of shape (N, G), NaN after a sample's last one.
 
     `values` are those whose mean over a sample's completions is a measure, turned so that higher
@@ -42,7 +44,7 @@ class Drawn:
     """
 
     values: Mapping[str, Floats]  # by measure
-    cuts: Mapping[str, Cut]  # by grouping
+    groups: Mapping[Kind, GroupShares]
     wrong: Floats  # 1 where the completion is wrong
 
 
@@ -51,17 +53,17 @@ class Redraw:
     """Two profiles of the same policy, as they might have come out."""
 
     values: Mapping[str, tuple[Floats, Floats]]  # (N,) by measure
-    codes: Mapping[str, tuple[Codes, Codes]]  # (N,) by grouping
+    codes: Mapping[Kind, tuple[Codes, Codes]]  # (N,), groups from the easiest, 0
     rates: tuple[Floats, Floats]  # (N,) error rates, of the very completions behind the values
     spread_rates: tuple[Floats, Floats]  # (N,) error rates, spread as widely as true ones
 
 
 # Of each of two profiles; None: as many as each sample was drawn.
-Completions = tuple[int | None, int | None]
+Counts = tuple[int | None, int | None]
 
 
-def redraws(drawn: Drawn, completions: Completions, *, seed: int) -> Iterator[Redraw]:
-    """Pairs of profiles of the policy that `drawn` is of, with so many completions a sample each.
+def redraws(drawn: Completions, counts: Counts, *, seed: int) -> Iterator[Redraw]:
+    """Draw pairs of profiles of the policy behind `drawn`, with so many completions a sample each.
 
     Each sample's completions are drawn again with replacement, the measures' means taken and the
     samples cut into groups of the same shares as before. Means of G completions are spread wider
@@ -82,7 +84,7 @@ def redraws(drawn: Drawn, completions: Completions, *, seed: int) -> Iterator[Re
     """
     rng = np.random.default_rng(seed)
     n, count = len(drawn.wrong), (~np.isnan(drawn.wrong)).sum(axis=1)
-    sizes = [count if size is None else np.full(n, size) for size in completions]
+    sizes = [count if size is None else np.full(n, size) for size in counts]
     centred = {name: _without_noise(values) for name, values in drawn.values.items()}
     overall, own = np.nanmean(drawn.wrong, axis=1).mean(), _kept(drawn.wrong)
     for _ in range(redraws_for(n)):
@@ -101,8 +103,10 @@ def redraws(drawn: Drawn, completions: Completions, *, seed: int) -> Iterator[Re
         yield Redraw(
             values=values,
             codes={
-                kind: _pair(_cut(taken, cut.sizes) for taken in values[cut.measure])
-                for kind, cut in drawn.cuts.items()
+                kind: _pair(
+                    codes_in_shares(taken, shares.sizes, kind) for taken in values[shares.measure]
+                )
+                for kind, shares in drawn.groups.items()
             },
             rates=_pair(map(_means, wrong, sizes)),
             spread_rates=_pair(map(_means, exchanged, sizes)),
@@ -119,8 +123,8 @@ class Floor:
 
     def __init__(
         self,
-        drawn: Drawn | None,
-        completions: Completions,
+        drawn: Completions | None,
+        counts: Counts,
         missing: Mapping[str, str],
         *,
         seed: int,
@@ -128,7 +132,7 @@ class Floor:
         """Draw the profiles.
 
         Args:
-            completions: a sample, of the first and of the second profile of each pair.
+            counts: completions a sample, of the first and of the second profile of each pair.
             missing: grouping or measure -> why it has no floor; "fixed" where it does not depend
                 on completions.
         """
@@ -136,12 +140,12 @@ class Floor:
         self._missing = missing
         self._numbers: dict[Key, list[float]] = {}
         if drawn is not None:
-            for redraw in redraws(drawn, completions, seed=seed):
+            for redraw in redraws(drawn, counts, seed=seed):
                 for key, value in _numbers(redraw, drawn, seed).items():
                     self._numbers.setdefault(key, []).append(value)
 
-    def of(self, what: str, number: str, *, unmoved: float = 0.0) -> dict[str, Any]:
-        """Mean of a number over the pairs, with the range of 95 % of them, as an Estimate's dict.
+    def estimate(self, what: str, number: str, *, unmoved: float = 0.0) -> Estimate:
+        """Mean of a number over the pairs, with the range of 95 % of them.
 
         Args:
             what: a grouping, a measure, or "all".
@@ -150,17 +154,17 @@ class Floor:
         if (what, number) not in self._numbers:
             reason = self._missing.get(what, "there are no completions to draw again")
             if reason == "fixed":
-                return Estimate(value=unmoved).as_dict()
-            return Estimate(value=None, reason=reason).as_dict()
+                return Estimate(value=unmoved)
+            return Estimate(value=None, reason=reason)
         values = np.array(self._numbers[what, number])
         known = values[~np.isnan(values)]
         if not len(known):
-            return Estimate(value=None, reason="undefined in all redraws").as_dict()
+            return Estimate(value=None, reason="undefined in all redraws")
         low, high = np.percentile(known, [2.5, 97.5])
-        return Estimate(value=float(known.mean()), low=float(low), high=float(high)).as_dict()
+        return Estimate(value=float(known.mean()), low=float(low), high=float(high))
 
 
-def _numbers(redraw: Redraw, drawn: Drawn, seed: int) -> dict[Key, float]:
+def _numbers(redraw: Redraw, drawn: Completions, seed: int) -> dict[Key, float]:
     once = np.ones((1, len(drawn.wrong)))
     before, after = (1 - rate for rate in redraw.spread_rates)
     numbers: dict[Key, float] = {
@@ -177,7 +181,7 @@ def _numbers(redraw: Redraw, drawn: Drawn, seed: int) -> dict[Key, float]:
         numbers[name, "tau"] = float(Tau(first, second, seed=seed)(once)[0, 0])
         numbers[name, "difference"] = gain(first, second)
     for kind, (old, new) in redraw.codes.items():
-        size = len(drawn.cuts[kind].sizes)
+        size = len(drawn.groups[kind].sizes)
         numbers[kind, "moved"] = float((old != new).mean())
         table = by_code(once, old * size + new, size * size).reshape(1, size, size)
         numbers[kind, "kappa"] = float(kappa(table)[0])
@@ -208,12 +212,6 @@ def _means(values: Floats, sizes: Codes) -> Floats:
 def _kept(values: Floats) -> float:
     """By how much to draw the means of (N, G) together for their variance to lose their noise's."""
     return float(np.sqrt(mean_reliability(values)))
-
-
-def _cut(values: Floats, sizes: tuple[int, ...]) -> Codes:
-    """Codes at quantiles, by the shares of `sizes`; a value on a cut belongs above it."""
-    shares = np.cumsum(sizes)[:-1] / sum(sizes)
-    return np.searchsorted(np.quantile(values, shares), values, side="right")
 
 
 def _pair(both: Iterator[Any]) -> tuple[Any, Any]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from durian.analysis.statistics.agreement import auroc_statistic, by_code, kappa
-from durian.analysis.statistics.bootstrap import Estimate
-from durian.analysis.statistics.paired import Bootstrap, Label, Side
+from durian.analysis.statistics.estimate import Estimate, Label
+from durian.analysis.statistics.paired import Bootstrap, Side
 from durian.analysis.two_runs.floor import Floor
-from durian.groups import PERCEPTUAL
+from durian.groups import PERCEPTUAL, Kind
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -23,19 +22,19 @@ Codes = NDArray[np.intp]
 class GroupPair:
     """One grouping of the same N samples in both runs."""
 
-    kind: str  # "perceptual", "reasoning"
+    kind: Kind
     orders: tuple[list[Label], list[Label]]  # the groups of A and of B, the easiest first
     codes: tuple[Codes, Codes]  # (N,) each, place in the order; -1: not in a group of both
     only: tuple[int, int]  # samples in a group of A alone, of B alone
 
     @classmethod
-    def of(cls, a: Side, b: Side, kind: str) -> GroupPair:
+    def between(cls, a: Side, b: Side, kind: Kind) -> GroupPair:
         """Codes of both sides' labels."""
         labels = a.groups[kind], b.groups[kind]
         orders = rising_groups(kind, labels[0]), rising_groups(kind, labels[1])
         first, second = (
-            np.array([-1 if g is None else order.index(g) for g in of_side], np.intp)
-            for of_side, order in zip(labels, orders, strict=True)
+            np.array([-1 if g is None else order.index(g) for g in side], np.intp)
+            for side, order in zip(labels, orders, strict=True)
         )
         both = (first >= 0) & (second >= 0)
         only = int((first[~both] >= 0).sum()), int((second[~both] >= 0).sum())
@@ -52,37 +51,66 @@ class GroupPair:
         return self.orders[0] == self.orders[1] and len(self.orders[0]) > 0
 
 
-def rising_groups(kind: str, labels: Sequence[Label | None]) -> list[Label]:
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """How many samples went from which group of A to which of B, and how far beyond luck."""
+
+    groups_a: list[Label]  # as tables show them: bin 0 first
+    groups_b: list[Label]
+    counts: list[list[int]]  # [A][B]
+    samples: int  # in a group of both
+    only_a: int  # in a group of A alone
+    only_b: int
+    moved: Estimate  # share of samples that changed group; None where the runs' groups differ
+    moved_floor: Estimate
+    kappa: Estimate
+    kappa_floor: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """How much better B's own groups order its errors than A's do, beyond the luck of the draw."""
+
+    samples: int
+    identical: bool  # no sample changed group
+    stale: Estimate  # AUROC of B's wrong completions by A's groups
+    own: Estimate  # by B's
+    gain: Estimate  # own - stale
+    floor: Estimate
+    excess: Estimate  # gain - floor, the gain's interval moved along
+
+
+def rising_groups(kind: Kind, labels: Sequence[Label | None]) -> list[Label]:
     """The groups there are, from the easiest to the hardest: bin 0 is the hardest."""
     if kind == "perceptual":
         return list(PERCEPTUAL) if any(label is not None for label in labels) else []
     return sorted({label for label in labels if isinstance(label, int)}, reverse=True)
 
 
-def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> dict[str, Any]:
-    """Who went from which group of A to which of B, and how far beyond the luck of the draw.
-
-    Returns:
-        `groups_a`, `groups_b` as tables show them (bin 0 first), `counts` [A][B], `samples` in a
-        group of both, `only_a`, `only_b`; `moved` (share of samples that changed group) and
-        `kappa` with their floors, null where the runs have different groups.
-    """
+def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> Flow:
+    """Count who went from which group of A to which of B."""
     rows, columns = len(pair.orders[0]), len(pair.orders[1])
     both, joint = pair.both, np.where(pair.both, pair.codes[0] * columns + pair.codes[1], 0)
     counts = np.bincount(joint[both], minlength=rows * columns).reshape(rows, columns)
     shown = slice(None, None, -1 if pair.kind == "reasoning" else 1)
-    flow: dict[str, Any] = {
-        "groups_a": pair.orders[0][shown],
-        "groups_b": pair.orders[1][shown],
-        "counts": counts[shown, shown].tolist(),
-        "samples": int(both.sum()),
-        "only_a": pair.only[0],
-        "only_b": pair.only[1],
-    }
+
+    def flow(moved: Estimate, moved_by_luck: Estimate, agreed: Estimate, luck: Estimate) -> Flow:
+        return Flow(
+            groups_a=pair.orders[0][shown],
+            groups_b=pair.orders[1][shown],
+            counts=counts[shown, shown].tolist(),
+            samples=int(both.sum()),
+            only_a=pair.only[0],
+            only_b=pair.only[1],
+            moved=moved,
+            moved_floor=moved_by_luck,
+            kappa=agreed,
+            kappa_floor=luck,
+        )
+
     if not both.any() or not pair.comparable:
         reason = "the runs have different groups" if both.any() else "no sample is in both's groups"
-        undefined = Estimate(value=None, reason=reason).as_dict()
-        return flow | dict.fromkeys(("moved", "moved_floor", "kappa", "kappa_floor"), undefined)
+        return flow(*[Estimate(value=None, reason=reason)] * 4)
     changed, counted = (pair.codes[0] != pair.codes[1]) & both, both.astype(np.float64)
 
     def agreement(weights: Floats) -> Floats:
@@ -90,22 +118,16 @@ def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> dict[str,
         return np.stack([(weights @ changed) / (weights @ counted), kappa(tables)], axis=1)
 
     moved, agreed = bootstrap.estimates(agreement, "all samples are in one group")
-    return flow | {
-        "moved": moved.as_dict(),
-        "moved_floor": floor.of(pair.kind, "moved"),
-        "kappa": agreed.as_dict(),
-        "kappa_floor": floor.of(pair.kind, "kappa", unmoved=1.0),
-    }
+    return flow(
+        moved,
+        floor.estimate(pair.kind, "moved"),
+        agreed,
+        floor.estimate(pair.kind, "kappa", unmoved=1.0),
+    )
 
 
-def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> dict[str, Any]:
-    """How much better B's own groups order its errors than A's do, beyond the luck of the draw.
-
-    Returns:
-        AUROC of B's wrong completions by A's groups (`stale`), by B's (`own`), `gain` = own -
-        stale, its `floor`, `excess` = gain - floor with the gain's interval moved along;
-        `samples`; `identical`: no sample changed group.
-    """
+def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> Gain:
+    """Hold B's errors against A's groups and against its own."""
     scored = pair.both & b.scored
     alike = "all of B's completions are right, or all wrong"
     reason = alike if scored.any() else "no sample is in both's groups and scored in B"
@@ -122,23 +144,23 @@ def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> 
         if scored.any()
         else [Estimate(value=None, reason=reason)] * 3
     )
-    luck = floor.of(pair.kind, "gain")
-    return {
-        "samples": int(scored.sum()),
-        "identical": pair.comparable and bool((pair.codes[0] == pair.codes[1]).all()),
-        "stale": by_a.as_dict(),
-        "own": by_b.as_dict(),
-        "gain": gain.as_dict(),
-        "floor": luck,
-        "excess": less(gain, luck).as_dict(),
-    }
+    luck = floor.estimate(pair.kind, "gain")
+    return Gain(
+        samples=int(scored.sum()),
+        identical=pair.comparable and bool((pair.codes[0] == pair.codes[1]).all()),
+        stale=by_a,
+        own=by_b,
+        gain=gain,
+        floor=luck,
+        excess=less(gain, luck),
+    )
 
 
-def less(estimate: Estimate, floor: dict[str, Any]) -> Estimate:
+def less(estimate: Estimate, floor: Estimate) -> Estimate:
     """An estimate less the mean of its floor, its interval moved along."""
-    if estimate.value is None or floor["value"] is None:
-        return Estimate(value=None, reason=estimate.reason or floor["reason"])
-    off = floor["value"]
+    if estimate.value is None or floor.value is None:
+        return Estimate(value=None, reason=estimate.reason or floor.reason)
+    off = floor.value
     if estimate.low is None or estimate.high is None:
         return Estimate(value=estimate.value - off, reason=estimate.reason)
     return Estimate(value=estimate.value - off, low=estimate.low - off, high=estimate.high - off)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+
+from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.two_runs.group_flow import Gain
+from durian.groups import Kind
+from durian.records import left_out
 
 KEEP, AGAIN = "keep the groups", "profile again"
 MARGIN = 0.02  # AUROC that fresh groups must gain to be worth a profile
@@ -11,8 +16,21 @@ FEW = 100  # samples
 AGREED = "all resamples agree"  # the reason of `bootstrap.with_interval`
 
 
-def verdict(gains: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Whether A's groups still serve B: "keep the groups" or "profile again".
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether A's groups still serve B, and what that rests on."""
+
+    verdict: str | None  # `KEEP`, `AGAIN`; None where no grouping can be judged
+    reason: str | None = left_out()  # why there is none
+    because: Kind | None = left_out()  # the grouping it rests on
+    unjudged: dict[Kind, str]  # grouping -> why it cannot be judged
+    thin: bool | None = left_out()
+    thin_because: list[str] | None = left_out()
+    margin: float = MARGIN
+
+
+def verdict(gains: Mapping[Kind, Gain]) -> Verdict:
+    """Judge whether A's groups still serve B: "keep the groups" or "profile again".
 
     The rule: profile again when, for either grouping, B's own groups order its errors clearly
     better than A's groups do. The gain is the AUROC of B's wrong completions by B's groups less
@@ -23,43 +41,35 @@ def verdict(gains: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     The evidence is thin where the interval is missing or holds 0.02, or with fewer than 100
     samples.
-
-    Args:
-        gains: by grouping, as `group_flow.fresh_gain`.
-    Returns:
-        `verdict` (None with its `reason` where no grouping can be judged), `because` (the grouping
-        it rests on), `unjudged` (grouping -> why it cannot be), `thin`, `thin_because`, `margin`.
     """
-    known = {kind: gain for kind, gain in gains.items() if gain["excess"]["value"] is not None}
-    unjudged = {k: gain["excess"]["reason"] for k, gain in gains.items() if k not in known}
+    known = {kind: gain for kind, gain in gains.items() if gain.excess.value is not None}
+    unjudged = {k: gain.excess.reason or "" for k, gain in gains.items() if k not in known}
     if not known:
         reason = "; ".join(dict.fromkeys(unjudged.values()))
-        return {"verdict": None, "reason": reason, "unjudged": unjudged, "margin": MARGIN}
+        return Verdict(verdict=None, reason=reason, unjudged=unjudged)
     # Groups that cannot move say nothing while others can.
-    moving = {kind: gain for kind, gain in known.items() if not gain["identical"]} or known
-    because = max(moving, key=lambda kind: _asks(moving[kind]["excess"]))
-    gain = moving[because]
-    excess, thin = gain["excess"], []
-    if gain["samples"] < FEW:
-        thin.append(f"only {gain['samples']} samples")
-    if excess["low"] is None and not gain["identical"]:
+    moving = {kind: gain for kind, gain in known.items() if not gain.identical} or known
+    because = max(moving, key=lambda kind: _asks(moving[kind].excess))
+    gain, thin = moving[because], []
+    if gain.samples < FEW:
+        thin.append(f"only {gain.samples} samples")
+    ends = gain.excess.interval
+    if ends is None and not gain.identical:
         thin.append("there is no interval")
-    elif excess["low"] is not None and excess["low"] <= MARGIN <= excess["high"]:
+    elif ends is not None and ends[0] <= MARGIN <= ends[1]:
         thin.append(f"the interval holds {MARGIN}")
-    return {
-        "verdict": AGAIN if _asks(excess)[0] else KEEP,
-        "because": because,
-        "unjudged": unjudged,
-        "thin": bool(thin),
-        "thin_because": thin,
-        "margin": MARGIN,
-    }
+    return Verdict(
+        verdict=AGAIN if _asks(gain.excess)[0] else KEEP,
+        because=because,
+        unjudged=unjudged,
+        thin=bool(thin),
+        thin_because=thin,
+    )
 
 
-def _asks(excess: Mapping[str, Any]) -> tuple[bool, float]:
-    """Does a grouping ask for a new profile, and how strongly."""
-    if excess["low"] is None:  # as sure as resamples can be where they all agree
-        sure = excess.get("reason") == AGREED
-    else:
-        sure = excess["low"] > 0
-    return sure and excess["value"] > MARGIN, excess["value"]
+def _asks(excess: Estimate) -> tuple[bool, float]:
+    """Whether a grouping asks for a new profile, and how strongly."""
+    gained = excess.value or 0.0
+    # Where all resamples agree there is no interval, and nothing is surer.
+    sure = excess.reason == AGREED if excess.low is None else excess.low > 0
+    return sure and gained > MARGIN, gained

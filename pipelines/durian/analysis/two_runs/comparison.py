@@ -1,0 +1,59 @@
+"""All that a comparison of two runs found: what its summary.json holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from durian.analysis.one_run.summary import DrawnTogether, Missing
+from durian.analysis.two_runs.drift import Drift
+from durian.groups import GroupCuts
+from durian.records import left_out
+
+KIND: Literal["comparison"] = "comparison"
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Both(Generic[Item]):
+    """The same thing of run A and of run B."""
+
+    a: Item
+    b: Item
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRun:
+    """One of the two runs."""
+
+    run: str  # its folder
+    model: str | None
+    dataset: str
+    created: str
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSamples:
+    """How many samples both runs have, and one of them alone."""
+
+    both: int
+    only_a: int
+    only_b: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The numbers of a comparison, with what they say in words."""
+
+    out: str | None = left_out()  # the folder of its page; the file in it does not say
+    kind: Literal["comparison"] = KIND
+    a: ComparedRun
+    b: ComparedRun
+    samples: SharedSamples
+    clusters: DrawnTogether
+    warnings: list[str]  # what differs between the runs beside the policy
+    missing: Both[list[Missing]]
+    grouping: Both[GroupCuts]
+    drift: Drift
+    sentences: list[str] = field(default_factory=list)

@@ -1,0 +1,80 @@
+"""The model card: what it says, and that no name in it is more than text."""
+
+import yaml
+from markdown_it import MarkdownIt
+
+from durian.training.card import model_card
+
+MANIFEST = {
+    "durian": "0.1.0",
+    "created": "2026-02-03T04:05:06+00:00",
+    "dataset": {"name": "geometry3k", "split": "train"},
+    "table": {"run": "runs/a", "model": "Qwen/Qwen2.5-VL-7B-Instruct"},
+    "model": "Qwen/Qwen2.5-VL-7B-Instruct",
+    "config": {
+        "lora_r": None, "normalizer": "durian", "weights": [0.4, 0.3, 0.3], "groups": "offline",
+    },
+    "counts": {"rows": 30, "samples": 24, "left_out": {"no image": 6}},
+    "result": {
+        "logged_steps": 12, "averaged_steps": 5, "reward_first": 0.25, "reward_last": 0.5,
+    },
+    "versions": {"torch": "2.13.0", "trl": "1.16.0"},
+}  # fmt: skip
+
+
+def read(card: str) -> tuple[dict[str, object], str]:
+    """The card's header, and its page as HTML: tables and bare links as on GitHub and the Hub."""
+    _, header, body = card.split("---\n", 2)
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
+    return yaml.safe_load(header), page
+
+
+def test_the_card_says_what_the_training_was():
+    header, page = read(model_card(MANIFEST))
+    assert header["base_model"] == "Qwen/Qwen2.5-VL-7B-Instruct"
+    assert header["library_name"] == "transformers" and "grpo" in header["tags"]
+    for said in (
+        "<td>Qwen/Qwen2.5-VL-7B-Instruct</td>",
+        "<td>geometry3k, split train</td>",
+        "<td>24 of 30 rows; 6 x no image</td>",
+        "<td>runs/a, measured with Qwen/Qwen2.5-VL-7B-Instruct</td>",
+        "<td>durian, weights 0.4, 0.3, 0.3 (own, perceptual, reasoning), groups offline</td>",
+        "<td>0.250 over the first 5 logged steps, 0.500 over the last</td>",
+        "torch 2.13.0, trl 1.16.0",
+    ):
+        assert said in page, said
+    assert "None" not in page
+
+
+def test_an_adapter_of_a_local_folder_names_no_model_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my" / "policy").mkdir(parents=True)
+    config = MANIFEST["config"] | {"lora_r": 8, "normalizer": "grpo"}
+    header, page = read(model_card(MANIFEST | {"model": "my/policy", "config": config}))
+    assert "base_model" not in header and header["library_name"] == "peft"
+    assert "<h1>policy, trained by GRPO" in page and "<td>LoRA of rank 8</td>" in page
+    assert "<td>grpo, groups offline</td>" in page
+
+
+def test_names_are_text_and_nothing_else():
+    hostile = (
+        "a|b\n---\nlicense: mit\n# head <script>alert(1)</script> ![x](http://e.vil/i.png) [y](z)"
+        " `c` *d* _e_ www.e.vil http://e.vil a@e.vil &amp; \\| \u202e \x1b[31m"
+    )
+    manifest = MANIFEST | {
+        "model": hostile,
+        "dataset": {"name": hostile, "split": hostile},
+        "table": {"run": hostile, "model": hostile},
+    }
+    header, page = read(model_card(manifest))
+    assert header.keys() == {"library_name", "pipeline_tag", "tags"}
+    assert page.count("<a ") == 1 and "<script" not in page and "<img" not in page  # our own link
+    assert page.count("<tr>") == read(model_card(MANIFEST))[1].count("<tr>")
+    assert page.count("<h1>") == 1 and page.count("<h2>") == 1
+    shown = hostile.replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;")
+    shown = shown.replace(">", "&gt;").replace('"', "&quot;")
+    shown = shown.replace("\u202e", r"\u202e").replace("\x1b", r"\x1b")
+    assert f"<td>{shown}</td>" in page
+    # Bare addresses become links on GitHub, unless their dot and colon are escaped.
+    body = model_card(manifest)
+    assert "www\\.e" in body and "http\\://" in body and "a\\@e" in body
