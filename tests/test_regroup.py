@@ -125,7 +125,7 @@ def test_a_column_of_the_dataset_groups_the_table_and_all_else_stays(run, no_rep
     assert RunFolder(run).complete_manifest()["groups"] == as_json(result.groups)
     file = pq.ParquetFile(run / "difficulty.parquet")
     assert file.schema_arrow.names == list(DIFFICULTY) and file.num_row_groups == 3
-    assert file.schema_arrow.metadata[b"durian.schema"] == b"1"
+    assert file.schema_arrow.metadata[b"durian.schema"] == b"2"
 
 
 def test_the_table_s_own_column_is_meant_where_the_dataset_has_one_of_its_name(run):

@@ -86,7 +86,7 @@ FILES = [
     (written(b"{}" * 50), "another kind of file"),
     (folder, "a folder"),
     (flipped, "pages that were overwritten"),
-    (version(b"2"), "a newer schema"),
+    (version(b"3"), "a newer schema"),
     (version(b"one"), "a schema that is no number"),
 ]
 

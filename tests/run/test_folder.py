@@ -49,7 +49,7 @@ def test_parts_are_joined_in_order_with_their_groups(tmp_path):
     # The schema is the contract's, whichever columns are all null, and says its version.
     assert table.schema.names == list(DIFFICULTY)
     assert table.schema.types == [column.type for column in DIFFICULTY.values()]
-    assert table.schema.metadata[b"durian.schema"] == b"1"
+    assert table.schema.metadata[b"durian.schema"] == b"2"
     assert table.schema.metadata[b"durian.groups"] == b'{"version": 1}'
     assert table.schema.field("mean_logprob").metadata[b"unit"] == b"nats per token"
     assert not (tmp_path / "run" / "parts").exists()

@@ -60,6 +60,7 @@ def difficulty_row(
         formatted = [s.formatted for s in scores if s.formatted is not None]
         row |= {
             "answer_entropy": answer_entropy(distinct_answers([s.answer for s in scores])),
+            "answer_kind": scores[0].kind,
             "pass_rate": fmean(s.correct for s in scores),
             "format_rate": fmean(formatted) if formatted else None,
             "reward_mean": fmean(rewards),
@@ -89,6 +90,7 @@ def rollout_rows(
                 "reward": score.reward,
                 "correct": score.correct,
                 "formatted": score.formatted,
+                "judged": score.judged,
             }
         rows.append(row)
     return rows

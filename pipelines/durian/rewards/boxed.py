@@ -57,6 +57,7 @@ class BoxedReward:
             written=written,
             verdicts=graders().submit(pairs) if self.apart else [judged(pair) for pair in pairs],
             formatted=is_formatted(completion, opened=attempts.opened),
+            kind=answer_kind(reference),
         )
 
 
@@ -65,13 +66,14 @@ class _Begun:
     written: list[str]  # what may be the answer; the first that is right is
     verdicts: list[Future[bool]]
     formatted: bool
+    kind: str
 
     def score(self) -> Score:
         for answer, verdict in zip(self.written, self.verdicts, strict=True):
             if verdict.result():
-                return scored(answer, correct=True, formatted=self.formatted)
+                return scored(answer, correct=True, formatted=self.formatted, kind=self.kind)
         answer_or_none = self.written[0] if self.written else None
-        return scored(answer_or_none, correct=False, formatted=self.formatted)
+        return scored(answer_or_none, correct=False, formatted=self.formatted, kind=self.kind)
 
 
 def boxed_reward(
@@ -88,10 +90,10 @@ def boxed_reward(
     return BoxedReward(apart=False).start(attempts)()
 
 
-def scored(answer: str | None, *, correct: bool, formatted: bool) -> Score:
+def scored(answer: str | None, *, correct: bool, formatted: bool, kind: str) -> Score:
     """The score of an answer that was judged."""
     reward = FORMAT_WEIGHT * formatted + ACCURACY_WEIGHT * correct
-    return Score(reward=reward, correct=correct, formatted=formatted, answer=answer)
+    return Score(reward=reward, correct=correct, formatted=formatted, answer=answer, kind=kind)
 
 
 def within_boxes(reference: Reference) -> Reference:

@@ -19,6 +19,7 @@ class Score:
     correct: bool
     formatted: bool | None  # None: the reward does not judge the format
     answer: str | None  # the final answer as written; None if there is none
+    kind: str | None = None  # of the reference, by whose rule it was judged; None: by none of ours
     judged: bool | None = None  # a served model was asked; None: the reward has no judge
 
 

@@ -32,6 +32,7 @@ from durian.schema import (
     SCHEMA_KEY,
     SCHEMA_VERSION,
     arrow_schema,
+    current,
 )
 
 MANIFEST = "manifest.json"
@@ -91,16 +92,7 @@ class RunFolder:
         """
         path = self.path / DIFFICULTY_FILE
         found = _read_footer(path)
-        try:
-            version = int((found.metadata or {})[SCHEMA_KEY])
-        except KeyError:
-            raise RunFolderError(
-                f"{path}: cannot be read (its metadata has no {SCHEMA_KEY.decode()}: another "
-                "program wrote it); profile again"
-            ) from None
-        except ValueError as error:
-            raise unreadable(path, error) from error
-        if version > SCHEMA_VERSION:
+        if (version := _version_of(path, found)) > SCHEMA_VERSION:
             raise RunFolderError(
                 f"{path}: is of a newer Durian (table version {version}, known here: "
                 f"{SCHEMA_VERSION}); update durian"
@@ -170,13 +162,14 @@ class RunFolder:
             groups: column name -> one label a sample, over all parts in order.
             described: how the groups were cut, kept in the table's metadata.
         """
-        parts = (self.read_part(n).select(list(DIFFICULTY)) for n in self.finished_parts())
+        parts = (current(self.read_part(n), DIFFICULTY) for n in self.finished_parts())
         self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, described)
         with written_aside(self.path / ROLLOUTS_FILE) as aside:
             schema = arrow_schema(ROLLOUTS)
             with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
                 for number in self.finished_parts():
-                    writer.write_table(pq.read_table(self._rollouts_part(number)))
+                    rollouts = current(pq.read_table(self._rollouts_part(number)), ROLLOUTS)
+                    writer.write_table(rollouts.replace_schema_metadata(schema.metadata))
 
     def regroup(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
         """Write the difficulty table of a complete run with other groups, a row group at a time.
@@ -243,6 +236,27 @@ class RunFolder:
 
     def _rollouts_part(self, number: int) -> Path:
         return self.parts / f"rollouts-{number:05d}.parquet"
+
+
+def table_version(table: Path) -> int:
+    """The version of a difficulty table's columns.
+
+    Raises:
+        RunFolderError: it cannot be read, or does not say.
+    """
+    return _version_of(table, _read_footer(table))
+
+
+def _version_of(table: Path, found: pq.FileMetaData) -> int:
+    try:
+        return int((found.metadata or {})[SCHEMA_KEY])
+    except KeyError:
+        raise RunFolderError(
+            f"{table}: cannot be read (its metadata has no {SCHEMA_KEY.decode()}: another "
+            "program wrote it); profile again"
+        ) from None
+    except ValueError as error:
+        raise unreadable(table, error) from error
 
 
 def _read_footer(table: Path) -> pq.FileMetaData:

@@ -22,9 +22,10 @@ from durian.run.folder import (
     ROLLOUTS_FILE,
     THUMBNAILS_FILE,
     RunFolder,
+    table_version,
     unreadable,
 )
-from durian.schema import DIFFICULTY, ROLLOUTS
+from durian.schema import DIFFICULTY, ROLLOUTS, known_at
 from durian.table.columns import COLUMNS_FILE, KEYS
 from durian.table.manifest_shape import manifest_fault
 
@@ -47,8 +48,10 @@ def check_run(path: Path) -> dict[str, Any]:
         RunFolderError: they are not, or of a newer Durian: names the file, the key or column.
     """
     manifest = check_manifest(path, whole=True)
-    check_difficulty(path, list(DIFFICULTY))
-    _check_rollouts(path / ROLLOUTS_FILE)
+    RunFolder(path).check_table()
+    version = table_version(path / DIFFICULTY_FILE)
+    check_difficulty(path, known_at(DIFFICULTY, version))
+    _check_rollouts(path / ROLLOUTS_FILE, known_at(ROLLOUTS, version))
     if (path / COLUMNS_FILE).exists():
         _check_further(path)
     if (path / THUMBNAILS_FILE).exists():
@@ -125,14 +128,14 @@ def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl
         raise unreadable(file, error) from error
 
 
-def _check_rollouts(file: Path) -> None:
-    _check_types(file, {name: _kind(column.type) for name, column in ROLLOUTS.items()})
+def _check_rollouts(file: Path, columns: Sequence[str]) -> None:
+    _check_types(file, {name: _kind(ROLLOUTS[name].type) for name in columns})
     keys = ["sample_id", "rollout"]
     found = read_frame(
         file,
         lambda frame: frame.select(
             *(pl.col(name).is_null().any().alias(f"null {name}") for name in keys),
-            *_finite(name for name in ROLLOUTS if _is_float(name, ROLLOUTS)),
+            *_finite(name for name in columns if _is_float(name, ROLLOUTS)),
             _outside("rollout", 0, None),
             _outside("n_tokens", 1, None),
         ),
