@@ -24,7 +24,10 @@ import pyarrow.parquet as pq
 
 from durian.config.options import Config, default_values
 from durian.errors import RunFolderError, one_line
-from durian.run.files import find_json, sync_folder, write_json, written_aside
+from durian.groups import GroupCuts
+from durian.records import JsonObject, as_json
+from durian.run.files import find_json, parse_json, sync_folder, write_json, written_aside
+from durian.run.manifest import Manifest
 from durian.run.tokens import Tokens, part_tokens
 from durian.schema import (
     DIFFICULTY,
@@ -63,11 +66,11 @@ class RunFolder:
         return self.parts / "identity.json"
 
     @property
-    def manifest(self) -> dict[str, Any] | None:
+    def manifest(self) -> JsonObject | None:
         """The manifest of a complete run; None while it is not."""
         return read_manifest(self.path)
 
-    def complete_manifest(self) -> dict[str, Any]:
+    def complete_manifest(self) -> JsonObject:
         """The manifest of a run that is complete, its `groups` as the table has them now.
 
         Raises:
@@ -155,15 +158,15 @@ class RunFolder:
             [pq.read_table(self._part(n), columns=columns) for n in self.finished_parts()]
         )
 
-    def join_parts(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
+    def join_parts(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
         """Write the two tables from the parts, a part at a time, with the group columns filled.
 
         Args:
             groups: column name -> one label a sample, over all parts in order.
-            described: how the groups were cut, kept in the table's metadata.
+            cuts: how the groups were cut, kept in the table's metadata.
         """
         parts = (current(self.read_part(n), DIFFICULTY) for n in self.finished_parts())
-        self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, described)
+        self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, cuts)
         with written_aside(self.path / ROLLOUTS_FILE) as aside:
             schema = arrow_schema(ROLLOUTS)
             with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
@@ -171,24 +174,24 @@ class RunFolder:
                     rollouts = current(pq.read_table(self._rollouts_part(number)), ROLLOUTS)
                     writer.write_table(rollouts.replace_schema_metadata(schema.metadata))
 
-    def regroup(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
+    def regroup(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
         """Write the difficulty table of a complete run with other groups, a row group at a time.
 
         Args:
-            groups, described: as `join_parts` takes them.
+            groups, cuts: as `join_parts` takes them.
         """
         with pq.ParquetFile(self.path / DIFFICULTY_FILE) as file:
             row_groups = (file.read_row_group(n) for n in range(file.num_row_groups))
-            self._write_difficulty(row_groups, file.schema_arrow, groups, described)
+            self._write_difficulty(row_groups, file.schema_arrow, groups, cuts)
 
     def _write_difficulty(
         self,
         tables: Iterable[pa.Table],
         schema: pa.Schema,
         groups: Mapping[str, pa.Array],
-        described: Mapping[str, Any],
+        cuts: GroupCuts,
     ) -> None:
-        kept = {**(schema.metadata or {}), GROUPS_KEY: json.dumps(described).encode()}
+        kept = {**(schema.metadata or {}), GROUPS_KEY: json.dumps(as_json(cuts)).encode()}
         schema = schema.with_metadata(kept)
         with (
             written_aside(self.path / DIFFICULTY_FILE) as aside,
@@ -203,11 +206,11 @@ class RunFolder:
                 writer.write_table(table.replace_schema_metadata(kept))
                 start += table.num_rows
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest | JsonObject) -> None:
         """Write the manifest, whole or not at all."""
         write_json(self.path / MANIFEST, manifest)
 
-    def finish(self, manifest: Mapping[str, Any]) -> None:
+    def finish(self, manifest: Manifest) -> None:
         """Write the manifest, which makes the run complete, and clear the parts away."""
         self.write_manifest(manifest)
         self.clear_parts()
@@ -266,20 +269,20 @@ def _read_footer(table: Path) -> pq.FileMetaData:
         raise unreadable(table, error) from error
 
 
-def _groups_of(table: Path) -> dict[str, Any] | None:
+def _groups_of(table: Path) -> JsonObject | None:
     """How a difficulty table's groups were cut; None where it does not say."""
     try:
         described = (pq.read_schema(table).metadata or {}).get(GROUPS_KEY)
     except (OSError, ValueError, pa.ArrowException):
         return None  # whoever reads the table itself says what is wrong with it
     try:
-        groups: dict[str, Any] | None = None if described is None else json.loads(described)
+        groups: JsonObject | None = None if described is None else parse_json(described)
     except (ValueError, RecursionError) as error:
         raise unreadable(table, error) from error
     return groups
 
 
-def read_manifest(path: Path) -> dict[str, Any] | None:
+def read_manifest(path: Path) -> JsonObject | None:
     """The manifest of a complete run folder, or None where there is none.
 
     Raises:
@@ -308,8 +311,8 @@ def check_usable(path: Path) -> None:
 
 def check_same(
     path: Path,
-    known: Mapping[str, Any],
-    identity: Mapping[str, Any],
+    known: JsonObject,
+    identity: JsonObject,
     way_out: str,
     *,
     config: type[Config],

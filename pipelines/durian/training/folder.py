@@ -11,13 +11,13 @@ OUT/manifest.json      written last: a folder that has one is complete, its weig
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from durian.config import TrainConfig
 from durian.errors import RunFolderError
+from durian.records import JsonObject
 from durian.run.files import find_json, write_json
 from durian.run.folder import check_same, read_manifest
 from durian.run.lock import locked
@@ -42,9 +42,7 @@ def check_training_folder(out: Path) -> None:
 
 
 @contextmanager
-def open_training(
-    out: Path, identity: Mapping[str, Any], *, fresh: bool
-) -> Iterator[dict[str, Any] | None]:
+def open_training(out: Path, identity: JsonObject, *, fresh: bool) -> Iterator[JsonObject | None]:
     """Hold the folder of a training; gives its manifest where the training is complete.
 
     Args:
