@@ -15,6 +15,7 @@ from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
 from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
+from durian.measures import PatchMeasure, taken
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.records import JsonObject
@@ -56,7 +57,7 @@ def run_identity(config: ProfileConfig) -> JsonObject:
     return {
         "schema": SCHEMA_VERSION,
         **identifying(config),
-        "features": config.features if "spectral" in config.measures else None,
+        "features": config.features if config.needs_patches else None,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
@@ -108,8 +109,10 @@ def not_repeatable(config: ProfileConfig) -> list[str]:
     What is not named is the same to the byte, whatever the workers or the form of the dataset.
     """
     found = ["created, seconds: they are read from a clock"]
-    if "spectral" in config.measures:
-        found.append("spectral_entropy: another kind of machine rounds its last digits otherwise")
+    patches = [c.name for m in taken(PatchMeasure, config.measures) for c in m.columns]
+    if patches:
+        names = ", ".join(patches)
+        found.append(f"{names}: another kind of machine rounds its last digits otherwise")
     if not config.needs_rollouts:
         return found
     if (why := _DRAWS.get(config.engine)) is not None:

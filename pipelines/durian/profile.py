@@ -65,7 +65,7 @@ def profile_dataset(
     check_usable(Path(config.out))
     if config.needs_rollouts:
         check_engine(config.sampling)
-    if "spectral" in config.measures:
+    if config.needs_patches:
         check_encoder(config.sampling)
     identity = run_identity(config)
     if config.distributed is not None:

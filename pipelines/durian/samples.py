@@ -1,4 +1,4 @@
-"""The objects that travel between rooms: Sample, Prompt, Rollout, Failed; and the sample id."""
+"""The objects that travel between rooms: Sample, Prompt, Rollout, Score, Failed; the sample id."""
 
 from __future__ import annotations
 
@@ -58,6 +58,18 @@ class Rollout:
     finish_reason: FinishReason
     prompt_tokens: int | None = None  # of its prompt, image tokens included; None: not counted
     opened: bool = False  # the prompt ends with the opening think tag, which counts as written
+
+
+@dataclass(frozen=True)
+class Score:
+    """One completion, judged."""
+
+    reward: float  # finite; 0 to 1 for the boxed reward, any range for a custom one
+    correct: bool
+    formatted: bool | None  # None: the reward does not judge the format
+    answer: str | None  # the final answer as written; None if there is none
+    kind: str | None = None  # of the reference, by whose rule it was judged; None: by none of ours
+    judged: bool | None = None  # a served model was asked; None: the reward has no judge
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def plan_profile(
     _check_priced(config, cost)
     if config.needs_rollouts:
         check_engine(config.sampling)
-    if "spectral" in config.measures:
+    if config.needs_patches:
         check_encoder(config.sampling)
     reader = open_dataset(config.source)
     rate = read_rate(config, cost)
@@ -173,20 +173,22 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
         "longest_prompt": screen.most_tokens,
         "parameters_trained": trained,
         "parameters_left": frozen,
-        "memory_gib": {
-            name: round(value, 3)
-            for name, value in memory_estimate(
-                trainable=trained,
-                frozen=frozen,
-                bytes_each=4,
-                reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
-                processes=processes,
-            ).items()
-        },
     }
+    pixels = 0  # as the first prompt's images have them
     for sample in islice(reader.samples(), PROBE):
         seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
         if not isinstance(rendered := screen.render(sample, seen), Failed):
-            plan["first_prompt"] = rendered[1]
+            prompt, plan["first_prompt"] = rendered
+            encoded = screen.chat.encode([plan["first_prompt"]], [prompt.images])
+            of_first = encoded["pixel_values"].nbytes if "pixel_values" in encoded else 0
+            pixels = of_first * batches.generation_batch_size // processes
             break
-    return plan
+    memory = memory_estimate(
+        trainable=trained,
+        frozen=frozen,
+        bytes_each=4,
+        reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
+        processes=processes,
+        pixels=pixels,
+    )
+    return plan | {"memory_gib": {name: round(value, 3) for name, value in memory.items()}}
