@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from durian.analysis.reasons import grouped
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
 from durian.engines.fingerprint import model_fingerprint
@@ -76,7 +76,7 @@ def describe_run(
 ) -> Manifest:
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
-    failed = Counter(error for error in errors if error is not None)
+    failed = grouped(error for error in errors if error is not None)
     return Manifest(
         durian=version("durian-rl"),
         schema=SCHEMA_VERSION,
@@ -97,7 +97,7 @@ def describe_run(
             samples=len(index.rows),
             duplicate_rows=index.n_rows - len(index.rows),
             failed=sum(failed.values()),
-            failed_by_reason=dict(failed.most_common()),
+            failed_by_reason=failed,
         ),
         tokens=run.tokens() if config.needs_rollouts else None,
         groups=groups.cuts,
@@ -143,11 +143,11 @@ def as_profiled(config: Later, manifest: Manifest | None) -> Later:
     defaults: JsonObject = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
     known = defaults | (manifest.config if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)
-    taken_over = {name: known[name] for name in left_open}
-    # JSON has no tuples.
-    return replace(
-        config, **{k: tuple(v) if isinstance(v, list) else v for k, v in taken_over.items()}
-    )
+    taken_over: dict[str, Any] = {name: known[name] for name in left_open}
+    for name, value in taken_over.items():
+        if isinstance(value, list):  # JSON has no tuples
+            taken_over[name] = tuple(value)
+    return replace(config, **taken_over)
 
 
 def versions(*further: str) -> dict[str, str]:

@@ -20,7 +20,8 @@ class Sample:
     sample_id: str
     row: int  # position of the dataset row, from 0
     problem: str
-    answer: str
+    answer: str  # a JSON list where several texts are accepted
+    options: tuple[str, ...] = ()  # the contents of the choices, from A on
     images: tuple[bytes, ...] = ()  # encoded, in order; b"" for one that could not be read
     error: str | None = None  # why the row or its images could not be read, a short phrase
     question_error: str | None = None  # why it cannot be asked or judged; its images may be whole

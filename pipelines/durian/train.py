@@ -17,6 +17,7 @@ from durian.config import TrainConfig
 from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError, RunError, one_line
 from durian.manifest import as_profiled
+from durian.measuring.first_rows import check_first_rows
 from durian.progress import Progress, Silent
 from durian.readers.dataset import open_dataset
 from durian.rewards import open_reward
@@ -88,6 +89,9 @@ def train_policy(
             reader = open_dataset(config.source)
             for line in reader.said:
                 progress.note(line)
+            check_first_rows(
+                reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat
+            )
             rows = scan_rows(reader, config, table, progress)
             identity = training_identity(config, grpo, rows.fingerprint)
             complete = held.enter_context(open_training(out, identity, fresh=fresh))

@@ -28,6 +28,8 @@ from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
 from durian.table.columns import SOURCE_FILE, Further, with_columns
 
+NO_IMAGE = "no image"  # the reason of a sample of text alone, where images are measured
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -116,7 +118,7 @@ class Models:
             chunk.samples, copies, chunk.looks, images, drawn, strict=True
         ):
             of_rollouts = _of_rollouts(answer, config)
-            no_image = "no image" if config.needs_images and not sample.images else None
+            no_image = NO_IMAGE if config.needs_images and not sample.images else None
             unasked = sample.question_error if self.policy else None  # images are measured anyway
             reasons = (
                 sample.error, unasked, seen.error, no_image, of_images.error, answer.error,

@@ -19,6 +19,7 @@ from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError
 from durian.images.decode import size
 from durian.manifest import as_profiled
+from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
 from durian.planning.cost import count_prompts, price, read_rate, sizes_of
 from durian.progress import Progress, Silent
@@ -63,6 +64,12 @@ def plan_profile(
     # A script has no prompts, and a server keeps its own template and processor.
     local = config.needs_rollouts and config.engine in ("vllm", "transformers")
     chat = load_chat(config.sampling) if local else None
+    check_first_rows(
+        reader,
+        config if config.needs_rollouts else None,
+        pixel_limit=config.pixel_limit,
+        chat=None if chat is None else lambda: chat,
+    )
     sizes = sizes_of(chat) if chat else None
     rows = sizes.watch(reader.samples()) if sizes else reader.samples()
     index = scan(rows, progress, own_ids=config.id_column is not None)
@@ -164,6 +171,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     open_reward(config.reward, config).close()
     screen = open_screen(config, grpo)
     reader = open_dataset(config.source)
+    check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat)
     rows = scan_rows(reader, config, table, progress)
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)

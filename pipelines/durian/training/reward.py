@@ -58,6 +58,7 @@ class TrainingReward:
             own = list(places)
             sizes = list(image_sizes[own[0]]) if image_sizes else []
             row = json.loads(sample[own[0]]) if sample else {}
+            row["options"] = tuple(row.get("options", ()))
             attempts = Attempts(
                 completions=[texts[i] for i in own],
                 n_tokens=[len(completion_ids[i]) for i in own],

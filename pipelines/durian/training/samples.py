@@ -17,6 +17,7 @@ import datasets
 import pyarrow as pa
 from PIL import Image
 
+from durian.analysis.reasons import grouped
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat
 from durian.engines.prompts import PromptTemplate, load_template
@@ -222,13 +223,13 @@ def prepare_samples(
             ids += [row["sample_id"] for row in kept]
             writer.write_table(pa.Table.from_pylist(kept, _SCHEMA))
     if not ids:
-        most = next(iter(left_out.most_common(1)), ("no reason", 0))
+        most = next(iter(grouped(left_out).items()), ("no reason", 0))
         raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
     counts = {
         "rows": n_rows,
         "samples": len(ids),
         "longest_prompt": longest,
-        "left_out": dict(left_out.most_common()),
+        "left_out": grouped(left_out),
     }
     write_json(out / COUNTS_FILE, {**counts, "order": table.order(ids)})
 
@@ -346,7 +347,12 @@ def _rows(
                 "messages": json.dumps(messages),
                 "answer": sample.answer,
                 "sample": json.dumps(
-                    {"question": sample.problem, "columns": sample.cells}, default=str
+                    {
+                        "question": sample.problem,
+                        "options": sample.options,
+                        "columns": sample.cells,
+                    },
+                    default=str,
                 ),
                 "encoded": list(sample.images),
                 **known,
