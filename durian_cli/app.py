@@ -16,6 +16,7 @@ import typer
 from durian.errors import DurianError, InputError, one_line
 from durian_cli.compare import compare
 from durian_cli.eval import evaluate
+from durian_cli.grade import grade
 from durian_cli.group import group
 from durian_cli.profile import profile
 from durian_cli.report import report
@@ -34,6 +35,7 @@ app.command()(profile)
 app.command()(report)
 app.command()(compare)
 app.command("eval")(evaluate)
+app.command()(grade)
 app.command()(group)
 app.command()(schema)
 app.command()(train)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
     from durian.analysis.two_runs.comparison import Comparison
     from durian.groups import PerceptualCuts, ReasoningCuts
+    from durian.profile import Profiled
     from durian.regroup import Regrouped
 
 _EVERY = 15.0  # seconds between plain progress lines
@@ -121,23 +122,25 @@ def show_json(value: object) -> None:
     print(json.dumps(as_json(value), allow_nan=False))
 
 
-def show_profile(result: Mapping[str, Any]) -> None:
+def show_profile(result: Profiled) -> None:
     """Counts, failures, seconds by stage, errors by group, and where things are."""
-    counts, run = result["counts"], Path(result["run"])
-    again = f" ({counts['duplicate_rows']:,} repeated rows)" if counts["duplicate_rows"] else ""
+    manifest, run = result.manifest, Path(result.run)
+    counts, tokens = manifest.counts, manifest.tokens
+    again = f" ({counts.duplicate_rows:,} repeated rows)" if counts.duplicate_rows else ""
     lines = [
-        f"{counts['samples']:,} samples of {counts['rows']:,} rows{again}; "
-        f"{counts['failed']:,} with a measure missing"
+        f"{counts.samples:,} samples of {counts.rows:,} rows{again}; "
+        f"{counts.failed:,} with a measure missing"
     ]
-    lines += [f"  {n:,} x {reason}" for reason, n in _most(counts["failed_by_reason"])]
-    if (tokens := result.get("tokens")) is not None:
-        read = "unknown" if tokens["prompt"] is None else f"{tokens['prompt']:,}"
+    lines += [f"  {n:,} x {reason}" for reason, n in _most(counts.failed_by_reason)]
+    if tokens is not None:
+        read = "unknown" if tokens.prompt is None else f"{tokens.prompt:,}"
         lines.append(
-            f"tokens: {read} of {tokens['prompts']:,} prompts, {tokens['completion']:,} of "
-            f"{tokens['completions']:,} completions"
+            f"tokens: {read} of {tokens.prompts:,} prompts, {tokens.completion:,} of "
+            f"{tokens.completions:,} completions"
         )
-    seconds = ", ".join(f"{stage} {duration(s)}" for stage, s in result["seconds"].items())
-    lines += [f"time: {seconds}", "", *_findings(result["summary"].sentences)]
+    timed = (manifest.seconds or {}).items()
+    seconds = ", ".join(f"{stage} {duration(taken)}" for stage, taken in timed)
+    lines += [f"time: {seconds}", "", *_findings(result.summary.sentences)]
     lines += [
         f"table:   {run / 'difficulty.parquet'}",
         f"report:  {run / 'report' / 'index.html'}",

@@ -22,9 +22,12 @@ def profile(
         if attempt.dry_run:
             from durian.planning.dry_run import plan_profile  # here, so that --help loads no torch
 
-            result = plan_profile(config, cost, progress=progress)
+            plan = plan_profile(config, cost, progress=progress)
         else:
             from durian.profile import profile_dataset
 
             result = profile_dataset(config, fresh=attempt.fresh, progress=progress)
-    show_result(result, show_plan if attempt.dry_run else show_profile, shown)
+    if attempt.dry_run:
+        show_result(plan, show_plan, shown)
+    else:
+        show_result(result, show_profile, shown)

@@ -152,10 +152,10 @@ def test_the_example_of_each_function_runs(name, world, monkeypatch):
 def test_an_open_run_gives_its_tables_numbers_and_page(world, monkeypatch):
     monkeypatch.chdir(world)
     run = durian.open_run("runs/before")
-    assert run.manifest["counts"]["samples"] == len(run.difficulty) == ROWS
+    assert run.manifest.counts.samples == len(run.difficulty) == ROWS
     assert run.difficulty["pass_rate"].to_list() == [1.0] * 6 + [0.0] * 6
     assert run.rollouts.group_by("sample_id").len()["len"].to_list() == [2] * ROWS
-    assert run.summary["sentences"]
+    assert run.summary.sentences and run.summary.scored.error_rate.value == 0.5
     page = run.report()
     assert page.read_text().startswith("<!doctype html>")
 

@@ -21,6 +21,7 @@ from durian.regroup import GroupConfig, regroup_run
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
 from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema
+from durian.table.checked import check_manifest
 from durian.table.grouping import cut_perceptual
 from durian.table.join import open_table
 from durian.training.arguments import plan_of
@@ -125,7 +126,7 @@ def test_a_column_of_the_dataset_groups_the_table_and_all_else_stays(run, no_rep
     assert RunFolder(run).complete_manifest()["groups"] == as_json(result.groups)
     file = pq.ParquetFile(run / "difficulty.parquet")
     assert file.schema_arrow.names == list(DIFFICULTY) and file.num_row_groups == 3
-    assert file.schema_arrow.metadata[b"durian.schema"] == b"1"
+    assert file.schema_arrow.metadata[b"durian.schema"] == b"2"
 
 
 def test_the_table_s_own_column_is_meant_where_the_dataset_has_one_of_its_name(run):
@@ -294,7 +295,7 @@ def test_auto_leaves_out_the_medium_group_where_only_two_can_be_told_apart(run, 
     tokens, groups = table_of(run)["mean_tokens"], table_of(run)["perceptual_group"]
     assert (groups == "hard").to_list() == (tokens > found.edges[0]).to_list()
     config = TrainConfig(dataset="d", table=str(run), model="m", out="o", groups="online")
-    online = normalization_of(config, RunFolder(run).complete_manifest()).percentiles
+    online = normalization_of(config, check_manifest(run)).percentiles
     # Cut anew at those percentiles of the whole table, the same samples are hard.
     assert cut_perceptual("mean_tokens", tokens.to_numpy(), online).labels == groups.to_list()
     plan_of(config, {"num_generations": 8}, open_table(config), samples=N, processes=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +28,8 @@ from durian.analysis.two_runs.group_flow import rising_groups
 from durian.config import ProfileConfig
 from durian.config.options import named
 from durian.errors import ConfigError, RunFolderError
-from durian.groups import KINDS, GroupCuts, Kind
-from durian.records import from_json
+from durian.groups import KINDS, Kind
+from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, write_comparison
 from durian.rendering.compare_sentences import compare_sentences
 from durian.rendering.names import NAMES
@@ -40,6 +40,7 @@ from durian.run.folder import (
     THUMBNAILS_FILE,
     RunFolder,
 )
+from durian.run.manifest import Manifest
 from durian.schema import DIFFICULTY
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import COLUMNS_FILE
@@ -67,13 +68,8 @@ class _Run:
     """A complete profile's folder as it was read."""
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     table: pl.DataFrame  # difficulty.parquet without its texts
-
-    @property
-    def groups(self) -> GroupCuts:
-        """How its groups were cut."""
-        return from_json(GroupCuts, self.manifest["groups"])
 
 
 def compare_runs(
@@ -89,8 +85,8 @@ def compare_runs(
         RunFolderError: either is not a complete run, or they share no sample.
         ConfigError: `out` cannot be used, or both runs are one.
 
-    >>> drift = durian.compare_runs("runs/before", "runs/after")
-    >>> drift["samples"]["both"]
+    >>> found = durian.compare_runs("runs/before", "runs/after")
+    >>> found.samples.both
     12
     """
     first, second = Path(first), Path(second)
@@ -104,8 +100,8 @@ def compare_runs(
     )
     if ids.is_empty():
         raise RunFolderError(
-            f"{second}: has no sample of {first} ({a.manifest['dataset']['name']}, "
-            f"{b.manifest['dataset']['name']}); compare runs of the same dataset, with the same "
+            f"{second}: has no sample of {first} ({a.manifest.dataset.name}, "
+            f"{b.manifest.dataset.name}); compare runs of the same dataset, with the same "
             "--id-column"
         )
     sides = _side(ids, a.table), _side(ids, b.table)
@@ -120,7 +116,7 @@ def compare_runs(
         clusters=DrawnTogether(of=together, n=int(clusters.max()) + 1),
         warnings=_warnings(a, b, len(ids)),
         missing=Both(a=_missing(a.table), b=_missing(b.table)),
-        grouping=Both(a=a.groups, b=b.groups),
+        grouping=Both(a=a.manifest.groups, b=b.manifest.groups),
         drift=drift(
             *sides,
             harder={name: DIFFICULTY[name].harder or "higher" for name in MEASURES},
@@ -136,10 +132,7 @@ def compare_runs(
         summary=found,
         shelves=_shelves(ids, sides, a, b),
         thumbnails=_thumbnails(a.path) | _thumbnails(b.path),
-        manifests={
-            side: {key: value for key, value in run.manifest.items() if key != "seconds"}
-            for side, run in (("a", a), ("b", b))
-        },
+        manifests={side: replace(run.manifest, seconds=None) for side, run in (("a", a), ("b", b))},
     )
     return replace(found, out=str(out))
 
@@ -197,7 +190,7 @@ def _clusters(
 
 def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, str]]:
     """A run's completions of the joined samples; and which measures and groupings lack a floor."""
-    groups = {kind: run.groups.by(kind).measure for kind in KINDS}
+    groups = {kind: run.manifest.groups.by(kind).measure for kind in KINDS}
     wanted = dict.fromkeys([*MEASURES, *groups.values()])
     missing = {
         name: f"{name} is no mean over completions" if name in FROM_ROLLOUTS else "fixed"
@@ -270,9 +263,9 @@ def _named(run: _Run) -> ComparedRun:
     manifest = run.manifest
     return ComparedRun(
         run=str(run.path),
-        model=manifest["model"]["name"],
-        dataset=manifest["dataset"]["name"],
-        created=manifest["created"],
+        model=manifest.model.name,
+        dataset=manifest.dataset.name,
+        created=manifest.created,
         samples=len(run.table),
     )
 
@@ -288,7 +281,7 @@ def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
         f"{name.replace('_', ' ')} differs: {_brief(one)} in A, {_brief(other)} in B"
         for name, one, other in _differences(a.manifest, b.manifest)
     ]
-    if a.manifest["model"].get("fingerprint") == b.manifest["model"].get("fingerprint") is not None:
+    if a.manifest.model.fingerprint == b.manifest.model.fingerprint is not None:
         said.append("both runs are of the same policy: what differs is the luck of the draw")
     for name, run in (("A", a), ("B", b)):
         if both < len(run.table):
@@ -299,18 +292,17 @@ def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
     return said
 
 
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    pairs = [("schema", a.get("schema"), b.get("schema"))]
+def _differences(a: Manifest, b: Manifest) -> list[tuple[str, Any, Any]]:
+    pairs: list[tuple[str, Any, Any]] = [("schema", a.schema, b.schema)]
     settings = named(ProfileConfig, "compared")
-    pairs += [(key, a["config"].get(key), b["config"].get(key)) for key in settings]
-    pairs.append(("logprobs_mode", a.get("logprobs_mode"), b.get("logprobs_mode")))
-    for kind in _KINDS:
-        one, other = a["groups"][kind], b["groups"][kind]
+    pairs += [(key, a.config.get(key), b.config.get(key)) for key in settings]
+    pairs.append(("logprobs_mode", a.logprobs_mode, b.logprobs_mode))
+    for kind in KINDS:
+        one, other = as_json(a.groups.by(kind)), as_json(b.groups.by(kind))
         for key in ("measure", "percentiles", "bins"):
-            if key in one or key in other:
-                pairs.append((f"{kind} {key}", one.get(key), other.get(key)))
+            pairs.append((f"{kind} {key}", one.get(key), other.get(key)))
     # A run without a policy has no settings of one.
-    if None in (a["model"]["name"], b["model"]["name"]):
+    if None in (a.model.name, b.model.name):
         pairs = [pair for pair in pairs if pair[0] not in (*settings, "logprobs_mode")]
     return [pair for pair in pairs if pair[1] != pair[2]]
 

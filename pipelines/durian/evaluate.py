@@ -40,17 +40,17 @@ from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import check_engine
 from durian.errors import ConfigError, DatasetError, RunError, one_line
-from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Kind
+from durian.groups import KINDS, PERCEPTUAL, Kind
 from durian.manifest import as_profiled
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-from durian.records import as_json, from_json
 from durian.rendering.text import estimate_text
 from durian.run.files import write_json
 from durian.run.folder import DIFFICULTY_FILE
+from durian.run.manifest import Manifest
 from durian.table.checked import check_difficulty, check_manifest, read_frame
 
 _GROUPS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}
@@ -72,7 +72,7 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     >>> from durian.config import EvalConfig
     >>> config = EvalConfig(dataset="shapes.parquet", model="tiny_policy", engine="transformers",
     ...                     rollouts=2, max_tokens=8, limit=2)
-    >>> durian.evaluate_policy(config)["counts"]["judged"]
+    >>> durian.evaluate_policy(config).counts.judged
     2
     """
     progress, watch = progress or Silent(), Stopwatch()
@@ -132,7 +132,7 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     )
     result = replace(result, sentences=_sentences(result))
     if config.out is not None:
-        write_json(Path(config.out), as_json(result))
+        write_json(Path(config.out), result)
     return result
 
 
@@ -146,11 +146,11 @@ def _check_out(out: str | None) -> None:
         raise ConfigError(f"out: no folder {Path(out).parent}; make it first")
 
 
-def _open_table(run: str | None) -> tuple[dict[str, Any] | None, pl.DataFrame | None]:
+def _open_table(run: str | None) -> tuple[Manifest | None, pl.DataFrame | None]:
     """The manifest of a complete run, and the groups of its samples; None without a table."""
     if run is None:
         return None, None
-    manifest, columns = check_manifest(Path(run), whole=False), ["sample_id", *_GROUPS.values()]
+    manifest, columns = check_manifest(Path(run)), ["sample_id", *_GROUPS.values()]
     check_difficulty(Path(run), columns)
     groups = read_frame(Path(run) / DIFFICULTY_FILE, lambda frame: frame.select(columns))
     return manifest, groups.with_columns(known=pl.lit(True))
@@ -194,9 +194,10 @@ def _judge(
 
 def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> pl.DataFrame:
     watch.add("images", chunk.seconds)
-    drawn = {"greedy": policy.draw(chunk, watch, greedy=True)}
+    begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
     if rollouts:
-        drawn["sampled"] = policy.draw(chunk, watch)
+        begun["sampled"] = policy.draw(chunk, watch)
+    drawn = {name: scored() for name, scored in begun.items()}
     schema = {f"{name}_{kept}": pl.Float64 for name in drawn for kept in _KEPT}
     rows = []
     for place, sample in enumerate(chunk.samples):
@@ -254,16 +255,13 @@ def _order(labels: Sequence[Any]) -> list[Any]:
     return sorted(found, key=lambda g: PERCEPTUAL.index(g) if isinstance(g, str) else g)
 
 
-def _describe_table(
-    config: EvalConfig, manifest: Mapping[str, Any], used: Mapping[str, int]
-) -> JudgedTable:
-    groups = from_json(GroupCuts, manifest["groups"])
+def _describe_table(config: EvalConfig, manifest: Manifest, used: Mapping[str, int]) -> JudgedTable:
     return JudgedTable(
         run=str(config.table),
-        model=manifest["model"]["name"],
-        dataset=manifest["dataset"]["name"],
-        perceptual=groups.perceptual.measure,
-        reasoning=groups.reasoning.measure,
+        model=manifest.model.name,
+        dataset=manifest.dataset.name,
+        perceptual=manifest.groups.perceptual.measure,
+        reasoning=manifest.groups.reasoning.measure,
         **used,
     )
 

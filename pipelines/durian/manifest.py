@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
@@ -18,9 +17,10 @@ from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
-from durian.records import as_json
+from durian.records import JsonObject
 from durian.rewards import reward_fingerprint
 from durian.run.folder import RunFolder
+from durian.run.manifest import Counts, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
 
@@ -47,7 +47,7 @@ _DRAWS = {
 Later = TypeVar("Later", EvalConfig, TrainConfig)
 
 
-def run_identity(config: ProfileConfig) -> dict[str, Any]:
+def run_identity(config: ProfileConfig) -> JsonObject:
     """All that a run's numbers depend on, but the dataset; a resumed run must have the same.
 
     Raises:
@@ -68,39 +68,38 @@ def describe_run(
     reader: SampleReader,
     index: DatasetIndex,
     run: RunFolder,
-    identity: dict[str, Any],
+    identity: JsonObject,
     groups: Groups,
-) -> dict[str, Any]:
+) -> Manifest:
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
     failed = Counter(error for error in errors if error is not None)
-    tokens = run.tokens() if config.needs_rollouts else None
-    return {
-        "durian": version("durian-rl"),
-        "schema": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {
-            "name": reader.name,
-            "split": config.split,
-            "fingerprint": index.fingerprint,
-            "read": reader.described,
-        },
-        "model": {"name": config.model, "fingerprint": identity["model"]},
-        "config": asdict(config),
-        "identity": identity,
-        "logprobs_mode": "raw_logprobs" if config.needs_rollouts else None,
-        "counts": {
-            "rows": index.n_rows,
-            "samples": len(index.rows),
-            "duplicate_rows": index.n_rows - len(index.rows),
-            "failed": sum(failed.values()),
-            "failed_by_reason": dict(failed.most_common()),
-        },
-        "tokens": None if tokens is None else asdict(tokens),
-        "groups": as_json(groups.cuts),
-        "determinism": not_repeatable(config),
-        "versions": {"python": platform.python_version(), **versions()},
-    }
+    return Manifest(
+        durian=version("durian-rl"),
+        schema=SCHEMA_VERSION,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=ProfiledDataset(
+            name=reader.name,
+            split=config.split,
+            fingerprint=index.fingerprint,
+            read=reader.described,
+        ),
+        model=ProfiledModel(name=config.model, fingerprint=identity["model"]),
+        config=asdict(config),
+        identity=identity,
+        logprobs_mode="raw_logprobs" if config.needs_rollouts else None,
+        counts=Counts(
+            rows=index.n_rows,
+            samples=len(index.rows),
+            duplicate_rows=index.n_rows - len(index.rows),
+            failed=sum(failed.values()),
+            failed_by_reason=dict(failed.most_common()),
+        ),
+        tokens=run.tokens() if config.needs_rollouts else None,
+        groups=groups.cuts,
+        determinism=not_repeatable(config),
+        versions={"python": platform.python_version(), **versions()},
+    )
 
 
 def not_repeatable(config: ProfileConfig) -> list[str]:
@@ -124,7 +123,7 @@ def not_repeatable(config: ProfileConfig) -> list[str]:
     return found
 
 
-def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
+def as_profiled(config: Later, manifest: Manifest | None) -> Later:
     """The settings of a later stage with what they leave open (None) as a profile had it.
 
     Args:
@@ -135,8 +134,8 @@ def as_profiled(config: Later, manifest: Mapping[str, Any] | None) -> Later:
         where the profile had none.
     """
     profiled = named(type(config), "profiled")
-    defaults = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
-    known = defaults | (manifest["config"] if manifest is not None else {})
+    defaults: JsonObject = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
+    known = defaults | (manifest.config if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)
     return replace(config, **{name: known[name] for name in left_open})
 

@@ -9,52 +9,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import dropwhile
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from durian.analysis.one_run.summary import Summary, read_summary
+from durian.analysis.one_run.summary import Summary
 from durian.config import ProfileConfig
 from durian.engines.loading import check_encoder, check_engine
-from durian.errors import RunFolderError
 from durian.extras import require
 from durian.manifest import describe_run, run_identity
 from durian.measuring.measuring import Measured, measure_here, part_tables
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-from durian.records import as_json
-from durian.run.files import read_json
-from durian.run.folder import (
-    REPORT_FOLDER,
-    SUMMARY_FILE,
-    RunFolder,
-    check_usable,
-)
+from durian.records import JsonObject, merged
+from durian.run.folder import RunFolder, check_usable
+from durian.run.manifest import Manifest
 from durian.run.opening import hold_run
-from durian.table.checked import check_manifest
+from durian.table.checked import check_manifest, check_summary
 from durian.table.columns import write_columns
 from durian.table.grouping import check_measure, group_samples
 
 
+@dataclass(frozen=True, kw_only=True)
+class Profiled:
+    """A finished profile: its folder, its manifest, and the numbers of its report."""
+
+    run: str
+    manifest: Manifest = merged()
+    summary: Summary
+
+
 def profile_dataset(
     config: ProfileConfig, *, fresh: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
+) -> Profiled:
     """Measure how hard each sample is, and write the run folder; resume it if it is begun.
 
     Args:
         fresh: throw unfinished parts away rather than resume.
-    Returns:
-        The manifest of the complete run, its folder as `run`, and the report's numbers as
-        `summary`.
     Raises:
         InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
         RunError: the run stopped part-way; the same call resumes it.
 
     >>> from durian.config import ProfileConfig
     >>> config = ProfileConfig(dataset="shapes.parquet", measures=("pixel",), out="runs/pixels")
-    >>> durian.profile_dataset(config)["counts"]["samples"]
+    >>> durian.profile_dataset(config).manifest.counts.samples
     12
     """
     progress, watch = progress or Silent(), Stopwatch()
@@ -78,17 +78,10 @@ def profile_dataset(
         if run.manifest is None:
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
-        manifest = check_manifest(run.path, whole=True)
-        return {"run": str(run.path), **manifest, "summary": _summary(run.path)}
-
-
-def _summary(run: Path) -> Summary:
-    """The report's numbers, which an older command may have left behind damaged or not at all."""
-    path, way_out = run / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {run}"
-    try:
-        return read_summary(read_json(path, way_out))
-    except ValueError as error:
-        raise RunFolderError(f"{path}: {error}; {way_out}") from error
+        # The summary may have been left behind by an older command, damaged or not at all.
+        return Profiled(
+            run=str(run.path), manifest=check_manifest(run.path), summary=check_summary(run.path)
+        )
 
 
 def measure_samples(
@@ -140,7 +133,7 @@ def finish_run(
     reader: SampleReader,
     index: DatasetIndex,
     run: RunFolder,
-    identity: dict[str, Any],
+    identity: JsonObject,
     watch: Stopwatch,
     progress: Progress,
 ) -> None:
@@ -152,7 +145,7 @@ def finish_run(
     with watch.time("tables"):
         groups = group_samples(config, run)
         write_columns(run)
-        run.join_parts(groups.columns, as_json(groups.cuts))
+        run.join_parts(groups.columns, groups.cuts)
     manifest = describe_run(config, reader, index, run, identity, groups)
     with watch.time("report"):
         render_run(
@@ -163,4 +156,4 @@ def finish_run(
     for number in run.finished_parts():
         for stage, seconds in run.part_seconds(number).items():
             watch.add(stage, seconds)
-    run.finish({**manifest, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}})
+    run.finish(replace(manifest, seconds={k: round(v, 3) for k, v in watch.seconds.items()}))

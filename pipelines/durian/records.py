@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from typing import Any, TypeVar
 
+JsonObject = dict[str, Any]  # as a file holds it, before it is read as a record
 Record = TypeVar("Record")
 _LEFT_OUT, _MERGED = "left out", "merged"
 
@@ -28,7 +29,7 @@ def merged() -> Any:
 def as_json(value: Any) -> Any:
     """A record, or mappings and sequences of records, as dicts and lists in the order of fields."""
     if is_dataclass(value):
-        found: dict[str, Any] = {}
+        found: JsonObject = {}
         for each in fields(value):
             held, beside = getattr(value, each.name), each.metadata.get(_LEFT_OUT)
             if _MERGED in each.metadata:

@@ -21,10 +21,10 @@ from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import AUTO, ChosenCuts, GroupCuts, Kind, PerceptualCuts, ReasoningCuts
 from durian.progress import Progress, Silent
-from durian.records import as_json, from_json
+from durian.records import as_json
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
-from durian.table.checked import check_run
+from durian.table.checked import check_manifest, check_run
 from durian.table.columns import read_columns
 from durian.table.grouping import (
     check_column,
@@ -71,7 +71,7 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
     """
     progress = progress or Silent()
     with change_run(Path(config.run)) as run:
-        before = from_json(GroupCuts, check_run(run.path)["groups"])
+        before = check_run(run.path).groups
         samples = run.check_tables().num_rows
         columns: dict[str, pa.Array] = {}
         perceptual, reasoning = before.perceptual, before.reasoning
@@ -88,13 +88,13 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
         changed = groups != replace(before, version=version)
         if changed:
             groups = replace(groups, version=version + 1)
-            run.regroup(columns, as_json(groups))
+            run.regroup(columns, groups)
         _record(run, before, groups)
         # Here: drawing loads slowly, and wrong input should be told at once.
         from durian.report import render_run
 
         progress.start("report", None)
-        summary = render_run(run.path, run.complete_manifest())
+        summary = render_run(run.path, check_manifest(run.path))
     return Regrouped(
         run=str(run.path), changed=changed, groups=groups, before=before, summary=summary
     )

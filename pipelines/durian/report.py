@@ -17,10 +17,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from durian.analysis.one_run.summary import Summary, analyse
-from durian.groups import GroupCuts
 from durian.images.decode import decode
 from durian.readers.dataset import SampleReader
-from durian.records import from_json
 from durian.rendering.advice import advice
 from durian.rendering.gallery import Thumbnail
 from durian.rendering.local_entropy import local_entropy_map
@@ -35,6 +33,7 @@ from durian.run.folder import (
     ROLLOUTS_FILE,
     THUMBNAILS_FILE,
 )
+from durian.run.manifest import Manifest
 from durian.run.opening import change_run
 from durian.samples import Failed
 from durian.schema import DIFFICULTY
@@ -59,7 +58,7 @@ def build_report(path: Path) -> Summary:
 
 
 def render_run(
-    path: Path, manifest: dict[str, Any], *, keep: Callable[[list[int]], None] | None = None
+    path: Path, manifest: Manifest, *, keep: Callable[[list[int]], None] | None = None
 ) -> Summary:
     """Analyse a run's tables and write its report folder.
 
@@ -69,8 +68,7 @@ def render_run(
     """
     table, rollouts = path / DIFFICULTY_FILE, path / ROLLOUTS_FILE
     numbers = read_frame(table, lambda frame: frame.drop(_TEXT))
-    groups = from_json(GroupCuts, manifest["groups"])
-    on_shelves = shelves(numbers, grouped_by(groups))
+    on_shelves = shelves(numbers, grouped_by(manifest.groups))
     shown = sample_ids(on_shelves)
     if keep is not None:
         keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
@@ -80,7 +78,7 @@ def render_run(
         # Of use only beside completions: without them, not worth the memory.
         columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
         rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
-        grouping=replace(groups, version=None),
+        grouping=replace(manifest.groups, version=None),
     )
     summary = replace(summary, sentences=sentences(summary), advice=advice(summary))
     write_report(
@@ -91,7 +89,7 @@ def render_run(
         rollouts=read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
         thumbnails=_read_thumbnails(path),
         # Seconds are known only once the page is written; a rebuilt page is the same page.
-        manifest={key: value for key, value in manifest.items() if key != "seconds"},
+        manifest=replace(manifest, seconds=None),
     )
     return summary
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from durian.run.files import read_json
-from durian.run.folder import DIFFICULTY_FILE, REPORT_FOLDER, ROLLOUTS_FILE, SUMMARY_FILE
-from durian.table.checked import check_run, read_frame
+from durian.analysis.one_run.summary import Summary
+from durian.run.folder import DIFFICULTY_FILE, REPORT_FOLDER, ROLLOUTS_FILE
+from durian.run.manifest import Manifest
+from durian.table.checked import check_run, check_summary, read_frame
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Run:
     """The folder of a finished profile. Tables are read when they are first asked for."""
 
     path: Path
-    manifest: dict[str, Any]  # config, dataset, model, seeds, versions, counts
+    manifest: Manifest  # config, dataset, model, counts, groups, versions
 
     @cached_property
     def difficulty(self) -> pl.DataFrame:
@@ -40,14 +40,13 @@ class Run:
         return read_frame(self.path / ROLLOUTS_FILE, lambda frame: frame)
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """The numbers of the report, as in report/summary.json.
+    def summary(self) -> Summary:
+        """The numbers of the report, read anew from report/summary.json.
 
         Raises:
             RunFolderError: the file is not there, or damaged.
         """
-        way_out = f"run: durian report {self.path}"
-        return read_json(self.path / REPORT_FOLDER / SUMMARY_FILE, way_out)
+        return check_summary(self.path)
 
     def report(self) -> Path:
         """Build the report again from the tables alone, and give the path of its page.

@@ -56,6 +56,7 @@ class Rollout:
     sum_logprob: float  # nats, over those tokens (eq. 14)
     finish_reason: FinishReason
     prompt_tokens: int | None = None  # of its prompt, image tokens included; None: not counted
+    opened: bool = False  # the prompt ends with the opening think tag, which counts as written
 
 
 @dataclass(frozen=True)

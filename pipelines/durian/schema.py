@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA_KEY = b"durian.schema"
 
 
@@ -20,6 +21,7 @@ class Column:
     unit: str  # "" where there is none
     meaning: str
     harder: Literal["higher", "lower"] | None = None  # which way difficulty grows; None: no measure
+    since: int = 1  # the version of the tables that brought it; older tables are read without it
 
 
 def _table(*columns: Column) -> dict[str, Column]:
@@ -42,6 +44,11 @@ def _float(
 
 def _flag(name: str, meaning: str) -> Column:
     return Column(name=name, type=pa.bool_(), unit="", meaning=meaning)
+
+
+def _version_2(*columns: Column) -> Iterator[Column]:
+    """Columns that tables have from version 2 on: null until something measures them."""
+    return (replace(column, since=2) for column in columns)
 
 
 DIFFICULTY = _table(
@@ -85,6 +92,27 @@ DIFFICULTY = _table(
     _float("reward_std", "reward", "standard deviation over the completions, n - 1"),
     _float("mean_tokens", "tokens", "mean completion length", "higher"),
     _float("truncated", "share", "completions cut by max-tokens", "higher"),
+    *_version_2(
+        _float("difficulty", "share", "estimated share of wrong completions, 0 to 1", "higher"),
+        _float("difficulty_sd", "share", "standard deviation of the estimated difficulty"),
+        _float("confidence", "nats per token", "estimated mean_logprob", "lower"),
+        _float("confidence_sd", "nats per token", "standard deviation of the estimate"),
+        _int("estimated_from", "completions", "of this very sample behind the estimates"),
+        _float("blind_pass_rate", "share", "completions that are right without the image", "lower"),
+        _float("image_gain", "share", "pass_rate less blind_pass_rate"),
+        _float("image_gain_sd", "share", "standard deviation of image_gain"),
+        _float("consensus", "share", "completions with the most common answer", "lower"),
+        _text("consensus_answer", "the most common answer"),
+        _float("label_doubt", "", "how much the completions speak for another answer, 0 to 1"),
+        _text("image_cluster", "near-duplicates of one image share it"),
+        _float("resize_factor", "", "side of an image as the policy sees it over that in the file"),
+        _int("image_tokens", "tokens", "of all images of the prompt"),
+        _int("prompt_tokens", "tokens", "of the whole prompt"),
+        _text("also_in", "other datasets that hold the sample too, and how"),
+        _float("right_unboxed", "share", "wrong completions with the reference outside a box"),
+        _text("answer_kind", "kind of the reference: by which rule answers are compared to it"),
+        _text("why", "the first cause that applies of how the completions came out"),
+    ),
     _text("perceptual_group", "easy, medium or hard by the perceptual measure (eq. 10)"),
     _int("reasoning_group", "", "bin of the reasoning measure, 0 is the least confident (eq. 16)"),
     _text("error", "why a measure is missing; null where all is well"),
@@ -100,7 +128,12 @@ ROLLOUTS = _table(
     _float("reward", "reward", "0.1 format + 0.9 accuracy, or the custom reward"),
     _flag("correct", "the answer is right"),
     _flag("formatted", "reasoning and answer are in the asked format"),
-    _text("finish_reason", "stop, length or error"),
+    _text("finish_reason", "stop, length, repetition or error"),
+    *_version_2(
+        _flag("blind", "written without the image"),
+        _flag("judged", "a served model was asked whether the answer is right"),
+        _int("step", "", "of the training that wrote it"),
+    ),
 )
 
 
@@ -112,6 +145,22 @@ def arrow_schema(columns: dict[str, Column]) -> pa.Schema:
             for c in columns.values()
         ],
         metadata={SCHEMA_KEY: str(SCHEMA_VERSION).encode()},
+    )
+
+
+def known_at(columns: dict[str, Column], version: int) -> list[str]:
+    """The names of the columns that a table of some version has."""
+    return [name for name, column in columns.items() if column.since <= version]
+
+
+def current(table: pa.Table, columns: dict[str, Column]) -> pa.Table:
+    """A table of any version with the columns of this one: null where it lacks them."""
+    return pa.table(
+        {
+            name: table[name] if name in table.schema.names else pa.nulls(len(table), column.type)
+            for name, column in columns.items()
+        },
+        schema=arrow_schema(columns).with_metadata(table.schema.metadata),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from durian.config import TrainConfig
+from durian.engines.resizing import find_resizing
 from durian.errors import RunError, one_line
 from durian.manifest import as_profiled
 from durian.progress import Progress, Silent
@@ -72,11 +73,17 @@ def train_policy(
     grpo = check_grpo(config.grpo, table.manifest)
     plan_of(config, grpo, table, samples=None)  # refused now rather than after all is read
     screen = open_screen(config, grpo)
-    reward = TrainingReward(open_reward(config.reward))
+    processor = screen.chat.processor
+    reward = TrainingReward(
+        open_reward(config.reward),
+        opened=screen.chat.opens_thinking,
+        resizing=find_resizing(processor.image_processor),
+    )
     first = process_rank() == 0
     if not first and not fresh and read_manifest(out) is not None:
         return {}  # complete: the first process says so
     with ExitStack() as held:
+        held.callback(reward.close)
         if first:
             reader = open_dataset(config.source)
             for line in reader.said:
@@ -104,7 +111,7 @@ def train_policy(
             model=load_policy(config, args, checkpoint),
             args=args,
             train_dataset=samples.dataset,
-            processing_class=screen.chat.processor,
+            processing_class=processor,
             peft_config=lora_config(config),
             callbacks=[Watch(progress, checkpoint)],
         )

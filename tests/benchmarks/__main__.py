@@ -11,6 +11,7 @@ from tests.benchmarks import (
     bench_normalizer,
     bench_page,
     bench_pixel_entropy,
+    bench_pixel_road,
     bench_ray,
     bench_sampling,
     bench_served,
@@ -21,6 +22,7 @@ from tests.benchmarks import (
 BENCHES = {
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
+    "pixel_road": bench_pixel_road.run,
     "ray": bench_ray.run,
     "sampling": bench_sampling.run,
     "served": bench_served.run,

@@ -15,6 +15,7 @@ from durian.run.folder import RunFolder
 from durian.schema import DIFFICULTY, arrow_schema
 from durian.table.join import open_table
 from tests.benchmarks.timing import interleaved, ratio
+from tests.manifests import manifest
 
 ROWS, ROUNDS, BINS = 1_000_000, 3, 10
 
@@ -72,13 +73,7 @@ def _join(folder: Path, entropy: Any, confidence: Any, labels: Any) -> dict[str,
     table = pl.DataFrame(nulls | known).to_arrow().select(schema.names).cast(schema)
 
     pq.write_table(table, folder / "difficulty.parquet", compression="zstd")
-    groups = {
-        "perceptual": {"measure": "pixel_entropy"},
-        "reasoning": {"measure": "mean_logprob"},
-    }
-    RunFolder(folder).write_manifest(
-        {"dataset": {"name": "d"}, "model": {"name": None}, "groups": groups}
-    )
+    RunFolder(folder).write_manifest(manifest())
     asked = [ids[k] for k in np.random.default_rng(1).permutation(ROWS)]
     config = TrainConfig(dataset="d", table=str(folder), model="m", out="o")
 

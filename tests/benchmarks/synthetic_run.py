@@ -14,6 +14,7 @@ from skimage import data
 from durian.groups import perceptual_groups, reasoning_groups
 from durian.rendering.local_entropy import local_entropy_map
 from durian.rendering.shown import sample_ids, shelves
+from durian.run.manifest import Manifest, manifest_of
 from durian.schema import DIFFICULTY, ROLLOUTS, Column, arrow_schema
 
 G = 8
@@ -28,7 +29,7 @@ def write_run(
     column: str = "clutter",
     pictures: bool = True,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Manifest:
     """Write a run's tables; gives its manifest, for `render_run`.
 
     Args:
@@ -77,7 +78,7 @@ def write_run(
     pq.write_table(pa.table(further), folder / "columns.parquet")
     shown = sample_ids(shelves(pl.DataFrame(pl.from_arrow(table)))) if pictures else []
     _write_thumbnails(folder, shown, rng)
-    return {
+    made = {
         "schema": 1,
         "created": "2026-01-02T03:04:05+00:00",
         "config": {},
@@ -95,6 +96,7 @@ def write_run(
             },
         },
     }  # fmt: skip
+    return manifest_of(made)
 
 
 def _filled(columns: dict[str, Column], rows: int, **values: Any) -> pa.Table:

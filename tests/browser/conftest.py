@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from durian.compare import compare_runs
+from durian.records import as_json
 from durian.report import render_run
 from tests.benchmarks.synthetic_run import write_run
 
@@ -51,7 +52,7 @@ def reports(tmp_path_factory) -> dict[str, Path]:
         patch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
         for name, kind in kinds.items():
             manifest = write_run(folder / name, **kind)
-            (folder / name / "manifest.json").write_text(json.dumps(manifest))
+            (folder / name / "manifest.json").write_text(json.dumps(as_json(manifest)))
             if name != "later":
                 render_run(folder / name, manifest)
         compare_runs(folder / "hostile", folder / "later", folder / "compared")

@@ -74,6 +74,7 @@ def test_a_plain_install_profiles_groups_reports_and_compares(world):
         ["report", "a", "--quiet"],
         ["compare", "a", "b", "--quiet"],
         ["schema"],
+        ["grade", "1/2", "0.5", "--quiet"],
     ]
     ends = run_without(set(EXTRAS) | FURTHER, lines, world)
     assert ends == [(0, "")] * len(lines)

@@ -21,6 +21,7 @@ NEEDED = {
     "report": ["run"],
     "group": ["run"],
     "compare": ["a", "b"],
+    "grade": ["a", "b"],
     "schema": [],
 }
 

@@ -41,6 +41,9 @@ WRONG = [
      "config: empty: Is a directory; pass a YAML file"),
     (["profile", "split", "--split", "trian"],
      "split: no split 'trian' (found: test, train); pass --split train"),
+    (["profile", "rows.parquet", "--split", "trian"],
+     "rows.parquet: no split 'trian' (found: rows.parquet, of no split or another); leave --split "
+     "out, or pass the files of that split"),
     (["report", "empty"], f"empty: {NO_RUN}"),
     (["report", "run/report"], f"run/report: {NO_RUN}"),
     (["group", "policy", "--bins", "3"], f"policy: {NO_RUN}"),

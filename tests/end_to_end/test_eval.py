@@ -22,6 +22,7 @@ from durian.evaluate import evaluate_policy
 from durian.profile import profile_dataset
 from durian.records import as_json
 from durian.samples import sample_id
+from tests.manifests import manifest
 
 ROWS, ROLLOUTS = 40, 4
 
@@ -65,12 +66,7 @@ def scripted(tmp_path: Path, png: bytes):
     profiled = ProfileConfig(
         dataset="d", out="o", model="m", system_prompt="Look.", min_pixels=256, max_pixels=4096
     )
-    manifest = {
-        "config": asdict(profiled), "model": {"name": "m"}, "dataset": {"name": "d"},
-        "groups": {"perceptual": {"measure": "pixel_entropy"},
-                   "reasoning": {"measure": "mean_logprob"}},
-    }  # fmt: skip
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    (run / "manifest.json").write_text(json.dumps(manifest(config=asdict(profiled))))
 
     def settings(**changes) -> EvalConfig:
         kept = {"dataset": tmp_path / "data.parquet", "model": tmp_path / "ours.jsonl",

@@ -65,7 +65,7 @@ def config_of(rows, tiny_policy, out, **settings):
 
 
 def table_of(result):
-    return pl.read_parquet(f"{result['run']}/difficulty.parquet")
+    return pl.read_parquet(f"{result.run}/difficulty.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_column_is_the_entropy_of_the_whole_policys_patches(
         result = profile_dataset(config)
     found = table_of(result)["spectral_entropy"].to_numpy()
     np.testing.assert_allclose(found[:SHAPES], expected[features], rtol=1e-5)
-    assert result["identity"]["features"] == features
+    assert result.manifest.identity["features"] == features
     assert not np.allclose(expected["encoder"], expected["projector"], rtol=0.01)
 
 
@@ -108,14 +108,15 @@ def test_perceptual_groups_are_cut_by_it_where_asked(run):
     low, high = np.percentile(values, [25, 75])
     groups = np.where(values <= low, "easy", np.where(values >= high, "hard", "medium"))
     assert table["perceptual_group"].to_list() == [*groups.tolist(), None, None]
-    assert run["groups"]["perceptual"]["measure"] == "spectral_entropy"
+    assert run.manifest.groups.perceptual.measure == "spectral_entropy"
 
 
 def test_no_policy_is_opened_beside_the_encoder_and_its_columns_are_null(run):
     table = table_of(run)
     assert table["mean_logprob"].null_count() == table["pass_rate"].null_count() == len(table)
-    assert run["logprobs_mode"] is None and run["identity"]["reward"] is None
-    assert "spectra" in run["seconds"] and "rollouts" not in run["seconds"]
+    assert run.manifest.logprobs_mode is None and run.manifest.identity["reward"] is None
+    seconds = run.manifest.seconds
+    assert "spectra" in seconds and "rollouts" not in seconds
 
 
 def test_confidence_and_spectral_stand_side_by_side(rows, tiny_policy, expected, tmp_path):
@@ -153,7 +154,7 @@ def test_an_interrupted_run_goes_on_to_the_same_table(run, rows, tiny_policy, tm
 
 def test_other_features_are_another_run(run, rows, tiny_policy):
     config = config_of(
-        rows, tiny_policy, run["run"], perceptual="spectral_entropy", features="projector"
+        rows, tiny_policy, run.run, perceptual="spectral_entropy", features="projector"
     )
     with pytest.raises(RunFolderError, match='was made with features "encoder", not "projector"'):
         profile_dataset(config)

@@ -253,10 +253,10 @@ def test_a_profile_by_a_server_fills_the_table_and_its_manifest_names_what_is_se
             dataset=str(photo_shapes), out=str(out), model="tiny", engine="openai",
             base_url=base_url, rollouts=2, max_tokens=64, limit=8,
         )
-    )  # fmt: skip
-    assert manifest["counts"]["failed"] == 0
-    assert manifest["model"]["fingerprint"].startswith("tiny by=vllm root=")
-    assert manifest["model"]["fingerprint"].endswith(" context=4096")
+    ).manifest  # fmt: skip
+    assert manifest.counts.failed == 0
+    assert manifest.model.fingerprint.startswith("tiny by=vllm root=")
+    assert manifest.model.fingerprint.endswith(" context=4096")
     table = pl.read_parquet(out / "difficulty.parquet")
     assert table["rollouts"].to_list() == [2] * 8
     assert table["mean_logprob"].null_count() == 0 and (table["mean_logprob"] < 0).all()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durian.errors import InputError
-from durian.table.manifest_shape import manifest_fault
+from durian.run.manifest import manifest_of
 from durian_cli.app import _run
 from durian_cli.options import key_values
 from durian_cli.plain_yaml import plain_value
@@ -187,11 +187,11 @@ def test_no_value_of_a_config_is_a_crash(tmp_path, monkeypatch, no_training, com
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(
     ["schema", "created", "dataset", "model", "counts", "groups", "config", "tokens", "seconds"]
-), ANYTHING), st.booleans())  # fmt: skip
-def test_no_manifest_is_a_crash(manifest, whole):
-    fault = manifest_fault(manifest, whole=whole)
-    assert fault is not None  # none of these is whole: 'groups.perceptual.measure' is not drawn
-    assert "'" in fault
+), ANYTHING))  # fmt: skip
+def test_no_manifest_is_a_crash(manifest):
+    # None of these is whole: 'groups.perceptual.measure' is not drawn.
+    with pytest.raises(ValueError, match="'[a-z]+.*'"):
+        manifest_of(manifest)
 
 
 TEMPLATES = [

@@ -33,10 +33,8 @@ def test_no_answer_is_an_answer_of_its_own_and_not_the_empty_text():
     assert answer_entropy([None, "None"]) == pytest.approx(math.log(2), abs=1e-15)
 
 
-def test_the_key_says_which_answers_are_one():
-    assert answer_entropy(["A", "a", " a"], key=lambda answer: answer.strip().lower()) == 0.0
-    # A key of None is a class of texts: it does not join the completions without an answer.
-    assert answer_entropy(["x", None], key=lambda answer: None) == pytest.approx(math.log(2))
+def test_numbers_of_answers_do_as_well_as_texts():
+    assert answer_entropy([0, 1, None, 0]) == pytest.approx(1.5 * math.log(2), abs=1e-15)
 
 
 @given(ANSWERS)

@@ -15,6 +15,7 @@ from durian.planning.cost import Rate, price
 from durian.planning.dry_run import plan_profile
 from durian.profile import profile_dataset
 from durian_cli.app import app
+from tests.manifests import manifest
 
 BOUNDS = {"min_pixels": 1024, "max_pixels": 65536}
 
@@ -49,7 +50,7 @@ def test_prompt_tokens_are_those_of_the_run_that_follows_on_the_data_that_ships(
     config = settings(dataset=str(photo_shapes), limit=60)
     some = plan_profile(config, CostConfig(cost_sample=20))
     whole = plan_profile(config)
-    counted = profile_dataset(config)["tokens"]["prompt"]
+    counted = profile_dataset(config).manifest.tokens.prompt
     assert some["prompts_sampled"] == 20
     assert abs(some["prompt_tokens"]["value"] / counted - 1) < 0.02  # asked: 0.20
     assert some["prompt_tokens"]["low"] <= counted <= some["prompt_tokens"]["high"]
@@ -64,7 +65,7 @@ def test_a_dataset_whose_second_half_is_larger_is_estimated_from_both(settings, 
     images = [[picture(32, 32)]] * 32 + [[picture(256, 256)]] * 32
     config = settings(dataset=dataset(tmp_path / "two.parquet", images), rollouts=1, **BOUNDS)
     plan = plan_profile(config, CostConfig(cost_sample=16))
-    tokens = profile_dataset(config)["tokens"]["prompt"]
+    tokens = profile_dataset(config).manifest.tokens.prompt
     assert plan["prompt_tokens"]["value"] == tokens
     of_text = (tokens - 32 * 4 - 32 * 256) / 64  # of one prompt; the texts are of one length
     assert 64 * (of_text + 4) < 0.8 * tokens  # as the first rows had it
@@ -76,10 +77,10 @@ def test_a_dataset_whose_second_half_is_larger_is_estimated_from_both(settings, 
 def test_prompts_that_fail_in_the_run_cost_nothing_in_the_plan(settings, tmp_path):
     images = [[picture(64, 64)], [b"no image"], [picture(900, 2)], [picture(64, 64)]]
     config = settings(dataset=dataset(tmp_path / "bad.parquet", images))
-    plan, manifest = plan_profile(config), profile_dataset(config)
-    assert plan["prompt_tokens"]["value"] == manifest["tokens"]["prompt"]
-    assert manifest["tokens"]["prompts"] == 2
-    assert plan["prompts_failed"] == manifest["counts"]["failed_by_reason"]
+    plan, found = plan_profile(config), profile_dataset(config).manifest
+    assert plan["prompt_tokens"]["value"] == found.tokens.prompt
+    assert found.tokens.prompts == 2
+    assert plan["prompts_failed"] == found.counts.failed_by_reason
     assert sum(plan["prompts_failed"].values()) == 2
 
 
@@ -118,12 +119,11 @@ def test_every_row_is_asked_for_its_size_not_only_those_sampled(settings, tmp_pa
 def finished(folder: Path, **changes) -> str:
     """A run of 10 prompts of 100 tokens and 40 completions of 50, at 100 tokens a second."""
     folder.mkdir()
-    manifest = {
-        "tokens": {"prompts": 10, "prompt": 1000, "completions": 40, "completion": 2000},
-        "seconds": {"images": 3.0, "rollouts": 20.0},
-        "config": {},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+    known = manifest(
+        tokens={"prompts": 10, "prompt": 1000, "completions": 40, "completion": 2000},
+        seconds={"images": 3.0, "rollouts": 20.0},
+    )
+    (folder / "manifest.json").write_text(json.dumps(known | changes))
     return str(folder)
 
 

@@ -192,6 +192,69 @@ def test_a_missing_split_says_which_there_are():
     )
 
 
+@pytest.mark.parametrize(
+    ("dataset", "found"),
+    [
+        ("set", "a.jsonl, b.jsonl"),
+        ("set/a.jsonl", "a.jsonl"),
+        ("set/*.jsonl", "a.jsonl, b.jsonl"),
+        ("lines.json", "lines.json"),
+        ("array.json", "array.json"),
+        ("key.json", "key.json"),
+        ("saved", "data-00000-of-00001.arrow"),
+        ("rows_train.jsonl", "rows_train.jsonl"),
+    ],
+)
+def test_a_split_of_what_has_none_is_refused(dataset, found):
+    for name in ("set/a.jsonl", "set/b.jsonl", "lines.json", "rows_train.jsonl"):
+        write_jsonl(name, row(0), row(1))
+    Path("array.json").write_text(json.dumps([row(0)]))
+    Path("key.json").write_text(json.dumps({"data": [row(0)]}))
+    Path("saved").mkdir()
+    table = pa.table({"problem": ["p"], "answer": ["1"]})
+    with pa.ipc.new_stream("saved/data-00000-of-00001.arrow", table.schema) as writer:
+        writer.write_table(table)
+    Path("saved/state.json").write_text(
+        json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]})
+    )
+    assert read(dataset)  # all there is
+    with pytest.raises(DatasetError) as caught:
+        read(dataset, split="validation")
+    assert str(caught.value) == (
+        f"{dataset}: no split 'validation' (found: {found}, of no split or another); leave --split "
+        "out, or pass the files of that split"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split"),
+    [
+        ("rows_dev.jsonl", "validation"),
+        ("test/rows.jsonl", "test"),
+        ("test", "test"),
+        ("t*/*.jsonl", "test"),
+        ("mini-00000-of-00001.jsonl", "mini"),
+        ("two.json", "val"),
+        ("one.json", "val"),
+    ],
+)
+def test_a_file_that_is_named_for_the_split_is_of_it(dataset, split):
+    for name in ("rows_dev.jsonl", "test/rows.jsonl", "mini-00000-of-00001.jsonl"):
+        write_jsonl(name, row(0))
+    Path("two.json").write_text(json.dumps({"train": [row(1)], "val": [row(0)]}))
+    Path("one.json").write_text(json.dumps({"val": [row(0)]}))
+    assert [sample.problem for sample in read(dataset, split=split)] == ["p0"]
+
+
+def test_a_split_that_a_json_object_lacks_is_told_with_those_it_has():
+    Path("two.json").write_text(json.dumps({"train": [row(1)], "val": [row(0)]}))
+    with pytest.raises(DatasetError) as caught:
+        read("two.json", split="test")
+    assert str(caught.value) == (
+        "two.json: no split 'test' (found: train, val); pass --split train"
+    )
+
+
 # Rows
 
 

@@ -16,7 +16,9 @@ from durian.rendering.names import NAMES
 from durian.rendering.page import write_report
 from durian.rendering.sentences import sentences
 from durian.rendering.shown import shelves
+from durian.run.manifest import manifest_of
 from durian.schema import DIFFICULTY, ROLLOUTS
+from tests.manifests import manifest
 
 N, G = 24, 4
 
@@ -53,14 +55,15 @@ def completions(row, text):
     ]  # fmt: skip
 
 
-def manifest(name="shapes", model="tiny"):
-    return {
-        "created": "2026-01-02T03:04:05+00:00",
-        "dataset": {"name": name, "split": "train", "fingerprint": "0"},
-        "model": {"name": model, "fingerprint": "0"},
-        "config": {"images_column": name},
-        "counts": {"samples": N, "rows": N},
-    }
+def shown_manifest(name="shapes", model="tiny"):
+    return manifest_of(
+        manifest(
+            dataset={"name": name, "split": "train", "fingerprint": "0"},
+            model={"name": model, "fingerprint": "0"},
+            config={"images_column": name},
+            counts={"samples": N, "rows": N},
+        )
+    )
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def write(tmp_path, thumbnail):
             table=table,
             rollouts=pl.DataFrame(pl.from_arrow(arrow_table(said, ROLLOUTS))),
             thumbnails={row["sample_id"]: Thumbnail(thumbnail, thumbnail) for row in rows},
-            manifest=manifest(**named),
+            manifest=shown_manifest(**named),
         )
         return tmp_path / folder
 

@@ -3,7 +3,7 @@
 import pytest
 
 from durian.errors import ConfigError
-from durian.rewards import Score, boxed_reward, open_reward, reward_fingerprint
+from durian.rewards import Attempts, BoxedReward, Score, open_reward, reward_fingerprint
 
 
 @pytest.fixture
@@ -16,14 +16,19 @@ def reward_file(tmp_path):
     return write
 
 
+def given(reward, completions, n_tokens, answer, **known):
+    attempts = Attempts(completions=completions, n_tokens=n_tokens, answer=answer, **known)
+    return reward.start(attempts)()
+
+
 def test_the_default_is_the_boxed_reward():
-    assert open_reward() is open_reward("boxed") is open_reward(None) is boxed_reward
+    assert open_reward() == open_reward("boxed") == open_reward(None) == BoxedReward()
     assert reward_fingerprint() == reward_fingerprint("boxed") == "boxed"
 
 
 def test_a_number_is_the_reward_and_right_at_a_half(reward_file):
     path = reward_file("def f(r):\n    return float(r['response'])")
-    scores = open_reward(f"{path}:f")(["0.49", "0.5", "-3"], [1, 1, 1], "x")
+    scores = given(open_reward(f"{path}:f"), ["0.49", "0.5", "-3"], [1, 1, 1], "x")
     assert scores == [
         Score(0.49, False, None, None),
         Score(0.5, True, None, None),
@@ -31,25 +36,44 @@ def test_a_number_is_the_reward_and_right_at_a_half(reward_file):
     ]
 
 
-def test_the_function_is_given_what_easyr1_gives(reward_file):
+def test_the_function_is_given_what_easyr1_gives_and_what_is_known_of_the_sample(reward_file):
     path = reward_file(
         "def f(r):\n"
-        "    assert r == {'response': 'a', 'response_length': 7, 'ground_truth': 'b'}, r\n"
+        "    assert r == {\n"
+        "        'response': 'a', 'response_length': 7, 'ground_truth': 'b',\n"
+        "        'question': 'Which?', "
+        "'options': ['red', 'blue'], 'columns': {'level': 3},\n"
+        "        'image_sizes': [(640, 480)], "
+        "'seen_sizes': [(644, 476)], 'finish_reason': 'stop'}, r\n"
         "    return 1"
     )
-    assert open_reward(f"{path}:f")(["a"], [7], "b")[0].reward == 1.0
+    [score] = given(
+        open_reward(f"{path}:f"),
+        ["a"],
+        [7],
+        "b",
+        question="Which?",
+        options=("red", "blue"),
+        columns={"level": 3},
+        image_sizes=[(640, 480)],
+        seen_sizes=[(644, 476)],
+        finish_reasons=["stop"],
+    )
+    assert score.reward == 1.0
 
 
 def test_parts_fill_both_columns_and_the_box_the_answer(reward_file):
     path = reward_file(
         "def f(r):\n    return {'overall': -0.8, 'accuracy': 1.0, 'format': 0.0, 'overlong': -1.8}"
     )
-    assert open_reward(f"{path}:f")([r"\boxed{5}"], [1], "5") == [Score(-0.8, True, False, "5")]
+    assert given(open_reward(f"{path}:f"), [r"\boxed{5}"], [1], "5") == [
+        Score(-0.8, True, False, "5")
+    ]
 
 
 def test_without_an_accuracy_part_the_overall_reward_decides(reward_file):
     path = reward_file("def f(r):\n    return {'overall': 0.5, 'format': 1}")
-    assert open_reward(f"{path}:f")(["a"], [1], "5") == [Score(0.5, True, True, None)]
+    assert given(open_reward(f"{path}:f"), ["a"], [1], "5") == [Score(0.5, True, True, None)]
 
 
 def test_a_batch_reward_takes_all_rollouts_of_a_sample(reward_file):
@@ -59,7 +83,10 @@ def test_a_batch_reward_takes_all_rollouts_of_a_sample(reward_file):
         "    longest = max(r['response_length'] for r in rs)\n"
         "    return [{'overall': r['response_length'] / longest} for r in rs]"
     )
-    assert [s.reward for s in open_reward(f"{path}:f")(["a", "b"], [1, 4], "x")] == [0.25, 1.0]
+    assert [s.reward for s in given(open_reward(f"{path}:f"), ["a", "b"], [1, 4], "x")] == [
+        0.25,
+        1.0,
+    ]
 
 
 def test_numpy_and_torch_numbers_are_numbers(reward_file):
@@ -69,7 +96,7 @@ def test_numpy_and_torch_numbers_are_numbers(reward_file):
         "    return {'a': np.float32(0.25), 'b': torch.tensor(0.75), 'c': np.bool_(True)}"
         "[r['response']]"
     )
-    rewards = [s.reward for s in open_reward(f"{path}:f")(["a", "b", "c"], [1, 1, 1], "x")]
+    rewards = [s.reward for s in given(open_reward(f"{path}:f"), ["a", "b", "c"], [1, 1, 1], "x")]
     assert rewards == [0.25, 0.75, 1.0]
 
 
@@ -83,7 +110,7 @@ def test_a_trl_reward_is_wrapped_in_three_lines(reward_file):
         "    return trl_reward(completions=[completion], "
         "solution=[reward_input['ground_truth']])[0]\n"
     )
-    scores = open_reward(f"{path}:mine")(["a red cube", "a blue cube"], [3, 3], "red")
+    scores = given(open_reward(f"{path}:mine"), ["a red cube", "a blue cube"], [3, 3], "red")
     assert [s.correct for s in scores] == [True, False]
 
 
@@ -110,7 +137,7 @@ FAILURES = [
 def test_a_reward_that_fails_says_why_in_one_phrase(reward_file, returned, phrase):
     reward = open_reward(f"{reward_file(f'def f(r):{chr(10)}    return {returned}')}:f")
     with pytest.raises(ValueError) as raised:
-        reward(["a"], [1], "x")
+        given(reward, ["a"], [1], "x")
     assert str(raised.value).startswith(phrase) and "\n" not in str(raised.value)
 
 
@@ -120,7 +147,7 @@ def test_a_reward_that_fails_says_why_in_one_phrase(reward_file, returned, phras
 def test_a_batch_reward_must_return_one_result_a_completion(reward_file, returned, found):
     path = reward_file(f"REWARD_TYPE = 'batch'\ndef f(rs):\n    return {returned}")
     with pytest.raises(ValueError, match=f"it must return a list of 2, not {found}"):
-        open_reward(f"{path}:f")(["a", "b"], [1, 1], "x")
+        given(open_reward(f"{path}:f"), ["a", "b"], [1, 1], "x")
 
 
 @pytest.mark.parametrize("name", ["exact", "mine.py", "mine.py:", "mine.txt:f", ":f", "m.py:f()"])
@@ -157,7 +184,8 @@ def test_two_files_of_one_name_do_not_mix(reward_file, tmp_path):
     (tmp_path / "other").mkdir()
     one = open_reward(f"{reward_file('def f(r): return 1')}:f")
     two = open_reward(f"{reward_file('def f(r): return 0', 'other/mine.py')}:f")
-    assert (one([""], [0], "")[0].reward, two([""], [0], "")[0].reward) == (1.0, 0.0)
+    assert given(one, [""], [0], "")[0].reward == 1.0
+    assert given(two, [""], [0], "")[0].reward == 0.0
 
 
 def test_the_fingerprint_changes_with_the_file_and_the_function_not_with_the_folder(
@@ -176,4 +204,4 @@ def test_the_fingerprint_changes_with_the_file_and_the_function_not_with_the_fol
 def test_a_reward_that_would_end_the_program_has_failed_on_that_sample(reward_file):
     path = reward_file("import sys\ndef f(r):\n    sys.exit(0)")
     with pytest.raises(ValueError, match="reward failed: SystemExit: 0"):
-        open_reward(f"{path}:f")(["a"], [1], "x")
+        given(open_reward(f"{path}:f"), ["a"], [1], "x")

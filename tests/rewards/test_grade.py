@@ -7,6 +7,7 @@ import pytest
 
 from durian.rewards import Reference, answer_kind, grade
 from durian.rewards.kinds import KINDS
+from tests.rewards.more_pairs import MORE_PAIRS
 from tests.rewards.pairs import PAIRS
 
 CASES = [
@@ -27,6 +28,13 @@ def test_the_pairs_of_a_kind(kind):
         for answer, reference, _, _ in PAIRS[kind]
     ]
     assert given == [(answer, reference, right) for answer, reference, right, _ in PAIRS[kind]]
+
+
+def test_more_pairs():
+    given = [
+        (answer, reference, grade(answer, reference).right) for answer, reference, _ in MORE_PAIRS
+    ]
+    assert given == MORE_PAIRS
 
 
 REFERENCES = [

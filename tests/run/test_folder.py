@@ -49,12 +49,24 @@ def test_parts_are_joined_in_order_with_their_groups(tmp_path):
     # The schema is the contract's, whichever columns are all null, and says its version.
     assert table.schema.names == list(DIFFICULTY)
     assert table.schema.types == [column.type for column in DIFFICULTY.values()]
-    assert table.schema.metadata[b"durian.schema"] == b"1"
+    assert table.schema.metadata[b"durian.schema"] == b"2"
     assert table.schema.metadata[b"durian.groups"] == b'{"version": 1}'
     assert table.schema.field("mean_logprob").metadata[b"unit"] == b"nats per token"
     assert not (tmp_path / "run" / "parts").exists()
     assert read_manifest(tmp_path / "run") == {"identity": {"seed": 0}}
     assert RunFolder(tmp_path / "run").complete_manifest()["groups"] == {"version": 1}
+
+
+def test_a_run_older_than_an_option_was_made_with_its_default(tmp_path):
+    with hold_run(tmp_path / "run", {"seed": 0}) as run:  # no word of bins
+        run.write_part(0, part("a"), NO_ROLLOUTS, {})
+    with hold_run(tmp_path / "run", {"seed": 0, "bins": 10, "percentiles": (25, 75)}) as run:
+        assert run.finished_parts() == [0]
+    with (
+        pytest.raises(RunFolderError, match="was made with bins 10, not 4"),
+        hold_run(tmp_path / "run", {"seed": 0, "bins": 4}),
+    ):
+        pass
 
 
 def test_a_begun_run_is_resumed_and_fresh_throws_it_away(tmp_path):

@@ -10,19 +10,10 @@ import pytest
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError, InputError, RunFolderError
+from durian.run.manifest import manifest_of
 from durian.schema import DIFFICULTY, SCHEMA_KEY, arrow_schema
 from durian.table.join import FILTERED, UNKNOWN, open_table, table_warnings
-
-MANIFEST = {
-    "schema": 1,
-    "groups": {
-        "perceptual": {"measure": "pixel_entropy", "percentiles": [25.0, 75.0],
-                       "sizes": {"easy": 2, "medium": 0, "hard": 1}},
-        "reasoning": {"measure": "mean_logprob", "bins": 2, "sizes": {"0": 1, "1": 2}},
-    },
-    "dataset": {"name": "planted", "fingerprint": "aa"},
-    "model": {"name": "judge", "fingerprint": "bb"},
-}  # fmt: skip
+from tests.manifests import manifest
 
 
 @pytest.fixture
@@ -40,7 +31,7 @@ def run(tmp_path: Path) -> Path:
     blank = dict.fromkeys(DIFFICULTY)
     table = pa.Table.from_pylist([{**blank, **row} for row in rows], arrow_schema(DIFFICULTY))
     pq.write_table(table, tmp_path / "difficulty.parquet")
-    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest()))
     return tmp_path
 
 
@@ -125,9 +116,9 @@ def test_groups_are_cut_over_the_whole_table_and_the_filter_sees_the_new_ones(ru
 
 
 def test_a_measure_that_grows_with_difficulty_turns_bins_and_order_round(run):
-    manifest = json.loads((run / "manifest.json").read_text())
-    manifest["groups"]["reasoning"]["measure"] = "pixel_entropy"  # 1, 2, 3: c is the hardest
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    written = manifest()
+    written["groups"]["reasoning"]["measure"] = "pixel_entropy"  # 1, 2, 3: c is the hardest
+    (run / "manifest.json").write_text(json.dumps(written))
     table = opened(run, bins=3, order="easy_first")
     assert [table.find(key)["reasoning_group"] for key in "cba"] == [0, 1, 2]
     assert table.find("c")["confidence"] == 3.0
@@ -172,38 +163,38 @@ def test_order_is_by_confidence_with_unmeasured_samples_last(run):
 
 def test_a_table_of_other_things_is_said(run):
     same = {"dataset": "planted", "fingerprint": "aa", "model": "judge", "model_print": "bb"}
-    assert table_warnings(MANIFEST, **same) == []
+    assert table_warnings(manifest_of(manifest()), **same) == []
     lines = table_warnings(
-        MANIFEST, **{**same, "fingerprint": "x", "model": "pupil", "model_print": "y"}
+        manifest_of(manifest()),
+        **{**same, "fingerprint": "x", "model": "pupil", "model_print": "y"},
     )
     assert len(lines) == 2 and "planted" in lines[0] and "judge, not by pupil" in lines[1]
 
 
 def test_other_rows_and_weights_of_one_name_are_told_apart(run):
     rows, weights = table_warnings(
-        MANIFEST, dataset="planted", fingerprint="x", model="judge", model_print="y"
+        manifest_of(manifest()), dataset="planted", fingerprint="x", model="judge", model_print="y"
     )
     assert rows.startswith("the table was made from other rows of planted, not from these;")
     assert weights.startswith("the table was made by other weights of judge, not by these;")
 
 
 def test_a_term_without_groups_is_said(run):
-    manifest = json.loads(json.dumps(MANIFEST))
-    manifest["model"] = {"name": None, "fingerprint": None}
-    manifest["groups"]["reasoning"]["sizes"] = {}
+    made = manifest(model={"name": None, "fingerprint": None})
+    made["groups"]["reasoning"]["sizes"] = {}
     (line,) = table_warnings(
-        manifest, dataset="planted", fingerprint="aa", model="pupil", model_print="y"
+        manifest_of(made), dataset="planted", fingerprint="aa", model="pupil", model_print="y"
     )
     assert "no sample of the table has a reasoning group (mean_logprob was not measured)" in line
-    manifest["groups"]["perceptual"]["sizes"] = {"easy": 0, "medium": 0, "hard": 0}
+    made["groups"]["perceptual"]["sizes"] = {"easy": 0, "medium": 0, "hard": 0}
     lines = table_warnings(
-        manifest, dataset="planted", fingerprint="aa", model="pupil", model_print="y"
+        manifest_of(made), dataset="planted", fingerprint="aa", model="pupil", model_print="y"
     )
     assert "the perceptual term will be each sample's own" in lines[0]
 
 
 def test_folders_that_hold_no_usable_table_are_refused_in_one_line(run):
-    table, manifest = run / "difficulty.parquet", run / "manifest.json"
+    table, file = run / "difficulty.parquet", run / "manifest.json"
     whole = table.read_bytes()
 
     def refused(said):
@@ -211,36 +202,28 @@ def test_folders_that_hold_no_usable_table_are_refused_in_one_line(run):
             opened(run)
         assert "\n" not in str(raised.value)
 
-    manifest.write_text(json.dumps({"kind": "training", "config": {}}))
+    file.write_text(json.dumps({"kind": "training", "config": {}}))
     refused("is not of a profile")
-    manifest.write_text(
-        json.dumps(
-            {
-                **MANIFEST,
-                "groups": {
-                    "perceptual": {"measure": "beauty"},
-                    "reasoning": {"measure": "mean_logprob"},
-                },
-            }
-        )
-    )
+    by_beauty = manifest()
+    by_beauty["groups"]["perceptual"]["measure"] = "beauty"
+    file.write_text(json.dumps(by_beauty))
     refused("lacks the column 'beauty'")
     wider = pq.read_table(table)
     pq.write_table(wider.append_column("beauty", pa.array([1.0] * 4)), table)
     refused("lacks the column 'beauty'")  # it is there, but nothing says which end is hard
-    manifest.write_text(json.dumps(MANIFEST))
+    file.write_text(json.dumps(manifest()))
     table.write_bytes(whole[: len(whole) // 2])
     refused("difficulty.parquet: cannot be read")
     table.unlink()
     refused("difficulty.parquet: cannot be read")
     pq.write_table(pa.table({"sample_id": ["a"]}), table)
     refused("difficulty.parquet: cannot be read")
-    schema = arrow_schema(DIFFICULTY).with_metadata({SCHEMA_KEY: b"2"})
+    schema = arrow_schema(DIFFICULTY).with_metadata({SCHEMA_KEY: b"3"})
     pq.write_table(schema.empty_table(), table)
-    refused("table version 2, known here: 1")
+    refused("table version 3, known here: 2")
     pq.write_table(arrow_schema(DIFFICULTY).empty_table().drop(["reasoning_group"]), table)
     refused("lacks the column 'reasoning_group'")
-    manifest.unlink()
+    file.unlink()
     refused("not a run folder")
     (run / "parts").mkdir()
     refused("is not complete")

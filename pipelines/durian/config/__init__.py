@@ -3,6 +3,7 @@
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
+from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
 from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, MEASURES, SYSTEM_PROMPT, ProfileConfig
@@ -19,6 +20,7 @@ __all__ = [
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",
+    "GradeConfig",
     "GroupConfig",
     "ProfileConfig",
     "ReportConfig",

@@ -139,6 +139,12 @@ def identifying(config: Config) -> dict[str, Any]:
     return {name: values[name] for name in named(type(config), "identity")}
 
 
+def default_values(config: type[Config]) -> dict[str, Any]:
+    """The defaults of a config's options, of those that have one."""
+    found = {f.name: default_of(f) for f in fields(config)}
+    return {name: value for name, value in found.items() if value is not ...}
+
+
 def typed(name: str, about: Option) -> str:
     """An option's name as a person types it, without `--`."""
     return about.typed or name.replace("_", "-")

@@ -10,6 +10,7 @@ from typing import Any
 from durian.config import SamplingConfig
 from durian.engines.trusted import check_weights, refusal
 from durian.errors import ConfigError, one_line
+from durian.rewards import opens_thinking
 from durian.samples import Failed, Prompt, Rollout
 
 REACH_SECONDS = 10.0
@@ -29,6 +30,7 @@ class Chat:
         token = getattr(processor, "image_token", None)
         self.image_token_id: Any = token and self.tokenizer.convert_tokens_to_ids(token)
         self._control = _control_tokens(processor)
+        self._opens: bool | None = None
 
     def render(self, prompt: Prompt) -> str | Failed:
         """The text that the policy reads, up to where its completion begins.
@@ -47,6 +49,17 @@ class Chat:
                 prompt.messages, tokenize=False, add_generation_prompt=True
             )
         )
+
+    @property
+    def opens_thinking(self) -> bool:
+        """Whether the template ends each prompt with the opening think tag."""
+        if self._opens is None:
+            asked = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+            prompt = self.processor.apply_chat_template(
+                asked, tokenize=False, add_generation_prompt=True
+            )
+            self._opens = opens_thinking(str(prompt))
+        return self._opens
 
     def encode(self, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Any:
         """Token ids, attention mask and pixels of rendered prompts, padded on the left.

@@ -54,6 +54,7 @@ class ScriptedEngine:
                 "the scripted engine replays a rollouts table"
             )
         self._check_values()
+        self._opened = self._opens_thinking()
 
     def generate(
         self,
@@ -85,11 +86,29 @@ class ScriptedEngine:
                     n_tokens=n_tokens,
                     sum_logprob=logprob,
                     finish_reason=reason,
+                    opened=self._opened,
                 )
             )
         finished(len(prompts))
         count = 1 if greedy else self._rollouts
         return [_first(written.get(prompt.sample_id, []), count) for prompt in prompts]
+
+    def _opens_thinking(self) -> bool:
+        """Whether the template wrote the opening tag: no completion has it, and most close it."""
+        text = pl.col("completion").str
+        try:
+            closed, opened = (
+                _typed(self._path)
+                .select(
+                    text.contains(r"</\s?think\s?>").mean(),
+                    text.contains(r"<\s?think\s?>").any().alias("opened"),
+                )
+                .collect(engine="streaming")
+                .row(0)
+            )
+        except DAMAGE as error:
+            raise ConfigError(f"model '{self._path}': {one_line(error)}") from error
+        return not opened and closed is not None and closed > 0.5
 
     def _check_values(self) -> None:
         table, keys = _typed(self._path), ("sample_id", "rollout")

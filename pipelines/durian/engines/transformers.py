@@ -178,6 +178,7 @@ class TransformersEngine:
             sum_logprob=float(logprobs[:n_tokens].sum(dtype=torch.float64)),
             finish_reason="length" if end is None else "stop",
             prompt_tokens=prompt_tokens,
+            opened=self._chat.opens_thinking,
         )
 
 

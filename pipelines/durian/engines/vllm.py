@@ -101,7 +101,10 @@ class VLLMEngine:
                     requests += request
             for place, output in zip(taken, self._finish(finished), strict=True):
                 prompt_tokens = len(output.prompt_token_ids)
-                results[place] = finite([_rollout(o, prompt_tokens) for o in output.outputs])
+                opened = self._chat.opens_thinking
+                results[place] = finite(
+                    [_rollout(o, prompt_tokens, opened=opened) for o in output.outputs]
+                )
         except (
             RuntimeError,
             MemoryError,
@@ -201,11 +204,12 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _rollout(output: Any, prompt_tokens: int) -> Rollout:
+def _rollout(output: Any, prompt_tokens: int, *, opened: bool) -> Rollout:
     return Rollout(
         completion=output.text,
         n_tokens=len(output.token_ids),
         sum_logprob=float(output.cumulative_logprob),
         finish_reason=_FINISH.get(output.finish_reason, "error"),
         prompt_tokens=prompt_tokens,
+        opened=opened,
     )

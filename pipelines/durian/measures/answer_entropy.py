@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 
 
-def answer_entropy(
-    answers: Sequence[str | None], *, key: Callable[[str], Hashable] = lambda answer: answer
-) -> float:
+def answer_entropy(answers: Sequence[Hashable | None]) -> float:
     """Entropy of the distribution of distinct final answers over a sample's completions.
 
     H = ln G - (1/G) sum_a c_a ln c_a, where c_a of the G completions give answer a.
 
     Args:
-        answers: G final answers; None where a completion gives none. All the Nones count as one
-            answer of their own, told apart from every text: a policy that half the time fails
-            to answer is not sure, and one that never answers does always the same.
-        key: maps an answer to what it is compared by; answers of equal keys are one answer.
+        answers: G final answers, equal where they mean the same (`rewards.distinct_answers`); None
+            where a completion gives none. All the Nones count as one answer of their own, told
+            apart from every other: a policy that half the time fails to answer is not sure, and
+            one that never answers does always the same.
     Returns:
         Nats, from 0 (exactly, when all answers are one) to ln G.
     Raises:
@@ -27,8 +25,7 @@ def answer_entropy(
     """
     if not answers:
         raise ValueError("answers is empty; a sample has at least 1 completion")
-    # The tuple keeps "no answer" apart from a key that is itself None.
-    counts = Counter(None if answer is None else (key(answer),) for answer in answers)
+    counts = Counter(answers)
     if len(counts) == 1:
         return 0.0  # exactly: the formula below could leave round-off
     total = len(answers)

@@ -20,6 +20,9 @@ from durian.samples import Sample
 ENCODED_BYTES = 128 * 1024**2
 DECODED_PIXELS = 256 * 1024**2
 
+# Bounds of what a thread is given at a time: a small image costs less than handing it over.
+_BATCH_SAMPLES, _BATCH_BYTES = 32, 1024**2
+
 
 @dataclass(kw_only=True)
 class Chunk:
@@ -48,11 +51,10 @@ def decoded_chunks(
         parts: part number and the numbers of its samples, rising.
         keep: keep the decoded images for the policy.
     """
-    one = partial(look, pixel_limit=pixel_limit, keep=keep)
     # Threads that decode end before the one that waits for them: whoever stops early, as by
     # Ctrl-C, waits for the images in hand, not for a whole chunk.
     with _threads(1) as ahead, _threads(workers or os.cpu_count() or 1) as threads:
-        chunks = _decoded(samples, parts, partial(threads.submit, one), keep=keep)
+        chunks = _decoded(samples, parts, threads, keep=keep, pixel_limit=pixel_limit)
         # The next chunk is made in a thread while the caller works on this one.
         coming: Future[Chunk | None] = ahead.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
@@ -95,9 +97,10 @@ def decode_chunk(chunk: Chunk, *, keep: bool, pixel_limit: int, workers: int) ->
     """Decode the images of a chunk that was cut elsewhere."""
     begun = time.perf_counter()
     with _threads(workers) as threads:
-        chunk.looks = list(
-            threads.map(partial(look, pixel_limit=pixel_limit, keep=keep), chunk.samples)
-        )
+        batches = _Batches(threads, keep=keep, pixel_limit=pixel_limit)
+        for sample in chunk.samples:
+            batches.add(sample)
+        chunk.looks = batches.results()
     chunk.seconds += time.perf_counter() - begun
 
 
@@ -111,22 +114,47 @@ def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
         threads.shutdown(cancel_futures=True)
 
 
+class _Batches:
+    """Samples on their way through the threads, a few small ones or one large one at a time."""
+
+    def __init__(self, threads: ThreadPoolExecutor, *, keep: bool, pixel_limit: int) -> None:
+        self._threads = threads
+        self._look = partial(look, keep=keep, pixel_limit=pixel_limit)
+        self._waiting: list[Sample] = []  # for their batch to be full
+        self._bytes = 0
+        self._begun: list[Future[list[Look]]] = []
+
+    def add(self, sample: Sample) -> None:
+        """Take one more sample."""
+        self._waiting.append(sample)
+        self._bytes += sum(map(len, sample.images))
+        if len(self._waiting) == _BATCH_SAMPLES or self._bytes >= _BATCH_BYTES:
+            self._begin()
+
+    def results(self) -> list[Look]:
+        """What was seen of all samples since the last call, in their order."""
+        self._begin()
+        looks = [seen for batch in self._begun for seen in batch.result()]
+        self._begun.clear()
+        return looks
+
+    def _begin(self) -> None:
+        batch, self._waiting, self._bytes = self._waiting, [], 0
+        self._begun.append(self._threads.submit(lambda: list(map(self._look, batch))))
+
+
 def _decoded(
     samples: Iterable[Sample],
     parts: Iterable[tuple[int, range]],
-    submit: Callable[[Sample], Future[Look]],
+    threads: ThreadPoolExecutor,
     *,
     keep: bool,
+    pixel_limit: int,
 ) -> Iterator[Chunk]:
-    looks: list[Future[Look]] = []
-
-    def taken(sample: Sample) -> None:
-        looks.append(submit(sample))
-
-    for chunk in cut_chunks(samples, parts, keep=keep, taken=taken):
+    batches = _Batches(threads, keep=keep, pixel_limit=pixel_limit)
+    for chunk in cut_chunks(samples, parts, keep=keep, taken=batches.add):
         begun = time.perf_counter()
-        chunk.looks = [seen.result() for seen in looks]
-        looks.clear()
+        chunk.looks = batches.results()
         chunk.seconds += time.perf_counter() - begun
         yield chunk
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import pyarrow as pa
@@ -63,23 +64,39 @@ class Models:
     def __exit__(self, *error: object) -> None:
         self._opened.close()
 
-    def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
+    def measure(self, chunk: Chunk, copies: Sequence[int]) -> Callable[[], Measured]:
         """Measure the samples of a chunk whose images were looked at.
+
+        What was drawn is being scored when this returns: begin the next chunk, then ask the
+        function that it gives for what was measured.
 
         Args:
             copies: how many rows of the dataset each sample stands for.
         Raises:
             RunError: the program behind an engine failed.
         """
-        measures, watch = self._config.measures, Stopwatch()
+        watch = Stopwatch()
         watch.add("images", chunk.seconds)
         spectra = [Spectrum()] * len(chunk.samples)
         if self.encoder:
             with watch.time("spectra"):
                 spectra = measure_spectra(self.encoder, chunk, self._progress)
-        drawn = [Drawn()] * len(chunk.samples)
-        if self.policy:
-            drawn = self.policy.draw(chunk, watch)
+        if self.policy is None:
+            nothing = [Drawn()] * len(chunk.samples)
+            return partial(self._rows, chunk, copies, spectra, lambda: nothing, watch)
+        scored = self.policy.draw(chunk, watch)
+        chunk.looks = [replace(seen, images=()) for seen in chunk.looks]  # their memory
+        return partial(self._rows, chunk, copies, spectra, scored, watch)
+
+    def _rows(
+        self,
+        chunk: Chunk,
+        copies: Sequence[int],
+        spectra: Sequence[Spectrum],
+        scored: Callable[[], list[Drawn]],
+        watch: Stopwatch,
+    ) -> Measured:
+        measures, drawn = self._config.measures, scored()
         measured = Measured(
             further=[
                 Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
@@ -130,6 +147,7 @@ def measure_here(
     """
     with Models(config, progress) as models:
         start_stages(config, parts, progress)
+        held: tuple[int, Callable[[], Measured]] | None = None
         for chunk in decoded_chunks(
             samples,
             parts,
@@ -139,7 +157,12 @@ def measure_here(
             progress=progress,
         ):
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
-            yield chunk.part, models.measure(chunk, copies)
+            begun = chunk.part, models.measure(chunk, copies)
+            if held is not None:  # scored while this chunk was drawn
+                yield held[0], held[1]()
+            held = begun
+        if held is not None:
+            yield held[0], held[1]()
 
 
 def stages(config: ProfileConfig) -> list[str]:

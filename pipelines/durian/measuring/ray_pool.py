@@ -91,7 +91,7 @@ class Worker:
             pixel_limit=self._config.pixel_limit,
             workers=self._threads,
         )
-        return self._models.measure(chunk, copies)
+        return self._models.measure(chunk, copies)()
 
 
 @dataclass(eq=False, kw_only=True)

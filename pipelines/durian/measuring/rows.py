@@ -11,7 +11,7 @@ import pyarrow as pa
 from durian.errors import one_line
 from durian.measures.answer_entropy import answer_entropy
 from durian.measures.confidence import mean_logprob, sum_logprob
-from durian.rewards import Score
+from durian.rewards import Score, distinct_answers
 from durian.samples import Rollout, Sample
 from durian.schema import Column, arrow_schema
 
@@ -59,7 +59,8 @@ def difficulty_row(
         rewards = [s.reward for s in scores]
         formatted = [s.formatted for s in scores if s.formatted is not None]
         row |= {
-            "answer_entropy": answer_entropy([s.answer for s in scores]),
+            "answer_entropy": answer_entropy(distinct_answers([s.answer for s in scores])),
+            "answer_kind": scores[0].kind,
             "pass_rate": fmean(s.correct for s in scores),
             "format_rate": fmean(formatted) if formatted else None,
             "reward_mean": fmean(rewards),
@@ -89,6 +90,7 @@ def rollout_rows(
                 "reward": score.reward,
                 "correct": score.correct,
                 "formatted": score.formatted,
+                "judged": score.judged,
             }
         rows.append(row)
     return rows

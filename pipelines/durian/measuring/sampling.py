@@ -5,17 +5,19 @@ A training builds the same prompts, but TRL draws its completions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.base import RolloutEngine, nth_seed
+from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompts import PromptTemplate, build_messages, load_template
+from durian.engines.resizing import Resizing, find_resizing
 from durian.measuring.chunks import Chunk
 from durian.measuring.look import Look
 from durian.progress import Progress, Stopwatch
-from durian.rewards import Reward, Score, open_reward
+from durian.rewards import Attempts, Reward, Score, open_reward
 from durian.samples import Failed, Prompt, Rollout, Sample
 
 
@@ -42,9 +44,15 @@ class Policy:
     template: PromptTemplate | None
     seed: int
     progress: Progress
+    resizing: Resizing | None = None  # of the policy's processor; None where it is not known
 
-    def draw(self, chunk: Chunk, watch: Stopwatch, *, greedy: bool = False) -> list[Drawn]:
-        """Rollouts and scores of each sample of a chunk, in order; greedy: one rollout each.
+    def draw(
+        self, chunk: Chunk, watch: Stopwatch, *, greedy: bool = False
+    ) -> Callable[[], list[Drawn]]:
+        """Draw the rollouts of each sample of a chunk, in order; greedy: one rollout each.
+
+        They are being scored when this returns: draw the next chunk, then ask the function that
+        it gives for the scores.
 
         The seed of a chunk depends on its place in the dataset alone, so that a resumed run
         draws what an uninterrupted one would have drawn.
@@ -66,25 +74,55 @@ class Policy:
                 )
             )
         with watch.time("rewards"):
-            return [
-                self._score(sample, prompt if isinstance(prompt, Failed) else next(written))
-                for sample, prompt in zip(chunk.samples, prompts, strict=True)
+            begun = [
+                self._score(sample, seen, p if isinstance(p, Failed) else next(written))
+                for sample, seen, p in zip(chunk.samples, chunk.looks, prompts, strict=True)
             ]
+
+        def drawn() -> list[Drawn]:
+            with watch.time("rewards"):
+                return [scored() for scored in begun]
+
+        return drawn
 
     def close(self) -> None:
         """Give the policy's memory back."""
+        self.reward.close()
         self.engine.close()
 
-    def _score(self, sample: Sample, rollouts: list[Rollout] | Failed) -> Drawn:
+    def _score(
+        self, sample: Sample, seen: Look, rollouts: list[Rollout] | Failed
+    ) -> Callable[[], Drawn]:
         if isinstance(rollouts, Failed):
-            return Drawn(error=rollouts.error)
-        try:
-            scores = self.reward(
-                [r.completion for r in rollouts], [r.n_tokens for r in rollouts], sample.answer
-            )
-        except ValueError as error:
-            return Drawn(rollouts=rollouts, error=str(error))
-        return Drawn(rollouts=rollouts, scores=scores)
+            failed = Drawn(error=rollouts.error)
+            return lambda: failed
+        pending = self.reward.start(attempts(sample, seen, rollouts, self.resizing))
+
+        def scored() -> Drawn:
+            try:
+                return Drawn(rollouts=rollouts, scores=pending())
+            except ValueError as error:
+                return Drawn(rollouts=rollouts, error=str(error))
+
+        return scored
+
+
+def attempts(
+    sample: Sample, seen: Look, rollouts: Sequence[Rollout], resizing: Resizing | None
+) -> Attempts:
+    """A sample's rollouts as a reward is given them."""
+    sizes = [image.size for image in seen.images]
+    return Attempts(
+        completions=[r.completion for r in rollouts],
+        n_tokens=[r.n_tokens for r in rollouts],
+        finish_reasons=[r.finish_reason for r in rollouts],
+        answer=sample.answer,
+        question=sample.problem,
+        columns=sample.cells,
+        image_sizes=sizes,
+        seen_sizes=[] if resizing is None else [resizing.of(size) or size for size in sizes],
+        opened=any(r.opened for r in rollouts),
+    )
 
 
 def build_prompt(
@@ -125,7 +163,14 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
         template=template,
         seed=config.seed,
         progress=progress,
+        resizing=_resizing(config) if reward.reads_images else None,
     )
+
+
+def _resizing(config: ProfileConfig | EvalConfig) -> Resizing | None:
+    if config.engine in ("openai", "scripted"):  # the server's own matter; a table
+        return None
+    return find_resizing(load_chat(config.sampling).processor.image_processor)
 
 
 def chunk_seed(seed: int, first: int) -> int:

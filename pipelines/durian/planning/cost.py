@@ -30,8 +30,8 @@ from durian.progress import Progress
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.records import as_json
-from durian.run.folder import RunFolder
 from durian.samples import Failed, Sample
+from durian.table.checked import check_manifest
 
 Bounds = dict[str, float | None]  # by `expected` and `at_most`
 
@@ -174,20 +174,20 @@ def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
     if cost.rate_from is None:
         return Rate(tokens_per_second=cost.tokens_per_second)
     try:
-        manifest = RunFolder(Path(cost.rate_from)).complete_manifest()
+        manifest = check_manifest(Path(cost.rate_from))
     except RunFolderError as error:
         raise ConfigError(f"rate-from: {error}") from error
-    tokens = manifest.get("tokens")
-    if tokens is None or not tokens["completion"]:
+    tokens = manifest.tokens
+    if tokens is None or not tokens.completion:
         raise ConfigError(
             f"rate-from: {cost.rate_from}: counted no tokens (it drew no completions, or an older "
             "Durian made it); give another run, or pass --tokens-per-second"
         )
-    seconds, known = manifest["seconds"].get("rollouts"), manifest["config"]
-    measured = tokens["completion"] / seconds if seconds else None
+    seconds, known = (manifest.seconds or {}).get("rollouts"), manifest.config
+    measured = tokens.completion / seconds if seconds else None
     return Rate(
-        prompt_of_one=None if tokens["prompt"] is None else tokens["prompt"] / tokens["prompts"],
-        completion_of_one=tokens["completion"] / tokens["completions"],
+        prompt_of_one=None if tokens.prompt is None else tokens.prompt / tokens.prompts,
+        completion_of_one=tokens.completion / tokens.completions,
         tokens_per_second=cost.tokens_per_second or measured,
         differs=tuple(
             name

@@ -10,9 +10,11 @@ from difflib import get_close_matches
 from glob import glob, has_magic
 from pathlib import Path
 
+from durian.config import DatasetConfig
 from durian.errors import DatasetError
 from durian.readers.opened import COMPRESSED, kind_of
 from durian.readers.readme import listed_files
+from durian.readers.text_files import JsonSource
 
 _TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")  # these may be compressed
 KINDS = (".parquet", *_TEXTS, ".arrow", ".tar", *(t + c for t in _TEXTS for c in COMPRESSED))
@@ -41,7 +43,8 @@ _KEYWORDS = {
 def find_files(dataset: str, split: str) -> list[Path] | None:
     """The data files of a local dataset, in the order in which they are read.
 
-    Splits count in folders only: a file or a glob is taken as it is named.
+    Splits count in folders only: a file or a glob is taken as it is named, and must be of the split
+    where one is asked for.
 
     Returns:
         None if `dataset` names nothing local.
@@ -50,7 +53,7 @@ def find_files(dataset: str, split: str) -> list[Path] | None:
     """
     path = Path(dataset).expanduser()
     if path.is_file():
-        return [_of_known_kind(path)]
+        return _of_no_split(dataset, split, [_of_known_kind(path)])
     if path.is_dir():
         return _in_folder(path, split)
     if has_magic(dataset):
@@ -58,7 +61,7 @@ def find_files(dataset: str, split: str) -> list[Path] | None:
         files = [_of_known_kind(file) for file in files if file.is_file()]
         if not files:
             raise DatasetError(f"{dataset}: no file matches; check the pattern")
-        return files
+        return _of_no_split(dataset, split, files)
     return None
 
 
@@ -76,9 +79,9 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
         splits = _listed(folder / "dataset_dict.json", "splits")
         if split not in splits:
             raise _no_split(folder, split, splits)
-        folder = folder / split
+        return _saved(folder / split)
     if (folder / "state.json").is_file():
-        return [folder / name for name in _listed(folder / "state.json", "_data_files", "filename")]
+        return _of_no_split(folder, split, _saved(folder))
     if (listed := listed_files(folder, split)) is not None:
         return _of_one_kind(folder, [_of_known_kind(file) for file in listed])
     files = _of_split(folder, split, sorted(_data_files(folder)))
@@ -87,6 +90,10 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
     if not files:
         raise _no_data(folder)
     return _of_one_kind(folder, files)
+
+
+def _saved(folder: Path) -> list[Path]:
+    return [folder / name for name in _listed(folder / "state.json", "_data_files", "filename")]
 
 
 def _of_one_kind(folder: Path, files: list[Path]) -> list[Path]:
@@ -152,7 +159,33 @@ def _of_split(folder: Path, split: str, files: list[Path]) -> list[Path]:
             return [file for file in files if marks[file] == split]
         if found:
             raise _no_split(folder, split, sorted(found))
+    return _of_no_split(folder, split, files)
+
+
+def _of_no_split(place: Path | str, split: str, files: list[Path]) -> list[Path]:
+    """Files that nothing divides into splits, unless they cannot be of the one that is asked for.
+
+    The default stands for all there is; another split must be in the files' names, or be a key of
+    a JSON object that holds rows under several.
+    """
+    for file in files:
+        if split == DatasetConfig.split or _is_named_for(file, split):
+            continue
+        keys = JsonSource(file, split).splits() if kind_of(file) == ".json" else []
+        if len(keys) > 1 and split not in keys:
+            raise _no_split(file, split, keys)
+        if split not in keys:
+            names = ", ".join(other.name for other in files[:3]) + ", ..." * (len(files) > 3)
+            raise DatasetError(
+                f"{place}: no split '{split}' (found: {names}, of no split or another); leave "
+                "--split out, or pass the files of that split"
+            )
     return files
+
+
+def _is_named_for(file: Path, split: str) -> bool:
+    words = (split, *_KEYWORDS.get(split, ()))
+    return any(_holds_word(part, word) for part in file.parts for word in words)
 
 
 def _shard_mark(path: Path, split: str) -> str | None:
@@ -175,10 +208,14 @@ def _name_mark(path: Path, split: str) -> str | None:
 def _word_mark(name: str, split: str) -> str | None:
     known = _KEYWORDS | {split: (split, *_KEYWORDS.get(split, ()))}
     for mark, words in known.items():
-        # A word ends where a letter does not follow: digits, as in train01, do not belong to it.
-        if any(re.search(rf"(^|[-._ 0-9]){re.escape(w)}([-._ 0-9]|$)", name) for w in words):
+        if any(_holds_word(name, word) for word in words):
             return mark
     return None
+
+
+def _holds_word(name: str, word: str) -> bool:
+    # A word ends where a letter does not follow: digits, as in train01, do not belong to it.
+    return re.search(rf"(^|[-._ 0-9]){re.escape(word)}([-._ 0-9]|$)", name) is not None
 
 
 def _no_split(folder: Path, split: str, found: list[str]) -> DatasetError:

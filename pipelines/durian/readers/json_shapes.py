@@ -26,7 +26,7 @@ def rows_of_object(content: Mapping[str, Any], split: str, name: str) -> list[An
         return [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
     if any(isinstance(content.get(key), str) for key in _COLUMNS):
         return None
-    lists = [key for key, value in content.items() if _holds_rows(key, value)]
+    lists = lists_of(content)
     if len(lists) > 1 and split not in lists:
         raise DatasetError(
             f"{name}: rows stand under several keys ({', '.join(lists)[:150]}); "
@@ -41,6 +41,11 @@ def rows_of_object(content: Mapping[str, Any], split: str, name: str) -> list[An
     if _are(values, dict):
         return _of_objects(content)
     return None
+
+
+def lists_of(content: Mapping[str, Any]) -> list[str]:
+    """The keys of an object that rows stand under, as those of splits do."""
+    return [key for key, value in content.items() if _holds_rows(key, value)]
 
 
 def _of_objects(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from durian.errors import DatasetError
 from durian.readers.head import HEAD, Head
-from durian.readers.json_shapes import rows_of_object
+from durian.readers.json_shapes import lists_of, rows_of_object
 from durian.readers.opened import kind_of, open_bytes
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
@@ -39,6 +39,14 @@ class JsonSource:
         if not good and any(True for _ in self._items()):
             raise DatasetError(f"{self.name}: neither one JSON object a line nor an array of them")
         return Head(list(dict.fromkeys(key for row in good for key in row)), good[:HEAD])
+
+    def splits(self) -> list[str]:
+        """The keys that rows stand under, of a file that is one object."""
+        try:
+            content = json.loads(self._text())
+        except (OSError, EOFError, ValueError, RecursionError):  # lines; or damage, said later
+            return []
+        return lists_of(content) if isinstance(content, dict) else []
 
     def light(self, columns: Sequence[str]) -> list[str]:
         """All: an object is parsed whole."""

@@ -15,6 +15,7 @@ from durian.rendering.names import CONFIDENCE, name_of
 from durian.rendering.page import write_page
 from durian.rendering.report_figures import ReportFigure
 from durian.rendering.text import encoded
+from durian.run.manifest import Manifest
 
 MOST_SHOWN = 12  # samples learned, and unlearned
 
@@ -25,7 +26,7 @@ def write_comparison(
     summary: Comparison,
     shelves: Sequence[Mapping[str, Any]],
     thumbnails: Mapping[str, bytes],
-    manifests: Mapping[str, Mapping[str, Any]],
+    manifests: Mapping[str, Manifest],
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 

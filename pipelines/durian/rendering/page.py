@@ -31,6 +31,7 @@ from durian.rendering.text import (
 )
 from durian.run.files import write_json, written_aside
 from durian.run.folder import SUMMARY_FILE
+from durian.run.manifest import Manifest
 from durian.schema import DIFFICULTY
 
 _HERE = Path(__file__).parent
@@ -44,7 +45,7 @@ def write_report(
     table: pl.DataFrame,
     rollouts: pl.DataFrame,
     thumbnails: Mapping[str, Thumbnail],
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
@@ -102,7 +103,7 @@ def write_page(
     text = page.render(**page_parts(), summary=summary, figures=shown, **values)
     with written_aside(folder / "index.html") as aside:
         aside.write_text(text, encoding="utf-8")
-    write_json(folder / SUMMARY_FILE, as_json(summary))
+    write_json(folder / SUMMARY_FILE, summary)
 
 
 def page_environment() -> jinja2.Environment:

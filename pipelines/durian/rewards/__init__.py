@@ -6,17 +6,23 @@ custom.py        a user's own FILE.py:function
 grade.py         is an answer right: the reference's kind, then that kind's rule
 kinds/           the kinds of reference, one rule each
 tidy.py          one spelling of an answer; units.py, formula.py read units and formulas
+canonical.py     which completions of a sample gave one and the same answer
+graders.py       grader processes, one a core, that judge while the engine decodes
 math_judge.py    asks math-verify what formula.py does not read
 math_worker.py   runs math-verify, in a process of its own
 """
 
-from durian.rewards.boxed import boxed_reward
+from durian.rewards.boxed import BoxedReward, boxed_reward
+from durian.rewards.canonical import distinct_answers
 from durian.rewards.custom import open_reward, reward_fingerprint
-from durian.rewards.extract import extract_answer, is_formatted
+from durian.rewards.extract import extract_answer, is_formatted, opens_thinking
 from durian.rewards.grade import Reference, Verdict, answer_kind, answers_equal, grade
-from durian.rewards.score import Reward, Score
+from durian.rewards.score import Attempts, Pending, Reward, Score
 
 __all__ = [
+    "Attempts",
+    "BoxedReward",
+    "Pending",
     "Reference",
     "Reward",
     "Score",
@@ -24,9 +30,11 @@ __all__ = [
     "answer_kind",
     "answers_equal",
     "boxed_reward",
+    "distinct_answers",
     "extract_answer",
     "grade",
     "is_formatted",
     "open_reward",
+    "opens_thinking",
     "reward_fingerprint",
 ]

@@ -3,10 +3,14 @@
     def f(reward_input: dict) -> float | dict
 
 `reward_input` has `response` (the completion), `response_length` (tokens) and `ground_truth` (the
-sample's answer). A file with `REWARD_TYPE = "batch"` is given a list of such dicts, one sample's
-rollouts, and returns a list. A result is a number, right at 0.5 or more, or a dict with `overall`
-(the reward) and, if it has them, `accuracy` and `format`, each true at 0.5 or more. Rewards may lie
-outside 0 to 1 but must be finite. The `answer` column is what the last box holds.
+sample's answer), as EasyR1 gives them; and `question`, `options`, `columns` (the row's own, without
+images), `image_sizes` and `seen_sizes` (width and height of each image, in the file and as the
+policy sees it) and `finish_reason` (stop, length or error; None where it is not known).
+
+A file with `REWARD_TYPE = "batch"` is given a list of such dicts, one sample's rollouts, and
+returns a list. A result is a number, right at 0.5 or more, or a dict with `overall` (the reward)
+and, if it has them, `accuracy` and `format`, each true at 0.5 or more. Rewards may lie outside 0 to
+1 but must be finite. The `answer` column is what the last box holds.
 
 A TRL reward is wrapped in three lines:
 
@@ -20,16 +24,16 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from durian.errors import ConfigError, one_line
-from durian.rewards.boxed import boxed_reward
+from durian.rewards.boxed import BoxedReward
 from durian.rewards.extract import extract_answer
-from durian.rewards.score import Reward, Score
+from durian.rewards.score import Attempts, Pending, Reward, Score
 
 DEFAULT = "boxed"
 _TYPES = ("sequential", "batch")  # EasyR1's words
@@ -42,7 +46,7 @@ def open_reward(name_or_file: str | None = None) -> Reward:
         ConfigError: no such reward, file or function, or the file cannot be run.
     """
     if name_or_file is None or name_or_file == DEFAULT:
-        return boxed_reward
+        return BoxedReward()
     path, name = _parts(name_or_file)
     module = _load(path)
     function = getattr(module, name, None)
@@ -73,16 +77,27 @@ class CustomReward:
     """A user's function as a `Reward`."""
 
     function: Callable[[Any], Any]
+    reads_images: ClassVar[bool] = True
     batch: bool  # takes all rollouts of a sample at once
 
-    def __call__(
-        self, completions: Sequence[str], n_tokens: Sequence[int], reference: str
-    ) -> list[Score]:
-        """As `Reward`: ValueError, a short phrase, if the function raises or returns nonsense."""
-        inputs = [
-            {"response": completion, "response_length": length, "ground_truth": reference}
-            for completion, length in zip(completions, n_tokens, strict=True)
-        ]
+    def start(self, attempts: Attempts) -> Pending:
+        """See `Reward.start`. The function is called here and now: it may be of any kind."""
+        try:
+            scores = self._scores(attempts)
+        except ValueError as error:
+            failed = error
+
+            def fail() -> list[Score]:
+                raise failed
+
+            return fail
+        return lambda: scores
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _scores(self, attempts: Attempts) -> list[Score]:
+        inputs = [_input(attempts, number) for number in range(len(attempts.completions))]
         try:
             results = self.function(inputs) if self.batch else [self.function(i) for i in inputs]
         except (Exception, SystemExit) as error:  # sys.exit() in it would end the whole run
@@ -91,8 +106,23 @@ class CustomReward:
             raise _failed(f"it must return a list of {len(inputs)}, not {_described(results)}")
         return [
             _score(result, completion)
-            for result, completion in zip(results, completions, strict=True)
+            for result, completion in zip(results, attempts.completions, strict=True)
         ]
+
+
+def _input(attempts: Attempts, number: int) -> dict[str, Any]:
+    reasons = attempts.finish_reasons
+    return {
+        "response": attempts.completions[number],
+        "response_length": attempts.n_tokens[number],
+        "ground_truth": attempts.answer,
+        "question": attempts.question,
+        "options": list(attempts.options),
+        "columns": dict(attempts.columns),
+        "image_sizes": list(attempts.image_sizes),
+        "seen_sizes": list(attempts.seen_sizes),
+        "finish_reason": reasons[number] if reasons else None,
+    }
 
 
 def _score(result: Any, completion: str) -> Score:

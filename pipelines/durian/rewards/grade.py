@@ -67,6 +67,7 @@ def grade(
     *,
     question: str = "",
     tolerance: float = TOLERANCE,
+    algebra: bool = True,
 ) -> Verdict:
     """Judge one answer.
 
@@ -76,6 +77,7 @@ def grade(
     Args:
         question: tells whether the order of a list counts.
         tolerance: relative error at which numbers are equal; ChartQA's is 0.05.
+        algebra: ask math-verify where nothing faster can tell; else that counts as not equal.
     Raises:
         RunError: math-verify is needed and cannot be started.
     """
@@ -83,7 +85,7 @@ def grade(
     verdict = Verdict(False, "text", KINDS["text"].rule)
     for place, text in enumerate(wanted.accepted):
         kind = _kind(text.strip())
-        right = _right(answer.strip(), text.strip(), wanted.options, question, tolerance)
+        right = _right(answer.strip(), text.strip(), wanted.options, question, tolerance, algebra)
         if place == 0 or right:
             verdict = Verdict(right, kind.name, kind.rule)
         if right:
@@ -111,7 +113,12 @@ def _kind(reference: str) -> Kind:
 
 @lru_cache(maxsize=65_536)
 def _right(
-    answer: str, reference: str, options: tuple[str, ...], question: str, tolerance: float
+    answer: str,
+    reference: str,
+    options: tuple[str, ...],
+    question: str,
+    tolerance: float,
+    algebra: bool,
 ) -> bool:
     if not answer or not reference:
         return False
@@ -122,7 +129,7 @@ def _right(
         return False
     if max(len(left), len(right)) > MAX_LENGTH or left == right:
         return left == right
-    setting = _Elements(question, options, tolerance).setting(0)
+    setting = _Elements(question, options, tolerance, algebra).setting(0)
     if _kind(reference).same(left, right, setting):
         return True
     return bool(options) and _by_option(left, right, options, setting)
@@ -135,6 +142,7 @@ class _Elements:
     question: str
     options: tuple[str, ...]
     tolerance: float
+    algebra: bool
 
     def setting(self, depth: int) -> Setting:
         """The setting of a comparison that many lists deep."""
@@ -152,7 +160,7 @@ class _Elements:
             question=self.question,
             options=self.options,
             element=element,
-            mathematics=judge().equal,
+            mathematics=judge().equal if self.algebra else lambda answer, reference: False,
         )
 
 

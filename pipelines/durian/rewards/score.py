@@ -1,10 +1,14 @@
-"""What a reward is to the stages: a call on one sample's completions, and a score for each."""
+"""What a reward is to the stages: it is given one sample's attempts, and scores each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from durian.rewards.grade import Reference
+
+Size = tuple[int, int]  # width, height in pixels
 
 
 @dataclass(frozen=True)
@@ -15,20 +19,51 @@ class Score:
     correct: bool
     formatted: bool | None  # None: the reward does not judge the format
     answer: str | None  # the final answer as written; None if there is none
+    kind: str | None = None  # of the reference, by whose rule it was judged; None: by none of ours
+    judged: bool | None = None  # a served model was asked; None: the reward has no judge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempts:
+    """One sample's G completions, and all that a reward may want to know of the sample.
+
+    What is not known is empty. The row's columns are those that hold no image, as they stand in
+    the dataset.
+    """
+
+    completions: Sequence[str]  # G texts
+    n_tokens: Sequence[int]  # their lengths in tokens
+    answer: str  # the reference, as the table has it
+    options: tuple[str, ...] = ()  # of a choice, in the order of their letters
+    question: str = ""
+    finish_reasons: Sequence[str] = ()  # stop, length or error
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    image_sizes: Sequence[Size] = ()  # in the file
+    seen_sizes: Sequence[Size] = ()  # as the policy sees them
+    opened: bool = False  # the prompt ends with the opening think tag
+
+    @property
+    def reference(self) -> Reference:
+        """What the completions' answers are compared to."""
+        return Reference.of(self.answer, self.options)
+
+
+Pending = Callable[[], list[Score]]
 
 
 class Reward(Protocol):
-    """Judges the completions of one sample."""
+    """Judges the completions of one sample after another."""
 
-    def __call__(
-        self, completions: Sequence[str], n_tokens: Sequence[int], reference: str
-    ) -> list[Score]:
-        """One score a completion, in order.
+    reads_images: ClassVar[bool]  # whether it may read the sizes of the images that the policy sees
 
-        Args:
-            completions: what the policy wrote, G texts.
-            n_tokens: length of each in tokens.
-            reference: the sample's answer.
-        Raises:
-            ValueError: the reward failed on this sample; its text is a short phrase.
+    def start(self, attempts: Attempts) -> Pending:
+        """Begin to score a sample's attempts; do not wait for it.
+
+        Returns:
+            A function that waits and gives one score a completion, in order. It raises
+            ValueError where the reward failed on this sample (its text is a short phrase) and
+            RunError where nothing can be scored any more.
         """
+
+    def close(self) -> None:
+        """End what the reward has started."""

@@ -63,9 +63,10 @@ _DEEPEST_DRESS = 5
 # Each repetition below is possessive or excludes its own end: one pass, whatever the text.
 _DRESSED = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|up|sl|sc|normal)?|math(?:rm|bf|it|sf|tt|normal|cal|scr|bb)|bm|"
-    r"boldsymbol|pmb|[mh]box|emph|underline|ensuremath|operatorname|vec|overrightarrow|boxed|fbox)"
+    r"boldsymbol|pmb|[mh]box|emph|bold|underline|ensuremath|operatorname|vec|overrightarrow|boxed|fbox)"
     r"\*?\s*+\{((?:[^{}]++|\{[^{}]*+\})*+)\}"
 )
+_COLOUR = re.compile(r"\\(?:text)?color(?:box)?\s*+\{[^{}]*+\}")
 _BARE_DRESS = re.compile(r"\\(?:vec|bm|math(?:bf|rm|it))\s*+(?=[A-Za-z0-9])")
 _SWITCH = re.compile(
     r"\\(?:bf|it|rm|sf|tt|em|bfseries|itshape|rmfamily|(?:display|text|script)style|[lL]arge|small|"
@@ -80,9 +81,10 @@ _BREAK = re.compile(r"\\\\(?:\[[^\[\]]*+\])?|\\newline(?![A-Za-z])")
 _ESCAPED = re.compile(r"\\([%&#_])")
 _DEGREE = re.compile(r"\^\s?(?:°|\{\s?°\s?\})")
 _ROOT = re.compile(r"√\s?(?:(\d++(?:\.\d++)?|[A-Za-z])|(?=[({]))")
+_POWER_OF_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")
 _SPACES = re.compile(r"\s++")
 _BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_]++)\1")
-_ENDS = " .,;:\n"
+_ENDED = re.compile(r"(?<![\\ .,;:])[ .,;:]++$")
 _SHOUTED = re.compile(r"(?<=[^\W\d_]{2})[!?]++$")
 _LEAD = re.compile(
     r"(?:(?:so|thus|hence|therefore)\b,?\s)?(?:the\s)?(?:(?:final|correct|right|best)\s)?"
@@ -112,6 +114,7 @@ def tidy(text: str) -> str:
         text = _without_dress(text)
     text = _SPACING.sub(" ", text)
     text = _ROOT.sub(lambda m: rf"\sqrt{{{m[1]}}}" if m[1] else r"\sqrt", text)
+    text = _POWER_OF_TEN.sub("×", text)
     text = _BOLD.sub(r"\2", _DEGREE.sub("°", text))
     text = _ended(_SPACES.sub(" ", text))
     for _ in range(2):  # "**Answer: 5**", "Answer: **5**"
@@ -130,6 +133,7 @@ def to_latex(text: str) -> str:
 def _without_dress(text: str) -> str:
     text = _BREAK.sub(ROW_BREAK, text).replace(r"\{", "⦃").replace(r"\}", "⦄")
     text = _SWITCH.sub(" ", _ESCAPED.sub(r"\1", _THOUSANDS.sub(",", text)))
+    text = _COLOUR.sub("", text)
     text = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", text))
     for _ in range(_DEEPEST_DRESS):
         plainer = _DRESSED.sub(r" \1 ", text)
@@ -157,7 +161,7 @@ def _without_dollars(text: str) -> str:
 
 
 def _ended(text: str) -> str:
-    return _SHOUTED.sub("", text.strip().rstrip(_ENDS)).strip()
+    return _SHOUTED.sub("", _ENDED.sub("", text.strip())).strip()
 
 
 def _unwrapped(text: str) -> str:

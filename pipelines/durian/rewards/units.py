@@ -88,7 +88,7 @@ _NOT_UNITS = frozenset(
 _DEGREES = re.compile(r"(?:°|degrees?)\s?([CF])(?:elsius|ahrenheit)?\b", re.IGNORECASE)
 _TOKEN = re.compile(
     r"\s*(?:(?P<name>°\s?[CF](?![A-Za-z])|[A-Za-zμΩÅ]+|US＄|[°＄€£¥₹₩¢'\"]|[\u4e00-\u9fff]+)"
-    r"|(?P<power>\^\s?\{?\s?(-?\d)\s?\}?)|(?P<digit>[23](?!\d))|(?P<sign>[/·*.()\-×]))"
+    r"|(?P<power>\^\s?\{?\s?(-?\d)\s?\}?)|(?P<digit>(?<=\S)[23](?!\d))|(?P<sign>[/·*.()\-×]))"
 )
 
 
@@ -98,7 +98,7 @@ def read_unit(text: str) -> Unit | None:
     text = _DEGREES.sub(lambda m: "°" + m[1].upper(), text.strip())
     if not text or len(text) > 60:
         return None
-    return _known(text) or _counted(text)
+    return known_unit(text) or _counted(text)
 
 
 @lru_cache(maxsize=1)
@@ -158,8 +158,8 @@ def _looked_up(name: str) -> Unit | None:
     return unit if unit is not None or len(name) < 2 else _folded().get(name.casefold())
 
 
-def _known(text: str) -> Unit | None:
-    """A product of known units with powers."""
+def known_unit(text: str) -> Unit | None:
+    """The product of known units with powers that a text is, or None."""
     factor, powers = Fraction(1), dict[str, int]()
     place, sign, before, last = 0, 1, 1, ""
     open_brackets = 0
@@ -236,7 +236,7 @@ def _counted(text: str) -> Unit | None:
     if any(word in _NOT_UNITS for word in words) or (len(words[0]) < 2 and not chinese):
         return None
     if len(words) > 1 and words[-1] == "old":
-        return _known(" ".join(words[:-1]))
+        return known_unit(" ".join(words[:-1]))
     if len(words) > 4:
         return None
     name = " ".join([*words[:-1], words[-1].removesuffix("s")])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from durian.errors import RunFolderError, one_line
+from durian.records import JsonObject, as_json
 
 
 @contextmanager
@@ -42,15 +44,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write one JSON object, whole or not at all."""
+def write_json(path: Path, value: object) -> None:
+    """Write one JSON object, a record or a mapping, whole or not at all."""
     with written_aside(path) as aside:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
         # A lone surrogate in a name has no UTF-8: write its escape.
         aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def find_json(path: Path, way_out: str) -> dict[str, Any] | None:
+def find_json(path: Path, way_out: str) -> JsonObject | None:
     """The JSON object in a file, or None where there is no file.
 
     Args:
@@ -59,7 +61,7 @@ def find_json(path: Path, way_out: str) -> dict[str, Any] | None:
         RunFolderError: it cannot be read, is no object, or holds what JSON does not have (NaN).
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -69,7 +71,7 @@ def find_json(path: Path, way_out: str) -> dict[str, Any] | None:
     return value
 
 
-def read_json(path: Path, way_out: str) -> dict[str, Any]:
+def read_json(path: Path, way_out: str) -> JsonObject:
     """As `find_json`, of a file that must be there.
 
     Raises:
@@ -80,5 +82,16 @@ def read_json(path: Path, way_out: str) -> dict[str, Any]:
     return value
 
 
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text, whose numbers are finite.
+
+    Raises:
+        ValueError: it is no JSON, or holds NaN or a number that is none in binary (1e999).
+    """
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return number

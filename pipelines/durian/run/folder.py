@@ -22,8 +22,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from durian.config.options import Config, default_values
 from durian.errors import RunFolderError, one_line
-from durian.run.files import find_json, sync_folder, write_json, written_aside
+from durian.groups import GroupCuts
+from durian.records import JsonObject, as_json
+from durian.run.files import find_json, parse_json, sync_folder, write_json, written_aside
+from durian.run.manifest import Manifest
 from durian.run.tokens import Tokens, part_tokens
 from durian.schema import (
     DIFFICULTY,
@@ -31,6 +35,7 @@ from durian.schema import (
     SCHEMA_KEY,
     SCHEMA_VERSION,
     arrow_schema,
+    current,
 )
 
 MANIFEST = "manifest.json"
@@ -61,11 +66,11 @@ class RunFolder:
         return self.parts / "identity.json"
 
     @property
-    def manifest(self) -> dict[str, Any] | None:
+    def manifest(self) -> JsonObject | None:
         """The manifest of a complete run; None while it is not."""
         return read_manifest(self.path)
 
-    def complete_manifest(self) -> dict[str, Any]:
+    def complete_manifest(self) -> JsonObject:
         """The manifest of a run that is complete, its `groups` as the table has them now.
 
         Raises:
@@ -90,16 +95,7 @@ class RunFolder:
         """
         path = self.path / DIFFICULTY_FILE
         found = _read_footer(path)
-        try:
-            version = int((found.metadata or {})[SCHEMA_KEY])
-        except KeyError:
-            raise RunFolderError(
-                f"{path}: cannot be read (its metadata has no {SCHEMA_KEY.decode()}: another "
-                "program wrote it); profile again"
-            ) from None
-        except ValueError as error:
-            raise unreadable(path, error) from error
-        if version > SCHEMA_VERSION:
+        if (version := _version_of(path, found)) > SCHEMA_VERSION:
             raise RunFolderError(
                 f"{path}: is of a newer Durian (table version {version}, known here: "
                 f"{SCHEMA_VERSION}); update durian"
@@ -162,39 +158,40 @@ class RunFolder:
             [pq.read_table(self._part(n), columns=columns) for n in self.finished_parts()]
         )
 
-    def join_parts(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
+    def join_parts(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
         """Write the two tables from the parts, a part at a time, with the group columns filled.
 
         Args:
             groups: column name -> one label a sample, over all parts in order.
-            described: how the groups were cut, kept in the table's metadata.
+            cuts: how the groups were cut, kept in the table's metadata.
         """
-        parts = (self.read_part(n).select(list(DIFFICULTY)) for n in self.finished_parts())
-        self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, described)
+        parts = (current(self.read_part(n), DIFFICULTY) for n in self.finished_parts())
+        self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, cuts)
         with written_aside(self.path / ROLLOUTS_FILE) as aside:
             schema = arrow_schema(ROLLOUTS)
             with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
                 for number in self.finished_parts():
-                    writer.write_table(pq.read_table(self._rollouts_part(number)))
+                    rollouts = current(pq.read_table(self._rollouts_part(number)), ROLLOUTS)
+                    writer.write_table(rollouts.replace_schema_metadata(schema.metadata))
 
-    def regroup(self, groups: Mapping[str, pa.Array], described: Mapping[str, Any]) -> None:
+    def regroup(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
         """Write the difficulty table of a complete run with other groups, a row group at a time.
 
         Args:
-            groups, described: as `join_parts` takes them.
+            groups, cuts: as `join_parts` takes them.
         """
         with pq.ParquetFile(self.path / DIFFICULTY_FILE) as file:
             row_groups = (file.read_row_group(n) for n in range(file.num_row_groups))
-            self._write_difficulty(row_groups, file.schema_arrow, groups, described)
+            self._write_difficulty(row_groups, file.schema_arrow, groups, cuts)
 
     def _write_difficulty(
         self,
         tables: Iterable[pa.Table],
         schema: pa.Schema,
         groups: Mapping[str, pa.Array],
-        described: Mapping[str, Any],
+        cuts: GroupCuts,
     ) -> None:
-        kept = {**(schema.metadata or {}), GROUPS_KEY: json.dumps(described).encode()}
+        kept = {**(schema.metadata or {}), GROUPS_KEY: json.dumps(as_json(cuts)).encode()}
         schema = schema.with_metadata(kept)
         with (
             written_aside(self.path / DIFFICULTY_FILE) as aside,
@@ -209,11 +206,11 @@ class RunFolder:
                 writer.write_table(table.replace_schema_metadata(kept))
                 start += table.num_rows
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest | JsonObject) -> None:
         """Write the manifest, whole or not at all."""
         write_json(self.path / MANIFEST, manifest)
 
-    def finish(self, manifest: Mapping[str, Any]) -> None:
+    def finish(self, manifest: Manifest) -> None:
         """Write the manifest, which makes the run complete, and clear the parts away."""
         self.write_manifest(manifest)
         self.clear_parts()
@@ -244,6 +241,27 @@ class RunFolder:
         return self.parts / f"rollouts-{number:05d}.parquet"
 
 
+def table_version(table: Path) -> int:
+    """The version of a difficulty table's columns.
+
+    Raises:
+        RunFolderError: it cannot be read, or does not say.
+    """
+    return _version_of(table, _read_footer(table))
+
+
+def _version_of(table: Path, found: pq.FileMetaData) -> int:
+    try:
+        return int((found.metadata or {})[SCHEMA_KEY])
+    except KeyError:
+        raise RunFolderError(
+            f"{table}: cannot be read (its metadata has no {SCHEMA_KEY.decode()}: another "
+            "program wrote it); profile again"
+        ) from None
+    except ValueError as error:
+        raise unreadable(table, error) from error
+
+
 def _read_footer(table: Path) -> pq.FileMetaData:
     try:
         return pq.read_metadata(table)
@@ -251,20 +269,20 @@ def _read_footer(table: Path) -> pq.FileMetaData:
         raise unreadable(table, error) from error
 
 
-def _groups_of(table: Path) -> dict[str, Any] | None:
+def _groups_of(table: Path) -> JsonObject | None:
     """How a difficulty table's groups were cut; None where it does not say."""
     try:
         described = (pq.read_schema(table).metadata or {}).get(GROUPS_KEY)
     except (OSError, ValueError, pa.ArrowException):
         return None  # whoever reads the table itself says what is wrong with it
     try:
-        groups: dict[str, Any] | None = None if described is None else json.loads(described)
+        groups: JsonObject | None = None if described is None else parse_json(described)
     except (ValueError, RecursionError) as error:
         raise unreadable(table, error) from error
     return groups
 
 
-def read_manifest(path: Path) -> dict[str, Any] | None:
+def read_manifest(path: Path) -> JsonObject | None:
     """The manifest of a complete run folder, or None where there is none.
 
     Raises:
@@ -292,18 +310,27 @@ def check_usable(path: Path) -> None:
 
 
 def check_same(
-    path: Path, known: Mapping[str, Any], identity: Mapping[str, Any], way_out: str
+    path: Path,
+    known: JsonObject,
+    identity: JsonObject,
+    way_out: str,
+    *,
+    config: type[Config],
 ) -> None:
     """Refuse to go on with a folder of another identity.
 
+    Args:
+        known: the folder's; a key that it lacks is of an option newer than it.
+        config: what the options are declared in.
     Raises:
         RunFolderError: names the first key that differs, with both values.
     """
-    now = json.loads(json.dumps(identity))
+    # Without the option, an older Durian did what its default does.
+    then, now = json.loads(json.dumps([{**default_values(config), **known}, identity]))
     for key in sorted(known.keys() | now.keys()):
-        if known.get(key) != now.get(key):
+        if then.get(key) != now.get(key):
             raise RunFolderError(
-                f"{path}: was made with {key} {_brief(known.get(key))}, not "
+                f"{path}: was made with {key} {_brief(then.get(key))}, not "
                 f"{_brief(now.get(key))}; {way_out}"
             )
 

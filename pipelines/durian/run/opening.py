@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from durian.config import ProfileConfig
 from durian.errors import RunFolderError
+from durian.records import JsonObject
 from durian.run.files import find_json, sync_folder, write_json
 from durian.run.folder import (
     LOCK_FILE,
@@ -21,9 +22,7 @@ from durian.run.lock import locked
 
 
 @contextmanager
-def hold_run(
-    path: Path, identity: Mapping[str, Any], *, fresh: bool = False
-) -> Iterator[RunFolder]:
+def hold_run(path: Path, identity: JsonObject, *, fresh: bool = False) -> Iterator[RunFolder]:
     """Hold a run folder: made if it is not there, resumed if it is of the same run.
 
     Args:
@@ -69,19 +68,20 @@ def hold_run(
     yield run
 
 
-def _is_complete(run: RunFolder, identity: Mapping[str, Any]) -> bool:
+def _is_complete(run: RunFolder, identity: JsonObject) -> bool:
     if (manifest := run.manifest) is None:
         return False
     way_out = "choose another --out (durian group changes a finished run's groups)"
-    check_same(run.path, manifest["identity"], identity, way_out)
+    check_same(run.path, manifest["identity"], identity, way_out, config=ProfileConfig)
     return True
 
 
-def _is_begun(run: RunFolder, identity: Mapping[str, Any]) -> bool:
+def _is_begun(run: RunFolder, identity: JsonObject) -> bool:
     """Whether there is unfinished work, of the same identity."""
     if (known := find_json(run.identity, "pass --fresh")) is None:
         return False
-    check_same(run.path, known, identity, "repeat the old value, or pass --fresh")
+    way_out = "repeat the old value, or pass --fresh"
+    check_same(run.path, known, identity, way_out, config=ProfileConfig)
     return True
 
 

@@ -14,19 +14,24 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from durian.analysis.one_run.summary import Summary, read_summary
 from durian.errors import RunFolderError
 from durian.groups import PERCEPTUAL
+from durian.run.files import read_json
 from durian.run.folder import (
     DIFFICULTY_FILE,
     MANIFEST,
+    REPORT_FOLDER,
     ROLLOUTS_FILE,
+    SUMMARY_FILE,
     THUMBNAILS_FILE,
     RunFolder,
+    table_version,
     unreadable,
 )
-from durian.schema import DIFFICULTY, ROLLOUTS
+from durian.run.manifest import Manifest, manifest_of
+from durian.schema import DIFFICULTY, ROLLOUTS, known_at
 from durian.table.columns import COLUMNS_FILE, KEYS
-from durian.table.manifest_shape import manifest_fault
 
 DAMAGE = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _FILLED = ("row", "copies", "problem", "answer", "n_images")  # in every row, beside the id
@@ -40,15 +45,17 @@ _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
 }
 
 
-def check_run(path: Path) -> dict[str, Any]:
+def check_run(path: Path) -> Manifest:
     """The manifest of a complete profile, when it and all tables are as a profile writes them.
 
     Raises:
         RunFolderError: they are not, or of a newer Durian: names the file, the key or column.
     """
-    manifest = check_manifest(path, whole=True)
-    check_difficulty(path, list(DIFFICULTY))
-    _check_rollouts(path / ROLLOUTS_FILE)
+    manifest = check_manifest(path)
+    RunFolder(path).check_table()
+    version = table_version(path / DIFFICULTY_FILE)
+    check_difficulty(path, known_at(DIFFICULTY, version))
+    _check_rollouts(path / ROLLOUTS_FILE, known_at(ROLLOUTS, version))
     if (path / COLUMNS_FILE).exists():
         _check_further(path)
     if (path / THUMBNAILS_FILE).exists():
@@ -56,11 +63,9 @@ def check_run(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def check_manifest(path: Path, *, whole: bool) -> dict[str, Any]:
+def check_manifest(path: Path) -> Manifest:
     """The manifest of a complete profile.
 
-    Args:
-        whole: all of it will be used, rather than what training and eval read.
     Raises:
         RunFolderError: no complete run, not of a profile, or a key that is missing or of no use.
     """
@@ -69,9 +74,23 @@ def check_manifest(path: Path, *, whole: bool) -> dict[str, Any]:
         raise RunFolderError(
             f"{path / MANIFEST}: is not of a profile; give the --out of a durian profile"
         )
-    if (fault := manifest_fault(manifest, whole=whole)) is not None:
-        raise RunFolderError(f"{path / MANIFEST}: {fault}; profile again")
-    return manifest
+    try:
+        return manifest_of(manifest)
+    except ValueError as error:
+        raise RunFolderError(f"{path / MANIFEST}: {error}; profile again") from error
+
+
+def check_summary(path: Path) -> Summary:
+    """The numbers of a complete profile's report.
+
+    Raises:
+        RunFolderError: the file is not there, or damaged.
+    """
+    file, way_out = path / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {path}"
+    try:
+        return read_summary(read_json(file, way_out))
+    except ValueError as error:
+        raise RunFolderError(f"{file}: {error}; {way_out}") from error
 
 
 def check_difficulty(path: Path, columns: Sequence[str]) -> None:
@@ -125,14 +144,14 @@ def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl
         raise unreadable(file, error) from error
 
 
-def _check_rollouts(file: Path) -> None:
-    _check_types(file, {name: _kind(column.type) for name, column in ROLLOUTS.items()})
+def _check_rollouts(file: Path, columns: Sequence[str]) -> None:
+    _check_types(file, {name: _kind(ROLLOUTS[name].type) for name in columns})
     keys = ["sample_id", "rollout"]
     found = read_frame(
         file,
         lambda frame: frame.select(
             *(pl.col(name).is_null().any().alias(f"null {name}") for name in keys),
-            *_finite(name for name in ROLLOUTS if _is_float(name, ROLLOUTS)),
+            *_finite(name for name in columns if _is_float(name, ROLLOUTS)),
             _outside("rollout", 0, None),
             _outside("n_tokens", 1, None),
         ),

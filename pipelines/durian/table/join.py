@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError, DatasetError, InputError, one_line
-from durian.groups import PERCEPTUAL
+from durian.groups import KINDS, PERCEPTUAL
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
+from durian.run.manifest import Manifest
 from durian.table.checked import check_difficulty, check_manifest, read_frame
 from durian.table.grouping import cut_perceptual, cut_reasoning, hard_end, read_measures
 
@@ -31,7 +32,7 @@ _GROUPS = ("perceptual_group", "reasoning_group")
 class TrainingTable:
     """The samples of a run with their groups; arrays, one entry a sample of the table."""
 
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     number: Mapping[str, int]  # sample id -> its place in the arrays
     perceptual_group: NDArray[np.int64]  # 0 easy, 1 medium, 2 hard; -1 none
     reasoning_group: NDArray[np.int64]  # -1 none
@@ -84,7 +85,7 @@ class TrainingTable:
         """Positions in the order of training; ties and a shuffle keep the dataset's order."""
         if self.order_by == "shuffle":
             return list(range(len(ids)))
-        column = self.manifest["groups"]["reasoning"]["measure"]
+        column = self.manifest.groups.reasoning.measure
         sign = 1.0 if hard_end(column, "lower") == "higher" else -1.0  # rising: harder
         sign = sign if self.order_by == "easy_first" else -sign
         keys = [sign * self.confidence[self.number[i]] if i in self.number else np.nan for i in ids]
@@ -102,9 +103,9 @@ def open_table(config: TrainConfig) -> TrainingTable:
             order by a measure that no sample has.
     """
     run = Path(config.table)
-    manifest = check_manifest(run, whole=False)
-    groups = manifest["groups"]
-    by_perceptual, by_reasoning = (groups[k]["measure"] for k in ("perceptual", "reasoning"))
+    manifest = check_manifest(run)
+    groups = manifest.groups
+    by_perceptual, by_reasoning = (groups.by(kind).measure for kind in KINDS)
     measures, condition = [by_perceptual, by_reasoning], _parse_filter(config.filter)
     table = _read_columns(RunFolder(run), condition)
     seen, thought = read_measures(run, measures)
@@ -219,28 +220,29 @@ def _shown(text: str) -> str:
 
 
 def table_warnings(
-    manifest: Mapping[str, Any], *, dataset: str, fingerprint: str, model: str, model_print: str
+    manifest: Manifest, *, dataset: str, fingerprint: str, model: str, model_print: str
 ) -> list[str]:
     """A line for each way in which the table was made from other things than the training."""
-    made_of, made_by, groups = manifest["dataset"], manifest["model"], manifest["groups"]
+    made_of, made_by = manifest.dataset, manifest.model
     lines = []
-    if made_of["fingerprint"] != fingerprint:
-        same = made_of["name"] == dataset
-        made = f"{'other rows of ' if same else ''}{made_of['name']}"
+    if made_of.fingerprint != fingerprint:
+        same = made_of.name == dataset
+        made = f"{'other rows of ' if same else ''}{made_of.name}"
         these = "these" if same else f"these rows of {dataset}"
         lines.append(
             f"the table was made from {made}, not from {these}; samples are joined by their content"
         )
-    for kind in ("perceptual", "reasoning"):
-        if not any(groups[kind]["sizes"].values()):
+    for kind in KINDS:
+        cuts = manifest.groups.by(kind)
+        if not any(cuts.sizes.values()):
             lines.append(
-                f"no sample of the table has a {kind} group ({groups[kind]['measure']} was not "
+                f"no sample of the table has a {kind} group ({cuts.measure} was not "
                 f"measured): the {kind} term will be each sample's own"
             )
-    if made_by["fingerprint"] not in (None, model_print):
-        same = made_by["name"] == model
+    if made_by.fingerprint not in (None, model_print):
+        same = made_by.name == model
         lines.append(
-            f"the table was made by {'other weights of ' if same else ''}{made_by['name']}, not by "
+            f"the table was made by {'other weights of ' if same else ''}{made_by.name}, not by "
             f"{'these' if same else model}; its reasoning groups are of another policy"
         )
     return lines

@@ -15,6 +15,7 @@ from trl import GRPOConfig
 from durian.config import TrainConfig
 from durian.errors import ConfigError, one_line
 from durian.normalizer import NORMALIZERS
+from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable
 from durian.training.launch import launched_processes
 from durian.training.normalization import normalization_of
@@ -44,9 +45,7 @@ BATCH_FIELDS = (
 )  # fmt: skip
 
 
-def check_grpo(
-    grpo: Mapping[str, Any], manifest: Mapping[str, Any], *, run: bool = True
-) -> dict[str, Any]:
+def check_grpo(grpo: Mapping[str, Any], manifest: Manifest, *, run: bool = True) -> dict[str, Any]:
     """The section's values with numbers as numbers (YAML reads 1e-6 as text).
 
     Completions are as long and as hot as the table's profile drew them, unless the section says.
@@ -74,7 +73,7 @@ def check_grpo(
             "grpo: 'use_vllm' needs a GPU (TRL cannot load new weights into vLLM on a CPU); "
             "leave it out, and completions are drawn with transformers"
         )
-    profiled = manifest["config"]
+    profiled = manifest.config
     return {name: profiled[name_then] for name, name_then in _AS_PROFILED.items()} | checked
 
 

@@ -11,12 +11,13 @@ OUT/manifest.json      written last: a folder that has one is complete, its weig
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from durian.config import TrainConfig
 from durian.errors import RunFolderError
+from durian.records import JsonObject
 from durian.run.files import find_json, write_json
 from durian.run.folder import check_same, read_manifest
 from durian.run.lock import locked
@@ -41,9 +42,7 @@ def check_training_folder(out: Path) -> None:
 
 
 @contextmanager
-def open_training(
-    out: Path, identity: Mapping[str, Any], *, fresh: bool
-) -> Iterator[dict[str, Any] | None]:
+def open_training(out: Path, identity: JsonObject, *, fresh: bool) -> Iterator[JsonObject | None]:
     """Hold the folder of a training; gives its manifest where the training is complete.
 
     Args:
@@ -64,9 +63,8 @@ def open_training(
             write_json(out / IDENTITY, {})  # first: what is left of a cut clearing is no one's
         known = find_json(out / IDENTITY, "choose another --out, or pass --fresh")
         if known:
-            check_same(
-                out, known, identity, "repeat the old value, choose another --out, or --fresh"
-            )
+            way_out = "repeat the old value, choose another --out, or --fresh"
+            check_same(out, known, identity, way_out, config=TrainConfig)
         else:
             if known is not None:
                 _clear(out)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from durian.config import TrainConfig
-from durian.groups import PERCEPTUAL, Harder
+from durian.groups import AUTO, PERCEPTUAL, Harder, PerceptualCuts, ReasoningCuts
 from durian.normalizer import NORMALIZERS, Groups
+from durian.run.manifest import Manifest
 from durian.table.grouping import hard_end
 
 if TYPE_CHECKING:
@@ -40,34 +40,31 @@ class Normalization:
         return NORMALIZERS[self.normalizer].weighted
 
 
-def normalization_of(config: TrainConfig, manifest: Mapping[str, Any]) -> Normalization:
+def normalization_of(config: TrainConfig, manifest: Manifest) -> Normalization:
     """How a training normalizes; what its config leaves open is as the table's manifest says."""
-    groups = manifest["groups"]
-    perceptual, reasoning = groups["perceptual"]["measure"], groups["reasoning"]["measure"]
+    perceptual, reasoning = manifest.groups.perceptual, manifest.groups.reasoning
     return Normalization(
         normalizer=config.normalizer,
         weights=config.weights,
         eps=config.eps,
         online=config.groups == "online",
-        percentiles=config.percentiles or _percentiles(groups["perceptual"]),
-        bins=config.bins or _bins(groups["reasoning"]),
-        perceptual_measure=perceptual,
-        reasoning_harder=hard_end(reasoning, "lower"),
-        whole_logprob=reasoning == "sum_logprob",
+        percentiles=config.percentiles or _percentiles(perceptual),
+        bins=config.bins or _bins(reasoning),
+        perceptual_measure=perceptual.measure,
+        reasoning_harder=hard_end(reasoning.measure, "lower"),
+        whole_logprob=reasoning.measure == "sum_logprob",
     )
 
 
-def _percentiles(described: Mapping[str, Any]) -> tuple[float, float]:
+def _percentiles(cuts: PerceptualCuts) -> tuple[float, float]:
     """Those of the table's cuts; of cuts that were found in the data, where they fall in it."""
-    if described["percentiles"] != "auto":
-        low, high = described["percentiles"]
-        return low, high
-    easy, medium, hard = (described["sizes"][group] for group in PERCEPTUAL)
+    if cuts.percentiles != AUTO:
+        return cuts.percentiles
+    easy, medium, hard = (cuts.sizes[group] for group in PERCEPTUAL)
     percent = 100 / (easy + medium + hard)
     return easy * percent, (easy + medium) * percent
 
 
-def _bins(described: Mapping[str, Any]) -> int:
+def _bins(cuts: ReasoningCuts) -> int:
     """As many as were asked of the table; where they were found in the data, as were found."""
-    asked = described["bins"]
-    return len(described["sizes"]) if asked == "auto" else int(asked)
+    return len(cuts.sizes) if cuts.bins == AUTO else cuts.bins

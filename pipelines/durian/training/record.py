@@ -20,6 +20,7 @@ from durian.rendering.training_figure import training_figure
 from durian.rewards import reward_fingerprint
 from durian.run.files import write_json, written_aside
 from durian.run.folder import DIFFICULTY_FILE, MANIFEST
+from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable, table_warnings
 from durian.training.card import CARD_FILE, model_card
 from durian.training.folder import LOG_FILE
@@ -77,7 +78,7 @@ def table_fingerprint(run: Path) -> str:
 
 def describe_training(
     config: TrainConfig,
-    table_manifest: Mapping[str, Any],
+    table_manifest: Manifest,
     dataset_name: str,
     counts: Mapping[str, Any],
     plan: BatchPlan,
@@ -90,7 +91,7 @@ def describe_training(
         "kind": "training",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": {"name": dataset_name, "split": config.split},
-        "table": {"run": config.table, "model": table_manifest["model"]["name"]},
+        "table": {"run": config.table, "model": table_manifest.model.name},
         "model": config.model,
         "config": asdict(config),
         "counts": dict(counts),

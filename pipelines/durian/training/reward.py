@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from durian.rewards import Reward
+from durian.engines.resizing import Resizing
+from durian.rewards import Attempts, Reward
 
 
 class TrainingReward:
@@ -14,10 +16,23 @@ class TrainingReward:
 
     __name__ = "reward"  # TRL's name for it in its log
 
-    def __init__(self, reward: Reward) -> None:
-        """Wrap a Durian reward."""
+    def __init__(
+        self, reward: Reward, *, opened: bool = False, resizing: Resizing | None = None
+    ) -> None:
+        """Wrap a Durian reward.
+
+        Args:
+            opened: the policy's prompts end with the opening think tag.
+            resizing: of the policy's processor, where it is known.
+        """
         self._reward = reward
+        self._opened = opened
+        self._resizing = resizing
         self.correct: list[bool] = []  # of the latest call's completions, in order
+
+    def close(self) -> None:
+        """End what the reward has started."""
+        self._reward.close()
 
     def __call__(
         self,
@@ -26,6 +41,8 @@ class TrainingReward:
         completion_ids: Sequence[Sequence[int]],
         sample_id: Sequence[str],
         answer: Sequence[str],
+        images: Sequence[Sequence[Any]] | None = None,
+        sample: Sequence[str] | None = None,
         log_extra: Any,
         log_metric: Any,
         **_: Any,
@@ -36,12 +53,25 @@ class TrainingReward:
         formatted: list[bool] = []
         failed = 0
         self.correct = []
+        begun = []
         for _id, places in groupby(range(len(texts)), key=lambda place: sample_id[place]):
             own = list(places)
+            sizes = [image.size for image in images[own[0]]] if images else []
+            row = json.loads(sample[own[0]]) if sample else {}
+            attempts = Attempts(
+                completions=[texts[i] for i in own],
+                n_tokens=[len(completion_ids[i]) for i in own],
+                answer=answer[own[0]],
+                image_sizes=sizes,
+                seen_sizes=[self._resizing.of(s) or s for s in sizes] if self._resizing else [],
+                opened=self._opened,
+                **row,
+            )
+            begun.append((own, self._reward.start(attempts)))
+        # All of them are judged at once, on all cores, before the first is waited for.
+        for own, pending in begun:
             try:
-                scores = self._reward(
-                    [texts[i] for i in own], [len(completion_ids[i]) for i in own], answer[own[0]]
-                )
+                scores = pending()
             except ValueError:
                 failed += len(own)
                 rewards += [None] * len(own)

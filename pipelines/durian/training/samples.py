@@ -39,6 +39,7 @@ _SCHEMA = pa.schema(
         "sample_id": pa.string(),
         "messages": pa.string(),  # JSON: Arrow has no type for parts of different keys
         "answer": pa.string(),
+        "sample": pa.string(),  # JSON: the question and the row's columns, for the reward
         "encoded": pa.list_(pa.binary()),
         "perceptual_group": pa.int32(),
         "reasoning_group": pa.int32(),
@@ -281,6 +282,9 @@ def _rows(
             "sample_id": sample.sample_id,
             "messages": json.dumps(messages),
             "answer": sample.answer,
+            "sample": json.dumps(
+                {"question": sample.problem, "columns": sample.cells}, default=str
+            ),
             "encoded": list(sample.images),
             **known,
         }

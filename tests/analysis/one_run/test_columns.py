@@ -85,8 +85,18 @@ def test_slices_are_texts_of_2_to_20_values():
             "number": [float(i) for i in range(n)],
         }
     )
-    assert list(slice_columns(given, {"kind"})) == ["dataset: kind", "twenty", "some"]
-    assert slice_columns(None, set()) == {}
+    assert list(slice_columns(pl.DataFrame(), given, {"kind"})) == [
+        "dataset: kind",
+        "twenty",
+        "some",
+    ]
+    assert slice_columns(pl.DataFrame(), None, set()) == {}
+
+
+def test_the_kind_of_the_reference_is_a_slice_where_there_are_several():
+    kinds = pl.DataFrame({"answer_kind": ["number", "choice", None], "error": ["a", "b", "c"]})
+    assert slice_columns(kinds, None, set()) == {"answer_kind": ["number", "choice", None]}
+    assert slice_columns(kinds.head(1), None, set()) == {}
 
 
 @pytest.mark.parametrize(

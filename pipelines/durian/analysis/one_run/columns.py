@@ -15,6 +15,7 @@ from durian.groups import Harder
 BASELINE = "mean_tokens"  # length alone
 # The table's own numbers that are neither measures, nor results, nor bookkeeping.
 DESCRIBING = ("n_images", "width", "height")
+FACETS = ("answer_kind",)  # the table's own texts that samples are told apart by
 SLICE_VALUES = 2, 20  # distinct values of a text column that is worth a slice
 KEYS = ("sample_id", "image_id")
 LARGEST = 1e100  # sums and squares of larger numbers overflow
@@ -56,13 +57,14 @@ def candidates(
 
 
 def slice_columns(
-    columns: pl.DataFrame | None, taken: Collection[str]
+    table: pl.DataFrame, columns: pl.DataFrame | None, taken: Collection[str]
 ) -> dict[str, list[str | None]]:
-    """Text columns of the dataset with 2 to 20 distinct values."""
+    """Text columns with 2 to 20 distinct values: the table's own facets, then the dataset's."""
     least, most = SLICE_VALUES
+    facets = {name: table[name] for name in FACETS if name in table.columns}
     return {
         name: column.to_list()
-        for name, column in _own_columns(columns, taken, numeric=False).items()
+        for name, column in {**facets, **_own_columns(columns, taken, numeric=False)}.items()
         if least <= column.drop_nulls().n_unique() <= most
     }
 

@@ -107,7 +107,7 @@ class Scored:
     perceptual: list[ErrorsOfGroup]  # from easy to hard
     reasoning: list[ErrorsOfGroup]  # from bin 0
     contrast: dict[Kind, Estimate]  # error rate of the hardest group less that of the easiest
-    slices: dict[str, list[ErrorsOfGroup]]  # by the dataset's text columns
+    slices: dict[str, list[ErrorsOfGroup]]  # by answer_kind and the dataset's text columns
     measures: dict[str, Predictor]
     differences: list[AurocDifference]
     reliability: Reliability
@@ -205,7 +205,7 @@ def _analyse_scored(
     clusters = image_clusters(table, columns)
     arrays = None if rollouts is None else rollout_arrays(rollouts, table["sample_id"])
     labels = {kind: table[f"{kind}_group"].to_list() for kind in KINDS}
-    texts = slice_columns(columns, {*table.columns, *measures})
+    texts = slice_columns(table, columns, {*table.columns, *measures})
 
     bins = sorted({label for label in labels["reasoning"] if label is not None})
     # The cells where both groupings meet are numbered: a group has one label.

@@ -41,6 +41,7 @@ _GLUED = re.compile(r"(?=[A-H]{2,8}$)A?B?C?D?E?F?G?H?")
 _ANOTHER = re.compile(
     r"[(\[]?[A-Za-z][)\].:,](?:\s|$)|[A-Za-z]$|(?:and|or|not|和|或|不)\b|[和或与]", re.IGNORECASE
 )
+_TAIL = re.compile(r"(?<=[A-Za-z)\]])\s?选?项$")
 _LETTERS = re.compile(r"[A-Za-z]")
 
 
@@ -49,12 +50,13 @@ def read_choice(text: str) -> Chosen | None:
     led = _LEAD.match(text)
     if led is not None:
         text = text[led.end() :]
-    one = _ONE.fullmatch(text)
-    if one is not None and (not one["content"] or not _ANOTHER.match(one["content"])):
-        return Chosen(frozenset(one["letter"].upper()), one["content"] or "")
+    text = _TAIL.sub("", text)
     if _SEVERAL.fullmatch(text) or _BRACKETED.fullmatch(text):
         letters = _LETTERS.findall(re.sub(r"\band\b", "", text, flags=re.IGNORECASE))
         return Chosen(frozenset(letter.upper() for letter in letters))
+    one = _ONE.fullmatch(text)
+    if one is not None and (not one["content"] or not _ANOTHER.match(one["content"])):
+        return Chosen(frozenset(one["letter"].upper()), one["content"] or "")
     return Chosen(frozenset(text)) if _GLUED.fullmatch(text) else None
 
 

@@ -36,7 +36,7 @@ _SIGNS = frozenset("+*/^=<>≤≥≠·×√")
 
 
 def _is_expression(text: str) -> bool:
-    if _MATRIX.fullmatch(text):
+    if _entries(text) is not None:
         return True
     if len(text) > 1_000 or not text.isprintable() or NO_ARITHMETIC.fullmatch(text):
         return False
@@ -186,7 +186,7 @@ def _same_relation(read: _Sides, wanted: _Sides) -> bool:
 
 
 def _entries(text: str) -> list[list[str]] | None:
-    found = _MATRIX.fullmatch(text)
+    found = _MATRIX.fullmatch(text.strip("([|]) "))
     if found is None:
         return None
     rows = [row for row in found["body"].split(ROW_BREAK) if row.strip()]

@@ -26,6 +26,7 @@ _WEEKDAY = re.compile(
     r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s", re.IGNORECASE
 )
 _YEAR_FIRST = re.compile(r"(\d{4})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{1,2})")
+_YEAR_MONTH = re.compile(r"([12]\d{3})-(0[1-9]|1[0-2])")
 _YEAR_LAST = re.compile(r"(\d{1,2})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{4}|\d{2})")
 _CHINESE_DATE = re.compile(r"(?:(\d{4})\s?年\s?)?(\d{1,2})\s?月(?:\s?(\d{1,2})\s?[日号])?")
 _DAY_MONTH = re.compile(
@@ -73,6 +74,8 @@ def read_moment(text: str) -> Date | Clock | None:
 def _date(text: str) -> Date | None:
     if found := _YEAR_FIRST.fullmatch(text):
         return _certain(int(found[1]), int(found[3]), int(found[4]))
+    if found := _YEAR_MONTH.fullmatch(text):
+        return _certain(int(found[1]), int(found[2]), None)
     if found := _CHINESE_DATE.fullmatch(text):
         if found[1] is None and found[3] is None:
             return None  # 3月 may be a length of time

@@ -42,6 +42,7 @@ NO_ARITHMETIC = re.compile(
     rf"{_NUMERAL}(?:\s?(?:[-+×*:~]|x(?=\s?\d)|/(?=[^/]*/))\s?{_NUMERAL}(?:/[\d.]+)*)+",
     re.IGNORECASE,
 )
+_SHARES = re.compile(r"(\d{2,})/\1")  # fifty-fifty is no 1
 _SCALES = {
     "thousand": 3, "million": 6, "billion": 9, "bn": 9, "trillion": 12, "千": 3, "万": 4,
     "百万": 6, "亿": 8,
@@ -124,6 +125,8 @@ def _plain(text: str) -> tuple[formula.Number, bool] | None:
         total = whole + Fraction(top, bottom)
         return (-total if mixed[1] == "-" else total), False
     if NO_ARITHMETIC.fullmatch(text) or (DEGREE in text and not _ANGLE_OF.search(text)):
+        return None
+    if _SHARES.fullmatch(text):
         return None
     read = formula.read(text)
     if read is None or read.letters:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from durian.rewards.kinds.base import Kind, Setting
 from durian.rewards.kinds.named import without_name
 from durian.rewards.kinds.number import Constant, read_number, same_constant
-from durian.rewards.units import RADIANS, Unit, read_unit
+from durian.rewards.units import RADIANS, Unit, known_unit, read_unit
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ _CURRENCY_BEFORE = re.compile(
 )
 _UNIT_START = re.compile(r"(?<![A-Za-z\\])[A-Za-zμΩÅ°'\"＄€£¥₹₩¢\u4e00-\u9fff]")
 _DECADE = re.compile(r"[12]\d\d0s")
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s?([^\d.,;]+)")
+_COMPOUND = re.compile(rf"(?:{_PART.pattern}){{2,3}}")
 _STARTS = 12  # places where a unit may begin
 
 
@@ -62,7 +64,24 @@ def read_quantity(text: str) -> Quantity | None:
                 len(after) == 1 and after.isalpha() and after.isascii() and not before.endswith(" ")
             )
             return Quantity(replace(number, name=name), unit, touching)
-    return None
+    return _compound(text, name)
+
+
+def _compound(text: str, name: str | None) -> Quantity | None:
+    """ "1 m 20 cm": a sum of ever smaller units of one kind."""
+    if len(text) > 60 or _COMPOUND.fullmatch(text) is None:
+        return None
+    total, units = Fraction(0), list[Unit]()
+    for number, after in _PART.findall(text):
+        unit = known_unit(after.strip())
+        if unit is None or (units and not units[-1].same_kind(unit)):
+            return None
+        if units and unit.factor >= units[-1].factor:
+            return None
+        units.append(unit)
+        total += Fraction(number) * unit.factor
+    first = units[0]
+    return Quantity(Constant(total / first.factor, "." in text, False, name), first)
 
 
 def same_quantity(answer: Quantity, reference: Quantity, setting: Setting) -> bool:

@@ -1,0 +1,97 @@
+"""A profile's manifest.json: what the run was of, and what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
+
+from durian.groups import GroupCuts
+from durian.records import JsonObject, from_json, left_out
+from durian.run.tokens import Tokens
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfiledDataset:
+    """The dataset that was profiled."""
+
+    name: str
+    split: str | None = None
+    fingerprint: str  # of its rows
+    read: JsonObject | None = left_out()  # how its columns were read
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfiledModel:
+    """The policy that was judged; None where none was."""
+
+    name: str | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Rows and samples, and how many of them lack a measure."""
+
+    rows: Count
+    samples: Count
+    duplicate_rows: Count = 0
+    failed: Count = 0
+    failed_by_reason: dict[str, Count] = field(default_factory=dict)  # the most frequent first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that is known of a finished profile beside its tables.
+
+    What only some versions wrote, or what some runs have no use for, may be None.
+    """
+
+    durian: str | None = left_out()  # its version
+    schema: Count
+    created: str
+    dataset: ProfiledDataset
+    model: ProfiledModel
+    config: JsonObject  # the settings, as that version of Durian had them
+    identity: JsonObject | None = left_out()  # all that the numbers depend on
+    logprobs_mode: str | None = None
+    counts: Counts
+    tokens: Tokens | None = None
+    groups: GroupCuts
+    determinism: list[str] | None = left_out()  # what another run of the same may give otherwise
+    versions: dict[str, str] | None = left_out()
+    seconds: dict[str, float] | None = left_out()  # by stage
+    regrouped: list[GroupCuts] | None = left_out()  # earlier groupings
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What later stages take from the config, whatever else is in it."""
+
+    system_prompt: str | None = None
+    prompt_template: str | None = None
+    reward: str | None = None
+    min_pixels: Count | None = None
+    max_pixels: Count | None = None
+    max_tokens: Count | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Configured:
+    config: _Settings
+
+
+def manifest_of(value: JsonObject) -> Manifest:
+    """The manifest in a JSON object.
+
+    Raises:
+        ValueError: a key is missing or of no use; names it.
+    """
+    manifest = from_json(Manifest, value)
+    from_json(_Configured, {"config": manifest.config})
+    return manifest

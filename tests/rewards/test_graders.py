@@ -1,0 +1,94 @@
+"""The grader processes: the same verdicts as at once, in parallel, once a pair, through deaths."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from durian.rewards import Attempts, BoxedReward, Reference, boxed_reward, grade
+from durian.rewards.graders import Graders, Pair, graders
+from tests.rewards.pairs import PAIRS
+
+
+@pytest.fixture
+def pool():
+    own = Graders(2)
+    yield own
+    own.close()
+
+
+def asked(answer, reference):
+    return Pair(answer, Reference.of(reference))
+
+
+def processes(pool):
+    return [one._process.pid for one in pool._started if one._process is not None]
+
+
+def test_a_pool_gives_the_verdicts_that_are_given_at_once(pool):
+    pairs = [asked(a, r) for rows in PAIRS.values() for a, r, _, _ in rows]
+    verdicts = [future.result() for future in pool.submit(pairs)]
+    assert verdicts == [grade(pair.answer, pair.reference).right for pair in pairs]
+    assert len(processes(pool)) == 2
+
+
+def test_words_and_choices_start_no_process(pool):
+    pairs = [asked("blue", "red"), asked("(B)", "B"), asked("C2O", "CO2"), asked("3:30", "3:15")]
+    assert [f.result() for f in pool.submit(pairs)] == [False, True, False, False]
+    assert processes(pool) == []
+
+
+def test_a_pair_is_judged_once(pool):
+    first, again, other = pool.submit([asked("1", "2"), asked("1", "2"), asked("2", "2")])
+    assert first is again and first is not other
+    [later] = pool.submit([asked("1", "2")])
+    assert later is first and not first.result()
+
+
+def test_a_process_killed_from_outside_is_replaced(pool):
+    assert pool.submit([asked("1", "1")])[0].result()
+    [pid] = processes(pool)
+    os.kill(pid, signal.SIGKILL)
+    assert [f.result() for f in pool.submit([asked(str(n), "7") for n in range(100)])] == [
+        n == 7 for n in range(100)
+    ]
+    assert pid not in processes(pool)
+
+
+def test_half_of_a_surrogate_pair_and_nulls_go_through(pool):
+    pairs = [asked("\ud800", "7"), asked("\x00", "7"), asked("ﷺ" * 900, "7"), asked("7", "7")]
+    assert [f.result() for f in pool.submit(pairs)] == [False, False, False, True]
+
+
+def test_scoring_is_begun_before_it_is_waited_for():
+    graders().close()
+    attempts = [
+        Attempts(
+            completions=[rf"<think></think>\boxed{{{number}}}", "7"], n_tokens=[1, 1], answer="7"
+        )
+        for number in range(20)
+    ]
+    pending = [BoxedReward().start(one) for one in attempts]  # all begun
+    scores = [wait() for wait in pending]
+    assert scores == [boxed_reward(one.completions, one.n_tokens, "7") for one in attempts]
+    assert [first.reward for first, _ in scores] == [1.0 if n == 7 else 0.1 for n in range(20)]
+    BoxedReward().close()
+
+
+def test_the_interpreter_ends_quietly_and_takes_the_processes_with_it():
+    code = (
+        "from durian.rewards import Reference\n"
+        "from durian.rewards.graders import Pair, graders\n"
+        "[future] = graders().submit([Pair('1', Reference.of('1'))])\n"
+        "assert future.result()\n"
+        "print(*[one._process.pid for one in graders()._started])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for pid in map(int, ran.stdout.split()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
