@@ -185,8 +185,16 @@ def show_plan(plan: Mapping[str, Any]) -> None:
     lines = [
         f"{key.replace('_', ' ')}: {value_text(value)}"
         for key, value in plan.items()
-        if key not in COST_KEYS and key != "first_prompt"
+        if key not in (*COST_KEYS, "first_prompt", "read")
     ]
+    if (read := plan.get("read")) is not None:
+        lines += [
+            f"rows read as: {read['form']}",
+            f"  problem from {read['problem']}",
+            f"  answer from {read['answer']}",
+            f"  images from {', '.join(read['images']) or 'nowhere'}",
+            *(f"  {note}" for note in read["notes"]),
+        ]
     if "completion_tokens" in plan:
         lines += cost_lines(plan)
     if "first_prompt" in plan:
