@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, fields, is_dataclass
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import pytest
@@ -203,7 +204,8 @@ def test_one_declaration_makes_it_part_of_identity_inheritance_and_estimates():
 def test_what_a_later_stage_leaves_open_is_as_the_table_had_it():
     later = EvalConfig(dataset="d", model="m", max_pixels=9)
     known = {"system_prompt": "S", "prompt_template": "T", "reward": "r", "min_pixels": 1}
-    filled = as_profiled(later, {"config": known | {"max_pixels": 2, "seed": 5}})
+    manifest = SimpleNamespace(config=known | {"max_pixels": 2, "seed": 5})
+    filled = as_profiled(later, manifest)
     assert {name: getattr(filled, name) for name in known} == known
     assert (filled.max_pixels, filled.seed) == (9, 0)
 
