@@ -19,7 +19,7 @@ def wrong_pairs(count: int) -> list[tuple[str, str]]:
         (r"\frac{\sqrt{%d}}{%d}", r"\frac{\sqrt{%d}}{%d}+1"),
         (r"%dx^2+%dx-3", r"%dx^2-%dx-3"),
         (r"\left(\frac{%d}{7},%d\right)", r"\left(\frac{%d}{9},%d\right)"),
-        (r"%d\pi-\sin\frac{%d\pi}{11}", r"%d\pi+\sin\frac{%d\pi}{11}"),
+        (r"%d\pi-\sin\frac{%d\pi}{101}", r"%d\pi+\sin\frac{%d\pi}{101}"),
         (r"y=%dx+%d", r"y=%dx-%d"),
     )
     pairs = []
