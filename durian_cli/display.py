@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,15 +28,16 @@ from durian.analysis.evaluation import Accuracy, Evaluation, GroupAccuracy, Grou
 from durian.analysis.statistics.estimate import Estimate
 from durian.progress import Progress as Watcher
 from durian.progress import Silent
-from durian.records import as_json
+from durian.records import JsonObject, as_json
 from durian.rendering.text import estimate_text
-from durian_cli.cost_lines import COST_KEYS, cost_lines
+from durian_cli.cost_lines import cost_lines
 from durian_cli.texts import duration, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
     from durian.analysis.two_runs.comparison import Comparison
     from durian.groups import PerceptualCuts, ReasoningCuts
+    from durian.planning.plan import ProfilePlan
     from durian.profile import Profiled
     from durian.regroup import Regrouped
 
@@ -180,18 +182,27 @@ def show_training(result: Mapping[str, Any]) -> None:
     _print(lines)
 
 
-def show_plan(plan: Mapping[str, Any]) -> None:
+def show_plan(plan: ProfilePlan) -> None:
     """The dry run's counts, what the profile will cost, and the first prompt."""
-    lines = [
-        f"{key.replace('_', ' ')}: {value_text(value)}"
-        for key, value in plan.items()
-        if key not in COST_KEYS and key != "first_prompt"
-    ]
-    if "completion_tokens" in plan:
-        lines += cost_lines(plan)
-    if "first_prompt" in plan:
-        lines += ["first prompt:", *("  " + line for line in plan["first_prompt"].splitlines())]
-    _print(lines)
+    first = None if plan.prompts is None else plan.prompts.first_prompt
+    counts = as_json(replace(plan, images=None, prompts=None, price=None))
+    _print([*_counts(counts), *cost_lines(plan), *_first_prompt(first)])
+
+
+def show_training_plan(plan: JsonObject) -> None:
+    """The dry run's counts, and the first prompt."""
+    counts = {key: value for key, value in plan.items() if key != "first_prompt"}
+    _print([*_counts(counts), *_first_prompt(plan.get("first_prompt"))])
+
+
+def _counts(counts: JsonObject) -> list[str]:
+    return [f"{key.replace('_', ' ')}: {value_text(value)}" for key, value in counts.items()]
+
+
+def _first_prompt(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    return ["first prompt:", *("  " + line for line in text.splitlines())]
 
 
 def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from durian.config import AttemptConfig, ShownConfig, TrainConfig
-from durian_cli.display import progress_for, show_plan, show_training
+from durian_cli.display import progress_for, show_training, show_training_plan
 from durian_cli.options import command, show_result
 
 
@@ -29,4 +29,4 @@ def train(config: TrainConfig, attempt: AttemptConfig, shown: ShownConfig) -> No
 
             result = train_policy(config, fresh=attempt.fresh, progress=progress)
     if result:  # one process of a launch has it
-        show_result(result, show_plan if attempt.dry_run else show_training, shown)
+        show_result(result, show_training_plan if attempt.dry_run else show_training, shown)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from durian.analysis.statistics.estimate import Estimate
 from durian.config import CostConfig, ProfileConfig, TrainConfig
 from durian.engines.chat import load_chat
 from durian.engines.loading import check_encoder, check_engine
@@ -19,6 +20,7 @@ from durian.errors import ConfigError
 from durian.manifest import as_profiled
 from durian.measuring.look import look
 from durian.planning.cost import count_prompts, price, read_rate, sizes_of
+from durian.planning.plan import ProfilePlan, PromptCount
 from durian.progress import Progress, Silent
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import scan
@@ -33,13 +35,9 @@ PROBE = 32  # samples, the most that are looked at for the first prompt
 
 def plan_profile(
     config: ProfileConfig, cost: CostConfig | None = None, *, progress: Progress | None = None
-) -> dict[str, Any]:
-    """What `profile_dataset` would do with these settings; nothing is written.
+) -> ProfilePlan:
+    """Plan what `profile_dataset` would do with these settings; nothing is written.
 
-    Returns:
-        Counts of rows, samples, parts in all and parts already finished; where completions are
-        drawn, also their number, what `cost.count_prompts` and `cost.price` find, and the images
-        that the policy sees smaller or larger than they are.
     Raises:
         InputError: as `profile_dataset`, or an option of the cost does not fit the profile.
     """
@@ -64,35 +62,34 @@ def plan_profile(
     rows = sizes.watch(reader.samples()) if sizes else reader.samples()
     index = scan(rows, progress, own_ids=config.id_column is not None)
     out, samples = Path(config.out), len(index.rows)
-    plan: dict[str, Any] = {
-        "dataset": reader.name,
-        "read": reader.described,
-        "rows": index.n_rows,
-        "samples": samples,
-        "parts": len(index.parts(config.part_size)),
-        "parts_finished": len(RunFolder(out).finished_parts()),
-        "complete": read_manifest(out) is not None,
-        "measures": list(config.measures),
-    }
+    plan = ProfilePlan(
+        dataset=reader.name,
+        read=reader.described,
+        rows=index.n_rows,
+        samples=samples,
+        parts=len(index.parts(config.part_size)),
+        parts_finished=len(RunFolder(out).finished_parts()),
+        complete=read_manifest(out) is not None,
+        measures=list(config.measures),
+    )
     if not config.needs_rollouts:
         return plan
-    plan |= {
-        "model": config.model,
-        "engine": config.engine,
-        "completions": samples * config.rollouts,
-    }
+    plan = replace(
+        plan, model=config.model, engine=config.engine, completions=samples * config.rollouts
+    )
     if config.engine == "scripted":
         return plan
-    if sizes:
-        plan["images"] = sizes.described()
-    prompts: dict[str, Any] = {}
+    prompts = PromptCount()
     if chat:
         prompts = count_prompts(config, cost, reader, index, chat, template, progress)
     elif rate.prompt_of_one is not None:
-        known = round(rate.prompt_of_one * samples)
-        prompts["prompt_tokens"] = {"value": known, "low": None, "high": None}
-    priced = price(config, cost, rate, samples, prompts.get("prompt_tokens"))
-    return plan | prompts | priced
+        prompts = PromptCount(prompt_tokens=Estimate(value=round(rate.prompt_of_one * samples)))
+    return replace(
+        plan,
+        images=sizes.described() if sizes else None,
+        prompts=prompts,
+        price=price(config, cost, rate, samples, prompts.prompt_tokens),
+    )
 
 
 def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
