@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # they load what --help has no need of
     from durian.planning.plan import ProfilePlan
     from durian.profile import Profiled
     from durian.regroup import Regrouped
+    from durian.training.manifest import TrainingManifest
 
 _EVERY = 15.0  # seconds between plain progress lines
 
@@ -167,16 +168,16 @@ def show_compare(found: Comparison) -> None:
     _print(lines)
 
 
-def show_training(result: Mapping[str, Any]) -> None:
+def show_training(result: TrainingManifest) -> None:
     """What took part, how the reward moved, and where things are."""
-    counts, ends, out = result["counts"], result["result"], Path(result["out"])
-    lines = [f"{counts['samples']:,} of {counts['rows']:,} rows took part"]
-    lines += [f"  {n:,} left out: {reason}" for reason, n in _most(counts["left_out"])]
-    if "reward_first" in ends:
+    counts, ends, out = result.counts, result.result, Path(result.out or "")
+    lines = [f"{counts.samples:,} of {counts.rows:,} rows took part"]
+    lines += [f"  {n:,} left out: {reason}" for reason, n in _most(counts.left_out)]
+    if ends.reward_first is not None:
         lines.append(
-            f"sampled reward {ends['reward_first']:.3f} over the first {ends['averaged_steps']} "
-            f"logged steps, {ends['reward_last']:.3f} over the last "
-            f"(of {ends['logged_steps']}, {duration(result['seconds']['in all'])})"
+            f"sampled reward {ends.reward_first:.3f} over the first {ends.averaged_steps} "
+            f"logged steps, {ends.reward_last:.3f} over the last "
+            f"(of {ends.logged_steps}, {duration(result.seconds['in all'])})"
         )
     lines += [f"picture: {out / 'training.png'}", f"policy:  {out}"]
     _print(lines)

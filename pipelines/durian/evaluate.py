@@ -210,7 +210,7 @@ def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> 
     return pl.DataFrame(rows, schema={"sample_id": pl.String, "error": pl.String, **schema})
 
 
-def _outcome(answer: Drawn) -> dict[str, Any]:
+def _outcome(answer: Drawn) -> dict[str, float | None]:
     if not answer.scores:
         return {}
     formatted = [score.formatted for score in answer.scores if score.formatted is not None]

@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from durian.analysis.statistics.estimate import Estimate
 from durian.config import CostConfig, ProfileConfig, TrainConfig
@@ -24,6 +23,7 @@ from durian.planning.plan import ProfilePlan, PromptCount
 from durian.progress import Progress, Silent
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import scan
+from durian.records import JsonObject
 from durian.rewards import open_reward
 from durian.run.folder import RunFolder, read_manifest
 from durian.samples import Failed
@@ -109,7 +109,7 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
         )
 
 
-def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> JsonObject:
     """What `train_policy` would do with these settings; nothing is written, no weights are loaded.
 
     Batches are planned for `processes`, whatever this launch has. Images are decoded only for the
@@ -148,7 +148,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     ):
         progress.note(f"warning: {line}")
     trained, frozen = count_parameters(config)
-    plan: dict[str, Any] = {
+    plan: JsonObject = {
         "dataset": reader.name,
         "read": reader.described,
         "table": config.table,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -30,7 +29,7 @@ from durian.run.folder import (
     unreadable,
 )
 from durian.run.manifest import Manifest, manifest_of
-from durian.schema import DIFFICULTY, ROLLOUTS, known_at
+from durian.schema import DIFFICULTY, ROLLOUTS, Column, known_at
 from durian.table.columns import COLUMNS_FILE, KEYS
 
 DAMAGE = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
@@ -243,7 +242,7 @@ def _outside(name: str, least: float, most: float | None) -> pl.Expr:
     return wrong.any().alias(f"outside {name}")
 
 
-def _is_float(name: str, columns: dict[str, Any]) -> bool:
+def _is_float(name: str, columns: dict[str, Column]) -> bool:
     return bool(pa.types.is_floating(columns[name].type))
 
 
