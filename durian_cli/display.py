@@ -197,7 +197,21 @@ def show_training_plan(plan: JsonObject) -> None:
 
 
 def _counts(counts: JsonObject) -> list[str]:
-    return [f"{key.replace('_', ' ')}: {value_text(value)}" for key, value in counts.items()]
+    """What is planned, one line each, and how the dataset's rows are read."""
+    lines = [
+        f"{key.replace('_', ' ')}: {value_text(value)}"
+        for key, value in counts.items()
+        if key != "read"
+    ]
+    if (read := counts.get("read")) is not None:
+        lines += [
+            f"rows read as: {read['form']}",
+            f"  problem from {read['problem']}",
+            f"  answer from {read['answer']}",
+            f"  images from {', '.join(read['images']) or 'nowhere'}",
+            *(f"  {note}" for note in read["notes"]),
+        ]
+    return lines
 
 
 def _first_prompt(text: str | None) -> list[str]:

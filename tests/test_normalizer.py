@@ -122,7 +122,7 @@ def test_maxrl_divides_by_the_mean():
 
 
 @pytest.mark.parametrize(
-    "rewards", [[1, -1], [0, -2], [0.3, -0.1, -0.2], [0, 1e-6]],
+    "rewards", [[1, -1], [0, -2], [0.1, 0.2, -0.3], [1, 1e-7 - 1]],
     ids=["mean 0", "mean -1", "mean 0 but for round-off", "mean below a millionth"],
 )  # fmt: skip
 def test_maxrl_gives_zero_where_the_mean_is_none(rewards):

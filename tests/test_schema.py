@@ -2,7 +2,15 @@
 
 import pyarrow as pa
 
-from durian.schema import DIFFICULTY, ROLLOUTS, SCHEMA_KEY, arrow_schema, current, known_at
+from durian.schema import (
+    DIFFICULTY,
+    ROLLOUTS,
+    SCHEMA_KEY,
+    arrow_schema,
+    arrow_type,
+    current,
+    known_at,
+)
 
 ADDED = [
     "difficulty", "difficulty_sd", "confidence", "confidence_sd", "estimated_from",
@@ -20,7 +28,9 @@ def test_version_2_adds_the_columns_of_the_contract_and_takes_none_away():
 
 
 def test_an_older_table_has_nulls_for_what_it_did_not_know():
-    old = pa.table({name: pa.nulls(2, ROLLOUTS[name].type) for name in known_at(ROLLOUTS, 1)})
+    old = pa.table(
+        {name: pa.nulls(2, arrow_type(ROLLOUTS[name])) for name in known_at(ROLLOUTS, 1)}
+    )
     old = old.set_column(0, "sample_id", pa.array(["a", "b"]))
     new = current(old, ROLLOUTS)
     assert new.schema.names == list(ROLLOUTS)

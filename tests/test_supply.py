@@ -28,6 +28,7 @@ PRIVATE = {
     "_generate_and_score_completions": "trl",
     "_get_per_token_logps_and_entropies": "trl",
     "_compute_loss": "trl",
+    "_generate": "trl",
     "_save_checkpoint": "transformers",
     "_load_from_checkpoint": "transformers",
     "_model_mapping": "transformers",

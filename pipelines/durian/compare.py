@@ -29,10 +29,10 @@ from durian.config import ProfileConfig
 from durian.config.options import named
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import KINDS, Kind
+from durian.measures import held_against_error
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
 from durian.rendering.compare_sentences import compare_sentences
-from durian.rendering.names import NAMES
 from durian.run.folder import (
     DIFFICULTY_FILE,
     ROLLOUTS_FILE,
@@ -41,13 +41,12 @@ from durian.run.folder import (
     RunFolder,
 )
 from durian.run.manifest import Manifest
-from durian.schema import DIFFICULTY
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import COLUMNS_FILE
 from durian.table.grouping import hard_end
 
 COMPARE_FOLDER = "compare"
-MEASURES = tuple(NAMES)
+HELD = held_against_error()
 _TEXT = ("problem", "answer")
 _KINDS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}
 
@@ -119,7 +118,7 @@ def compare_runs(
         grouping=Both(a=a.manifest.groups, b=b.manifest.groups),
         drift=drift(
             *sides,
-            harder={name: DIFFICULTY[name].harder or "higher" for name in MEASURES},
+            harder={name: column.harder or "higher" for name, column in HELD.items()},
             clusters=clusters,
             drawn=(drawn_a, drawn_b),
             missing=(without_a, without_b),
@@ -162,14 +161,14 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
     joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
     numbers = {
         name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        for name in (*MEASURES, "rollouts", "pass_rate")
+        for name in (*HELD, "rollouts", "pass_rate")
     }
     total = np.where(np.isnan(numbers["pass_rate"]), np.nan, numbers["rollouts"])
     return Side(
         wrong=np.round((1 - numbers["pass_rate"]) * total),
         total=total,
         groups={kind: joined[column].to_list() for kind, column in _KINDS.items()},
-        measures={name: numbers[name] for name in MEASURES},
+        measures={name: numbers[name] for name in HELD},
     )
 
 
@@ -191,7 +190,7 @@ def _clusters(
 def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, str]]:
     """A run's completions of the joined samples; and which measures and groupings lack a floor."""
     groups = {kind: run.manifest.groups.by(kind).measure for kind in KINDS}
-    wanted = dict.fromkeys([*MEASURES, *groups.values()])
+    wanted = dict.fromkeys([*HELD, *groups.values()])
     missing = {
         name: f"{name} is no mean over completions" if name in FROM_ROLLOUTS else "fixed"
         for name in wanted

@@ -6,7 +6,6 @@ is to be compared, is loaded after the first is closed, and meets it sample by s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from durian.analysis.evaluation import (
     JudgedModel,
     JudgedTable,
 )
+from durian.analysis.reasons import grouped
 from durian.analysis.statistics.accuracy import (
     Judged,
     accuracy_by_group,
@@ -38,11 +38,12 @@ from durian.analysis.statistics.accuracy import (
 )
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
-from durian.engines.loading import check_engine
+from durian.engines.loading import chat_of, check_engine
 from durian.errors import ConfigError, DatasetError, RunError, one_line
 from durian.groups import KINDS, PERCEPTUAL, Kind
 from durian.manifest import as_profiled
 from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.first_rows import check_first_rows
 from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
@@ -85,6 +86,7 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     reader = open_dataset(config.source)
     for line in reader.said:
         progress.note(line)
+    check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=chat_of(config.sampling))
     if groups is not None:
         _check_table_knows(groups, reader, config)
     with watch.time("scan"):
@@ -95,9 +97,9 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     error = outcomes[0]["error"]
     for other in outcomes[1:]:
         error = error.zip_with(error.is_not_null(), other["error"])
-    failed, usable = Counter(error.drop_nulls()), error.is_null()
+    failed, usable = grouped(error.drop_nulls()), error.is_null()
     if not usable.any():
-        reason, count = failed.most_common(1)[0]
+        reason, count = next(iter(failed.items()))
         raise RunError(f"none of {len(error):,} samples could be judged: {count:,} x {reason}")
     judged = [_judged(frame.filter(usable), config.rollouts) for frame in outcomes]
     ids = outcomes[0].filter(usable).select("sample_id")
@@ -113,7 +115,7 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
             duplicate_rows=index.n_rows - len(index.rows),
             judged=len(ids),
             failed=sum(failed.values()),
-            failed_by_reason=dict(failed.most_common()),
+            failed_by_reason=failed,
         ),
         table=None if manifest is None else _describe_table(config, manifest, used),
         models=[
@@ -205,7 +207,7 @@ def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> 
         error = next((answer.error for answer in of_sample.values() if answer.error), None)
         row = {"sample_id": sample.sample_id, "error": error and one_line(error)}
         for name, answer in of_sample.items():
-            row |= {f"{name}_{kept}": value for kept, value in _outcome(answer).items()}
+            row.update((f"{name}_{kept}", value) for kept, value in _outcome(answer).items())
         rows.append(row)
     return pl.DataFrame(rows, schema={"sample_id": pl.String, "error": pl.String, **schema})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -11,10 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
+from durian.analysis.reasons import grouped
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
 from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
+from durian.measures import PatchMeasure, taken
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.records import JsonObject
@@ -56,7 +57,7 @@ def run_identity(config: ProfileConfig) -> JsonObject:
     return {
         "schema": SCHEMA_VERSION,
         **identifying(config),
-        "features": config.features if "spectral" in config.measures else None,
+        "features": config.features if config.needs_patches else None,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
@@ -73,7 +74,7 @@ def describe_run(
 ) -> Manifest:
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
-    failed = Counter(error for error in errors if error is not None)
+    failed = grouped(error for error in errors if error is not None)
     return Manifest(
         durian=version("durian-rl"),
         schema=SCHEMA_VERSION,
@@ -93,7 +94,7 @@ def describe_run(
             samples=len(index.rows),
             duplicate_rows=index.n_rows - len(index.rows),
             failed=sum(failed.values()),
-            failed_by_reason=dict(failed.most_common()),
+            failed_by_reason=failed,
         ),
         tokens=run.tokens() if config.needs_rollouts else None,
         groups=groups.cuts,
@@ -108,8 +109,10 @@ def not_repeatable(config: ProfileConfig) -> list[str]:
     What is not named is the same to the byte, whatever the workers or the form of the dataset.
     """
     found = ["created, seconds: they are read from a clock"]
-    if "spectral" in config.measures:
-        found.append("spectral_entropy: another kind of machine rounds its last digits otherwise")
+    patches = [c.name for m in taken(PatchMeasure, config.measures) for c in m.columns]
+    if patches:
+        names = ", ".join(patches)
+        found.append(f"{names}: another kind of machine rounds its last digits otherwise")
     if not config.needs_rollouts:
         return found
     if (why := _DRAWS.get(config.engine)) is not None:

@@ -16,16 +16,18 @@ from types import ModuleType
 
 from durian.analysis.one_run.summary import Summary
 from durian.config import ProfileConfig
-from durian.engines.loading import check_encoder, check_engine
+from durian.engines.loading import chat_of, check_encoder, check_engine
+from durian.errors import RunError, one_line
 from durian.extras import require
 from durian.manifest import describe_run, run_identity
-from durian.measuring.measuring import Measured, measure_here, part_tables
+from durian.measuring.first_rows import check_first_rows
+from durian.measuring.measuring import NO_IMAGE, Measured, measure_here, part_tables
 from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
 from durian.records import JsonObject, merged
 from durian.run.folder import RunFolder, check_usable
-from durian.run.manifest import Manifest
+from durian.run.manifest import Counts, Manifest
 from durian.run.opening import hold_run
 from durian.table.checked import check_manifest, check_summary
 from durian.table.columns import write_columns
@@ -50,7 +52,7 @@ def profile_dataset(
         fresh: throw unfinished parts away rather than resume.
     Raises:
         InputError: an option, the dataset, the model or the folder is wrong; nothing is written.
-        RunError: the run stopped part-way; the same call resumes it.
+        RunError: the run stopped part-way, and the same call resumes it; or every sample failed.
 
     >>> from durian.config import ProfileConfig
     >>> config = ProfileConfig(dataset="shapes.parquet", measures=("pixel",), out="runs/pixels")
@@ -63,7 +65,7 @@ def profile_dataset(
     check_usable(Path(config.out))
     if config.needs_rollouts:
         check_engine(config.sampling)
-    if "spectral" in config.measures:
+    if config.needs_patches:
         check_encoder(config.sampling)
     identity = run_identity(config)
     if config.distributed is not None:
@@ -71,6 +73,12 @@ def profile_dataset(
     reader = open_dataset(config.source)
     for line in reader.said:
         progress.note(line)
+    check_first_rows(
+        reader,
+        config if config.needs_rollouts else None,
+        pixel_limit=config.pixel_limit,
+        chat=chat_of(config.sampling) if config.needs_rollouts else None,
+    )
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
     identity["dataset"] = index.fingerprint
@@ -78,9 +86,22 @@ def profile_dataset(
         if run.manifest is None:
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
+        manifest = check_manifest(run.path)
+        _check_any_measured(run.path, manifest.counts)
         # The summary may have been left behind by an older command, damaged or not at all.
-        return Profiled(
-            run=str(run.path), manifest=check_manifest(run.path), summary=check_summary(run.path)
+        return Profiled(run=str(run.path), manifest=manifest, summary=check_summary(run.path))
+
+
+def _check_any_measured(run: Path, counts: Counts) -> None:
+    """A run in which every sample lacks a measure is kept, and is no success."""
+    reasons = {k: n for k, n in counts.failed_by_reason.items() if k != NO_IMAGE}
+    if counts.samples and sum(reasons.values()) == counts.samples:
+        reason, count = next(iter(reasons.items()))
+        raise RunError(
+            one_line(
+                f"{run}: a measure is missing of every sample, {count:,} x {reason}; the run is "
+                "kept as it is: mend this and profile into another --out"
+            )
         )
 
 

@@ -18,11 +18,12 @@ from PIL import Image
 
 from durian.analysis.one_run.summary import Summary, analyse
 from durian.images.decode import decode
+from durian.measures import held_against_error
 from durian.readers.dataset import SampleReader
 from durian.rendering.advice import advice
 from durian.rendering.gallery import Thumbnail
 from durian.rendering.local_entropy import local_entropy_map
-from durian.rendering.names import NAMES, grouped_by
+from durian.rendering.names import grouped_by
 from durian.rendering.page import write_report
 from durian.rendering.sentences import sentences
 from durian.rendering.shown import sample_ids, shelves
@@ -36,7 +37,6 @@ from durian.run.folder import (
 from durian.run.manifest import Manifest
 from durian.run.opening import change_run
 from durian.samples import Failed
-from durian.schema import DIFFICULTY
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
@@ -74,7 +74,7 @@ def render_run(
         keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
     summary = analyse(
         numbers,
-        {name: DIFFICULTY[name].harder or "higher" for name in NAMES},
+        {name: column.harder or "higher" for name, column in held_against_error().items()},
         # Of use only beside completions: without them, not worth the memory.
         columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
         rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),

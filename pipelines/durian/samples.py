@@ -1,4 +1,4 @@
-"""The objects that travel between rooms: Sample, Prompt, Rollout, Failed; and the sample id."""
+"""The objects that travel between rooms: Sample, Prompt, Rollout, Score, Failed; the sample id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Sample:
     sample_id: str
     row: int  # position of the dataset row, from 0
     problem: str
-    answer: str
+    answer: str  # a JSON list where several texts are accepted
+    options: tuple[str, ...] = ()  # the contents of the choices, from A on
     images: tuple[bytes, ...] = ()  # encoded, in order; b"" for one that could not be read
     error: str | None = None  # why the row or its images could not be read, a short phrase
     question_error: str | None = None  # why it cannot be asked or judged; its images may be whole
@@ -59,6 +60,18 @@ class Rollout:
     finish_reason: FinishReason
     prompt_tokens: int | None = None  # of its prompt, image tokens included; None: not counted
     opened: bool = False  # the prompt ends with the opening think tag, which counts as written
+
+
+@dataclass(frozen=True)
+class Score:
+    """One completion, judged."""
+
+    reward: float  # finite; 0 to 1 for the boxed reward, any range for a custom one
+    correct: bool
+    formatted: bool | None  # None: the reward does not judge the format
+    answer: str | None  # the final answer as written; None if there is none
+    kind: str | None = None  # of the reference, by whose rule it was judged; None: by none of ours
+    judged: bool | None = None  # a served model was asked; None: the reward has no judge
 
 
 @dataclass(frozen=True)

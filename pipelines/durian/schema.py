@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import pyarrow as pa
 
+from durian.measures import MEASURES, Column
+
 SCHEMA_VERSION = 2
 SCHEMA_KEY = b"durian.schema"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column of a table."""
-
-    name: str
-    type: pa.DataType
-    unit: str  # "" where there is none
-    meaning: str
-    harder: Literal["higher", "lower"] | None = None  # which way difficulty grows; None: no measure
-    since: int = 1  # the version of the tables that brought it; older tables are read without it
 
 
 def _table(*columns: Column) -> dict[str, Column]:
@@ -29,21 +19,21 @@ def _table(*columns: Column) -> dict[str, Column]:
 
 
 def _text(name: str, meaning: str) -> Column:
-    return Column(name=name, type=pa.string(), unit="", meaning=meaning)
+    return Column(name=name, type="string", meaning=meaning)
 
 
-def _int(name: str, unit: str, meaning: str, type: pa.DataType | None = None) -> Column:
-    return Column(name=name, type=type or pa.int32(), unit=unit, meaning=meaning)
+def _int(name: str, unit: str, meaning: str, type: Literal["int32", "int64"] = "int32") -> Column:
+    return Column(name=name, type=type, unit=unit, meaning=meaning)
 
 
 def _float(
     name: str, unit: str, meaning: str, harder: Literal["higher", "lower"] | None = None
 ) -> Column:
-    return Column(name=name, type=pa.float64(), unit=unit, meaning=meaning, harder=harder)
+    return Column(name=name, unit=unit, meaning=meaning, harder=harder)
 
 
 def _flag(name: str, meaning: str) -> Column:
-    return Column(name=name, type=pa.bool_(), unit="", meaning=meaning)
+    return Column(name=name, type="bool", meaning=meaning)
 
 
 def _version_2(*columns: Column) -> Iterator[Column]:
@@ -51,48 +41,28 @@ def _version_2(*columns: Column) -> Iterator[Column]:
     return (replace(column, since=2) for column in columns)
 
 
+def _measured(*coming: Column) -> Iterator[Column]:
+    """The columns of all measures; those of version 2 in the place where they were promised.
+
+    Args:
+        coming: the columns of version 2, of which some have no measure yet.
+    """
+    known = {c.name: c for measure in MEASURES.values() for c in measure.columns}
+    promised = {column.name: column for column in _version_2(*coming)}
+    yield from (column for name, column in known.items() if name not in promised)
+    yield from (known.get(name, column) for name, column in promised.items())
+
+
 DIFFICULTY = _table(
     _text("sample_id", "key of the sample: blake2b of problem, answer and encoded images"),
-    _int("row", "rows", "position of the first dataset row, from 0", pa.int64()),
+    _int("row", "rows", "position of the first dataset row, from 0", "int64"),
     _int("copies", "rows", "dataset rows that share this id"),
     _text("problem", "as in the dataset"),
     _text("answer", "as in the dataset"),
     _int("n_images", "images", "number of images"),
     _int("width", "pixels", "width of the first image"),
     _int("height", "pixels", "height of the first image"),
-    _float(
-        "pixel_entropy",
-        "bits",
-        "Shannon entropy of the gray levels, mean over the images",
-        "higher",
-    ),
-    _float(
-        "spectral_entropy",
-        "nats",
-        "entropy of the patch features' spectrum, mean over the images (eq. 5-9)",
-        "higher",
-    ),
-    _float(
-        "mean_logprob",
-        "nats per token",
-        "mean over completions of the per-token mean log-probability",
-        "lower",
-    ),
-    _float(
-        "sum_logprob",
-        "nats",
-        "mean over completions of the sequence log-probability (eq. 14-15)",
-        "lower",
-    ),
-    _float("answer_entropy", "nats", "entropy of the distinct final answers", "higher"),
-    _int("rollouts", "completions", "completions written (G)"),
-    _float("pass_rate", "share", "completions that are right", "lower"),
-    _float("format_rate", "share", "completions in the asked format", "lower"),
-    _float("reward_mean", "reward", "mean over the completions, 0 to 1", "lower"),
-    _float("reward_std", "reward", "standard deviation over the completions, n - 1"),
-    _float("mean_tokens", "tokens", "mean completion length", "higher"),
-    _float("truncated", "share", "completions cut by max-tokens", "higher"),
-    *_version_2(
+    *_measured(
         _float("difficulty", "share", "estimated share of wrong completions, 0 to 1", "higher"),
         _float("difficulty_sd", "share", "standard deviation of the estimated difficulty"),
         _float("confidence", "nats per token", "estimated mean_logprob", "lower"),
@@ -137,11 +107,16 @@ ROLLOUTS = _table(
 )
 
 
+def arrow_type(column: Column) -> pa.DataType:
+    """The type of a column as Arrow has it."""
+    return pa.type_for_alias(column.type)
+
+
 def arrow_schema(columns: dict[str, Column]) -> pa.Schema:
     """The Arrow schema of a table, with the version and each column's unit and meaning."""
     return pa.schema(
         [
-            pa.field(c.name, c.type, metadata={"unit": c.unit, "meaning": c.meaning})
+            pa.field(c.name, arrow_type(c), metadata={"unit": c.unit, "meaning": c.meaning})
             for c in columns.values()
         ],
         metadata={SCHEMA_KEY: str(SCHEMA_VERSION).encode()},
@@ -157,7 +132,9 @@ def current(table: pa.Table, columns: dict[str, Column]) -> pa.Table:
     """A table of any version with the columns of this one: null where it lacks them."""
     return pa.table(
         {
-            name: table[name] if name in table.schema.names else pa.nulls(len(table), column.type)
+            name: table[name]
+            if name in table.schema.names
+            else pa.nulls(len(table), arrow_type(column))
             for name, column in columns.items()
         },
         schema=arrow_schema(columns).with_metadata(table.schema.metadata),
@@ -168,7 +145,7 @@ def describe_tables() -> dict[str, list[dict[str, str]]]:
     """Both tables' columns as plain text, for `durian schema`."""
     return {
         name: [
-            {"column": c.name, "type": str(c.type), "unit": c.unit, "meaning": c.meaning}
+            {"column": c.name, "type": str(arrow_type(c)), "unit": c.unit, "meaning": c.meaning}
             for c in columns.values()
         ]
         for name, columns in (("difficulty", DIFFICULTY), ("rollouts", ROLLOUTS))

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from durian.config import TrainConfig
 from durian.engines.resizing import find_resizing
-from durian.errors import RunError, one_line
+from durian.errors import ConfigError, RunError, one_line
 from durian.manifest import as_profiled
+from durian.measuring.first_rows import check_first_rows
 from durian.progress import Progress, Silent
 from durian.readers.dataset import open_dataset
 from durian.rewards import open_reward
@@ -25,10 +26,10 @@ from durian.table.join import open_table
 from durian.training.arguments import check_grpo, grpo_config, plan_of
 from durian.training.checkpoints import drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
-from durian.training.launch import join_launch, process_rank
+from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
 from durian.training.normalization import normalization_of
-from durian.training.policy import MERGED, load_policy, lora_config, merge_adapter
+from durian.training.policy import MERGED, load_policy, lora_config, merge_adapter, not_merged
 from durian.training.record import (
     describe_training,
     finite_log,
@@ -89,33 +90,43 @@ def train_policy(
             reader = open_dataset(config.source)
             for line in reader.said:
                 progress.note(line)
+            check_first_rows(
+                reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat
+            )
             rows = scan_rows(reader, config, table, progress)
             identity = training_identity(config, grpo, rows.fingerprint)
             complete = held.enter_context(open_training(out, identity, fresh=fresh))
             if complete is not None:
                 return finished_training(out, complete)
-            for line in training_warnings(config, table, reader.name, identity):
-                progress.note(f"warning: {line}")
-            prepare_samples(out, config, reader, rows, table, screen, progress)
-        join_launch()  # the others wait here for the first
-        samples = open_samples(out, config.pixel_limit)
+        join_launch(float(grpo.get("ddp_timeout", DDP_TIMEOUT)))
+        with first_prepares():
+            if first:
+                for line in training_warnings(config, table, reader.name, identity):
+                    progress.note(f"warning: {line}")
+                prepare_samples(out, config, reader, rows, table, screen, progress)
+        samples = open_samples(out, config.pixel_limit, screen.resizing)
         plan = plan_of(config, grpo, table, samples=samples.rows)
         if first:
             for line in plan.warnings:
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
-        args = grpo_config(config, grpo, plan)
+        longest = samples.counts.longest_prompt or 0
+        args = grpo_config(config, grpo, plan, longest_prompt=longest)
         checkpoint = newest_checkpoint(out)
-        trainer = DurianTrainer(
-            normalization=normalization,
-            reward=reward,
-            model=load_policy(config, args, checkpoint),
-            args=args,
-            train_dataset=samples.dataset,
-            processing_class=processor,
-            peft_config=lora_config(config),
-            callbacks=[Watch(progress, checkpoint)],
-        )
+        model = load_policy(config, args, checkpoint)
+        try:
+            trainer = DurianTrainer(
+                normalization=normalization,
+                reward=reward,
+                model=model,
+                args=args,
+                train_dataset=samples.dataset,
+                processing_class=processor,
+                peft_config=lora_config(config),
+                callbacks=[Watch(progress, checkpoint)],
+            )
+        except (ValueError, ImportError, NotImplementedError) as error:  # a field that TRL refuses
+            raise ConfigError(f"grpo: {one_line(error)}") from error
         trainer.remove_callback(PrinterCallback)  # Watch says it in fewer words
         try:
             if checkpoint is None:
@@ -127,11 +138,13 @@ def train_policy(
                 f"{checkpoint}: holds what is no state of a training ({one_line(error)}); remove "
                 "this checkpoint to go on from the one before it, or pass --fresh"
             ) from error
-        trainer.save_model(str(out))
+        trainer.save_policy(out)
         if not first:
             return None
         drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
-        if config.lora_r is not None and not trainer.sharded:
+        if config.lora_r is not None and trainer.sharded:
+            progress.note(f"warning: {not_merged(config.model, out)}")
+        elif config.lora_r is not None:
             merge_adapter(trainer, out / MERGED)
         log = finite_log(trainer.state.log_history)
         manifest = describe_training(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from durian.config import ProfileConfig
+from durian.measures.pixel_entropy import PIXEL
 from durian.measuring.chunks import cut_chunks, decode_chunk
 from durian.measuring.measuring import measure_here
 from durian.progress import Silent
@@ -61,7 +62,7 @@ def by_processes(
 
 def _entropies(chunk: Any, *, pixel_limit: int) -> list[float | None]:
     decode_chunk(chunk, keep=False, pixel_limit=pixel_limit, workers=1)
-    return [seen.pixel_entropy for seen in chunk.looks]
+    return [PIXEL.take(seen.decoded)["pixel_entropy"] for seen in chunk.looks]
 
 
 def run() -> list[dict[str, Any]]:

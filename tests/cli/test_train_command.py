@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+import yaml
 
 from tests.cli.in_process import durian as in_process
 
@@ -42,7 +43,7 @@ def train(world, out, *args):
                   "--out", out, *args)  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", ["geometry3k_qwen2_5_vl_7b.yaml", "cpu_demo.yaml"])
+@pytest.mark.parametrize("recipe", sorted(path.name for path in RECIPES.glob("*.yaml")))
 def test_the_recipes_that_ship_pass_the_dry_run(world, tmp_path, recipe):
     done = train(world, tmp_path / "out", "--config", RECIPES / recipe, "--dry-run", "--json",
                  "--max-prompt-tokens", 200, "--grpo", "max_completion_length=56")  # fmt: skip
@@ -52,10 +53,28 @@ def test_the_recipes_that_ship_pass_the_dry_run(world, tmp_path, recipe):
         assert (plan["processes"], plan["rollout_batch"], plan["generations"]) == (8, 512, 8)
         assert plan["steps_per_rollout_batch"] == 4  # 512 prompts, 128 an update
         assert plan["total_steps"] == 2 * 4 * 15  # 1,024 samples: 2 rollout batches an epoch
+    elif recipe.startswith("virl39k"):
+        assert (plan["rollout_batch"], plan["total_steps"]) == (512, 2 * 4 * 1)
     else:
         assert (plan["rollout_batch"], plan["total_steps"]) == (64, 45)
     assert "shape" in plan["first_prompt"] and plan["parameters_trained"] > 1_000_000
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("recipe", ["geometry3k_qwen2_5_vl_7b.yaml", "virl39k_qwen2_5_vl_7b.yaml"])
+def test_the_papers_recipes_have_easyr1s_settings(recipe):
+    # EasyR1's examples/config.yaml and the defaults of its actor, by TRL's names.
+    easyr1 = {
+        "learning_rate": 1e-6, "lr_scheduler_type": "constant", "weight_decay": 0.01,
+        "max_grad_norm": 1.0, "max_completion_length": 2048, "temperature": 1.0, "epsilon": 0.2,
+        "epsilon_high": 0.3, "delta": 3.0, "beta": 0.01, "per_device_train_batch_size": 4,
+        "gradient_checkpointing": True, "save_total_limit": 3,
+    }  # fmt: skip
+    grpo = yaml.safe_load((RECIPES / recipe).read_text())["grpo"]
+    assert {name: float(grpo[name]) if name == "learning_rate" else grpo[name]
+            for name in easyr1} == easyr1  # fmt: skip
+    # 4 x 8 GPUs x 32 completions an update are the paper's 128 prompts x 8.
+    assert 4 * 8 * grpo["gradient_accumulation_steps"] == 128 * grpo["num_generations"]
 
 
 def test_json_of_a_training_is_one_object_and_nothing_else_is_on_stdout(world, tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -117,6 +118,15 @@ def test_no_policy_is_opened_beside_the_encoder_and_its_columns_are_null(run):
     assert run.manifest.logprobs_mode is None and run.manifest.identity["reward"] is None
     seconds = run.manifest.seconds
     assert "spectra" in seconds and "rollouts" not in seconds
+
+
+def test_terminal_and_page_show_it_as_they_show_pixel_entropy(run):
+    said = run["summary"].sentences
+    names = [sentence.split(" of ")[0] for sentence in said[:2]]
+    assert names == ["Pixel entropy", "Spectral entropy"]
+    assert "nats, with a median of" in said[1] and "of 23 samples" in said[1]
+    page = (Path(run["run"]) / "report" / "index.html").read_text()
+    assert "Highest spectral entropy" in page and "<span>spectral entropy " in page
 
 
 def test_confidence_and_spectral_stand_side_by_side(rows, tiny_policy, expected, tmp_path):

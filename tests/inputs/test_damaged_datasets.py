@@ -149,7 +149,7 @@ ROWS = [
 def test_a_bad_row_is_a_row_with_its_reason(tmp_path, monkeypatch, durian, line, reason):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("durian.report.render_run", lambda *_, **__: None)  # slow, and not asked
-    monkeypatch.setattr("durian.profile._summary", lambda run: {})
+    monkeypatch.setattr("durian.profile.check_summary", lambda run: {})
     (tmp_path / "rows.jsonl").write_bytes(GOOD + line + b"\n")
     code, out, err = durian("profile", "rows.jsonl", *PROFILE)
     assert (code, err) == (0, "")

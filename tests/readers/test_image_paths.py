@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from durian.config import DatasetConfig
+from durian.config import DatasetConfig, ProfileConfig
 from durian.errors import ConfigError, DatasetError
+from durian.profile import profile_dataset
 from durian.readers import image_files
 from durian.readers.dataset import open_dataset
 from durian.readers.image_files import ImageFiles
@@ -125,16 +126,14 @@ def test_image_root_opens_a_folder_and_relative_paths_begin_there():
 
 def test_the_commands_take_image_root():
     write("set/a.jsonl", "secret.png", "gone.png")
-    for arguments in (
-        ["profile", "set/a.jsonl", "--measures", "pixel", "--out", "run", "--image-root", "."],
-        ["profile", "set/a.jsonl", "--measures", "pixel", "--out", "run2"],
-    ):
-        shown = CliRunner().invoke(app, [*arguments, "--json"])
-        assert shown.exit_code == 0, shown.output
-        failed = json.loads(shown.stdout)["counts"]["failed_by_reason"]
-        named = "--image-root" in arguments
-        assert ("image not found: secret.png" in failed) is not named
-        assert "image not found: gone.png" in failed
+    arguments = ["profile", "set/a.jsonl", "--measures", "pixel", "--out", "run"]
+    shown = CliRunner().invoke(app, [*arguments, "--image-root", ".", "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["counts"]["failed_by_reason"] == {
+        "image not found: gone.png": 1
+    }
+    with pytest.raises(DatasetError, match="no image of the first 2 rows can be read"):
+        profile_dataset(ProfileConfig(dataset="set/a.jsonl", measures=("pixel",), out="run2"))
 
 
 @pytest.mark.parametrize("root", ["nowhere", "secret.png"])
@@ -142,6 +141,15 @@ def test_an_image_root_that_is_no_folder_is_told(root):
     write("set/a.jsonl", "in.png")
     with pytest.raises(ConfigError, match=f"image-root is '{root}'; no such folder: check"):
         read("set/a.jsonl", image_root=root)
+
+
+def test_a_linked_image_folder_works_once_image_root_names_where_it_leads():
+    Path("disk/images").mkdir(parents=True)
+    Path("disk/images/x.png").write_bytes(INSIDE)
+    os.symlink(os.path.abspath("disk/images"), "set/images")
+    write("set/a.jsonl", "images/x.png")
+    assert read("set/a.jsonl")[0].error == leaves("images/x.png")
+    assert read("set/a.jsonl", image_root="disk/images")[0].images == (INSIDE,)
 
 
 def test_a_snapshot_of_the_hub_may_link_to_its_own_blobs():

@@ -137,7 +137,7 @@ def test_a_form_is_said_with_where_its_parts_stand():
     reader = opened(write("a.jsonl", [FORMS["verl"](*row) for row in ROWS]))
     assert reader.described == {
         "form": "verl", "problem": "prompt", "answer": "reward_model.ground_truth",
-        "images": ["images"], "notes": [],
+        "images": ["images"], "options": [], "notes": [],
     }  # fmt: skip
     assert reader.said == [
         "rows read as verl: problem from prompt, answer from reward_model.ground_truth, images "

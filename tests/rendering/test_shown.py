@@ -92,7 +92,11 @@ def test_the_choice_does_not_depend_on_the_order_of_the_table():
     assert shelves(many.sample(fraction=1, shuffle=True, seed=1)) == shelves(many)
 
 
-def test_without_completions_the_ends_of_pixel_entropy_are_shown():
-    shown = shelves(table(("flat", None, None, 0.5), ("busy", None, None, 7.5)))
-    assert on(shown, "highest") == ["busy", "flat"]
-    assert on(shown, "lowest") == ["flat", "busy"]
+def test_without_completions_the_ends_of_each_measure_of_images_are_shown():
+    rows = table(("flat", None, None, 0.5), ("busy", None, None, 7.5))
+    shown = shelves(rows.with_columns(spectral_entropy=pl.Series([3.0, 2.0])))
+    assert on(shown, "highest-pixel-entropy") == ["busy", "flat"]
+    assert on(shown, "lowest-pixel-entropy") == ["flat", "busy"]
+    assert on(shown, "highest-spectral-entropy") == ["flat", "busy"]
+    headings = [shelf.heading for shelf in shown if shelf.kind == "By measure"]
+    assert headings[2:] == ["Highest spectral entropy", "Lowest spectral entropy"]

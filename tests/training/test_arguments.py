@@ -1,10 +1,11 @@
-"""Which groups a plan warns of: those that take part in this training, as they will be cut."""
+"""What a `grpo:` section may say, and which groups a plan warns of: those that take part."""
 
 import pytest
 
 from durian.config import TrainConfig
+from durian.errors import ConfigError
 from durian.table.join import open_table
-from durian.training.arguments import plan_of
+from durian.training.arguments import check_grpo, plan_of
 
 # The table: 24 samples, in 3 reasoning bins of 8 and perceptual groups of 6, 12 and 6.
 
@@ -37,3 +38,23 @@ def test_thin_groups_of_the_table_are_warned_of(settings):
 )
 def test_groups_that_take_no_part_are_not(settings, changes, said):
     assert [line.partition(":")[0] for line in warned(settings, **changes)] == said
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("save_only_model", True, "cannot be resumed"),
+        ("sync_ref_model", True, "in no checkpoint"),
+        ("eval_on_start", True, "durian eval"),
+        ("use_transformers_continuous_batching", True, "text alone"),
+        ("report_to", "wandb", "needs the package wandb"),
+        ("report_to", ["none", "trackio"], "needs the package trackio"),
+        ("optim", "adamw_bnb_8bit", "needs the package bitsandbytes"),
+        ("use_liger_kernel", True, "needs the package liger-kernel"),
+    ],
+)
+def test_what_a_training_would_fail_on_after_its_images_is_refused_before(field, value, said):
+    manifest = {"config": {"max_tokens": 40, "temperature": 1.0, "top_p": 1.0}}
+    with pytest.raises(ConfigError, match=said) as refused:
+        check_grpo({field: value}, manifest)
+    assert field in str(refused.value)

@@ -208,3 +208,9 @@ def test_two_samples_are_in_the_same_order_or_in_the_other():
     keys = ("durian/drift/kendall_tau", "durian/drift/changed_bin")
     assert drift(before, np.array([-0.5, -0.2]), 2) == dict(zip(keys, (1.0, 0.0), strict=True))
     assert drift(before, np.array([-0.2, -0.5]), 2) == dict(zip(keys, (-1.0, 1.0), strict=True))
+
+
+def test_bins_are_not_compared_where_confidence_is_of_another_temperature():
+    stored, current = np.array([-1.0, -2.0, -3.0]), np.array([-0.5, -0.9, -0.7])
+    assert drift(stored, current, None).keys() == {"durian/drift/kendall_tau"}
+    assert "durian/drift/changed_bin" in drift(stored, current, 3)

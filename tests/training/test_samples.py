@@ -4,20 +4,24 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
 from durian.config import SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
+from durian.engines.resizing import find_resizing
 from durian.progress import Silent
 from durian.readers.dataset import open_dataset
 from durian.table.join import open_table
 from durian.training.samples import (
+    ForTrl,
     open_samples,
     open_screen,
     prepare_samples,
     prompt_length,
+    resized,
     scan_rows,
 )
 
@@ -71,3 +75,47 @@ def test_prompt_lengths_are_those_of_the_processor(tiny_policy: Path, size, boun
     image = Image.new("RGB", size)
     text = "<|vision_start|><|image_pad|><|vision_end|>what is it?"
     assert prompt_length(chat, text, (image,)) == chat.count_tokens(text, [image])
+
+
+def test_images_come_as_the_policy_sees_them_within_bounds(tiny_policy: Path):
+    # A processor of other bounds, as vLLM's, makes the same pixels of the resized image.
+    bounded, free = (
+        load_chat(
+            SamplingConfig(
+                model=str(tiny_policy), engine="transformers", min_pixels=256, max_pixels=most
+            )
+        )
+        for most in (1024, 10**6)
+    )
+    resizing = find_resizing(bounded.processor.image_processor)
+    text = "<|vision_start|><|image_pad|><|vision_end|>what is it?"
+    noise = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+    image = Image.fromarray(noise)
+    seen = resized(image, resizing.of(image.size))
+    assert seen.size == (16, 32)  # 40 x 50 pixels are 2,000: at most 1,024, both sides whole 16s
+    ours, theirs = free.encode([text], [[seen]]), bounded.encode([text], [[image]])
+    assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
+    assert ours["pixel_values"].equal(theirs["pixel_values"])
+
+
+def test_each_sample_comes_with_its_own_images_once_decoded(monkeypatch):
+    decoded = []
+    inner = ForTrl._decode
+
+    def counted(self, encoded):
+        decoded.append(len(encoded))
+        return inner(self, encoded)
+
+    monkeypatch.setattr(ForTrl, "_decode", counted)
+    sizes = {"a": (16, 16), "b": (32, 16), "c": (16, 48)}
+    rows = {
+        "sample_id": ["a", "a", "b", "c", "c"],
+        "encoded": [[picture(*sizes[i])] for i in ("a", "a", "b", "c", "c")],
+        "messages": ["[]"] * 5,
+    }
+    given = ForTrl(10**6)
+    for _ in range(2):  # TRL asks for a rollout batch again at each of its steps
+        images = given(rows)["images"]
+        assert given(rows)["image_sizes"] == [[sizes[i]] for i in rows["sample_id"]]
+        assert [own[0].size for own in images] == [sizes[i] for i in rows["sample_id"]]
+    assert decoded == [1, 1, 1]

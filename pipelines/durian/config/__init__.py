@@ -6,14 +6,13 @@ from durian.config.evaluate import EvalConfig
 from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
 from durian.config.policy import ENGINES, SamplingConfig
-from durian.config.profile import FEATURES, MEASURES, SYSTEM_PROMPT, ProfileConfig
+from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.runs import AttemptConfig, CompareConfig, ReportConfig, ShownConfig
 from durian.config.train import TrainConfig
 
 __all__ = [
     "ENGINES",
     "FEATURES",
-    "MEASURES",
     "SYSTEM_PROMPT",
     "AttemptConfig",
     "CompareConfig",

@@ -26,7 +26,15 @@ class DatasetConfig(Config):
     )
     images_column: str = option(
         "images",
-        "Column of the images, or of one image; `image` is found by itself.",
+        "Column of the images, or of one image; several like image_1,image_2 or image_*; '' for "
+        "none. `image` and `image_1`... are found by themselves.",
+        panel=DATA,
+        compared=True,
+    )
+    options_column: str | None = option(
+        None,
+        "Column of the options, or one an option like A,B,C,D: put below the question with their "
+        "letters; the grader takes letter or content.",
         panel=DATA,
         compared=True,
     )

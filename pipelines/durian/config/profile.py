@@ -9,8 +9,16 @@ from durian.config.dataset import DatasetConfig
 from durian.config.options import GROUPS, POLICY, RUN, SAMPLING, again, option
 from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check_secrets
 from durian.errors import ConfigError
+from durian.measures import (
+    MEASURES,
+    ImageMeasure,
+    Measure,
+    PatchMeasure,
+    RolloutMeasure,
+    measure_names,
+    measures_help,
+)
 
-MEASURES = ("pixel", "spectral", "confidence")
 FEATURES = ("encoder", "projector")
 
 SYSTEM_PROMPT = (
@@ -28,9 +36,9 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     )
     measures: tuple[str, ...] = option(
         ("pixel", "confidence"),
-        lambda: f"What to measure: some of {', '.join(MEASURES)}.",
+        lambda: f"What to measure, some of: {measures_help()}.",
         panel=RUN,
-        choices=MEASURES,
+        choices=measure_names,
     )
     features: str = option(
         "encoder",
@@ -72,15 +80,16 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.needs_model and self.model is None:
-            needing = " and ".join(m for m in MEASURES if m in self.measures and m != "pixel")
+            needing = " and ".join(self._asked(PatchMeasure, RolloutMeasure))
             raise ConfigError(
                 f"the {needing} measure needs a policy: pass --model PATH_OR_HUB_ID, "
                 "or --measures pixel for the images alone"
             )
-        if "spectral" in self.measures and self.engine in ("scripted", "openai"):
+        if self.needs_patches and self.engine in ("scripted", "openai"):
+            needing = " and ".join(self._asked(PatchMeasure))
             raise ConfigError(
-                f"the spectral measure reads the weights of the policy, and the {self.engine} "
-                "engine has none; leave spectral out, or pass another --engine"
+                f"the {needing} measure reads the weights of the policy, and the {self.engine} "
+                f"engine has none; leave {needing} out, or pass another --engine"
             )
         _check_distributed(self)
         check_percentiles(self.percentiles)
@@ -91,12 +100,28 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     @property
     def needs_model(self) -> bool:
         """Whether a measure was asked for that reads the policy's weights."""
-        return "spectral" in self.measures or self.needs_rollouts
+        return self.needs_patches or self.needs_rollouts
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether a measure was asked for that a sample without images cannot have."""
+        return bool(self._asked(ImageMeasure, PatchMeasure))
+
+    @property
+    def needs_patches(self) -> bool:
+        """Whether a measure was asked for that reads the policy's patch features."""
+        return bool(self._asked(PatchMeasure))
 
     @property
     def needs_rollouts(self) -> bool:
         """Whether a measure was asked for that reads what the policy writes."""
-        return "confidence" in self.measures
+        return bool(self._asked(RolloutMeasure))
+
+    def _asked(self, *kinds: type[Measure]) -> list[str]:
+        """The measures of some kinds that were asked for, in the order of the table."""
+        return [
+            name for name in MEASURES if name in self.measures and isinstance(MEASURES[name], kinds)
+        ]
 
 
 def _check_distributed(config: ProfileConfig) -> None:

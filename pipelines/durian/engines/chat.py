@@ -19,6 +19,8 @@ REACH_SECONDS = 10.0
 class Chat:
     """Renders prompts by the policy's chat template, and encodes them with its processor."""
 
+    TEMPLATE_FAILED = "the policy's chat template raises on the prompt:"
+
     def __init__(self, processor: Any, image_size: dict[str, int] | None = None) -> None:
         """Wrap a transformers processor that has a tokenizer and an image processor.
 
@@ -44,11 +46,14 @@ class Chat:
                 if found is not None:
                     place = "system prompt" if message["role"] == "system" else "problem"
                     return Failed(f"{place} holds the special token {found}")
-        return str(
-            self.processor.apply_chat_template(
-                prompt.messages, tokenize=False, add_generation_prompt=True
+        try:
+            return str(
+                self.processor.apply_chat_template(
+                    prompt.messages, tokenize=False, add_generation_prompt=True
+                )
             )
-        )
+        except Exception as error:  # a template raises what it likes, by raise_exception or not
+            return Failed(one_line(f"{self.TEMPLATE_FAILED} {error}"))
 
     @property
     def opens_thinking(self) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from durian.config import SamplingConfig
 from durian.engines.base import PatchEncoder, RolloutEngine
 from durian.errors import ConfigError
 from durian.extras import require
+
+if TYPE_CHECKING:
+    from durian.engines.chat import Chat
 
 # By engine. A completion may hold mathematics, which the boxed reward then compares; only what
 # replays a table can do without, where all answers are choices, words and numbers.
@@ -66,6 +72,19 @@ def check_encoder(config: SamplingConfig) -> None:
     from durian.engines.patches import find_family
 
     find_family(config)
+
+
+def chat_of(config: SamplingConfig) -> Callable[[], Chat] | None:
+    """Loads the policy's own chat template; None where a server or a script keeps the prompt."""
+    if config.engine not in ("vllm", "transformers"):
+        return None
+
+    def load() -> Chat:
+        from durian.engines.chat import load_chat
+
+        return load_chat(config)
+
+    return load
 
 
 def open_encoder(config: SamplingConfig, *, features: str) -> PatchEncoder:

@@ -13,6 +13,7 @@ from jinja2 import (
     Template,
     TemplateSyntaxError,
     Undefined,
+    meta,
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -66,6 +67,8 @@ def load_template(path: str) -> PromptTemplate:
     except TemplateSyntaxError as error:
         raise ConfigError(f"prompt-template: {path}:{error.lineno}: {error.message}") from error
     except Exception as error:  # an expression can fail in any way, not only by TemplateError
+        if "row" in meta.find_undeclared_variables(environment.parse(source)):
+            return template  # it wants a row that is one: the first rows of the dataset will tell
         raise ConfigError(f"prompt-template: {path}:{_line(error)}: {error}") from error
     if _TRIAL not in placed:
         raise ConfigError(f"prompt-template: {path}: no {{{{ content }}}}, the problem's place")

@@ -1,1 +1,71 @@
-"""One file per measure of difficulty: arrays in, numbers out."""
+"""One file per measure of difficulty, and a line in MEASURES: arrays in, numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeVar
+
+from durian.measures.answer_entropy import ANSWER_ENTROPY
+from durian.measures.base import (
+    Column,
+    Completions,
+    ImageMeasure,
+    Measure,
+    PatchMeasure,
+    RolloutMeasure,
+)
+from durian.measures.confidence import CONFIDENCE
+from durian.measures.outcome import OUTCOME
+from durian.measures.pixel_entropy import PIXEL
+from durian.measures.spectral_entropy import SPECTRAL
+
+__all__ = [
+    "MEASURES",
+    "Column",
+    "Completions",
+    "ImageMeasure",
+    "Measure",
+    "PatchMeasure",
+    "RolloutMeasure",
+    "held_against_error",
+    "measure_names",
+    "measures_help",
+    "taken",
+]
+
+# By name, in the order of the table's columns.
+MEASURES: dict[str, Measure] = {
+    measure.name: measure for measure in (PIXEL, SPECTRAL, CONFIDENCE, ANSWER_ENTROPY, OUTCOME)
+}
+
+Kind = TypeVar("Kind", bound=Measure)
+
+
+def measure_names() -> tuple[str, ...]:
+    """The measures that can be asked for by name."""
+    return tuple(name for name, measure in MEASURES.items() if measure.help is not None)
+
+
+def measures_help() -> str:
+    """The measures that can be asked for, each with a few words: for the help of `--measures`."""
+    return "; ".join(f"{name}, {MEASURES[name].help}" for name in measure_names())
+
+
+def taken(kind: type[Kind], asked: Collection[str]) -> list[Kind]:
+    """The measures of one kind that are asked for, and those that come for free."""
+    return [
+        measure
+        for name, measure in MEASURES.items()
+        if isinstance(measure, kind) and (name in asked or measure.help is None)
+    ]
+
+
+def held_against_error(kind: type[Measure] = Measure) -> dict[str, Column]:
+    """The columns of all measures, or those of one kind, that the report holds against error."""
+    return {
+        column.name: column
+        for measure in MEASURES.values()
+        if isinstance(measure, kind)
+        for column in measure.columns
+        if column.words is not None
+    }

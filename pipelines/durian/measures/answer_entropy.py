@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
+from durian.measures.base import Column, RolloutMeasure
+
 
 def answer_entropy(answers: Sequence[Hashable | None]) -> float:
     """Entropy of the distribution of distinct final answers over a sample's completions.
@@ -30,3 +32,21 @@ def answer_entropy(answers: Sequence[Hashable | None]) -> float:
         return 0.0  # exactly: the formula below could leave round-off
     total = len(answers)
     return math.log(total) - math.fsum(c * math.log(c) for c in counts.values()) / total
+
+
+ANSWER_ENTROPY = RolloutMeasure(
+    name="answer_entropy",
+    take=lambda written: (
+        {"answer_entropy": answer_entropy(written.answers)} if written.answers else {}
+    ),
+    columns=(
+        Column(
+            name="answer_entropy",
+            unit="nats",
+            meaning="entropy of the distinct final answers",
+            harder="higher",
+            words="scatter of the answers",
+            card="scatter",
+        ),
+    ),
+)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING
+
+from durian.measures.base import Column, Completions, RolloutMeasure, Values
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 
 def mean_logprob(sum_logprobs: ArrayLike, n_tokens: ArrayLike) -> float:
@@ -21,6 +26,8 @@ def mean_logprob(sum_logprobs: ArrayLike, n_tokens: ArrayLike) -> float:
         ValueError: not of shape (G,), no completion, a length below 1, or not finite.
     Source: eq. 14-15, with the length normalised as in the paper's figure 2.
     """
+    import numpy as np  # here, as in all functions: the declaration below is read by `--help`
+
     sums, lengths = _completions(sum_logprobs), np.asarray(n_tokens)
     if lengths.shape != sums.shape:
         raise ValueError(f"n_tokens has shape {lengths.shape}, sum_logprobs {sums.shape}")
@@ -45,9 +52,43 @@ def sum_logprob(sum_logprobs: ArrayLike) -> float:
 
 
 def _completions(sum_logprobs: ArrayLike) -> NDArray[np.float64]:
+    import numpy as np
+
     sums = np.asarray(sum_logprobs, dtype=np.float64)
     if sums.ndim != 1 or sums.size == 0:
         raise ValueError(f"sum_logprobs has shape {sums.shape}; it must be (G,) with G >= 1")
     if not np.isfinite(sums).all():
         raise ValueError("sum_logprobs has a value that is not finite")
     return sums
+
+
+def _of_sample(written: Completions) -> Values:
+    sums = [rollout.sum_logprob for rollout in written.rollouts]
+    return {
+        "mean_logprob": mean_logprob(sums, [rollout.n_tokens for rollout in written.rollouts]),
+        "sum_logprob": sum_logprob(sums),
+    }
+
+
+CONFIDENCE = RolloutMeasure(
+    name="confidence",
+    help="log-probability of the policy's completions, and whether they are right",
+    take=_of_sample,
+    columns=(
+        Column(
+            name="mean_logprob",
+            unit="nats per token",
+            meaning="mean over completions of the per-token mean log-probability",
+            harder="lower",
+            words="confidence per token",
+            card="confidence",
+        ),
+        Column(
+            name="sum_logprob",
+            unit="nats",
+            meaning="mean over completions of the sequence log-probability (eq. 14-15)",
+            harder="lower",
+            words="confidence of whole completions",
+        ),
+    ),
+)

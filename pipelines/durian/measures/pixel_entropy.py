@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from durian.measures.base import Column, ImageMeasure, Pixels, Values
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def pixel_entropy(gray_histogram: NDArray[np.int64]) -> float:
@@ -20,6 +26,8 @@ def pixel_entropy(gray_histogram: NDArray[np.int64]) -> float:
         ValueError: not of shape (256,), a negative count, or no pixels.
     Source: Shannon (1948); scikit-image computes the same quantity from the pixels.
     """
+    import numpy as np  # here: the declaration below is read by `--help`
+
     counts = np.asarray(gray_histogram)
     if counts.shape != (256,):
         raise ValueError(f"gray_histogram has shape {counts.shape}; it must be (256,)")
@@ -32,3 +40,25 @@ def pixel_entropy(gray_histogram: NDArray[np.int64]) -> float:
         return 0.0  # exactly: the formula below could leave round-off, or -0.0
     total = seen.sum()
     return float(np.log2(total) - (seen * np.log2(seen)).sum() / total)
+
+
+def _of_sample(images: Sequence[Pixels]) -> Values:
+    entropies = (pixel_entropy(image.gray_histogram) for image in images)
+    return {"pixel_entropy": sum(entropies) / len(images)}
+
+
+PIXEL = ImageMeasure(
+    name="pixel",
+    help="entropy of the gray levels",
+    take=_of_sample,
+    columns=(
+        Column(
+            name="pixel_entropy",
+            unit="bits",
+            meaning="Shannon entropy of the gray levels, mean over the images",
+            harder="higher",
+            words="pixel entropy",
+            card="pixel entropy",
+        ),
+    ),
+)

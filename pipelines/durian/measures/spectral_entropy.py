@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
+from durian.measures.base import Column, PatchMeasure
+
+if TYPE_CHECKING:
+    import torch
 
 
 def spectral_entropy(features: torch.Tensor) -> float:
@@ -21,6 +26,8 @@ def spectral_entropy(features: torch.Tensor) -> float:
         ValueError: not 2-D, fewer than 2 patches, or not finite.
     Source: eq. 5-9.
     """
+    import torch  # here: it takes 400 MiB and seconds, and the declaration is read by `--help`
+
     if features.ndim != 2 or features.shape[1] == 0:
         raise ValueError(f"features has shape {tuple(features.shape)}; it must be (P, d)")
     if len(features) < 2:
@@ -39,3 +46,20 @@ def spectral_entropy(features: torch.Tensor) -> float:
     gram = centred @ centred.T if centred.shape[0] <= centred.shape[1] else centred.T @ centred
     eigenvalues = torch.linalg.eigvalsh(gram).clamp(min=0)  # round-off can fall below 0
     return float(torch.special.entr(eigenvalues / eigenvalues.sum()).sum())
+
+
+SPECTRAL = PatchMeasure(
+    name="spectral",
+    help="entropy of the spectrum of the policy's patch features",
+    take=lambda features: {"spectral_entropy": spectral_entropy(features)},
+    columns=(
+        Column(
+            name="spectral_entropy",
+            unit="nats",
+            meaning="entropy of the patch features' spectrum, mean over the images (eq. 5-9)",
+            harder="higher",
+            words="spectral entropy",
+            card="spectral entropy",
+        ),
+    ),
+)

@@ -1,4 +1,4 @@
-"""One sample's images, decoded and measured, or why not."""
+"""One sample's images, decoded, or why not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from PIL import Image
 
 from durian.images.decode import DecodedImage, decode
-from durian.measures.pixel_entropy import pixel_entropy
 from durian.samples import Failed, Sample
 
 
@@ -15,18 +14,22 @@ from durian.samples import Failed, Sample
 class Look:
     """What the images of one sample show."""
 
-    width: int | None  # of the first image
-    height: int | None
-    pixel_entropy: float | None  # bits, mean over the images
-    images: tuple[Image.Image, ...] = ()  # RGB, for the policy; empty where it is not needed
+    width: int | None = None  # of the first image
+    height: int | None = None
+    decoded: tuple[DecodedImage, ...] = ()  # all of them, or none
     error: str | None = None
 
+    @property
+    def images(self) -> tuple[Image.Image, ...]:
+        """RGB, for the policy; empty where it is not needed."""
+        return tuple(image.rgb for image in self.decoded if image.rgb is not None)
 
-NOTHING = Look(width=None, height=None, pixel_entropy=None)
+
+NOTHING = Look()
 
 
 def look(sample: Sample, *, pixel_limit: int, keep: bool) -> Look:
-    """Decode a sample's images and take their pixel entropy. Thread-safe; bad data never raises.
+    """Decode a sample's images. Thread-safe; bad data never raises.
 
     Args:
         pixel_limit: an image with more pixels is not decoded.
@@ -43,13 +46,7 @@ def look(sample: Sample, *, pixel_limit: int, keep: bool) -> Look:
             return Look(
                 width=first.width if first else None,
                 height=first.height if first else None,
-                pixel_entropy=None,
                 error=which + image.error,
             )
         decoded.append(image)
-    return Look(
-        width=decoded[0].width,
-        height=decoded[0].height,
-        pixel_entropy=sum(pixel_entropy(i.gray_histogram) for i in decoded) / len(decoded),
-        images=tuple(i.rgb for i in decoded if i.rgb is not None),
-    )
+    return Look(width=decoded[0].width, height=decoded[0].height, decoded=tuple(decoded))

@@ -13,16 +13,22 @@ import pyarrow as pa
 from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
+from durian.measures import Completions, ImageMeasure, PatchMeasure, RolloutMeasure, taken
 from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.look import Look
+from durian.measuring.patches import measure_patches
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
 from durian.measuring.sampling import Drawn, Policy, open_policy
-from durian.measuring.spectra import Spectrum, measure_spectra
+from durian.measuring.taking import Taken, take
 from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
+from durian.rewards import distinct_answers
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
 from durian.table.columns import SOURCE_FILE, Further, with_columns
+
+NO_IMAGE = "no image"  # the reason of a sample of text alone, where images are measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,7 @@ class Models:
         self.encoder: PatchEncoder | None = None
         self.policy: Policy | None = None
         with ExitStack() as opened:
-            if "spectral" in config.measures:
+            if config.needs_patches:
                 progress.note(f"loading the vision encoder of {config.model}")
                 self.encoder = opened.enter_context(
                     closing(open_encoder(config.sampling, features=config.features))
@@ -75,28 +81,31 @@ class Models:
         Raises:
             RunError: the program behind an engine failed.
         """
-        watch = Stopwatch()
+        config, watch = self._config, Stopwatch()
         watch.add("images", chunk.seconds)
-        spectra = [Spectrum()] * len(chunk.samples)
+        patches = [Taken()] * len(chunk.samples)
         if self.encoder:
+            measures = taken(PatchMeasure, config.measures)
             with watch.time("spectra"):
-                spectra = measure_spectra(self.encoder, chunk, self._progress)
+                patches = measure_patches(self.encoder, chunk, measures, self._progress)
+        seen = [_of_images(of_sample, config) for of_sample in chunk.looks]
+        images = [_joined(*pair) for pair in zip(seen, patches, strict=True)]
         if self.policy is None:
             nothing = [Drawn()] * len(chunk.samples)
-            return partial(self._rows, chunk, copies, spectra, lambda: nothing, watch)
+            return partial(self._rows, chunk, copies, images, lambda: nothing, watch)
         scored = self.policy.draw(chunk, watch)
-        chunk.looks = [replace(seen, images=()) for seen in chunk.looks]  # their memory
-        return partial(self._rows, chunk, copies, spectra, scored, watch)
+        chunk.looks = [replace(of_sample, decoded=()) for of_sample in chunk.looks]  # their memory
+        return partial(self._rows, chunk, copies, images, scored, watch)
 
     def _rows(
         self,
         chunk: Chunk,
         copies: Sequence[int],
-        spectra: Sequence[Spectrum],
+        images: Sequence[Taken],
         scored: Callable[[], list[Drawn]],
         watch: Stopwatch,
     ) -> Measured:
-        measures, drawn = self._config.measures, scored()
+        config, drawn = self._config, scored()
         measured = Measured(
             further=[
                 Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
@@ -105,28 +114,50 @@ class Models:
             seconds=watch.seconds,
             tokens=tokens_of(answer.rollouts for answer in drawn),
         )
-        of_images = {"pixel", "spectral"} & set(measures)
-        for sample, count, seen, spectrum, answer in zip(
-            chunk.samples, copies, chunk.looks, spectra, drawn, strict=True
+        for sample, count, seen, of_images, answer in zip(
+            chunk.samples, copies, chunk.looks, images, drawn, strict=True
         ):
-            no_image = "no image" if of_images and not sample.images else None
+            of_rollouts = _of_rollouts(answer, config)
+            no_image = NO_IMAGE if config.needs_images and not sample.images else None
             unasked = sample.question_error if self.policy else None  # images are measured anyway
-            reasons = (sample.error, unasked, seen.error, no_image, spectrum.error, answer.error)
+            reasons = (
+                sample.error, unasked, seen.error, no_image, of_images.error, answer.error,
+                of_rollouts.error,
+            )  # fmt: skip
             measured.difficulty.append(
                 difficulty_row(
                     sample,
                     copies=count,
                     width=seen.width,
                     height=seen.height,
-                    pixel_entropy=seen.pixel_entropy if "pixel" in measures else None,
-                    spectral_entropy=spectrum.entropy,
-                    rollouts=answer.rollouts,
-                    scores=answer.scores,
+                    values={**of_images.values, **of_rollouts.values},
                     error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
                 )
             )
             measured.completions.extend(rollout_rows(sample, answer.rollouts, answer.scores))
         return measured
+
+
+def _of_images(seen: Look, config: ProfileConfig) -> Taken:
+    if not seen.decoded:
+        return Taken()
+    return take((m, partial(m.take, seen.decoded)) for m in taken(ImageMeasure, config.measures))
+
+
+def _of_rollouts(answer: Drawn, config: ProfileConfig) -> Taken:
+    if not answer.rollouts:
+        return Taken()
+    completions = Completions(
+        rollouts=answer.rollouts,
+        scores=answer.scores,
+        answers=distinct_answers([score.answer for score in answer.scores]),
+    )
+    return take((m, partial(m.take, completions)) for m in taken(RolloutMeasure, config.measures))
+
+
+def _joined(one: Taken, other: Taken) -> Taken:
+    reasons = "; ".join(filter(None, (one.error, other.error)))
+    return Taken({**one.values, **other.values}, reasons or None)
 
 
 def measure_here(
@@ -156,6 +187,10 @@ def measure_here(
             workers=config.workers,
             progress=progress,
         ):
+            if held is not None and held[0] != chunk.part:
+                # A part is given whole before the next is begun: a stop then would lose it.
+                yield held[0], held[1]()
+                held = None
             copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
             begun = chunk.part, models.measure(chunk, copies)
             if held is not None:  # scored while this chunk was drawn
@@ -169,7 +204,7 @@ def stages(config: ProfileConfig) -> list[str]:
     """What a profile's progress counts samples of."""
     used = {
         "images": True,
-        "spectra": "spectral" in config.measures,
+        "spectra": config.needs_patches,
         "rollouts": config.needs_rollouts,
     }
     return [stage for stage, is_used in used.items() if is_used]

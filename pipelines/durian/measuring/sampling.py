@@ -118,6 +118,7 @@ def attempts(
         finish_reasons=[r.finish_reason for r in rollouts],
         answer=sample.answer,
         question=sample.problem,
+        options=sample.options,
         columns=sample.cells,
         image_sizes=sizes,
         seen_sizes=[] if resizing is None else [resizing.of(size) or size for size in sizes],

@@ -17,6 +17,7 @@ from durian.engines.loading import check_encoder, check_engine
 from durian.engines.prompts import load_template
 from durian.errors import ConfigError
 from durian.manifest import as_profiled
+from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
 from durian.planning.cost import count_prompts, price, read_rate, sizes_of
 from durian.planning.plan import ProfilePlan, PromptCount
@@ -47,7 +48,7 @@ def plan_profile(
     _check_priced(config, cost)
     if config.needs_rollouts:
         check_engine(config.sampling)
-    if "spectral" in config.measures:
+    if config.needs_patches:
         check_encoder(config.sampling)
     reader = open_dataset(config.source)
     rate = read_rate(config, cost)
@@ -58,6 +59,12 @@ def plan_profile(
     # A script has no prompts, and a server keeps its own template and processor.
     local = config.needs_rollouts and config.engine in ("vllm", "transformers")
     chat = load_chat(config.sampling) if local else None
+    check_first_rows(
+        reader,
+        config if config.needs_rollouts else None,
+        pixel_limit=config.pixel_limit,
+        chat=None if chat is None else lambda: chat,
+    )
     sizes = sizes_of(chat) if chat else None
     rows = sizes.watch(reader.samples()) if sizes else reader.samples()
     index = scan(rows, progress, own_ids=config.id_column is not None)
@@ -136,6 +143,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> J
     open_reward(config.reward)
     screen = open_screen(config, grpo)
     reader = open_dataset(config.source)
+    check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat)
     rows = scan_rows(reader, config, table, progress)
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
@@ -162,20 +170,22 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> J
         "longest_prompt": screen.most_tokens,
         "parameters_trained": trained,
         "parameters_left": frozen,
-        "memory_gib": {
-            name: round(value, 3)
-            for name, value in memory_estimate(
-                trainable=trained,
-                frozen=frozen,
-                bytes_each=4,
-                reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
-                processes=processes,
-            ).items()
-        },
     }
+    pixels = 0  # as the first prompt's images have them
     for sample in islice(reader.samples(), PROBE):
         seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
         if not isinstance(rendered := screen.render(sample, seen), Failed):
-            plan["first_prompt"] = rendered[1]
+            prompt, plan["first_prompt"] = rendered
+            encoded = screen.chat.encode([plan["first_prompt"]], [prompt.images])
+            of_first = encoded["pixel_values"].nbytes if "pixel_values" in encoded else 0
+            pixels = of_first * batches.generation_batch_size // processes
             break
-    return plan
+    memory = memory_estimate(
+        trainable=trained,
+        frozen=frozen,
+        bytes_each=4,
+        reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
+        processes=processes,
+        pixels=pixels,
+    )
+    return plan | {"memory_gib": {name: round(value, 3) for name, value in memory.items()}}

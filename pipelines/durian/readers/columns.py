@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -12,11 +13,12 @@ from typing import Any
 
 from durian.config import DatasetConfig
 from durian.errors import DatasetError
-from durian.readers.cells import text_field
+from durian.readers.cells import parsed, reach, text_field
 from durian.readers.forms import found_forms
 from durian.readers.head import Head
 from durian.readers.image_cells import image_cells, looks_like_image
 from durian.readers.messages import messages_of, read_turns
+from durian.readers.options import UnreadableOptions, are_indices, read_options
 from durian.readers.references import reference_field
 
 MOST_FURTHER = 32  # columns beside those of a sample, the first ones
@@ -28,6 +30,7 @@ _USUAL = {
                "answers", "response", "output"),
     "images": ("images", "image", "img", "imgs", "picture", "pictures", "figure", "decoded_image",
                "image_path", "image_paths", "image_bytes", "file_name", "file_names", "jpg", "png"),
+    "options": ("options", "choices", "option", "choice", "candidates"),
     "id": ("id", "uid", "uuid", "sample_id", "question_id", "index"),
 }  # fmt: skip
 PLAIN = "columns"  # the form of rows that have a column for each part of a sample
@@ -42,6 +45,8 @@ class Columns:
     answer: str | None  # None: the last message of the assistant is the answer
     images: tuple[tuple[str, ...], ...]  # the first group of which a row has anything
     id: str | None
+    options: tuple[str, ...] = ()
+    indexed: bool = False  # a number in place of the answer is a 0-based index of the options
     form: str = PLAIN  # what the rows are known as
     read: tuple[str, ...] = ()  # the file's columns that all of these need, whole
     cells: tuple[str, ...] = ()  # all other columns without images, for templates and rewards
@@ -50,7 +55,7 @@ class Columns:
     @property
     def needed(self) -> list[str]:
         """Those that a sample is made of, each once."""
-        named = [self.problem, self.answer, *sum(self.images, ()), self.id]
+        named = [self.problem, self.answer, *sum(self.images, ()), self.id, *self.options]
         return list(dict.fromkeys(name for name in named if name is not None))
 
 
@@ -67,7 +72,11 @@ def choose_columns(head: Head, config: DatasetConfig, source: str) -> Columns:
     if config.id_column is not None:
         _check(source, head, "id", config.id_column)
     columns = Columns(problem=problem, answer=answer, images=(), id=config.id_column, form=form)
-    return replace(columns, images=_images(head, config, source, columns))
+    columns = replace(columns, images=_images(head, config, source, columns))
+    if not config.options_column:
+        return columns
+    options = tuple(_named(head, source, "options", config.options_column))
+    return replace(columns, options=options, indexed=_is_indexed(head, answer, options))
 
 
 def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
@@ -81,6 +90,12 @@ def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
         read = [read_turns(messages_of(cell) or []) for cell in head.values(columns.problem)]
         if any(turns.system for turns in read):
             notes.append("system messages stand in place of --system-prompt")
+    if columns.options:
+        notes.append(
+            f"options in {', '.join(columns.options)} stand below the problem, lettered, one a line"
+        )
+    if columns.indexed:
+        notes.append(f"numbers in {columns.answer} are 0-based indices of the options: 0 is A")
     if unread := unread_images(head, columns):
         names = ",".join([*images, *unread])
         notes.append(
@@ -91,8 +106,24 @@ def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
         "problem": columns.problem,
         "answer": columns.answer or f"{columns.problem} (last message of the assistant)",
         "images": images,
+        "options": list(columns.options),
         "notes": notes,
     }
+
+
+def unshown_options(head: Head, columns: Columns) -> str | None:
+    """A column, or columns like A,B,C,D, of options that the problems do not hold."""
+    names = [name for name in _USUAL["options"] if name in head.columns]
+    lettered = [letter for letter in "ABCDEFGH" if letter in head.columns]
+    groups = [[name] for name in names] + ([lettered] if len(lettered) > 1 else [])
+    for group in groups if not columns.options else []:
+        for row in head.rows:
+            with suppress(UnreadableOptions):
+                options = read_options(row, group)
+                problem = str(reach(row, columns.problem))
+                if len(options) > 1 and not all(text in problem for text in options.values()):
+                    return ",".join(group)
+    return None
 
 
 def unread_images(head: Head, columns: Columns) -> list[str]:
@@ -157,7 +188,7 @@ def _images(
     if not named:
         return ()  # asked without its images
     if named != DatasetConfig.images_column:
-        return (tuple(_named_images(head, source, named)),)
+        return (tuple(_named(head, source, "images", named)),)
     groups: list[tuple[str, ...]] = [(named,), ("image",)]
     if numbered := [name for name in head.columns if _NUMBERED.fullmatch(name)]:
         groups.append(tuple(sorted(numbered, key=_by_number)))
@@ -173,17 +204,27 @@ def _images(
     return tuple(groups)
 
 
-def _named_images(head: Head, source: str, named: str) -> list[str]:
+def _named(head: Head, source: str, field: str, named: str) -> list[str]:
+    """The columns that a list of names or patterns means."""
     if head.has(named) or not head.columns:
         return [named]
     found: list[str] = []
     for name in filter(None, (part.strip() for part in named.split(","))):
         matching = [column for column in head.columns if fnmatchcase(column, name)]
         if not matching:
-            _check(source, head, "images", name)
+            _check(source, head, field, name)
             matching = [name]
         found += sorted(matching, key=_by_number)
     return list(dict.fromkeys(found))
+
+
+def _is_indexed(head: Head, answer: str | None, columns: Sequence[str]) -> bool:
+    answers, options = [], []
+    for row in head.rows if answer is not None else ():
+        with suppress(UnreadableOptions):
+            options.append(read_options(row, columns))
+            answers.append(reach(row, answer or ""))
+    return are_indices(answers, options)
 
 
 def _by_number(name: str) -> tuple[int, str]:
@@ -234,4 +275,5 @@ _SERVES: dict[str, Callable[[Any], bool]] = {
     "answer": lambda cell: reference_field(cell).error is None,
     "images": _serves_as_image,
     "id": lambda cell: text_field(cell, "id").error is None,
+    "options": lambda cell: isinstance(cell, list | dict) or parsed(str(cell)) is not None,
 }

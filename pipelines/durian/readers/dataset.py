@@ -20,9 +20,11 @@ from durian.readers.columns import (
     choose_columns,
     describe_columns,
     unread_images,
+    unshown_options,
 )
 from durian.readers.find import KINDS, find_files
 from durian.readers.head import Head
+from durian.readers.hints import image_hint
 from durian.readers.hub import hub_files, hub_folders
 from durian.readers.image_files import ImageFiles
 from durian.readers.opened import kind_of
@@ -50,6 +52,7 @@ class SampleReader:
         self._sources = [(source, columns, files) for source, columns, files, _ in opened]
         self._within = roots[0] if roots else Path()
         _, columns, _, head = opened[0]
+        self.unshown_options = unshown_options(head, columns)  # a column, or several like A,B,C
         self.described = describe_columns(head, columns)  # where what stands, for the manifest
 
     @property
@@ -65,6 +68,11 @@ class SampleReader:
                 f"{read['answer']}, images from {images}",
             )
         return lines
+
+    def image_hint(self) -> str:
+        """What to pass where no image of the first rows can be read."""
+        source, columns, files = self._sources[0]
+        return image_hint(source.head(), columns, files, source.folder)
 
     def samples(self, start: int = 0, rows: Collection[int] | None = None) -> Iterator[Sample]:
         """Stream the samples in the order of the dataset, from its beginning at each call.

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+NAME_FOLDER = "; name its folder with --image-root"
 LARGEST_BYTES = 2 << 30  # of an image file; the most that a decoder can be given
 
 
@@ -19,7 +20,7 @@ class ImageFiles:
 
         Relative paths begin at `base`; where nothing is there, at the first root that has it.
         """
-        roots = list(roots)
+        roots, self.base = list(roots), str(base)
         self._bases = list(dict.fromkeys(map(str, (base, *roots))))
         real = dict.fromkeys(os.path.realpath(folder) for root in roots for folder in _with(root))
         self._roots = tuple(os.path.join(root, "") for root in real)  # each ends in a slash
@@ -38,14 +39,19 @@ class ImageFiles:
             why = why or found
         return why
 
+    def has_link(self, path: str) -> bool:
+        """Whether a relative path within its folder goes over a link, in any of its parts."""
+        inner = os.path.normpath(path)
+        if os.path.isabs(inner) or inner.startswith(os.pardir):
+            return False
+        base = os.path.realpath(self.base)
+        return os.path.realpath(os.path.join(base, inner)) != os.path.join(base, inner)
+
     def _read_at(self, base: str, path: str, shown: str) -> bytes | str:
         try:
             real = os.path.realpath(os.path.join(base, path))  # links followed
             if not real.startswith(self._roots):
-                return (
-                    f"image path leaves the dataset folder: {shown}; "
-                    "name its folder with --image-root"
-                )
+                return f"image path leaves the dataset folder: {shown}{NAME_FOLDER}"
             return _read(real, shown)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
             return f"image not found: {shown}"

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from durian.readers.cells import Field, label, reach, text_field
+from durian.readers.cells import Field, canonical, label, reach, text_field
 from durian.readers.columns import Columns, image_numbers
 from durian.readers.image_cells import image_cells, read_image
 from durian.readers.image_files import ImageFiles
 from durian.readers.marks import place_images
 from durian.readers.messages import Turns, messages_of, read_turns
+from durian.readers.options import (
+    UnreadableOptions,
+    in_order,
+    letter_at,
+    read_options,
+    with_options,
+)
 from durian.readers.references import reference_field, reply_field
 from durian.readers.rows import BadRow
 from durian.samples import Sample, sample_id
@@ -43,21 +50,31 @@ def to_sample(
         answer = reference_field(reach(values, columns.answer))
     images, clash = _images(values, columns, turns, files)
     own_id = None if columns.id is None else text_field(reach(values, columns.id), "id")
-    key = sample_id(problem.key, answer.key, [image.key for _, image in images])
+    options, unreadable_options = _options(values, columns)
+    if columns.indexed:
+        answer = _of_index(reach(values, columns.answer or ""), options, answer)
+    fed = [image.key for _, image in images]
+    if options:  # or one question with other options below it would be the same sample
+        fed.append(canonical([reach(values, name) for name in columns.options]).encode())
+    key = sample_id(problem.key, answer.key, fed)
     if own_id is not None and own_id.error is None:
         key = own_id.value
     unreadable = turns.error if turns else None  # then nothing else of the messages is known
-    text, placed, misplaced = place_images(problem.value, images)
+    text, placed, misplaced = place_images(
+        with_options(problem.value, options) if options else problem.value, images
+    )
     return Sample(
         sample_id=key,
         row=row,
         problem=text,
         answer=answer.value,
+        options=in_order(options),
         images=tuple(image.value for image in placed),
         error=_joined(
             *(image.error for _, image in images), clash, own_id.error if own_id else None
         ),
-        question_error=unreadable or _joined(problem.error, answer.error, misplaced),
+        question_error=unreadable
+        or _joined(problem.error, answer.error, unreadable_options, misplaced),
         system=turns.system if turns else None,
         columns={
             name: plain
@@ -67,6 +84,23 @@ def to_sample(
         cells={name: values.get(name) for name in columns.cells},
         source_file=source_file,
     )
+
+
+def _options(values: Mapping[str, Any], columns: Columns) -> tuple[dict[str, str], str | None]:
+    try:
+        return (read_options(values, columns.options) if columns.options else {}), None
+    except UnreadableOptions as error:
+        return {}, str(error)
+
+
+def _of_index(cell: object, options: Mapping[str, str], answer: Field) -> Field:
+    """The letter that a number stands for; the answer itself where there are no options."""
+    if not options or answer.error is not None or not str(cell).strip().isdecimal():
+        return answer
+    letter = letter_at(int(str(cell)), options)
+    if letter is not None:
+        return Field(letter, answer.key)
+    return Field("", answer.key, f"answer {cell} is no index of {len(options)} options")
 
 
 def _problem(cell: object) -> tuple[Field, Turns | None]:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from durian.analysis.one_run.columns import BASELINE
 from durian.groups import GroupCuts
+from durian.measures import (
+    MEASURES,
+    ImageMeasure,
+    PatchMeasure,
+    RolloutMeasure,
+    held_against_error,
+)
 from durian.rendering.text import shown_text
 
-NAMES = {
-    "pixel_entropy": "pixel entropy",
-    "spectral_entropy": "spectral entropy",
-    "mean_logprob": "confidence per token",
-    "sum_logprob": "confidence of whole completions",
-    "answer_entropy": "scatter of the answers",
-    "mean_tokens": "length alone (baseline)",
-}
+NAMES = {name: str(column.words) for name, column in held_against_error().items()}
 CLIP = 40  # characters of a foreign name
-SEEING = ("pixel_entropy", "spectral_entropy")
-CONFIDENCE = ("mean_logprob", "sum_logprob")
+SEEING = {**held_against_error(ImageMeasure), **held_against_error(PatchMeasure)}
+REASONING = held_against_error(RolloutMeasure).keys() - {BASELINE}
+CONFIDENCE = [column.name for column in MEASURES["confidence"].columns]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Grouped:
     @property
     def hard_to_reason(self) -> str:
         """'hard to reason about', or 'hard by kind'."""
-        if self.reasoning in (*CONFIDENCE, "answer_entropy"):
+        if self.reasoning in REASONING:
             return "hard to reason about"
         return f"hard by {name_of(self.reasoning)}"
 

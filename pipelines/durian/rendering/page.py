@@ -68,6 +68,7 @@ def write_report(
         scored=summary.scored,
         grouped=grouped_by(summary.grouping),
         units=units,
+        numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
     )

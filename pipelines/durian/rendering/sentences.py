@@ -5,7 +5,7 @@ from __future__ import annotations
 from durian.analysis.one_run.summary import Scored, Summary
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import Kind
-from durian.rendering.names import CLIP, Grouped, grouped_by, name_of
+from durian.rendering.names import CLIP, REASONING, SEEING, Grouped, grouped_by, name_of
 from durian.rendering.text import estimate_text, interval_text, shown_text
 
 FEWEST = 10  # samples of a slice that is named as the hardest
@@ -134,7 +134,7 @@ def _luck(scored: Scored, best: str) -> str:
     if halves is not None and halves.other.low is not None:
         unseen = estimate_text(halves.other, "", scale=1, digits=2)
         return f" Taken from half of the rollouts, it tells the other half's errors with {unseen}."
-    if best == "answer_entropy":
+    if halves is None and best in REASONING:
         return " It is taken from those same completions, so part of that is their luck."
     return ""
 
@@ -155,12 +155,19 @@ def _teaching(scored: Scored) -> str:
 
 
 def _without_policy(summary: Summary) -> list[str]:
-    spread = summary.spread.get("pixel_entropy")
-    if spread is None or not spread.n:
+    known = {name: spread for name, spread in summary.spread.items() if name in SEEING and spread.n}
+    if not known:
         return [f"No measure could be taken of any of the {summary.samples:,} samples."]
     return [
-        f"Pixel entropy of {spread.n:,} of {summary.samples:,} samples runs from "
-        f"{spread.least:.2f} to {spread.most:.2f} bits, with a median of "
-        f"{spread.median:.2f}.",
+        *(
+            f"{_capital(name_of(name))} of {spread.n:,} of {summary.samples:,} samples runs "
+            f"from {spread.least:.2f} to {spread.most:.2f} {SEEING[name].unit}, with a median of "
+            f"{spread.median:.2f}."
+            for name, spread in known.items()
+        ),
         "No completions were scored, so this report says what is hard to see, not what is wrong.",
     ]
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

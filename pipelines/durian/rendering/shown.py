@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import polars as pl
 
 from durian.groups import PERCEPTUAL
-from durian.rendering.names import Grouped
+from durian.rendering.names import SEEING, Grouped, name_of
 
 BINS_SHOWN = 10  # shelves of reasoning bins at most, spread from the first bin to the last
 SORTED_BY = (
     "row",
-    "pixel_entropy",
     "mean_logprob",
     "pass_rate",
     "perceptual_group",
     "reasoning_group",
 )
-_BY_OUTCOME, _BY_BOTH = "By outcome", "Both groupings together"
+_BY_OUTCOME, _BY_MEASURE = "By outcome", "By measure"
+_BY_BOTH = "Both groupings together"
 _BY_PERCEPTUAL, _BY_REASONING = "By perceptual group", "By reasoning bin"
 
 
@@ -42,18 +42,22 @@ def shelves(table: pl.DataFrame, grouped: Grouped | None = None) -> list[Shelf]:
     Never right, and sure and wrong: most telling first. Quadrants and groups: a haphazard pick, so
     that they show what is usual, not what is extreme. A sample is hard to see in the hard
     perceptual group, hard to reason about in the lower half of the bins (of an odd number, the
-    middle one is not). Without completions: the ends of pixel entropy, and the groups.
+    middle one is not). Without completions: both ends of each measure of images, and the groups.
 
     Args:
-        table: difficulty.parquet, of which only `SORTED_BY` and `sample_id` are looked at.
+        table: difficulty.parquet, of which only `SORTED_BY`, the measures of images and
+            `sample_id` are looked at.
         grouped: what the groups are called; the choice does not depend on it.
     """
     grouped = grouped or Grouped()
     # Places, not ids, are sorted: of 100,000 samples the ids are most of the memory.
-    mixed = table.select(*SORTED_BY, _haphazard().alias("_haphazard")).with_row_index("_place")
+    seeing = [name for name in SEEING if name in table.columns]
+    mixed = table.select(*SORTED_BY, *seeing, _haphazard().alias("_haphazard")).with_row_index(
+        "_place"
+    )
     scored = mixed.filter(pl.col("pass_rate").is_not_null())
     found = [
-        *(_extremes(mixed) if scored.is_empty() else _outcomes(scored)),
+        *(_extremes(mixed, seeing) if scored.is_empty() else _outcomes(scored)),
         *_quadrants(mixed, grouped),
         *_groups(mixed, grouped),
     ]
@@ -91,11 +95,12 @@ def _outcomes(scored: pl.DataFrame) -> Iterator[_Places]:
         yield _shelf(key, _BY_OUTCOME, heading, ranked, size)
 
 
-def _extremes(table: pl.DataFrame) -> Iterator[_Places]:
-    known = table.select("_place", "pixel_entropy", "row").drop_nulls("pixel_entropy")
-    ranked = known.sort("pixel_entropy", "row")
-    yield _shelf("highest", "By entropy", "Highest pixel entropy", ranked.reverse(), 9)
-    yield _shelf("lowest", "By entropy", "Lowest pixel entropy", ranked, 9)
+def _extremes(table: pl.DataFrame, measures: Sequence[str]) -> Iterator[_Places]:
+    for name in measures:
+        key, words = name.replace("_", "-"), name_of(name)
+        ranked = table.select("_place", name, "row").drop_nulls(name).sort(name, "row")
+        yield _shelf(f"highest-{key}", _BY_MEASURE, f"Highest {words}", ranked.reverse(), 9)
+        yield _shelf(f"lowest-{key}", _BY_MEASURE, f"Lowest {words}", ranked, 9)
 
 
 def _quadrants(table: pl.DataFrame, grouped: Grouped) -> Iterator[_Places]:

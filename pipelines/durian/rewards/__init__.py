@@ -17,7 +17,8 @@ from durian.rewards.canonical import distinct_answers
 from durian.rewards.custom import open_reward, reward_fingerprint
 from durian.rewards.extract import extract_answer, is_formatted, opens_thinking
 from durian.rewards.grade import Reference, Verdict, answer_kind, answers_equal, grade
-from durian.rewards.score import Attempts, Pending, Reward, Score
+from durian.rewards.score import Attempts, Pending, Reward
+from durian.samples import Score
 
 __all__ = [
     "Attempts",

@@ -19,7 +19,8 @@ from durian.rewards.extract import extract_answer, extract_boxes, is_formatted
 from durian.rewards.formula import TOLERANCE
 from durian.rewards.grade import Reference, answer_kind
 from durian.rewards.graders import Pair, graders, judged
-from durian.rewards.score import Attempts, Pending, Score
+from durian.rewards.score import Attempts, Pending
+from durian.samples import Score
 
 FORMAT_WEIGHT = 0.1
 ACCURACY_WEIGHT = 0.9

@@ -33,7 +33,8 @@ from typing import Any, ClassVar
 from durian.errors import ConfigError, one_line
 from durian.rewards.boxed import BoxedReward
 from durian.rewards.extract import extract_answer
-from durian.rewards.score import Attempts, Pending, Reward, Score
+from durian.rewards.score import Attempts, Pending, Reward
+from durian.samples import Score
 
 DEFAULT = "boxed"
 _TYPES = ("sequential", "batch")  # EasyR1's words

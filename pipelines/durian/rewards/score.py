@@ -7,20 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from durian.rewards.grade import Reference
+from durian.samples import Score
 
 Size = tuple[int, int]  # width, height in pixels
-
-
-@dataclass(frozen=True)
-class Score:
-    """One completion, judged."""
-
-    reward: float  # finite; 0 to 1 for the boxed reward, any range for a custom one
-    correct: bool
-    formatted: bool | None  # None: the reward does not judge the format
-    answer: str | None  # the final answer as written; None if there is none
-    kind: str | None = None  # of the reference, by whose rule it was judged; None: by none of ours
-    judged: bool | None = None  # a served model was asked; None: the reward has no judge
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from durian.run.folder import (
     unreadable,
 )
 from durian.run.manifest import Manifest, manifest_of
-from durian.schema import DIFFICULTY, ROLLOUTS, Column, known_at
+from durian.schema import DIFFICULTY, ROLLOUTS, arrow_type, known_at
 from durian.table.columns import COLUMNS_FILE, KEYS
 
 DAMAGE = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
@@ -101,16 +101,16 @@ def check_difficulty(path: Path, columns: Sequence[str]) -> None:
     """
     file = path / DIFFICULTY_FILE
     RunFolder(path).check_table()
-    _check_types(file, {name: _kind(DIFFICULTY[name].type) for name in columns})
-    text = {name for name in columns if pa.types.is_string(DIFFICULTY[name].type)}
+    _check_types(file, {name: _kind(arrow_type(DIFFICULTY[name])) for name in columns})
+    text = {name for name in columns if DIFFICULTY[name].type == "string"}
     filled = [name for name in ("sample_id", *_FILLED) if name in columns]
     checks = [pl.col(name).is_null().any().alias(f"null {name}") for name in filled]
-    checks += _finite(name for name in columns if _is_float(name, DIFFICULTY))
+    checks += _finite(name for name in columns if DIFFICULTY[name].type == "float64")
     checks += [_outside(name, 0, 1) for name in _SHARES if name in columns]
     checks += [
         _outside(name, 0, None)
         for name in columns
-        if name not in text and not _is_float(name, DIFFICULTY)
+        if name not in text and DIFFICULTY[name].type != "float64"
     ]
     if "perceptual_group" in columns:
         known = pl.col("perceptual_group").is_in(PERCEPTUAL)
@@ -144,13 +144,13 @@ def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl
 
 
 def _check_rollouts(file: Path, columns: Sequence[str]) -> None:
-    _check_types(file, {name: _kind(ROLLOUTS[name].type) for name in columns})
+    _check_types(file, {name: _kind(arrow_type(ROLLOUTS[name])) for name in columns})
     keys = ["sample_id", "rollout"]
     found = read_frame(
         file,
         lambda frame: frame.select(
             *(pl.col(name).is_null().any().alias(f"null {name}") for name in keys),
-            *_finite(name for name in columns if _is_float(name, ROLLOUTS)),
+            *_finite(name for name in columns if ROLLOUTS[name].type == "float64"),
             _outside("rollout", 0, None),
             _outside("n_tokens", 1, None),
         ),
@@ -240,10 +240,6 @@ def _outside(name: str, least: float, most: float | None) -> pl.Expr:
     if most is not None:
         wrong |= pl.col(name) > most
     return wrong.any().alias(f"outside {name}")
-
-
-def _is_float(name: str, columns: dict[str, Column]) -> bool:
-    return bool(pa.types.is_floating(columns[name].type))
 
 
 def _kind(kind: pa.DataType) -> str:

@@ -28,7 +28,7 @@ from durian.groups import (
     reasoning_groups,
 )
 from durian.run.folder import DIFFICULTY_FILE, RunFolder, unreadable
-from durian.schema import DIFFICULTY
+from durian.schema import DIFFICULTY, arrow_type
 from durian.table.columns import COLUMNS_FILE
 
 
@@ -153,12 +153,12 @@ def describe_reasoning(
 
 def perceptual_column(grouping: Grouping[str]) -> pa.Array:
     """The labels as the table holds them."""
-    return pa.array(grouping.labels, DIFFICULTY["perceptual_group"].type)
+    return pa.array(grouping.labels, arrow_type(DIFFICULTY["perceptual_group"]))
 
 
 def reasoning_column(grouping: Grouping[int]) -> pa.Array:
     """The labels as the table holds them."""
-    return pa.array(grouping.labels, DIFFICULTY["reasoning_group"].type)
+    return pa.array(grouping.labels, arrow_type(DIFFICULTY["reasoning_group"]))
 
 
 def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
@@ -185,7 +185,7 @@ def _numeric_names() -> list[str]:
     return [
         column.name
         for column in DIFFICULTY.values()
-        if not pa.types.is_string(column.type) and column.name != "reasoning_group"
+        if column.type != "string" and column.name != "reasoning_group"
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,18 @@ _OURS = {
     "auto_find_batch_size": "rollout_batch and per_device_train_batch_size",
     "trust_remote_code": "--trust-remote-code",
 }
+# Values that a training could not be resumed with, or that TRL refuses once all images are decoded.
+_REFUSED = {
+    "save_only_model": "a checkpoint without the optimizer cannot be resumed",
+    "sync_ref_model": "the reference that it moves is in no checkpoint, so none can be resumed",
+    "eval_on_start": "it needs a second dataset; use durian eval",
+    "use_transformers_continuous_batching": "TRL has it for text alone",
+}
+_LOGGERS = {
+    "azure_ml": "azureml.core", "clearml": "clearml", "comet_ml": "comet_ml",
+    "dagshub": "dagshub", "dvclive": "dvclive", "mlflow": "mlflow", "neptune": "neptune",
+    "swanlab": "swanlab", "tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb",
+}  # fmt: skip
 _AS_PROFILED = {
     "max_completion_length": "max_tokens",
     "temperature": "temperature",
@@ -68,6 +81,11 @@ def check_grpo(grpo: Mapping[str, Any], manifest: Manifest, *, run: bool = True)
         checked[name] = _as_number(name, value, str(known[name].type))
     if checked.get("eval_strategy", "no") != "no" or checked.get("do_eval"):
         raise ConfigError("grpo: 'eval_strategy' needs a second dataset; use durian eval")
+    for name, why in _REFUSED.items():
+        if checked.get(name):
+            raise ConfigError(f"grpo: '{name}' is refused: {why}")
+    if run:
+        _check_packages(checked)
     if run and checked.get("use_vllm") and not torch.cuda.is_available():
         raise ConfigError(
             "grpo: 'use_vllm' needs a GPU (TRL cannot load new weights into vLLM on a CPU); "
@@ -77,15 +95,39 @@ def check_grpo(grpo: Mapping[str, Any], manifest: Manifest, *, run: bool = True)
     return {name: profiled[name_then] for name, name_then in _AS_PROFILED.items()} | checked
 
 
-def grpo_config(config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan) -> GRPOConfig:
+def _check_packages(grpo: Mapping[str, Any]) -> None:
+    """Refuse what needs a package that is not here, before an image is decoded."""
+    asked = grpo.get("report_to") or []
+    loggers = [asked] if isinstance(asked, str) else list(asked)
+    needed = {f"report_to: {name}": _LOGGERS[name] for name in loggers if name in _LOGGERS}
+    if "bnb" in str(grpo.get("optim", "")) or "8bit" in str(grpo.get("optim", "")):
+        needed[f"optim: {grpo['optim']}"] = "bitsandbytes"
+    if grpo.get("use_liger_kernel"):
+        needed["use_liger_kernel"] = "liger_kernel"
+    if grpo.get("use_vllm"):
+        needed["use_vllm"] = "vllm"
+    for field, package in needed.items():
+        if find_spec(package.partition(".")[0]) is None:
+            raise ConfigError(
+                f"grpo: '{field}' needs the package {package.replace('_kernel', '-kernel')}, which "
+                "is not installed here"
+            )
+
+
+def grpo_config(
+    config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan, *, longest_prompt: int = 0
+) -> GRPOConfig:
     """The trainer's arguments; what the section leaves open is TRL's default, but for a few.
 
     Args:
         grpo: as `check_grpo` gives it.
+        longest_prompt: tokens of the longest one that takes part. vLLM then keeps room for it and
+            a completion; by itself it would for the model's whole context, gigabytes of it.
     Raises:
         ConfigError: TRL refuses a value.
     """
     on_gpu = torch.cuda.is_available()
+    room = int(grpo["max_completion_length"])
     given = {k: v for k, v in grpo.items() if k not in ("generation_batch_size", "save_steps")}
     given.pop("steps_per_generation", None)
     values: dict[str, Any] = {
@@ -93,6 +135,7 @@ def grpo_config(config: TrainConfig, grpo: Mapping[str, Any], plan: BatchPlan) -
         "report_to": "none",
         "disable_tqdm": True,
         "num_completions_to_print": 0,  # TRL prints them on stdout, where the result goes
+        **({"vllm_max_model_length": longest_prompt + room} if longest_prompt else {}),
         **({} if on_gpu else {"use_cpu": True, "bf16": False}),
         **({"ddp_backend": "gloo"} if not on_gpu and plan.processes > 1 else {}),
         **given,

@@ -64,7 +64,7 @@ def batch_metrics(
 
 
 def drift(
-    stored: NDArray[np.floating], current: NDArray[np.floating], bins: int
+    stored: NDArray[np.floating], current: NDArray[np.floating], bins: int | None
 ) -> dict[str, float]:
     """How far offline reasoning groups have gone stale, over the samples of one rollout batch.
 
@@ -77,7 +77,7 @@ def drift(
     Args:
         stored, current: shape (N,), confidence when profiled and now; lower is harder, the units
             may differ; NaN where missing.
-        bins: reasoning groups that are asked for.
+        bins: reasoning groups that are asked for; None where bins cannot be compared.
     """
     known = np.isfinite(stored) & np.isfinite(current)
     before, now = stored[known].astype(np.float64), current[known].astype(np.float64)
@@ -86,6 +86,8 @@ def drift(
     # An exact p-value, scipy's default, is slow and of no use here; the other one divides by n - 2.
     method = "asymptotic" if len(before) > 2 else "exact"
     tau = float(kendalltau(before, now, method=method).statistic)
+    if bins is None:
+        return {"durian/drift/kendall_tau": tau}
     bins_then, bins_now = (np.array(reasoning_groups(x, bins).labels) for x in (before, now))
     return {
         "durian/drift/kendall_tau": tau,

@@ -37,6 +37,7 @@ class RowCounts:
 
     rows: int
     samples: int
+    longest_prompt: int | None = left_out()  # tokens
     left_out: dict[str, int] = field(default_factory=dict)  # by reason, the most frequent first
 
 

@@ -116,14 +116,22 @@ def plan_batches(
 
 
 def memory_estimate(
-    *, trainable: int, frozen: int, bytes_each: int, reference: bool, processes: int
+    *,
+    trainable: int,
+    frozen: int,
+    bytes_each: int,
+    reference: bool,
+    processes: int,
+    pixels: int = 0,
 ) -> dict[str, float]:
-    """GiB of weights, gradients and AdamW's two moments; activations and completions come on top.
+    """GiB of weights, gradients, AdamW's two moments and pixels; activations come on top.
 
     Args:
         trainable: parameters that are trained; with the moments in the same type as the weights.
         bytes_each: of one weight: 4 for float32, 2 for bfloat16.
         reference: a second copy of the weights is held, for the KL term.
+        pixels: bytes of a rollout batch's images in one process, which TRL keeps on its device, a
+            copy for each completion; no process holds those of another.
     """
     gib = bytes_each / 2**30
     parts = {
@@ -132,8 +140,13 @@ def memory_estimate(
         "optimizer": 2 * trainable * gib,
         "reference": (trainable + frozen) * gib if reference else 0.0,
     }
-    total = sum(parts.values())
-    return {**parts, "in all": total, "a process if sharded": total / processes}
+    total, held = sum(parts.values()), pixels / 2**30
+    return {
+        **parts,
+        "pixels": held,
+        "in all": total + held,
+        "a process if sharded": total / processes + held,
+    }
 
 
 def _generation_batch(fields: Mapping[str, Any], rollout_batch: int | None, unit: int) -> int:

@@ -13,6 +13,7 @@ from trl.trainer.utils import create_model_from_path
 from durian.config import TrainConfig
 from durian.engines.chat import cannot_load
 from durian.errors import ConfigError, RunError, one_line
+from durian.training.launch import under_launcher
 
 MERGED = "merged"  # the folder, in that of a training with an adapter, of the whole model
 VISION = ("visual", "vision_tower", "vision_model")  # how models name their vision encoder
@@ -37,6 +38,8 @@ def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) 
         "use_safetensors": True,
         **(args.model_init_kwargs or {}),
     }
+    if under_launcher():  # TRL's default, "auto", would spread the model over all GPUs
+        init.setdefault("device_map", None)
     try:
         model: Any = create_model_from_path(source, **init)
     except Exception as error:  # loaders raise whatever comes
@@ -57,11 +60,24 @@ def holds_weights(checkpoint: Path) -> bool:
     return any(checkpoint.glob("model*.safetensors"))
 
 
+def holds_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter's weights."""
+    return (folder / "adapter_model.safetensors").is_file()
+
+
 def merge_adapter(trainer: Any, folder: Path) -> None:
     """Write the model with its trained adapter added to the weights, as every loader takes it."""
     merged = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
     merged.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
+
+
+def not_merged(model: str, folder: Path) -> str:
+    """How to come by the whole model where the adapter was trained over shards."""
+    return (
+        f"{folder}: the adapter alone, without {MERGED}/: no process holds the whole model; load "
+        f"{model}, then peft's PeftModel.from_pretrained(model, '{folder}').merge_and_unload()"
+    )
 
 
 def lora_config(config: TrainConfig) -> Any:

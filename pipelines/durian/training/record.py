@@ -37,7 +37,10 @@ from durian.training.plan import BatchPlan
 
 # What may differ between two attempts at one training: how things are shown.
 _FREE_GRPO = ("logging_steps", "log_completions", "report_to", "run_name", "dataloader_num_workers",
-              "save_total_limit", "num_completions_to_print")  # fmt: skip
+              "save_total_limit", "num_completions_to_print", "log_multimodal", "save_steps",
+              "ddp_timeout", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode",
+              "push_to_hub", "hub_model_id", "hub_private_repo", "hub_strategy", "hub_revision",
+              "torch_empty_cache_steps")  # fmt: skip
 ENDS = 5  # logged steps at each end whose mean is the reward before and after
 
 

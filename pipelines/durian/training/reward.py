@@ -41,7 +41,7 @@ class TrainingReward:
         completion_ids: Sequence[Sequence[int]],
         sample_id: Sequence[str],
         answer: Sequence[str],
-        images: Sequence[Sequence[Any]] | None = None,
+        image_sizes: Sequence[Sequence[tuple[int, int]]] | None = None,
         sample: Sequence[str] | None = None,
         log_extra: Any,
         log_metric: Any,
@@ -56,8 +56,9 @@ class TrainingReward:
         begun = []
         for _id, places in groupby(range(len(texts)), key=lambda place: sample_id[place]):
             own = list(places)
-            sizes = [image.size for image in images[own[0]]] if images else []
+            sizes = list(image_sizes[own[0]]) if image_sizes else []
             row = json.loads(sample[own[0]]) if sample else {}
+            row["options"] = tuple(row.get("options", ()))
             attempts = Attempts(
                 completions=[texts[i] for i in own],
                 n_tokens=[len(completion_ids[i]) for i in own],

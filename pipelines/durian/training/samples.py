@@ -17,10 +17,12 @@ import datasets
 import pyarrow as pa
 from PIL import Image
 
+from durian.analysis.reasons import grouped
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat
 from durian.engines.prompts import PromptTemplate, load_template
-from durian.errors import ConfigError, one_line
+from durian.engines.resizing import Resizing, Size, find_resizing
+from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look
@@ -59,6 +61,7 @@ class Screen:
     system_prompt: str
     template: PromptTemplate | None
     most_tokens: int
+    resizing: Resizing | None = None  # within the bounds that were asked for; None: none were
 
     def render(self, sample: Sample, seen: Look) -> tuple[Prompt, str] | Failed:
         """The prompt of a sample and its text, or why there is none."""
@@ -70,8 +73,8 @@ class Screen:
         text = self.chat.render(prompt)
         return text if isinstance(text, Failed) else (prompt, text)
 
-    def check(self, sample: Sample, seen: Look) -> list[dict[str, Any]] | Failed:
-        """The chat messages of a sample, or why it cannot take part."""
+    def check(self, sample: Sample, seen: Look) -> tuple[list[dict[str, Any]], int] | Failed:
+        """The chat messages of a sample and its prompt's tokens, or why it cannot take part."""
         rendered = self.render(sample, seen)
         if isinstance(rendered, Failed):
             return rendered
@@ -82,7 +85,7 @@ class Screen:
             return Failed(one_line(error))
         if length > self.most_tokens:
             return Failed(f"the prompt is longer than {self.most_tokens:,} tokens")
-        return prompt.messages
+        return prompt.messages, length
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class ScannedRows:
 
     ids: list[str]  # of every row, in order
     fingerprint: str
+    with_images: bool  # whether a row has any
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         ConfigError: one of them cannot be loaded, or no prompt fits.
     """
     chat = load_chat(config.policy)
-    context, room = _context(config), int(grpo["max_completion_length"])
+    context, room = _context(config, grpo), int(grpo["max_completion_length"])
     most = context - room if config.max_prompt_tokens is None else config.max_prompt_tokens
     if most < 1 or most + room > context:
         raise ConfigError(
@@ -125,17 +129,20 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         system_prompt=config.system_prompt or "",
         template=load_template(config.prompt_template) if config.prompt_template else None,
         most_tokens=most,
+        resizing=find_resizing(chat.processor.image_processor) if chat.image_size else None,
     )
 
 
-def _context(config: TrainConfig) -> int:
+def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
+    """Tokens of a prompt with its completion that the policy, or vLLM beside it, can hold."""
     from transformers import AutoConfig
 
     try:
         model = AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
     except Exception as error:  # loaders raise whatever comes
         raise cannot_load(config.model, error) from error
-    return int(model.get_text_config().max_position_embeddings)
+    most = int(model.get_text_config().max_position_embeddings)
+    return min(most, int(grpo.get("vllm_max_model_length") or most))
 
 
 def prompt_length(chat: Chat, text: str, images: tuple[Image.Image, ...]) -> int:
@@ -166,15 +173,18 @@ def scan_rows(
         InputError: the dataset cannot be read, or the table lacks samples of it.
     """
     ids: list[str] = []
+    images = 0
 
     def noted() -> Iterator[Sample]:
+        nonlocal images
         for sample in reader.samples():
             ids.append(sample.sample_id)
+            images += len(sample.images)
             yield sample
 
     index = scan(noted(), progress, own_ids=config.id_column is not None)
     table.check_missing(ids)
-    return ScannedRows(ids, index.fingerprint)
+    return ScannedRows(ids, index.fingerprint, with_images=images > 0)
 
 
 def prepare_samples(
@@ -197,6 +207,7 @@ def prepare_samples(
     if (out / COUNTS_FILE).exists():
         return
     n_rows, ids, left_out = len(scanned.ids), list[str](), Counter[str]()
+    longest = 0  # tokens of a prompt
     progress.start("images", n_rows)
     chunks = decoded_chunks(
         reader.samples(), [(0, range(n_rows))], keep=True, pixel_limit=config.pixel_limit,
@@ -208,21 +219,34 @@ def prepare_samples(
         pa.ipc.new_stream(file, _SCHEMA) as writer,
     ):
         for chunk in chunks:
-            kept = list(_rows(chunk, table, screen, left_out))
+            found = list(_rows(chunk, table, screen, left_out, bare=not scanned.with_images))
+            longest = max([longest, *(length for length, _ in found)])
+            kept = [row for _, row in found]
             ids += [row["sample_id"] for row in kept]
             writer.write_table(pa.Table.from_pylist(kept, _SCHEMA))
     if not ids:
-        most = next(iter(left_out.most_common(1)), ("no reason", 0))
+        most = next(iter(grouped(left_out).items()), ("no reason", 0))
         raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
-    counts = RowCounts(rows=n_rows, samples=len(ids), left_out=dict(left_out.most_common()))
+    counts = RowCounts(
+        rows=n_rows, samples=len(ids), longest_prompt=longest, left_out=grouped(left_out)
+    )
     write_json(out / COUNTS_FILE, {**as_json(counts), "order": table.order(ids)})
 
 
-def open_samples(out: Path, pixel_limit: int) -> PreparedSamples:
-    """Map the prepared rows into memory."""
+def open_samples(out: Path, pixel_limit: int, resizing: Resizing | None = None) -> PreparedSamples:
+    """Map the prepared rows into memory.
+
+    Raises:
+        RunFolderError: this process does not see what the first one prepared.
+    """
+    if not (out / COUNTS_FILE).exists():
+        raise RunFolderError(
+            f"{out}: the samples that the first process prepared are not here; --out must be one "
+            "folder that all machines of the launch share"
+        )
     counts = read_json(out / COUNTS_FILE, "pass --fresh")
     rows = datasets.Dataset.from_file(str(out / SAMPLES_FILE))
-    ordered = rows.with_transform(ForTrl(pixel_limit)).select(counts.pop("order"))
+    ordered = rows.with_transform(ForTrl(pixel_limit, resizing)).select(counts.pop("order"))
     return PreparedSamples(ordered, from_json(RowCounts, counts))
 
 
@@ -231,11 +255,15 @@ class ForTrl:
 
     TRL asks for a sample once a completion, and for the whole rollout batch again at each of its
     steps: the images of the latest batch are kept, so that each is decoded once.
+
+    Images come in the size that the policy sees: the trainer's processor knows the bounds that were
+    asked for, but vLLM beside it or behind a server reads the model's own.
     """
 
-    def __init__(self, pixel_limit: int) -> None:
+    def __init__(self, pixel_limit: int, resizing: Resizing | None = None) -> None:
         self._pixel_limit = pixel_limit
-        self._kept: dict[str, list[Image.Image]] = {}
+        self._resizing = resizing
+        self._kept: dict[str, list[tuple[Image.Image, Size]]] = {}
 
     def __call__(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """A batch of rows, by column."""
@@ -245,20 +273,40 @@ class ForTrl:
                 known = before.get(sample_id)
                 self._kept[sample_id] = self._decode(encoded) if known is None else known
         given = {name: values for name, values in rows.items() if name not in _OWN}
+        kept = [self._kept[sample_id] for sample_id in rows["sample_id"]]
+        images = [[image for image, _ in own] for own in kept]
         return {
             **given,
+            "image_sizes": [[size for _, size in own] for own in kept],  # the dataset's own
             "prompt": [json.loads(text) for text in rows["messages"]],
-            "images": [self._kept[sample_id] for sample_id in rows["sample_id"]],
+            "images": images,
         }
 
-    def _decode(self, encoded: list[bytes]) -> list[Image.Image]:
+    def _decode(self, encoded: list[bytes]) -> list[tuple[Image.Image, Size]]:
         images = []
         for data in encoded:
             decoded = decode(data, pixel_limit=self._pixel_limit, keep=True)
             if isinstance(decoded, Failed) or decoded.rgb is None:
                 raise RuntimeError("an image that was decoded before cannot be decoded now")
-            images.append(decoded.rgb)
+            image, own = decoded.rgb, decoded.rgb.size
+            size = None if self._resizing is None else self._resizing.of(own)
+            images.append((image if size is None else resized(image, size), own))
         return images
+
+
+def resized(image: Image.Image, size: Size) -> Image.Image:
+    """An image of another width and height, to the bit as transformers' processors resize it."""
+    if image.size == size:
+        return image
+    from torchvision.transforms.v2 import functional  # seconds to import
+
+    width, height = size
+    pixels = functional.resize(
+        functional.pil_to_tensor(image), [height, width],
+        interpolation=functional.InterpolationMode.BICUBIC, antialias=True,
+    )  # fmt: skip
+    result: Image.Image = functional.to_pil_image(pixels)
+    return result
 
 
 _OWN = ("messages", "encoded")
@@ -269,24 +317,43 @@ def _rows(
     table: TrainingTable,
     screen: Screen,
     left_out: Counter[str],
-) -> Iterator[dict[str, Any]]:
-    """The rows of a chunk that take part; the others are counted."""
+    *,
+    bare: bool,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a chunk that take part, each with its prompt's tokens; the others are counted.
+
+    Args:
+        bare: no row of the dataset has an image. Else those without one are left out: TRL hands
+            a rollout batch to the processor whole, which refuses the mixture.
+    """
     for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
         known = table.find(sample.sample_id)
         if isinstance(known, str):
             left_out[known] += 1
             continue
-        messages = screen.check(sample, seen)
-        if isinstance(messages, Failed):
-            left_out[messages.error] += 1
+        if not (sample.images or bare):
+            left_out["no image, where other samples have one"] += 1
             continue
-        yield {
-            "sample_id": sample.sample_id,
-            "messages": json.dumps(messages),
-            "answer": sample.answer,
-            "sample": json.dumps(
-                {"question": sample.problem, "columns": sample.cells}, default=str
-            ),
-            "encoded": list(sample.images),
-            **known,
-        }
+        checked = screen.check(sample, seen)
+        if isinstance(checked, Failed):
+            left_out[checked.error] += 1
+            continue
+        messages, length = checked
+        yield (
+            length,
+            {
+                "sample_id": sample.sample_id,
+                "messages": json.dumps(messages),
+                "answer": sample.answer,
+                "sample": json.dumps(
+                    {
+                        "question": sample.problem,
+                        "options": sample.options,
+                        "columns": sample.cells,
+                    },
+                    default=str,
+                ),
+                "encoded": list(sample.images),
+                **known,
+            },
+        )

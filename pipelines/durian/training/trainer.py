@@ -1,11 +1,13 @@
 """TRL's GRPOTrainer, and the one place where its advantages become Durian's.
 
 Two methods of TRL are overridden to see the rewards of all processes and to replace the advantages,
-one to see log-probabilities that TRL computes anyway; all three are private to TRL, hence the pin.
+one to see log-probabilities that TRL computes anyway, one to give the order of samples for any
+epoch, one to time the rollouts; all five are private to TRL, hence the pin.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,22 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
 
+from durian.errors import RunError
 from durian.groups import PERCEPTUAL, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.table.grouping import cut_perceptual
+from durian.training.backends import check_backend, gather_when_saved
 from durian.training.checkpoints import check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.normalization import Normalization
+from durian.training.order import EpochOrder
+from durian.training.policy import holds_adapter, holds_weights
 from durian.training.reward import TrainingReward
+from durian.training.vllm_prompts import reads_what_is_trained_on
 
 _KNOWN = ("perceptual_group", "reasoning_group", "perceptual", "confidence")  # of each sample
+KL_AT_START = 1e-3  # nats a token; the reference is the policy then
+LOGPROB_GAP = 0.1  # nats a token; the two engines round differently, by less
 # What the forward pass of a rollout batch may need, by TRL's names.
 _FORWARD = (
     "pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "spatial_shapes",
@@ -57,10 +66,57 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._logps: Tensor | None = None  # of the last forward pass
         self._confidence: list[Tensor] = []  # (rows, 2) slot and confidence, this rollout batch
         super().__init__(reward_funcs=[reward], **trl)
+        check_backend(
+            self.accelerator.state,
+            reference=self.ref_model is not None,
+            processes=self.accelerator.num_processes,
+        )
+        self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
+        self._unseen = True  # no rollout batch yet in this process
+        self._compared = False  # policy and reference, before the first update
+        if self.use_vllm and self.vllm_mode == "colocate":
+            self.vllm_generation.generate = reads_what_is_trained_on(
+                self.vllm_generation.generate, self._image_pad_token_id
+            )
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """TRL's order of samples, for any epoch."""
+        rows = self.train_dataset if dataset is None else dataset
+        return EpochOrder(
+            data_source=rows,
+            mini_repeat_count=self.num_generations,
+            batch_size=self.args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * self.args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=self.args.seed,
+        )
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        """TRL's completions, timed."""
+        begun = time.perf_counter()
+        drawn = super()._generate(prompts)
+        self._took("rollout", begun)
+        return drawn
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """TRL's forward and backward pass, timed without the rollouts that may come before it."""
+        begun, self._drawing = time.perf_counter(), 0.0
+        loss: Tensor = super().training_step(*args, **kwargs)
+        self._took("update", begun + self._drawing)
+        return loss
+
+    def _took(self, name: str, begun: float) -> float:
+        """Log the seconds since then, of this process, as `seconds/<name>`."""
+        seconds = time.perf_counter() - begun
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode][f"seconds/{name}"].append(seconds)
+        return seconds
 
     def _calculate_rewards(self, inputs: Any, *rest: Any) -> Tensor:
         """TRL's rewards, kept with what Durian knows of each sample, over all processes."""
+        begun = time.perf_counter()
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
+        self._took("reward", begun)
         device = rewards.device
         local = torch.tensor(
             [
@@ -85,8 +141,16 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        begun = time.perf_counter()
         out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self._drawing = time.perf_counter() - begun
         training = self.model.training
+        metrics = self._metrics["train" if training else "eval"]
+        tokens = float(out["completion_mask"].sum())
+        metrics["tokens_per_second"].append(tokens / metrics["seconds/rollout"][-1])
+        if self._unseen:
+            self._unseen = False
+            self._check_sampled()
         if self._batch is None:  # cannot be: TRL scores before it returns
             raise RuntimeError("TRL returned completions without scoring them")
         batch, rows = self._batch, len(inputs)
@@ -121,6 +185,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """TRL's loss; its log-probabilities also say how the policy's confidence has moved."""
         loss: Tensor = super()._compute_loss(model, inputs)
+        if self.beta and model.training and self.state.global_step == 0 and not self._compared:
+            self._compared = True
+            self._check_reference()
         slots = inputs.get("durian_slot")
         cycle = self.args.steps_per_generation * self.num_iterations
         if model.training and slots is not None and self._logps is not None:
@@ -132,14 +199,43 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._logps = None
         return loss
 
+    def _check_sampled(self) -> None:
+        """Stop where vLLM and the trainer give one completion unlike log-probabilities."""
+        gap = self._latest("sampling/sampling_logp_difference/mean")
+        if gap > LOGPROB_GAP:
+            raise RunError(
+                f"vLLM's log-probabilities are {gap:.2f} nats a token from the trainer's in the "
+                "first rollout batch: they do not read the same prompts or weights; leave out "
+                "use_vllm"
+            )
+
+    def _check_reference(self) -> None:
+        """Stop where the reference is not the policy, which it is until the first update."""
+        kl = self._latest("kl")
+        if abs(kl) > KL_AT_START:
+            raise RunError(
+                f"the KL term is {kl:.3g} before the first update, where policy and reference are "
+                "the same: the launch has not given the reference its weights; set beta to 0, or "
+                "use another launch config"
+            )
+
+    def _latest(self, name: str) -> float:
+        """The last value that was logged under a name, the same in every process; 0 of none."""
+        values = self._metrics["train" if self.model.training else "eval"].get(name)
+        return float(values[-1]) if values else 0.0
+
     @property
     def _generations(self) -> int:
         return int(self.num_generations if self.model.training else self.num_generations_eval)
 
     def _sequence_confidence(self, logps: Tensor, mask: Tensor) -> Tensor:
-        """Log-probability of each completion, nats: whole or a token (eq. 14). (rows,)"""
-        total = (logps.double() * mask).sum(dim=1)
-        return total if self._normalization.whole_logprob else total / mask.sum(dim=1).clamp(min=1)
+        """Log-probability of each completion, nats: whole or a token (eq. 14). (rows,)
+
+        NaN for one without tokens: a truncated completion that is masked out says nothing.
+        """
+        tokens = mask.sum(dim=1)
+        total = (logps.double() * mask).sum(dim=1).masked_fill(tokens == 0, float("nan"))
+        return total if self._normalization.whole_logprob else total / tokens.clamp(min=1)
 
     def _confidence_now(self, out: dict[str, Any]) -> Tensor:
         """Each sample's confidence under the policy in hand, from its own rollouts (eq. 15). (B,)
@@ -158,7 +254,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
                     **{name: out[name] for name in _FORWARD if name in out},
                 )
         local = self._sequence_confidence(logps, out["completion_mask"])
-        return gather(local).view(-1, self._generations).mean(dim=1)  # type: ignore[no-any-return]
+        return gather(local).view(-1, self._generations).nanmean(dim=1)  # type: ignore[no-any-return]
 
     def _group_online(self, batch: RolloutBatch, confidence: Tensor) -> None:
         """Cut the batch in hand into groups, as the paper does (eq. 10, 16)."""
@@ -199,11 +295,13 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         if batch is None or len(rows) != batch.rewards.numel():
             return
         ordered = rows[rows[:, 0].argsort(), 1].view_as(batch.rewards)
-        now = ordered.mean(dim=1).cpu().numpy().astype(np.float64)
+        now = ordered.nanmean(dim=1).cpu().numpy().astype(np.float64)
         known = batch.confidence.cpu().numpy().astype(np.float64)
         if self._normalization.reasoning_harder == "higher":
             known = -known
-        for name, value in drift(known, now, self._normalization.bins).items():
+        # Away from temperature 1 the two are of other distributions: their order may be compared.
+        bins = self._normalization.bins if self.temperature == 1 else None
+        for name, value in drift(known, now, bins).items():
             self._metrics["train"][name].append(value)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -228,6 +326,19 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         if self.sharded or hasattr(self.model, "peft_config"):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         check_restored(Path(resume_from_checkpoint), self._whole_model())
+
+    def save_policy(self, out: Path) -> None:
+        """Write the trained weights, whole, whatever the checkpoints hold.
+
+        Raises:
+            RunError: nothing that a loader of models could read was written.
+        """
+        gather_when_saved(self.accelerator.state)
+        self.save_model(str(out))
+        if self.accelerator.is_main_process and not (holds_weights(out) or holds_adapter(out)):
+            raise RunError(
+                f"{out}: the launch has written no weights there; its checkpoints are whole"
+            )
 
     def take_finished(self, checkpoint: Path) -> bool:
         """Take the weights and log of a checkpoint that holds the last step; else do nothing.

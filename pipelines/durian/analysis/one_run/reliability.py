@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.rollouts import RolloutArrays
 from durian.analysis.statistics.estimate import Label
 from durian.groups import KINDS, GroupCuts, Harder, Kind, PerceptualCuts, ReasoningCuts, cut_like
+from durian.measures import MEASURES, RolloutMeasure
 from durian.records import left_out
 
 REDRAWS = 200
 CERTAIN = 0.95
 # Columns that come from rollouts; those that can be taken again from what is kept of each.
 FROM_ROLLOUTS = {
-    "mean_logprob", "sum_logprob", "answer_entropy", "rollouts", "pass_rate", "format_rate",
-    "reward_mean", "reward_std", "mean_tokens", "truncated",
-}  # fmt: skip
+    column.name
+    for measure in MEASURES.values()
+    if isinstance(measure, RolloutMeasure)
+    for column in measure.columns
+}
 RETAKEN = ("mean_logprob", "sum_logprob", "pass_rate", "mean_tokens")
 
 Floats = NDArray[np.float64]

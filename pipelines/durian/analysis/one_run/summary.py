@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -26,6 +25,7 @@ from durian.analysis.one_run.reliability import (
 )
 from durian.analysis.one_run.rollouts import rollout_arrays
 from durian.analysis.one_run.split_half import SplitHalves, split_halves
+from durian.analysis.reasons import grouped
 from durian.analysis.statistics.bootstrap import Floats, Statistic, resample, resamples_for
 from durian.analysis.statistics.error_share import ErrorsOfGroup, GroupErrors
 from durian.analysis.statistics.estimate import Estimate, Label
@@ -178,9 +178,7 @@ def analyse(
         spread={name: _quartiles(numbers(table[name])) for name in measures},
         missing=[
             Missing(reason=reason, samples=count)
-            for reason, count in sorted(
-                Counter(table["error"].drop_nulls()).items(), key=lambda item: (-item[1], item[0])
-            )
+            for reason, count in grouped(table["error"].drop_nulls()).items()
         ],
         measured=int(is_scored.sum()),
         grouping=grouping,

@@ -1,0 +1,98 @@
+"""What a measure declares: its columns, what it is taken from, and its function.
+
+A declaration loads nothing heavy, for `--help` and every config read all of them: the functions
+import numpy or torch when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from durian.samples import Rollout, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+Values = Mapping[str, float | int | str | None]  # of one sample, by column; None where missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    type: Literal["float64", "int32", "int64", "string", "bool"] = "float64"
+    unit: str = ""  # "" where there is none
+    meaning: str
+    harder: Literal["higher", "lower"] | None = None  # which way difficulty grows, where it does
+    words: str | None = None  # its name in sentences and curves; None: not held against error
+    since: int = 1  # the version of the tables that brought it; older tables are read without it
+    card: str | None = None  # on a sample's card, before the number; None: not there
+
+
+class Pixels(Protocol):
+    """One decoded image as a measure sees it: `durian.images.pixels.DecodedImage`."""
+
+    @property
+    def width(self) -> int:
+        """Pixels, as stored."""
+
+    @property
+    def height(self) -> int:
+        """Pixels, as stored."""
+
+    @property
+    def gray_histogram(self) -> NDArray[np.int64]:
+        """Pixels of each gray level. (256,)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completions:
+    """What a policy wrote for one sample, once or more often, and what it earned."""
+
+    rollouts: Sequence[Rollout]
+    scores: Sequence[Score]  # one a rollout; none where the reward failed
+    answers: Sequence[Hashable | None]  # as many: final answers, equal where they mean the same
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One or more columns that are measured together; its class says what it is taken from.
+
+    Its function, `take`, raises a ValueError with a short phrase where it cannot tell; a value that
+    is not finite counts as that, too.
+    """
+
+    name: str  # in `--measures`
+    columns: tuple[Column, ...]
+    help: str | None = None  # for `--measures`; None: taken for free with the others, never asked
+
+    @property
+    def words(self) -> str:
+        """Its name in the reason of a failure."""
+        return self.columns[0].words or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMeasure(Measure):
+    """Taken from the decoded images of a sample, one or more; needs no model."""
+
+    take: Callable[[Sequence[Pixels]], Values]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchMeasure(Measure):
+    """Taken from the policy's patch features (P, d) of one image; a sample has its images' mean."""
+
+    take: Callable[[torch.Tensor], Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutMeasure(Measure):
+    """Taken from a sample's completions; columns that need scores are left out where none are."""
+
+    take: Callable[[Completions], Values]

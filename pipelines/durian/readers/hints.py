@@ -1,0 +1,66 @@
+"""What to pass where no image of the first rows can be read: found by looking around once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from durian.readers.cells import reach
+from durian.readers.columns import Columns, unread_images
+from durian.readers.head import Head
+from durian.readers.image_cells import image_cells
+from durian.readers.image_files import ImageFiles
+
+_MOST_FOLDERS = 200  # that are looked into, nearby
+
+
+def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) -> str:
+    """Where the images were looked for, and the option that finds them, if one does.
+
+    Args:
+        folder: of the data file.
+    """
+    if others := unread_images(head, columns):
+        return f"pass --images-column {others[0]}, which holds images"
+    path = next(_paths(head, columns), None)
+    if path is None:
+        return "pass --images-column with the column that holds them"
+    looked = f"looked in {files.base}"
+    if os.path.isabs(path):
+        place = os.path.dirname(path)
+        known = os.path.isdir(place)
+        return f"pass --image-root {place}" if known else f"{looked}; no folder {place} is here"
+    linked = os.path.realpath(os.path.join(files.base, path))
+    if os.path.isfile(linked) and files.has_link(path):  # inside by name, elsewhere by link
+        return f"{looked}, where a link leads out; pass --image-root {os.path.dirname(linked)}"
+    for near in _nearby(folder):
+        places = [place for place in near if (place / path).is_file()]
+        if len(places) == 1:
+            return f"{looked}; pass --image-root {places[0]}"
+        if places:
+            break  # any of them could be meant
+    return f"{looked}; name the images' folder with --image-root"
+
+
+def _paths(head: Head, columns: Columns) -> Iterator[str]:
+    for row in head.rows:
+        for group in columns.images:
+            for value in (image for name in group for image in image_cells(reach(row, name))):
+                if isinstance(value, dict):
+                    value = value.get("path") or value.get("image")
+                if isinstance(value, str) and len(value) < 1000 and "://" not in value:
+                    yield value
+
+
+def _nearby(folder: Path) -> Iterator[list[Path]]:
+    """The folders inside, then the one above, those beside, and the same once more."""
+    for place, near in enumerate((folder, *islice(folder.absolute().parents, 2))):
+        if place:
+            yield [near]
+        try:
+            inner = sorted(entry.path for entry in os.scandir(near) if entry.is_dir())
+        except OSError:
+            continue
+        yield list(map(Path, inner[:_MOST_FOLDERS]))

@@ -1,0 +1,154 @@
+"""Options of a multiple-choice problem, appended to it with their letters, one a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from typing import Any
+
+from durian.readers.cells import parsed, reach
+
+_LETTERED = re.compile(r"(?:^|[;\n]\s*|\s{2,})\(?([A-Z])\s?[.):：、]\s*", re.MULTILINE)
+_OWN_LETTER = re.compile(r"\s*\(?([A-Za-z])[.):：、]\s*(?=\S)")
+_TEXTS = ("text", "content", "value")
+_LABELS = ("label", "letter", "id", "key")
+
+
+class UnreadableOptions(ValueError):
+    """Cells that hold no options; its text is a short phrase."""
+
+
+def read_options(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    """The options of a row by their letters; none where its cells are empty.
+
+    One column holds a list, a list or lettered lines as a text, or an object of letters; several
+    hold an option each, by the letter that their names end in, or else by their order.
+
+    Raises:
+        UnreadableOptions: the cells hold anything else.
+    """
+    cells = [reach(row, name) for name in columns]
+    if len(cells) == 1:
+        options = _of_cell(cells[0])
+    else:
+        options = dict(zip(letters_of(columns), map(_content, cells), strict=True))
+    options = {letter: content for letter, content in options.items() if content}
+    if unknown := options.keys() - set(ascii_uppercase):
+        raise UnreadableOptions(f"option '{min(unknown)[:20]}' is no letter from A to Z")
+    return options
+
+
+def letters_of(columns: Sequence[str]) -> list[str]:
+    """The letters that columns stand for: those that end their names, or A, B, C by order."""
+    ends = [re.search(r"(?:^|[^A-Za-z])([A-Za-z])$", name) for name in columns]
+    letters = [end[1].upper() for end in ends if end]
+    return letters if len(set(letters)) == len(columns) else list(ascii_uppercase[: len(columns)])
+
+
+def with_options(problem: str, options: Mapping[str, str]) -> str:
+    """The problem with its options below it, like `A. red`."""
+    return "\n".join([problem, *(f"{letter}. {text}" for letter, text in options.items())])
+
+
+def in_order(options: Mapping[str, str]) -> tuple[str, ...]:
+    """The contents from A on; a letter that is left out is empty."""
+    last = max((ascii_uppercase.index(letter) for letter in options), default=-1)
+    return tuple(options.get(letter, "") for letter in ascii_uppercase[: last + 1])
+
+
+def letter_at(index: int, options: Mapping[str, str]) -> str | None:
+    """The letter of an option by its 0-based index; None where there is none."""
+    return list(options)[index] if 0 <= index < len(options) else None
+
+
+def are_indices(answers: Sequence[Any], options: Sequence[Mapping[str, str]]) -> bool:
+    """Whether the answers of some rows are 0-based indices of their options.
+
+    Whole numbers are, unless one is out of range and all stand among the options themselves; a
+    text of digits, as CSV has it, only where one does not stand among them.
+    """
+    pairs = [pair for pair in zip(answers, options, strict=True) if pair[1]]
+    if not pairs or not all(_is_index(answer) for answer, _ in pairs):
+        return False
+    among = all(str(answer).strip() in found.values() for answer, found in pairs)
+    if all(letter_at(int(answer), found) for answer, found in pairs):
+        return not among or isinstance(pairs[0][0], int)
+    return not among and isinstance(pairs[0][0], int)
+
+
+def _is_index(answer: object) -> bool:
+    if isinstance(answer, str):
+        return answer.strip().isdecimal()
+    return isinstance(answer, int) and not isinstance(answer, bool)
+
+
+def _of_cell(cell: object) -> dict[str, str]:
+    if isinstance(cell, str):
+        inner = parsed(cell)
+        cell = _of_text(cell) if inner is None else inner
+    if cell is None:
+        return {}
+    if isinstance(cell, dict):
+        return _of_object(cell)
+    if not isinstance(cell, list):
+        raise UnreadableOptions(f"options are of type {type(cell).__name__}, not a list")
+    labelled = [_labelled(item) for item in cell]
+    if labelled and all(labelled):
+        return {
+            str(label).strip().upper(): _content(text) for label, text in filter(None, labelled)
+        }
+    return _by_place([_content(item) for item in cell])
+
+
+def _of_object(cell: Mapping[str, Any]) -> dict[str, str]:
+    """An object of letters and contents, or of a list of each."""
+    texts = next((cell[key] for key in _TEXTS if isinstance(cell.get(key), list)), None)
+    labels = next((cell[key] for key in _LABELS if isinstance(cell.get(key), list)), None)
+    if texts is not None and labels is not None and len(texts) == len(labels):
+        if all(str(label).strip().isdecimal() for label in labels):
+            return _by_place([_content(text) for text in texts])
+        return {str(k).strip().upper(): _content(v) for k, v in zip(labels, texts, strict=True)}
+    return {key.strip().upper(): _content(value) for key, value in cell.items()}
+
+
+def _of_text(text: str) -> dict[str, str] | None:
+    """Lettered options in one text: `A. 3 cm; B. 4 cm`."""
+    if not text.strip():
+        return None
+    marks = list(_LETTERED.finditer(text))
+    letters = "".join(mark[1] for mark in marks)
+    if len(marks) < 2 or not ascii_uppercase.startswith(letters):
+        raise UnreadableOptions("options are a text that is no list, nor lettered from A on")
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    return {
+        mark[1]: text[mark.end() : end].strip(" ;,\n\t")
+        for mark, end in zip(marks, ends, strict=True)
+    }
+
+
+def _labelled(item: object) -> tuple[Any, Any] | None:
+    """Label and text of an option that is an object of both."""
+    if not isinstance(item, dict):
+        return None
+    label = next((item[key] for key in _LABELS if item.get(key) is not None), None)
+    text = next((item[key] for key in _TEXTS if item.get(key) is not None), None)
+    return None if label is None or text is None else (label, text)
+
+
+def _by_place(contents: Sequence[str]) -> dict[str, str]:
+    if len(contents) > len(ascii_uppercase):
+        raise UnreadableOptions(f"{len(contents)} options; there are letters for 26")
+    own = [_OWN_LETTER.match(content) for content in contents]
+    letters = ascii_uppercase[: len(contents)]
+    if contents and [mark[1].upper() if mark else "" for mark in own] == list(letters):
+        contents = [c[mark.end() :] for c, mark in zip(contents, own, strict=True) if mark]
+    return dict(zip(letters, contents, strict=True))
+
+
+def _content(value: object) -> str:
+    if value is None or (isinstance(value, float) and value != value):  # NaN, as pandas writes null
+        return ""
+    if isinstance(value, dict):
+        return _content(next((value[key] for key in _TEXTS if value.get(key) is not None), None))
+    return " ".join(str(value).split())

@@ -1,0 +1,122 @@
+"""Options below the problem, and the answers that are their letters, contents or indices."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from durian.config import DatasetConfig
+from durian.readers.dataset import open_dataset
+from durian.readers.options import UnreadableOptions, in_order, letters_of, read_options
+from durian.samples import Sample
+
+
+@pytest.fixture(autouse=True)
+def _in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def read(*rows: dict, **options) -> list[Sample]:
+    Path("a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return list(open_dataset(DatasetConfig(dataset="a.jsonl", **options)).samples())
+
+
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        (["red", "blue"], {"A": "red", "B": "blue"}),
+        ("['red', 'blue']", {"A": "red", "B": "blue"}),  # MMMU
+        ('["red", "blue"]', {"A": "red", "B": "blue"}),
+        (["A. red", "B. blue"], {"A": "red", "B": "blue"}),
+        (["(a) red", "(b) blue"], {"A": "red", "B": "blue"}),
+        ([3, 4.5], {"A": "3", "B": "4.5"}),
+        ({"A": "red", "C": "blue", "B": None}, {"A": "red", "C": "blue"}),
+        ("A. 3 cm; B. 4 cm; C. No correct answer", {"A": "3 cm", "B": "4 cm",
+                                                   "C": "No correct answer"}),  # We-Math
+        ("A) red\nB) blue", {"A": "red", "B": "blue"}),
+        ({"label": ["A", "B"], "text": ["red", "blue"]}, {"A": "red", "B": "blue"}),  # ARC
+        ([{"label": "A", "text": "red"}, {"label": "B", "text": "blue"}],
+         {"A": "red", "B": "blue"}),
+        ("[]", {}), ("", {}), (None, {}), ([], {}),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_cell_of_options_is_read_in_every_form(cell, options):
+    assert read_options({"options": cell}, ["options"]) == options
+
+
+@pytest.mark.parametrize("cell", ["red or blue", 7, ["x"] * 27, {"first": "x"}], ids=repr)
+def test_what_holds_no_options_is_refused(cell):
+    with pytest.raises(UnreadableOptions):
+        read_options({"options": cell}, ["options"])
+
+
+def test_columns_stand_for_the_letters_that_end_their_names():
+    assert letters_of(["A", "B", "C"]) == letters_of(["option_a", "option_b", "option_c"])
+    assert letters_of(["first", "second"]) == ["A", "B"]
+    row = {"A": "red", "B": "", "C": "blue", "D": float("nan")}  # MMBench leaves some empty
+    assert read_options(row, list("ABCD")) == {"A": "red", "C": "blue"}
+    assert in_order({"A": "red", "C": "blue"}) == ("red", "", "blue")
+
+
+def test_options_stand_below_the_problem_one_a_line():
+    [sample] = read(
+        {"problem": "Which?", "answer": "B", "options": ["red", "blue"]}, options_column="options"
+    )
+    assert sample.problem == "Which?\nA. red\nB. blue"
+    assert (sample.answer, sample.options) == ("B", ("red", "blue"))
+
+
+def test_marks_in_options_are_placed_too():
+    file = io.BytesIO()
+    Image.new("L", (3, 3)).save(file, "PNG")
+    Path("x.png").write_bytes(file.getvalue())
+    Path("y.png").write_bytes(file.getvalue() + b"y")
+    [sample] = read(
+        {"problem": "Which?", "answer": "A", "options": "['<image 2>', '<image 1>']",
+         "image_1": "x.png", "image_2": "y.png"},
+        options_column="options",
+    )  # fmt: skip
+    assert sample.problem == "Which?\nA. <image>\nB. <image>"
+    assert sample.images == (file.getvalue() + b"y", file.getvalue())
+
+
+def indexed(*answers: object, choices: list) -> list[str]:
+    rows = ({"problem": f"p{n}", "answer": a, "choices": choices} for n, a in enumerate(answers))
+    samples = read(*rows, options_column="choices")
+    return [sample.question_error or sample.answer for sample in samples]
+
+
+def test_a_number_beside_a_list_of_choices_is_their_0_based_index():
+    assert indexed(0, 2, choices=["red", "blue", "green"]) == ["A", "C"]  # ScienceQA
+    assert indexed("1", choices=["red", "blue"]) == ["B"]  # as CSV has it
+    assert indexed(0, 3, choices=["red", "blue"]) == ["A", "answer 3 is no index of 2 options"]
+    assert indexed(5, 7, choices=[3, 5, 7]) == ["5", "7"]  # they stand among the choices
+    assert indexed(True, choices=["red", "blue"]) == ["True"]
+
+
+def test_an_index_is_said():
+    read({"problem": "p", "answer": 0, "choices": ["red", "blue"]})
+    reader = open_dataset(DatasetConfig(dataset="a.jsonl", options_column="choices"))
+    assert reader.described["notes"] == [
+        "options in choices stand below the problem, lettered, one a line",
+        "numbers in answer are 0-based indices of the options: 0 is A",
+    ]
+
+
+def test_one_question_with_other_options_is_another_sample():
+    row = {"problem": "Which?", "answer": "A"}
+    rows = ({**row, "options": ["red", last]} for last in ("blue", "green"))
+    assert len({sample.sample_id for sample in read(*rows, options_column="options")}) == 2
+
+
+def test_options_that_cannot_be_read_are_the_row_s_error():
+    rows = [
+        {"problem": "p", "answer": "A", "options": ["red", "blue"]},
+        {"problem": "q", "answer": "A", "options": "red or blue"},
+    ]
+    assert [sample.question_error for sample in read(*rows, options_column="options")] == [
+        None, "options are a text that is no list, nor lettered from A on",
+    ]  # fmt: skip
