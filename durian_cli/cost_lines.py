@@ -79,6 +79,17 @@ def _completions(price: Price) -> list[str]:
     return lines
 
 
+def reward_lines(plan: ProfilePlan) -> list[str]:
+    """What a judge will be asked, and which systems the references of boxes fit."""
+    lines = []
+    if plan.judged_at_most is not None:
+        lines.append(f"the judge is asked about {plan.judged_at_most:,} answers at most")
+    if coords := plan.coords:
+        fit = ", ".join(f"{name} {n:,}" for name, n in coords.items() if name != "references")
+        lines.append(f"references that fit a system, of {coords['references']:,}: {fit}")
+    return lines
+
+
 def _bounds(bounds: Bounds, show: Any) -> str:
     expected = "" if bounds.expected is None else f"{show(bounds.expected)} expected, "
     return f"{expected}{show(bounds.at_most)} at most"

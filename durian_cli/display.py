@@ -30,7 +30,7 @@ from durian.progress import Progress as Watcher
 from durian.progress import Silent
 from durian.records import JsonObject, as_json
 from durian.rendering.text import estimate_text
-from durian_cli.cost_lines import cost_lines
+from durian_cli.cost_lines import cost_lines, reward_lines
 from durian_cli.texts import duration, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
@@ -186,8 +186,9 @@ def show_training(result: TrainingManifest) -> None:
 def show_plan(plan: ProfilePlan) -> None:
     """The dry run's counts, what the profile will cost, and the first prompt."""
     first = None if plan.prompts is None else plan.prompts.first_prompt
-    counts = as_json(replace(plan, images=None, prompts=None, price=None))
-    _print([*_counts(counts), *cost_lines(plan), *_first_prompt(first)])
+    counted = replace(plan, judged_at_most=None, coords=None, images=None, prompts=None, price=None)
+    counts = _counts(as_json(counted))
+    _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
 
 
 def show_training_plan(plan: JsonObject) -> None:

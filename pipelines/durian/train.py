@@ -77,7 +77,7 @@ def train_policy(
     screen = open_screen(config, grpo)
     processor = screen.chat.processor
     reward = TrainingReward(
-        open_reward(config.reward),
+        open_reward(config.reward, config),
         opened=screen.chat.opens_thinking,
         resizing=find_resizing(processor.image_processor),
     )

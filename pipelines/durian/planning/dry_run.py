@@ -12,20 +12,23 @@ from pathlib import Path
 
 from durian.analysis.statistics.estimate import Estimate
 from durian.config import CostConfig, ProfileConfig, TrainConfig
-from durian.engines.chat import load_chat
+from durian.engines.chat import Chat, load_chat
 from durian.engines.loading import check_encoder, check_engine
 from durian.engines.prompts import load_template
+from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError
+from durian.images.decode import size
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
 from durian.planning.cost import count_prompts, price, read_rate, sizes_of
 from durian.planning.plan import ProfilePlan, PromptCount
 from durian.progress import Progress, Silent
-from durian.readers.dataset import open_dataset
+from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
 from durian.records import JsonObject
-from durian.rewards import open_reward
+from durian.rewards import answer_kind, open_reward
+from durian.rewards.located import SYSTEMS, fits, read_places
 from durian.run.folder import RunFolder, read_manifest
 from durian.samples import Failed
 from durian.table.grouping import check_measure
@@ -54,7 +57,7 @@ def plan_profile(
     rate = read_rate(config, cost)
     template = None
     if config.needs_rollouts:
-        open_reward(config.reward)
+        open_reward(config.reward, config).close()
         template = load_template(config.prompt_template) if config.prompt_template else None
     # A script has no prompts, and a server keeps its own template and processor.
     local = config.needs_rollouts and config.engine in ("vllm", "transformers")
@@ -84,6 +87,7 @@ def plan_profile(
     plan = replace(
         plan, model=config.model, engine=config.engine, completions=samples * config.rollouts
     )
+    plan = _with_reward(plan, config, reader, chat)
     if config.engine == "scripted":
         return plan
     prompts = PromptCount()
@@ -97,6 +101,28 @@ def plan_profile(
         prompts=prompts,
         price=price(config, cost, rate, samples, prompts.prompt_tokens),
     )
+
+
+def _with_reward(
+    plan: ProfilePlan, config: ProfileConfig, reader: SampleReader, chat: Chat | None
+) -> ProfilePlan:
+    """Add what the first references say: the systems that they fit, what a judge is asked."""
+    if config.reward not in ("iou", "point", "boxed+judge"):
+        return plan
+    samples = list(islice(reader.samples(), PROBE))
+    if config.reward == "boxed+judge":
+        asked = sum(answer_kind(sample.answer) == "text" for sample in samples)
+        completions = plan.samples * config.rollouts
+        return replace(plan, judged_at_most=-(-completions * asked // max(1, len(samples))))
+    resizing = None if chat is None else find_resizing(chat.processor.image_processor)
+    fitting: Counter[str] = Counter()
+    for sample in samples:
+        places = read_places(sample.answer, boxes=config.reward == "iou")
+        found = size(sample.images[0]) if sample.images else None
+        if places and found is not None:
+            seen = None if resizing is None else resizing.of(found)
+            fitting.update(["references", *fits(places, found, seen)])
+    return replace(plan, coords={name: fitting[name] for name in ("references", *SYSTEMS)})
 
 
 def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
@@ -140,7 +166,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> J
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest, run=False)
     processes = config.processes or launched_processes()
-    open_reward(config.reward)
+    open_reward(config.reward, config).close()
     screen = open_screen(config, grpo)
     reader = open_dataset(config.source)
     check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat)

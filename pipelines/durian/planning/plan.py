@@ -95,6 +95,8 @@ class ProfilePlan:
     model: str | None = left_out()
     engine: str | None = left_out()
     completions: int | None = left_out()
+    judged_at_most: int | None = left_out()  # answers that a judge is asked about
+    coords: dict[str, int] | None = left_out()  # references, and how many fit each system
     images: ImageFates | None = left_out()
     prompts: PromptCount | None = merged()
     price: Price | None = merged()
