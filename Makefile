@@ -44,7 +44,7 @@ SLOW := tests/test_face.py tests/test_report.py tests/test_regroup.py tests/imag
   tests/rendering/test_page.py tests/analysis/two_runs
 quick: setup
 	$(BIN)/ruff check .
-	$(RUN)/python -m pytest -q -x --basetemp=.venv/quick-tmp -p no:cacheprovider $(filter-out $(SLOW),$(QUICK)) \
+	$(RUN)/python -m pytest -q --basetemp=.venv/quick-tmp -p no:cacheprovider $(filter-out $(SLOW),$(QUICK)) \
 	  $(addprefix --ignore=,$(SLOW))
 
 lint: setup
