@@ -19,7 +19,7 @@ from durian.profile import measure_samples
 from durian.progress import Silent
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import scan
-from durian.run.opening import open_run
+from durian.run.opening import hold_run
 from durian.samples import Sample
 from tests.benchmarks.timing import interleaved, ratio
 
@@ -72,7 +72,7 @@ def run() -> list[dict[str, Any]]:
         def road() -> None:
             index = scan(reader.samples(), Silent(), own_ids=False)
             identity = {**run_identity(config), "dataset": index.fingerprint}
-            with open_run(Path(config.out), identity, fresh=True) as opened:
+            with hold_run(Path(config.out), identity, fresh=True) as opened:
                 measure_samples(config, reader, index, opened, Silent())
             shutil.rmtree(config.out)
 
