@@ -30,7 +30,7 @@ from durian.measuring.sampling import build_prompt
 from durian.progress import Progress
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import scan
-from durian.records import as_json, from_json
+from durian.records import JsonObject, as_json, from_json
 from durian.run.files import read_json, write_json, written_aside
 from durian.samples import Failed, Prompt, Sample
 from durian.table.join import TrainingTable
@@ -73,7 +73,7 @@ class Screen:
         text = self.chat.render(prompt)
         return text if isinstance(text, Failed) else (prompt, text)
 
-    def check(self, sample: Sample, seen: Look) -> tuple[list[dict[str, Any]], int] | Failed:
+    def check(self, sample: Sample, seen: Look) -> tuple[list[JsonObject], int] | Failed:
         """The chat messages of a sample and its prompt's tokens, or why it cannot take part."""
         rendered = self.render(sample, seen)
         if isinstance(rendered, Failed):
