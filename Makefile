@@ -10,7 +10,7 @@ POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.
 RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
-.PHONY: demo test lint bench gpu-check setup data tiny-policy pins audit wheel clean
+.PHONY: demo test quick lint bench gpu-check setup data tiny-policy pins audit wheel clean
 
 setup: .venv/ready
 
@@ -35,6 +35,17 @@ demo: setup
 
 test: setup
 	$(RUN)/python -m pytest -q --basetemp=.venv/test-tmp -p no:cacheprovider
+
+# At each change: all rules that need no policy, no training and no killed process.
+QUICK := $(wildcard tests/test_*.py) tests/analysis tests/config tests/measures tests/plugins tests/readers tests/run \
+  tests/table tests/images tests/rendering tests/rewards/test_boxed.py tests/rewards/test_custom.py \
+  tests/cli/test_docs.py tests/cli/test_mistypes.py tests/cli/test_group_command.py
+SLOW := tests/test_face.py tests/test_report.py tests/test_regroup.py tests/images/test_mutations.py \
+  tests/rendering/test_page.py tests/analysis/two_runs
+quick: setup
+	$(BIN)/ruff check .
+	$(RUN)/python -m pytest -q --basetemp=.venv/quick-tmp -p no:cacheprovider $(filter-out $(SLOW),$(QUICK)) \
+	  $(addprefix --ignore=,$(SLOW))
 
 lint: setup
 	$(BIN)/ruff check .

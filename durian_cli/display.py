@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,17 +28,19 @@ from durian.analysis.evaluation import Accuracy, Evaluation, GroupAccuracy, Grou
 from durian.analysis.statistics.estimate import Estimate
 from durian.progress import Progress as Watcher
 from durian.progress import Silent
-from durian.records import as_json
+from durian.records import JsonObject, as_json
 from durian.rendering.text import estimate_text
-from durian_cli.cost_lines import COST_KEYS, cost_lines
+from durian_cli.cost_lines import cost_lines, reward_lines
 from durian_cli.texts import duration, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
     from durian.analysis.two_runs.comparison import Comparison
     from durian.groups import PerceptualCuts, ReasoningCuts
+    from durian.planning.plan import ProfilePlan
     from durian.profile import Profiled
     from durian.regroup import Regrouped
+    from durian.training.manifest import TrainingManifest
 
 _EVERY = 15.0  # seconds between plain progress lines
 
@@ -165,29 +168,43 @@ def show_compare(found: Comparison) -> None:
     _print(lines)
 
 
-def show_training(result: Mapping[str, Any]) -> None:
+def show_training(result: TrainingManifest) -> None:
     """What took part, how the reward moved, and where things are."""
-    counts, ends, out = result["counts"], result["result"], Path(result["out"])
-    lines = [f"{counts['samples']:,} of {counts['rows']:,} rows took part"]
-    lines += [f"  {n:,} left out: {reason}" for reason, n in _most(counts["left_out"])]
-    if "reward_first" in ends:
+    counts, ends, out = result.counts, result.result, Path(result.out or "")
+    lines = [f"{counts.samples:,} of {counts.rows:,} rows took part"]
+    lines += [f"  {n:,} left out: {reason}" for reason, n in _most(counts.left_out)]
+    if ends.reward_first is not None:
         lines.append(
-            f"sampled reward {ends['reward_first']:.3f} over the first {ends['averaged_steps']} "
-            f"logged steps, {ends['reward_last']:.3f} over the last "
-            f"(of {ends['logged_steps']}, {duration(result['seconds']['in all'])})"
+            f"sampled reward {ends.reward_first:.3f} over the first {ends.averaged_steps} "
+            f"logged steps, {ends.reward_last:.3f} over the last "
+            f"(of {ends.logged_steps}, {duration(result.seconds['in all'])})"
         )
     lines += [f"picture: {out / 'training.png'}", f"policy:  {out}"]
     _print(lines)
 
 
-def show_plan(plan: Mapping[str, Any]) -> None:
+def show_plan(plan: ProfilePlan) -> None:
     """The dry run's counts, what the profile will cost, and the first prompt."""
+    first = None if plan.prompts is None else plan.prompts.first_prompt
+    counted = replace(plan, judged_at_most=None, coords=None, images=None, prompts=None, price=None)
+    counts = _counts(as_json(counted))
+    _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
+
+
+def show_training_plan(plan: JsonObject) -> None:
+    """The dry run's counts, and the first prompt."""
+    counts = {key: value for key, value in plan.items() if key != "first_prompt"}
+    _print([*_counts(counts), *_first_prompt(plan.get("first_prompt"))])
+
+
+def _counts(counts: JsonObject) -> list[str]:
+    """What is planned, one line each, and how the dataset's rows are read."""
     lines = [
         f"{key.replace('_', ' ')}: {value_text(value)}"
-        for key, value in plan.items()
-        if key not in (*COST_KEYS, "first_prompt", "read")
+        for key, value in counts.items()
+        if key != "read"
     ]
-    if (read := plan.get("read")) is not None:
+    if (read := counts.get("read")) is not None:
         lines += [
             f"rows read as: {read['form']}",
             f"  problem from {read['problem']}",
@@ -195,11 +212,13 @@ def show_plan(plan: Mapping[str, Any]) -> None:
             f"  images from {', '.join(read['images']) or 'nowhere'}",
             *(f"  {note}" for note in read["notes"]),
         ]
-    if "completion_tokens" in plan:
-        lines += cost_lines(plan)
-    if "first_prompt" in plan:
-        lines += ["first prompt:", *("  " + line for line in plan["first_prompt"].splitlines())]
-    _print(lines)
+    return lines
+
+
+def _first_prompt(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    return ["first prompt:", *("  " + line for line in text.splitlines())]
 
 
 def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:

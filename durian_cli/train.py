@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from durian.config import AttemptConfig, ShownConfig, TrainConfig
-from durian_cli.display import progress_for, show_plan, show_training
+from durian_cli.display import progress_for, show_training, show_training_plan
 from durian_cli.options import command, show_result
 
 
@@ -23,10 +23,12 @@ def train(config: TrainConfig, attempt: AttemptConfig, shown: ShownConfig) -> No
         if attempt.dry_run:
             from durian.planning.dry_run import plan_training  # here, so that --help loads no torch
 
-            result = plan_training(config, progress=progress)
+            plan = plan_training(config, progress=progress)
         else:
             from durian.train import train_policy
 
             result = train_policy(config, fresh=attempt.fresh, progress=progress)
-    if result:  # one process of a launch has it
-        show_result(result, show_plan if attempt.dry_run else show_training, shown)
+    if attempt.dry_run:
+        show_result(plan, show_training_plan, shown)
+    elif result is not None:  # one process of a launch has it
+        show_result(result, show_training, shown)

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
+
+# No test is about time: Hypothesis's deadline of 200 ms fails what a busy machine holds up.
+settings.register_profile("durian", deadline=None)
+settings.load_profile("durian")
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from durian.errors import ConfigError, RunFolderError
 from durian.groups import KINDS, Kind
 from durian.measures import held_against_error
 from durian.records import as_json
-from durian.rendering.compare_page import MOST_SHOWN, write_comparison
+from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
 from durian.rendering.compare_sentences import compare_sentences
 from durian.run.folder import (
     DIFFICULTY_FILE,
@@ -311,38 +311,40 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> list[dict[str, Any]]:
+def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> list[ChangedShelf]:
     """Samples learned and unlearned, with a completion of either run."""
     learned, unlearned = (places[:MOST_SHOWN] for places in learned_samples(*sides))
     shown = ids["sample_id"].gather([*learned, *unlearned])
     texts = _texts(b.path, shown)
     said = _completions(a.path, shown), _completions(b.path, shown)
 
-    def card(place: int, was_right: bool) -> dict[str, Any]:
+    def card(place: int, was_right: bool) -> ChangedCard:
         key = ids["sample_id"][place]
         right = [f"{s.total[place] - s.wrong[place]:.0f} of {s.total[place]:.0f}" for s in sides]
         # The completion that changed: of A's as it was, of B's as it is now.
         wanted = (was_right, not was_right)
         one, other = (text.get((key, right)) for text, right in zip(said, wanted, strict=True))
-        return {
-            "sample_id": key, **texts[key], "a": right[0], "b": right[1],
-            "completion_a": one, "completion_b": other, "learned": not was_right,
-        }  # fmt: skip
+        row, problem, answer = texts[key]
+        return ChangedCard(
+            sample_id=key, row=row, problem=problem, answer=answer, a=right[0], b=right[1],
+            completion_a=one, completion_b=other, learned=not was_right,
+        )  # fmt: skip
 
     return [
-        {"heading": "Learned", "cards": [card(place, False) for place in learned]},
-        {"heading": "Unlearned", "cards": [card(place, True) for place in unlearned]},
+        ChangedShelf(heading="Learned", cards=[card(place, False) for place in learned]),
+        ChangedShelf(heading="Unlearned", cards=[card(place, True) for place in unlearned]),
     ]
 
 
-def _texts(run: Path, shown: pl.Series) -> dict[str, dict[str, Any]]:
+def _texts(run: Path, shown: pl.Series) -> dict[str, tuple[int, str, str]]:
+    """Row, problem and answer of each sample."""
     rows = read_frame(
         run / DIFFICULTY_FILE,
         lambda frame: frame.select("sample_id", "row", *_TEXT).filter(
             pl.col("sample_id").is_in(shown.implode())
         ),
     )
-    return {row.pop("sample_id"): row for row in rows.iter_rows(named=True)}
+    return {key: (row, problem, answer) for key, row, problem, answer in rows.iter_rows()}
 
 
 def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:

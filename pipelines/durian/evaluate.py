@@ -205,14 +205,17 @@ def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> 
     for place, sample in enumerate(chunk.samples):
         of_sample = {name: results[place] for name, results in drawn.items()}
         error = next((answer.error for answer in of_sample.values() if answer.error), None)
-        row = {"sample_id": sample.sample_id, "error": error and one_line(error)}
+        row: dict[str, str | float | None] = {
+            "sample_id": sample.sample_id,
+            "error": error and one_line(error),
+        }
         for name, answer in of_sample.items():
-            row |= {f"{name}_{kept}": value for kept, value in _outcome(answer).items()}
+            row.update((f"{name}_{kept}", value) for kept, value in _outcome(answer).items())
         rows.append(row)
     return pl.DataFrame(rows, schema={"sample_id": pl.String, "error": pl.String, **schema})
 
 
-def _outcome(answer: Drawn) -> dict[str, Any]:
+def _outcome(answer: Drawn) -> dict[str, float | None]:
     if not answer.scores:
         return {}
     formatted = [score.formatted for score in answer.scores if score.formatted is not None]

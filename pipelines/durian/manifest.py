@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from durian.analysis.reasons import grouped
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
@@ -20,6 +20,8 @@ from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.records import JsonObject
 from durian.rewards import reward_fingerprint
+from durian.rewards.custom import JUDGED
+from durian.rewards.judged import PROMPT
 from durian.run.folder import RunFolder
 from durian.run.manifest import Counts, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
@@ -88,6 +90,7 @@ def describe_run(
         model=ProfiledModel(name=config.model, fingerprint=identity["model"]),
         config=asdict(config),
         identity=identity,
+        judge={"model": config.judge_model, "prompt": PROMPT} if config.reward == JUDGED else None,
         logprobs_mode="raw_logprobs" if config.needs_rollouts else None,
         counts=Counts(
             rows=index.n_rows,
@@ -140,7 +143,11 @@ def as_profiled(config: Later, manifest: Manifest | None) -> Later:
     defaults: JsonObject = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
     known = defaults | (manifest.config if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)
-    return replace(config, **{name: known[name] for name in left_open})
+    taken_over: dict[str, Any] = {name: known[name] for name in left_open}
+    for name, value in taken_over.items():
+        if isinstance(value, list):  # JSON has no tuples
+            taken_over[name] = tuple(value)
+    return replace(config, **taken_over)
 
 
 def versions(*further: str) -> dict[str, str]:

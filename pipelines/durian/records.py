@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from typing import Any, TypeVar
 
-JsonObject = dict[str, Any]  # as a file holds it, before it is read as a record
+JsonObject = dict[str, Any]  # as a file or a server gives it, before it is read as a record
 Record = TypeVar("Record")
 _LEFT_OUT, _MERGED = "left out", "merged"
 

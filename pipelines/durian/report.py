@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from durian.analysis.one_run.judged import Judged, judged
 from durian.analysis.one_run.summary import Summary, analyse
 from durian.images.decode import decode
 from durian.measures import held_against_error
@@ -88,10 +89,28 @@ def render_run(
         table=read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
         rollouts=read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
         thumbnails=_read_thumbnails(path),
+        judged=_judged(path),
         # Seconds are known only once the page is written; a rebuilt page is the same page.
         manifest=replace(manifest, seconds=None),
     )
     return summary
+
+
+def _judged(path: Path) -> Judged | None:
+    """What a judge said, where the run's rollouts tell."""
+    told = ["sample_id", "answer", "correct", "judged"]
+    if not set(told) <= set(pl.read_parquet_schema(path / ROLLOUTS_FILE)):
+        return None  # of an older version
+    rollouts = read_frame(path / ROLLOUTS_FILE, lambda f: f.select(told).filter("judged"))
+    if rollouts.is_empty():
+        return None
+    ids = rollouts["sample_id"].unique()
+    known = ("sample_id", "row", "problem", "answer")
+    table = read_frame(
+        path / DIFFICULTY_FILE,
+        lambda frame: frame.filter(pl.col("sample_id").is_in(ids.implode())).select(known),
+    )
+    return judged(table, rollouts)
 
 
 def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_limit: int) -> None:

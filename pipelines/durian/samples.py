@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from PIL import Image
 
+from durian.records import JsonObject
+
 FinishReason = Literal["stop", "length", "error"]
 
 
@@ -44,7 +46,7 @@ class Prompt:
     """What the policy is given for one sample: chat messages and the decoded images."""
 
     sample_id: str
-    messages: list[dict[str, Any]]  # content parts: {"type": "image"} or {"type": "text", "text"}
+    messages: list[JsonObject]  # content parts: {"type": "image"} or {"type": "text", "text"}
     images: tuple[Image.Image, ...]  # RGB, one for each image part, in order
 
 

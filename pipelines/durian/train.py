@@ -10,8 +10,8 @@ from __future__ import annotations
 import pickle
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from durian.config import TrainConfig
 from durian.engines.resizing import find_resizing
@@ -27,6 +27,7 @@ from durian.training.arguments import check_grpo, grpo_config, plan_of
 from durian.training.checkpoints import drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
+from durian.training.manifest import TrainingManifest, finished_training
 from durian.training.normalization import normalization_of
 from durian.training.policy import MERGED, load_policy, lora_config, merge_adapter, not_merged
 from durian.training.record import (
@@ -44,7 +45,7 @@ from durian.training.watch import Watch
 
 def train_policy(
     config: TrainConfig, *, fresh: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
+) -> TrainingManifest | None:
     """Train a policy with the table's groups in the normalizer; resume it if it is begun.
 
     Runs in each process of a launch; the first one prepares the samples and writes the results.
@@ -52,8 +53,8 @@ def train_policy(
     Args:
         fresh: throw an unfinished training away rather than resume it.
     Returns:
-        The manifest of the finished training, and its folder as `out`; in other processes than
-        the first, nothing.
+        The manifest of the finished training with its folder; in other processes than the first,
+        None.
     Raises:
         InputError: an option, the dataset, the table, the model or the folder is wrong.
         RunError: the training stopped part-way; the same call resumes it.
@@ -62,7 +63,7 @@ def train_policy(
     >>> grpo = {"max_steps": 1, "num_generations": 2, "per_device_train_batch_size": 4}
     >>> config = TrainConfig(dataset="shapes.parquet", table="runs/before", model="tiny_policy",
     ...                      out="runs/policy", grpo=grpo)
-    >>> durian.train_policy(config)["result"]["logged_steps"]
+    >>> durian.train_policy(config).result.logged_steps
     1
     """
     from transformers import PrinterCallback  # here: durian.training says first what is missing
@@ -76,13 +77,13 @@ def train_policy(
     screen = open_screen(config, grpo)
     processor = screen.chat.processor
     reward = TrainingReward(
-        open_reward(config.reward),
+        open_reward(config.reward, config),
         opened=screen.chat.opens_thinking,
         resizing=find_resizing(processor.image_processor),
     )
     first = process_rank() == 0
     if not first and not fresh and read_manifest(out) is not None:
-        return {}  # complete: the first process says so
+        return None  # complete: the first process says so
     with ExitStack() as held:
         held.callback(reward.close)
         if first:
@@ -96,7 +97,7 @@ def train_policy(
             identity = training_identity(config, grpo, rows.fingerprint)
             complete = held.enter_context(open_training(out, identity, fresh=fresh))
             if complete is not None:
-                return {"out": str(out), **complete}
+                return finished_training(out, complete)
         join_launch(float(grpo.get("ddp_timeout", DDP_TIMEOUT)))
         with first_prepares():
             if first:
@@ -109,7 +110,7 @@ def train_policy(
             for line in plan.warnings:
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
-        longest = int(samples.counts.get("longest_prompt", 0))
+        longest = samples.counts.longest_prompt or 0
         args = grpo_config(config, grpo, plan, longest_prompt=longest)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
@@ -139,7 +140,7 @@ def train_policy(
             ) from error
         trainer.save_policy(out)
         if not first:
-            return {}
+            return None
         drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
         if config.lora_r is not None and trainer.sharded:
             progress.note(f"warning: {not_merged(config.model, out)}")
@@ -151,4 +152,4 @@ def train_policy(
             time.perf_counter() - begun,
         )  # fmt: skip
         write_results(out, log, manifest)
-        return {"out": str(out), **manifest}
+        return replace(manifest, out=str(out))

@@ -4,6 +4,7 @@ import json
 import sys
 
 from tests.benchmarks import (
+    bench_grading,
     bench_groups_join,
     bench_logprobs,
     bench_measures,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
 )
 
 BENCHES = {
+    "grading": bench_grading.run,
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,
     "pixel_road": bench_pixel_road.run,

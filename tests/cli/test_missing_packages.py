@@ -1,5 +1,6 @@
 """A plain install measures pixels; what another road lacks is one line that names its extra."""
 
+import ast
 import json
 import os
 import re
@@ -137,6 +138,30 @@ def test_each_package_is_brought_by_the_extra_that_is_named():
     assert brought("vllm") >= brought("policy") == brought("cpu") - {"vllm"}
     plain = {Requirement(line).name for line in PROJECT["dependencies"]}
     assert not plain & {NAMES.get(name, name) for name in EXTRAS}
+
+
+def imported(path: Path) -> set[str]:
+    """The packages that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_whatever_is_imported_is_brought_by_the_plain_install_or_an_extra():
+    # jinja2 came with torch alone once; a plain install would have had no page.
+    called = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
+    brought_by_others = {"anyio": "openai", "latex2sympy2_extended": "math-verify"}
+    entered = {"swift", "verl"}  # trainers whose process the plug-ins run in
+    plain = {Requirement(line).name for line in PROJECT["dependencies"]}
+    known = {*plain, *EXTRAS, *brought_by_others, *entered, "durian", "durian_cli"}
+    for root in (ROOT / "pipelines", ROOT / "durian_cli"):
+        for path in root.rglob("*.py"):
+            names = {called.get(name, name) for name in imported(path)}
+            assert names <= known | set(sys.stdlib_module_names), path
 
 
 def test_no_text_tells_anyone_to_install_a_strangers_package():

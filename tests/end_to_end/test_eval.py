@@ -102,7 +102,10 @@ def test_rates_and_groups_are_what_was_scripted(scripted, tmp_path):
     assert (table.in_no_reasoning_group, table.perceptual) == (1, "pixel_entropy")
 
     def by_group(kind):
-        return [(row.group, row.n, row.greedy.accuracy, row.sampled.accuracy) for row in ours[kind]]
+        return [
+            (row.group, row.n, row.greedy.accuracy, row.sampled.accuracy)
+            for row in getattr(ours, kind)
+        ]
 
     assert by_group("perceptual") == [("easy", 2, 1.0, 3 / 4), ("hard", 1, 0.0, 1 / 2)]
     assert by_group("reasoning") == [(0, 1, 1.0, 1.0), (1, 2, 1 / 2, 1 / 4)]

@@ -1,8 +1,9 @@
 """Chunks decoded ahead: in order, and not for a caller that has gone."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from durian.measuring import chunks, threads
+from durian.measuring import chunks
 from durian.measuring.look import NOTHING
 from durian.progress import Silent
 from durian.samples import Sample
@@ -13,16 +14,21 @@ def test_a_caller_that_stops_early_waits_for_no_more_than_the_images_in_hand(mon
     samples = [Sample(sample_id=str(n), row=n, problem="", answer="") for n in range(201)]
     told, held, looked = threading.Event(), threading.Event(), []
 
-    class Threads(threads.DecodingThreads):
-        def submit(self, sample):
-            future = super().submit(sample)
-            if sample is samples[-1]:
+    class Threads(ThreadPoolExecutor):
+        begun = 0
+
+        def submit(self, *work):
+            future = super().submit(*work)
+            self.begun += 1
+            # One batch of the first sample, then six of 32 samples and one of 8.
+            if self._max_workers == 2 and self.begun == 1 + 7:
                 held.set()
             return future
 
-        def cancel(self):
-            super().cancel()
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
             told.set()
+            super().shutdown(wait=wait)
 
     def look(sample, **how):
         if sample.row > 0:
@@ -30,13 +36,13 @@ def test_a_caller_that_stops_early_waits_for_no_more_than_the_images_in_hand(mon
         looked.append(sample.row)
         return NOTHING
 
-    monkeypatch.setattr(chunks, "DecodingThreads", Threads)
-    monkeypatch.setattr(threads, "look", look)
+    monkeypatch.setattr(chunks, "ThreadPoolExecutor", Threads)
+    monkeypatch.setattr(chunks, "look", look)
     parts = [(0, range(1)), (1, range(1, 201))]
     coming = chunks.decoded_chunks(
         samples, parts, keep=False, pixel_limit=10, workers=2, progress=Silent()
     )
     assert next(coming).part == 0
-    held.wait()  # all 200 are on their way, two of them in hand
+    held.wait()  # all 200 are on their way, two batches of them in hand
     coming.close()  # type: ignore[attr-defined]
-    assert len(looked) <= 1 + 2  # the first one, and one a worker
+    assert len(looked) <= 1 + 2 * 32  # the first one, and a batch a worker

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from durian.analysis.statistics.estimate import Estimate
 from durian.config import CostConfig, ProfileConfig
 from durian.errors import ConfigError
 from durian.planning.cost import Rate, price
 from durian.planning.dry_run import plan_profile
 from durian.profile import profile_dataset
+from durian.records import as_json
 from durian_cli.app import app
 from tests.manifests import manifest
 
@@ -33,6 +35,11 @@ def dataset(path: Path, images: list[list[bytes]], problem: str = "what is it?")
     return str(path)
 
 
+def plan_json(config, cost=None):
+    """The plan as `--json` shows it."""
+    return as_json(plan_profile(config, cost))
+
+
 @pytest.fixture
 def settings(tiny_policy, tmp_path):
     """A profile with the policy that ships, of few tokens; keywords override."""
@@ -48,8 +55,8 @@ def test_prompt_tokens_are_those_of_the_run_that_follows_on_the_data_that_ships(
     settings, photo_shapes
 ):
     config = settings(dataset=str(photo_shapes), limit=60)
-    some = plan_profile(config, CostConfig(cost_sample=20))
-    whole = plan_profile(config)
+    some = plan_json(config, CostConfig(cost_sample=20))
+    whole = plan_json(config)
     counted = profile_dataset(config).manifest.tokens.prompt
     assert some["prompts_sampled"] == 20
     assert abs(some["prompt_tokens"]["value"] / counted - 1) < 0.02  # asked: 0.20
@@ -64,7 +71,7 @@ def test_a_dataset_whose_second_half_is_larger_is_estimated_from_both(settings, 
     # 4 a prompt where the mean is 130. Blocks of 4 rows lie within a half: no error is left.
     images = [[picture(32, 32)]] * 32 + [[picture(256, 256)]] * 32
     config = settings(dataset=dataset(tmp_path / "two.parquet", images), rollouts=1, **BOUNDS)
-    plan = plan_profile(config, CostConfig(cost_sample=16))
+    plan = plan_json(config, CostConfig(cost_sample=16))
     tokens = profile_dataset(config).manifest.tokens.prompt
     assert plan["prompt_tokens"]["value"] == tokens
     of_text = (tokens - 32 * 4 - 32 * 256) / 64  # of one prompt; the texts are of one length
@@ -77,7 +84,7 @@ def test_a_dataset_whose_second_half_is_larger_is_estimated_from_both(settings, 
 def test_prompts_that_fail_in_the_run_cost_nothing_in_the_plan(settings, tmp_path):
     images = [[picture(64, 64)], [b"no image"], [picture(900, 2)], [picture(64, 64)]]
     config = settings(dataset=dataset(tmp_path / "bad.parquet", images))
-    plan, found = plan_profile(config), profile_dataset(config).manifest
+    plan, found = plan_json(config), profile_dataset(config).manifest
     assert plan["prompt_tokens"]["value"] == found.tokens.prompt
     assert found.tokens.prompts == 2
     assert plan["prompts_failed"] == found.counts.failed_by_reason
@@ -96,13 +103,13 @@ def test_images_outside_the_bounds_are_counted_and_named(settings, tmp_path):
     config = settings(
         dataset=dataset(tmp_path / "sizes.parquet", images), min_pixels=1024, max_pixels=16384
     )
-    assert plan_profile(config)["images"] == {
+    assert plan_json(config)["images"] == {
         "min_pixels": 1024, "max_pixels": 16384,
         "all": 6, "shrunk": 1, "enlarged": 1, "refused": 1, "unreadable": 1,
         "named": [
-            {"row": 1, "image": 2, "fate": "shrunk", "size": (320, 160), "becomes": (176, 80)},
-            {"row": 3, "image": 1, "fate": "enlarged", "size": (16, 16), "becomes": (32, 32)},
-            {"row": 4, "image": 1, "fate": "refused", "size": (900, 2), "becomes": None},
+            {"row": 1, "image": 2, "fate": "shrunk", "size": [320, 160], "becomes": [176, 80]},
+            {"row": 3, "image": 1, "fate": "enlarged", "size": [16, 16], "becomes": [32, 32]},
+            {"row": 4, "image": 1, "fate": "refused", "size": [900, 2], "becomes": None},
         ],
     }  # fmt: skip
 
@@ -111,7 +118,7 @@ def test_every_row_is_asked_for_its_size_not_only_those_sampled(settings, tmp_pa
     images = [[picture(64, 64)]] * 40 + [[picture(320, 160)]] * 7
     config = settings(dataset=dataset(tmp_path / "last.parquet", images), **BOUNDS | {
         "max_pixels": 16384})  # fmt: skip
-    plan = plan_profile(config, CostConfig(cost_sample=2))
+    plan = plan_json(config, CostConfig(cost_sample=2))
     assert plan["images"]["shrunk"] == 7
     assert [image["row"] for image in plan["images"]["named"]] == [40, 41, 42, 43, 44]
 
@@ -127,7 +134,7 @@ def finished(folder: Path, **changes) -> str:
     return str(folder)
 
 
-PROMPTS = {"value": 500, "low": 400, "high": 600}
+PROMPTS = Estimate(value=500, low=400, high=600)
 RATE = Rate(completion_of_one=50.0, tokens_per_second=100.0)
 
 
@@ -140,7 +147,7 @@ def planned():
             dataset="d", out="o", model="m", engine=engine, rollouts=rollouts, max_tokens=64,
             tensor_parallel=2, data_parallel=3,
         )  # fmt: skip
-        return price(config, CostConfig(**cost), rate, 5, prompts)
+        return as_json(price(config, CostConfig(**cost), rate, 5, prompts))
 
     return make
 
@@ -184,21 +191,21 @@ def test_a_finished_run_gives_lengths_and_rate_and_says_how_it_differs(settings,
     config = settings(dataset=dataset(tmp_path / "d.parquet", images), max_tokens=64, rollouts=8)
     kept = {key: getattr(config, key) for key in config.__dataclass_fields__}
     run = finished(tmp_path / "old", config=kept | {"temperature": 0.5, "limit": 3})
-    plan = plan_profile(config, CostConfig(rate_from=run))
+    plan = plan_json(config, CostConfig(rate_from=run))
     assert plan["completion_tokens"] == {"expected": 2000, "at_most": 2560}
     assert plan["seconds"] == {"expected": 20.0, "at_most": 25.6}
     assert plan["rate_differs"] == ["temperature"]
-    faster = plan_profile(config, CostConfig(rate_from=run, tokens_per_second=200.0))
+    faster = plan_json(config, CostConfig(rate_from=run, tokens_per_second=200.0))
     assert faster["seconds"] == {"expected": 10.0, "at_most": 12.8}
 
 
 def test_a_servers_prompts_are_counted_by_a_finished_run_alone(settings, tmp_path):
     path = dataset(tmp_path / "d.parquet", [[picture(64, 64)]] * 5)
     config = settings(dataset=path, engine="openai", base_url="http://localhost:1/v1", model="m")
-    plan = plan_profile(config, CostConfig(price_per_mtok=(1.0, 1.0)))
+    plan = plan_json(config, CostConfig(price_per_mtok=(1.0, 1.0)))
     assert "prompt_tokens" not in plan and plan["money"] == {}
     assert "pass --rate-from RUN" in plan["not_known"]["the price of tokens"]
-    told = plan_profile(config, CostConfig(rate_from=finished(tmp_path / "old")))
+    told = plan_json(config, CostConfig(rate_from=finished(tmp_path / "old")))
     assert told["prompt_tokens"] == {"value": 500, "low": None, "high": None}  # 5 x 1,000 / 10
 
 
@@ -217,7 +224,7 @@ def test_cost_options_that_do_not_fit_are_refused_by_name(settings, tmp_path):
         ({}, {"rate_from": uncounted}, "rate-from: .*: counted no tokens"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=line):
-            plan_profile(settings(dataset=path, **changes), CostConfig(**cost))
+            plan_json(settings(dataset=path, **changes), CostConfig(**cost))
 
 
 @pytest.mark.parametrize(

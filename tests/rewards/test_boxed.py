@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durian.rewards import boxed_reward, extract_answer, is_formatted
+from durian.rewards import (
+    Attempts,
+    BoxedReward,
+    boxed_reward,
+    extract_answer,
+    is_formatted,
+    opens_thinking,
+)
 
 BS = "\\"
 
@@ -33,6 +40,19 @@ EXTRACTED = [
     (r"<think>a \boxed{1} b", "1", "reasoning never closed: the whole text is searched"),
     (r"<think>a</think>\boxed{1}</think>", None, "after the last closing tag"),
     (r"<think>a< / think > \boxed{3}", "3", "spaces in the closing tag"),
+    ("so <|begin_of_box|>5<|end_of_box|>", "5", "GLM's box"),
+    ("<|begin_of_box|>1<|end_of_box|> <|begin_of_box|> 2 <|end_of_box|>", "2", "the last of them"),
+    ("<|begin_of_box|>5", None, "GLM's box, cut off"),
+    (r"<|begin_of_box|>\boxed{5}<|end_of_box|>", "5", "a box in GLM's"),
+    (r"◁think▷\boxed{1}◁/think▷ \boxed{2}", "2", "Kimi's marks"),
+    (r"◁think▷\boxed{1}◁/think▷ so 2", None, "Kimi's reasoning is no answer"),
+    ("<think>a</think><answer> 5 </answer>", "5", "answer tags where no box is"),
+    ("<answer>1</answer> or <Answer>2</Answer>", "2", "the last tags"),
+    (r"<answer>1</answer> \boxed{2}", "2", "a box goes before tags"),
+    (r"<answer>so \boxed{3}</answer>", "3", "a box within the tags"),
+    ("<think><answer>1</answer></think> so 2", None, "tags in the reasoning"),
+    ("<answer>5", None, "tags never closed"),
+    ("<answer> </answer>", None, "nothing in the tags"),
 ]
 
 
@@ -63,6 +83,51 @@ FORMATTED = [
 @pytest.mark.parametrize(("completion", "expected", "why"), FORMATTED)
 def test_the_format_is_reasoning_and_then_a_box(completion, expected, why):
     assert is_formatted(completion) is expected, why
+
+
+def test_an_opening_tag_that_the_template_wrote_counts():
+    assert is_formatted(r"a</think>\boxed{1}", opened=True)
+    assert is_formatted(r"a◁/think▷\boxed{1}", opened=True)
+    assert is_formatted(r"<think>a</think>\boxed{1}", opened=True)  # written once more
+    assert not is_formatted(r"a \boxed{1}", opened=True)  # never closed
+    assert not is_formatted(r"a <think> b</think>\boxed{1}", opened=True)  # text before another
+    attempts = Attempts(completions=[r"a</think>\boxed{7}"], n_tokens=[1], answer="7", opened=True)
+    assert BoxedReward(apart=False).start(attempts)()[0].reward == 1.0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opens"),
+    [
+        ("<|im_start|>assistant\n<think>\n", True),
+        ("<|im_start|>assistant\n◁think▷", True),
+        ("<|im_start|>assistant\n", False),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", False),  # thinking is off
+        ("Use <think> and </think>.<|im_end|>\n<|im_start|>assistant\n", False),
+    ],
+)
+def test_a_prompt_that_ends_with_the_opening_tag_opens_the_reasoning(prompt, opens):
+    assert opens_thinking(prompt) is opens
+
+
+SEVERAL = [
+    (r"\boxed{1} and \boxed{-4}", "1, -4", True, "a box for each solution"),
+    (r"\boxed{-4}, \boxed{1}", "1, -4", True, "in any order"),
+    (r"\boxed{1} and \boxed{4}", "1, -4", False, "one is wrong"),
+    (r"\boxed{1}, \boxed{2}, \boxed{-4}", "1, -4", False, "one too many"),
+    (r"\boxed{1} and \boxed{1, -4}", "1, -4", True, "the last holds all"),
+    (r"\boxed{A} and \boxed{C}", "A, C", True, "choices"),
+    (r"\boxed{5} or \boxed{3}", "5", False, "of one number the last box counts"),
+    (r"\boxed{3} or \boxed{5}", "5", True, "of one number the last box counts"),
+    (r"\boxed{\frac{1}{2}} \boxed{} \boxed{\boxed{3}}", "0.5, 3", True, "empty and nested ones"),
+]
+
+
+@pytest.mark.parametrize(("completion", "reference", "right", "why"), SEVERAL)
+def test_several_boxes_are_one_answer_where_the_reference_is_a_list(
+    completion, reference, right, why
+):
+    [score] = boxed_reward([completion], [1], reference)
+    assert score.correct is right, why
 
 
 def test_the_reward_is_a_tenth_format_and_nine_tenths_accuracy():

@@ -153,7 +153,7 @@ def test_a_batch_reward_must_return_one_result_a_completion(reward_file, returne
 @pytest.mark.parametrize("name", ["exact", "mine.py", "mine.py:", "mine.txt:f", ":f", "m.py:f()"])
 def test_an_unknown_reward_is_refused(name):
     for function in (open_reward, reward_fingerprint):
-        with pytest.raises(ConfigError, match="it must be boxed or FILE.py:function"):
+        with pytest.raises(ConfigError, match="it must be one of boxed, .* or FILE.py:function"):
             function(name)
 
 

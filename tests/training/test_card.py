@@ -1,9 +1,14 @@
 """The model card: what it says, and that no name in it is more than text."""
 
+from dataclasses import fields
+
 import yaml
 from markdown_it import MarkdownIt
 
+from durian.records import from_json
 from durian.training.card import model_card
+from durian.training.manifest import TrainingManifest
+from durian.training.plan import BatchPlan
 
 MANIFEST = {
     "durian": "0.1.0",
@@ -19,7 +24,13 @@ MANIFEST = {
         "logged_steps": 12, "averaged_steps": 5, "reward_first": 0.25, "reward_last": 0.5,
     },
     "versions": {"torch": "2.13.0", "trl": "1.16.0"},
+    "seconds": {"in all": 9.0},
+    "plan": {**dict.fromkeys((f.name for f in fields(BatchPlan)), 1), "warnings": []},
 }  # fmt: skip
+
+
+def card(manifest):
+    return model_card(from_json(TrainingManifest, manifest))
 
 
 def read(card: str) -> tuple[dict[str, object], str]:
@@ -30,7 +41,7 @@ def read(card: str) -> tuple[dict[str, object], str]:
 
 
 def test_the_card_says_what_the_training_was():
-    header, page = read(model_card(MANIFEST))
+    header, page = read(card(MANIFEST))
     assert header["base_model"] == "Qwen/Qwen2.5-VL-7B-Instruct"
     assert header["library_name"] == "transformers" and "grpo" in header["tags"]
     for said in (
@@ -50,7 +61,7 @@ def test_an_adapter_of_a_local_folder_names_no_model_of_the_hub(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my" / "policy").mkdir(parents=True)
     config = MANIFEST["config"] | {"lora_r": 8, "normalizer": "grpo"}
-    header, page = read(model_card(MANIFEST | {"model": "my/policy", "config": config}))
+    header, page = read(card(MANIFEST | {"model": "my/policy", "config": config}))
     assert "base_model" not in header and header["library_name"] == "peft"
     assert "<h1>policy, trained by GRPO" in page and "<td>LoRA of rank 8</td>" in page
     assert "<td>grpo, groups offline</td>" in page
@@ -66,15 +77,15 @@ def test_names_are_text_and_nothing_else():
         "dataset": {"name": hostile, "split": hostile},
         "table": {"run": hostile, "model": hostile},
     }
-    header, page = read(model_card(manifest))
+    header, page = read(card(manifest))
     assert header.keys() == {"library_name", "pipeline_tag", "tags"}
     assert page.count("<a ") == 1 and "<script" not in page and "<img" not in page  # our own link
-    assert page.count("<tr>") == read(model_card(MANIFEST))[1].count("<tr>")
+    assert page.count("<tr>") == read(card(MANIFEST))[1].count("<tr>")
     assert page.count("<h1>") == 1 and page.count("<h2>") == 1
     shown = hostile.replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;")
     shown = shown.replace(">", "&gt;").replace('"', "&quot;")
     shown = shown.replace("\u202e", r"\u202e").replace("\x1b", r"\x1b")
     assert f"<td>{shown}</td>" in page
     # Bare addresses become links on GitHub, unless their dot and colon are escaped.
-    body = model_card(manifest)
+    body = card(manifest)
     assert "www\\.e" in body and "http\\://" in body and "a\\@e" in body

@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from durian.config import TrainConfig
+from durian.records import from_json
+from durian.training.manifest import TrainingManifest
 from durian.training.record import finite_log, training_identity, write_results
 from tests.training.test_card import MANIFEST
 
@@ -15,7 +17,7 @@ def test_a_nan_in_the_log_ends_no_training(tmp_path):
     logged = [{"step": 1, "reward": 0.5, "grad_norm": nan}, {"step": 2, "reward": None, "kl": inf}]
     log = finite_log(logged)
     assert log == [{"step": 1, "reward": 0.5}, {"step": 2}]
-    write_results(tmp_path, log, MANIFEST)
+    write_results(tmp_path, log, from_json(TrainingManifest, MANIFEST))
     assert json.loads((tmp_path / "log.json").read_text())["steps"] == log
     assert (tmp_path / "manifest.json").exists()
 

@@ -242,7 +242,7 @@ def test_a_normalizer_of_one_file_trains(settings, whole, tmp_path, monkeypatch)
 )
 def test_every_loss_trains_with_durians_advantages(settings, tmp_path, fields):
     result = train(settings, tmp_path / "out", grpo={"max_steps": 2, **fields})
-    assert result["counts"]["samples"] == 24
+    assert result.counts.samples == 24
     assert not equal(weights_of(tmp_path / "out"), weights_of(Path(settings["model"])))
 
 
@@ -388,7 +388,7 @@ def test_the_model_card_is_of_this_training(whole):
 
 def test_a_finished_training_is_not_done_twice(settings, whole):
     before = (whole / "model.safetensors").stat().st_mtime_ns
-    assert train(settings, whole)["kind"] == "training"
+    assert train(settings, whole).kind == "training"
     assert (whole / "model.safetensors").stat().st_mtime_ns == before
 
 

@@ -83,12 +83,74 @@ class PromptConfig(Config):
     )
     reward: str | None = option(
         None,
-        "boxed (0.1 format + 0.9 accuracy), or FILE.py:function.",
+        "boxed (0.1 format + 0.9 accuracy), boxed+judge (a served model where the rule cannot "
+        "tell), iou or point (boxes and points), or FILE.py:function.",
         panel=POLICY,
         default_text="boxed",
         profiled=True,
         compared=True,
     )
+    tolerance: float | None = option(
+        None,
+        "Relative error at which numbers are equal; ChartQA's is 0.05.",
+        panel=POLICY,
+        default_text="1e-06",
+        low=0,
+        high=1,
+        profiled=True,
+        compared=True,
+    )
+    coords: tuple[str, ...] | None = option(
+        None,
+        "System of boxes and points: pixel (of the file), resized (as the policy sees it), 1000 or "
+        "unit; two, like pixel,1000: of the references, of the answers.",
+        panel=POLICY,
+        default_text="pixel",
+        choices=("pixel", "resized", "1000", "unit"),
+        profiled=True,
+        compared=True,
+    )
+    iou: float | None = option(
+        None,
+        "Match from which on a box or point is right.",
+        panel=POLICY,
+        default_text="0.5",
+        above=0,
+        high=1,
+        profiled=True,
+        compared=True,
+    )
+    judge_model: str | None = option(
+        None,
+        "Model that boxed+judge asks where the rule says wrong and the reference is free text.",
+        panel=POLICY,
+        profiled=True,
+        compared=True,
+    )
+    judge_url: str | None = option(
+        None,
+        "Address of its server, like http://localhost:8000/v1; the key comes from "
+        "DURIAN_JUDGE_KEY.",
+        panel=POLICY,
+        identity=False,
+        profiled=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.coords is not None and len(self.coords) > 2:
+            raise ConfigError(
+                f"coords is {','.join(self.coords)}; write one system, or two: of the references, "
+                "of the answers"
+            )
+        judged = self.reward == "boxed+judge"
+        for name, value in (("judge-url", self.judge_url), ("judge-model", self.judge_model)):
+            if judged and value is None:
+                raise ConfigError(f"reward boxed+judge needs a served model: pass --{name}")
+            if value is not None and self.reward is not None and not judged:
+                raise ConfigError(f"{name} is for --reward boxed+judge; leave it out")
+        if self.judge_url is not None:
+            no_secrets("judge-url", self.judge_url, "DURIAN_JUDGE_KEY")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,17 +252,21 @@ def check_secrets(engine_args: Mapping[str, Any], base_url: str | None) -> None:
     """Refuse a key where it would be kept in the manifest, whether or not it is used."""
     no_keys("engine-arg", engine_args)
     if base_url is not None:
-        try:
-            address = urlsplit(base_url)
-        except ValueError:
-            raise ConfigError(
-                "base-url is no address; write it like http://localhost:8000/v1"
-            ) from None
-        if address.username or address.password or address.query or address.fragment:
-            raise ConfigError(
-                "base-url holds more than an address; "
-                "a key goes into OPENAI_API_KEY, in the environment"
-            )
+        no_secrets("base-url", base_url, "OPENAI_API_KEY")
+
+
+def no_secrets(option: str, url: str, variable: str) -> None:
+    """Refuse a server's address that is none, or that holds a key."""
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        raise ConfigError(
+            f"{option} is no address; write it like http://localhost:8000/v1"
+        ) from None
+    if address.username or address.password or address.query or address.fragment:
+        raise ConfigError(
+            f"{option} holds more than an address; a key goes into {variable}, in the environment"
+        )
 
 
 def _check_server(config: SamplingConfig) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from durian.engines.chat import finite
+from durian.records import JsonObject
 from durian.samples import Failed, FinishReason, Rollout
 
 LEAST = -9999.0  # nats: what vLLM writes for minus infinity, which JSON lacks
@@ -13,7 +13,7 @@ ROUNDING = 1e-3  # nats above 0 that a log-probability may be
 _FINISH: dict[Any, FinishReason] = {"stop": "stop", "length": "length"}
 
 
-def read_rollouts(answer: Mapping[str, Any], count: int) -> list[Rollout] | Failed:
+def read_rollouts(answer: JsonObject, count: int) -> list[Rollout] | Failed:
     """The rollouts of one answer, in the order of their index, or why they cannot be used.
 
     Args:
@@ -37,7 +37,7 @@ def read_rollouts(answer: Mapping[str, Any], count: int) -> list[Rollout] | Fail
     return finite(rollouts)
 
 
-def logprob_list(answer: Mapping[str, Any]) -> list[float]:
+def logprob_list(answer: JsonObject) -> list[float]:
     """Log-probabilities of the likeliest first tokens, falling, nats; [] where there are none."""
     try:
         listed = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
@@ -46,7 +46,7 @@ def logprob_list(answer: Mapping[str, Any]) -> list[float]:
         return []
 
 
-def _read(choice: Mapping[str, Any], prompt_tokens: int | None) -> Rollout | Failed:
+def _read(choice: JsonObject, prompt_tokens: int | None) -> Rollout | Failed:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     if message.get("reasoning") or message.get("reasoning_content"):

@@ -16,6 +16,7 @@ from durian.engines.answers import logprob_list, read_rollouts
 from durian.engines.base import Finished, nth_seed
 from durian.engines.server import Refused, Server, Unanswered
 from durian.errors import ConfigError, RunError
+from durian.records import JsonObject
 from durian.samples import Failed, Prompt, Rollout
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class OpenAIEngine:
     def _seed(self, seed: int) -> dict[str, int]:
         return {"seed": seed} if self._limits.seeded else {}
 
-    def _sampled(self, messages: list[dict[str, Any]], *, greedy: bool = False) -> dict[str, Any]:
+    def _sampled(self, messages: list[JsonObject], *, greedy: bool = False) -> JsonObject:
         return {
             "model": self._config.model,
             "messages": messages,
@@ -208,7 +209,7 @@ class OpenAIEngine:
             self._check_raw()
         return several == min(2, self._config.rollouts)
 
-    def _first_answer(self) -> tuple[dict[str, Any], int]:
+    def _first_answer(self) -> tuple[JsonObject, int]:
         several = min(2, self._config.rollouts)
         try:
             return self._ask_once(n=several), several
@@ -237,7 +238,7 @@ class OpenAIEngine:
                 "serve with --logprobs-mode raw_logprobs, or pass --temperature 1 --top-p 1"
             )
 
-    def _ask_once(self, **changes: Any) -> dict[str, Any]:
+    def _ask_once(self, **changes: Any) -> JsonObject:
         body = self._sampled(WORD) | {"max_tokens": 1, **changes}
         try:
             return self._server.run(partial(self._server.ask, body, retries=1))
@@ -301,11 +302,11 @@ def control_token(prompt: Prompt) -> Failed | None:
     return None
 
 
-def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
+def chat_messages(prompt: Prompt) -> list[JsonObject]:
     """The prompt as the chat-completions API has it: images as data URLs of PNG."""
     images = iter(prompt.images)
 
-    def content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    def content(parts: list[JsonObject]) -> str | list[JsonObject]:
         if len(parts) == 1 and parts[0]["type"] == "text":
             return str(parts[0]["text"])  # some servers take no list for a system message
         return [

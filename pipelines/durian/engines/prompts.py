@@ -18,6 +18,7 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from durian.errors import ConfigError
+from durian.records import JsonObject
 from durian.samples import Failed
 
 IMAGE_MARK = "<image>"
@@ -81,7 +82,7 @@ def build_messages(
     system_prompt: str,
     template: PromptTemplate | None,
     row: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]] | Failed:
+) -> list[JsonObject] | Failed:
     """Hugging Face chat messages of one sample, with a content part for each text and image.
 
     Args:
@@ -103,7 +104,7 @@ def build_messages(
         pieces = [""] * n_images + [text]
     elif marks != n_images:
         return Failed(f"{_count(marks, IMAGE_MARK + ' mark')} for {_count(n_images, 'image')}")
-    content: list[dict[str, Any]] = []
+    content: list[JsonObject] = []
     for number, piece in enumerate(pieces):
         if number > 0:
             content.append({"type": "image"})

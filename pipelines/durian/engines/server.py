@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from durian.config import SamplingConfig
 from durian.errors import ConfigError, RunError, one_line
 from durian.extras import way_out
+from durian.records import JsonObject
 
 KEY = "OPENAI_API_KEY"
 CONNECT_SECONDS = 10.0
@@ -131,7 +132,7 @@ class Server:
             context=context if isinstance(context, int) else None,
         )
 
-    async def ask(self, body: dict[str, Any], *, retries: int | None = None) -> dict[str, Any]:
+    async def ask(self, body: JsonObject, *, retries: int | None = None) -> JsonObject:
         """The answer to one chat request.
 
         Raises:

@@ -155,7 +155,7 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     """
     assert config.system_prompt is not None and config.reward is not None
     template = load_template(config.prompt_template) if config.prompt_template else None
-    reward = open_reward(config.reward)
+    reward = open_reward(config.reward, config)
     progress.note(f"loading {config.model} into {config.engine}")
     return Policy(
         engine=open_engine(config.sampling),

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from durian.analysis.statistics.estimate import Estimate
 from durian.analysis.statistics.spread import spread, total
 from durian.config import CostConfig, ProfileConfig
 from durian.config.options import named
@@ -26,14 +26,19 @@ from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import size
 from durian.measuring.look import look
 from durian.measuring.sampling import build_prompt
+from durian.planning.plan import (
+    Bounds,
+    ImageFates,
+    NamedImage,
+    OnePrompt,
+    Price,
+    PromptCount,
+)
 from durian.progress import Progress
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
-from durian.records import as_json
 from durian.samples import Failed, Sample
 from durian.table.checked import check_manifest
-
-Bounds = dict[str, float | None]  # by `expected` and `at_most`
 
 MOST_NAMED = 5  # images that are named one by one
 
@@ -54,7 +59,7 @@ class ImageSizes:
 
     resizing: Resizing
     counts: Counter[str] = field(default_factory=Counter)
-    named: list[dict[str, Any]] = field(default_factory=list)
+    named: list[NamedImage] = field(default_factory=list)
 
     def watch(self, samples: Iterator[Sample]) -> Iterator[Sample]:
         """The same samples, their images counted as they pass."""
@@ -66,10 +71,12 @@ class ImageSizes:
                 self.counts["all"] += 1
                 self.counts[fate] += 1
                 if fate in ("shrunk", "enlarged", "refused") and len(self.named) < MOST_NAMED:
+                    assert found is not None  # else it is unreadable
                     self.named.append(
-                        {"row": sample.row, "image": number, "fate": fate,
-                         "size": found, "becomes": becomes}
-                    )  # fmt: skip
+                        NamedImage(
+                            row=sample.row, image=number, fate=fate, size=found, becomes=becomes
+                        )
+                    )
             yield sample
 
     def _judge(self, size: Size) -> tuple[str, Size | None]:
@@ -79,14 +86,18 @@ class ImageSizes:
         before, after = free[0] * free[1], bounded[0] * bounded[1]
         return "shrunk" if after < before else "enlarged" if after > before else "kept", bounded
 
-    def described(self) -> dict[str, Any]:
-        """JSON values; images of repeated rows count each time."""
-        return {
-            "min_pixels": self.resizing.min_pixels,
-            "max_pixels": self.resizing.max_pixels,
-            **{n: self.counts[n] for n in ("all", "shrunk", "enlarged", "refused", "unreadable")},
-            "named": self.named,
-        }
+    def described(self) -> ImageFates:
+        """The counts so far."""
+        return ImageFates(
+            min_pixels=self.resizing.min_pixels,
+            max_pixels=self.resizing.max_pixels,
+            all=self.counts["all"],
+            shrunk=self.counts["shrunk"],
+            enlarged=self.counts["enlarged"],
+            refused=self.counts["refused"],
+            unreadable=self.counts["unreadable"],
+            named=self.named,
+        )
 
 
 def sizes_of(chat: Chat) -> ImageSizes | None:
@@ -103,16 +114,11 @@ def count_prompts(
     chat: Chat,
     template: PromptTemplate | None,
     progress: Progress,
-) -> dict[str, Any]:
-    """The tokens of all prompts, estimated from `cost.cost_sample` of them.
+) -> PromptCount:
+    """Estimate the tokens of all prompts from `cost.cost_sample` of them.
 
     A prompt that cannot be used (a damaged image, one that the processor refuses) has none, as in
     the run that follows.
-
-    Returns:
-        `prompt_tokens` of all samples, each prompt counted once, with a 95 % interval; the mean
-        and the largest of one, and the share that stands for images; how many prompts were
-        rendered, which of them failed, and the first as the policy would read it.
     """
     drawn = spread(len(index.rows), cost.cost_sample, seed=config.seed)
     lengths = np.zeros(len(drawn.places))  # (n,) tokens
@@ -128,25 +134,25 @@ def count_prompts(
             of_images += images
             first = text if first is None else first
         progress.advance("prompts")
-    found = {
-        "prompts_sampled": len(lengths),
-        "prompts_failed": dict(failed.most_common()),
-        "prompt_tokens": _rounded(as_json(total(lengths, drawn.blocks))),
-    }
+    found = PromptCount(
+        prompts_sampled=len(lengths),
+        prompts_failed=dict(failed.most_common()),
+        prompt_tokens=_rounded(total(lengths, drawn.blocks)),
+    )
     if first is None:
         return found
     usable = len(lengths) - failed.total()
-    return {
-        **found,
-        "prompt_tokens_of_one": {
-            "mean": float(lengths.sum()) / usable,
-            "largest": int(lengths.max()),
-            "image_share": of_images / float(lengths.sum()),
-        },
+    return replace(
+        found,
+        prompt_tokens_of_one=OnePrompt(
+            mean=float(lengths.sum()) / usable,
+            largest=int(lengths.max()),
+            image_share=of_images / float(lengths.sum()),
+        ),
         # vLLM reads a prompt once for all of its rollouts, `generate` once for each.
-        "reads_of_a_prompt": config.rollouts if config.engine == "transformers" else 1,
-        "first_prompt": first,
-    }
+        reads_of_a_prompt=config.rollouts if config.engine == "transformers" else 1,
+        first_prompt=first,
+    )
 
 
 def _count(
@@ -202,19 +208,13 @@ def price(
     cost: CostConfig,
     rate: Rate,
     samples: int,
-    prompt_tokens: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Completions, seconds and money: as the run of `rate` would have it, and at most.
+    prompt_tokens: Estimate | None,
+) -> Price:
+    """Price completions, seconds and money as the run of `rate` would have them.
 
     Args:
         samples: distinct ones.
-        prompt_tokens: `value`, `low` and `high`, over all samples, each prompt once; None where
-            they are not known.
-    Returns:
-        `completion_tokens`, `seconds` of the rollouts, `gpu_hours` (None: a server's) and `money`,
-        each `expected` and `at_most` (None where not known); and `not_known`: what is missing ->
-        how to have it. A prompt is priced once for all of its rollouts, as servers bill it; at
-        most: the upper bound of the prompts' interval.
+        prompt_tokens: over all samples, each prompt once; None where they are not known.
     """
     of_one = rate.completion_of_one
     tokens = _completion_tokens(config, rate, samples)
@@ -237,40 +237,48 @@ def price(
             money["tokens"] = _price_of_tokens(cost.price_per_mtok, prompt_tokens, tokens)
     if (gpu_hour_price := cost.gpu_hour_price) is not None:
         money["gpus"] = _each(hours, lambda h: h * gpu_hour_price)
-    return {
-        "completion_tokens": tokens,
-        "tokens_per_second": rate.tokens_per_second,
-        "seconds": seconds,
-        "gpu_hours": hours if config.engine != "openai" else None,
-        "rate_from": cost.rate_from,
-        "rate_differs": list(rate.differs),
-        "money": money,
-        "not_known": missing,
-    }
+    return Price(
+        completion_tokens=tokens,
+        tokens_per_second=rate.tokens_per_second,
+        seconds=seconds,
+        gpu_hours=hours if config.engine != "openai" else None,
+        rate_from=cost.rate_from,
+        rate_differs=list(rate.differs),
+        money=money,
+        not_known=missing,
+    )
 
 
 def _completion_tokens(config: ProfileConfig, rate: Rate, samples: int) -> Bounds:
     count, length = samples * config.rollouts, rate.completion_of_one
     expected = None if length is None else round(count * min(length, config.max_tokens))
-    return {"expected": expected, "at_most": count * config.max_tokens}
+    return Bounds(expected=expected, at_most=count * config.max_tokens)
 
 
 def _price_of_tokens(
-    price_per_mtok: tuple[float, float], prompt_tokens: dict[str, Any], completion_tokens: Bounds
+    price_per_mtok: tuple[float, float], prompt_tokens: Estimate, completion_tokens: Bounds
 ) -> Bounds:
     read, written = (each / 1e6 for each in price_per_mtok)
-    value, high = prompt_tokens["value"], prompt_tokens["high"]
-    reads = {"expected": value, "at_most": value if high is None else high}
-    return {
-        bound: None if n is None else reads[bound] * read + n * written
-        for bound, n in completion_tokens.items()
-    }
+    value = prompt_tokens.value or 0.0
+    most = value if prompt_tokens.high is None else prompt_tokens.high
+    expected, at_most = completion_tokens.expected, completion_tokens.at_most
+    return Bounds(
+        expected=None if expected is None else value * read + expected * written,
+        at_most=None if at_most is None else most * read + at_most * written,
+    )
 
 
 def _each(bounds: Bounds, change: Callable[[float], float | None]) -> Bounds:
     """The same change of each bound that is known."""
-    return {name: None if value is None else change(value) for name, value in bounds.items()}
+    return Bounds(
+        expected=None if bounds.expected is None else change(bounds.expected),
+        at_most=None if bounds.at_most is None else change(bounds.at_most),
+    )
 
 
-def _rounded(estimate: dict[str, Any]) -> dict[str, Any]:
-    return {k: round(v) if isinstance(v, float) else v for k, v in estimate.items()}
+def _rounded(estimate: Estimate) -> Estimate:
+    value, low, high = (
+        None if number is None else round(number)
+        for number in (estimate.value, estimate.low, estimate.high)
+    )
+    return replace(estimate, value=value, low=low, high=high)

@@ -6,24 +6,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from durian.analysis.statistics.estimate import Estimate
 from durian.config import CostConfig, ProfileConfig, TrainConfig
-from durian.engines.chat import load_chat
+from durian.engines.chat import Chat, load_chat
 from durian.engines.loading import check_encoder, check_engine
 from durian.engines.prompts import load_template
+from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError
+from durian.images.decode import size
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
 from durian.planning.cost import count_prompts, price, read_rate, sizes_of
+from durian.planning.plan import ProfilePlan, PromptCount
 from durian.progress import Progress, Silent
-from durian.readers.dataset import open_dataset
+from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
-from durian.rewards import open_reward
+from durian.records import JsonObject
+from durian.rewards import answer_kind, open_reward
+from durian.rewards.located import SYSTEMS, fits, read_places
 from durian.run.folder import RunFolder, read_manifest
 from durian.samples import Failed
 from durian.table.grouping import check_measure
@@ -34,13 +39,9 @@ PROBE = 32  # samples, the most that are looked at for the first prompt
 
 def plan_profile(
     config: ProfileConfig, cost: CostConfig | None = None, *, progress: Progress | None = None
-) -> dict[str, Any]:
-    """What `profile_dataset` would do with these settings; nothing is written.
+) -> ProfilePlan:
+    """Plan what `profile_dataset` would do with these settings; nothing is written.
 
-    Returns:
-        Counts of rows, samples, parts in all and parts already finished; where completions are
-        drawn, also their number, what `cost.count_prompts` and `cost.price` find, and the images
-        that the policy sees smaller or larger than they are.
     Raises:
         InputError: as `profile_dataset`, or an option of the cost does not fit the profile.
     """
@@ -56,7 +57,7 @@ def plan_profile(
     rate = read_rate(config, cost)
     template = None
     if config.needs_rollouts:
-        open_reward(config.reward)
+        open_reward(config.reward, config).close()
         template = load_template(config.prompt_template) if config.prompt_template else None
     # A script has no prompts, and a server keeps its own template and processor.
     local = config.needs_rollouts and config.engine in ("vllm", "transformers")
@@ -71,35 +72,57 @@ def plan_profile(
     rows = sizes.watch(reader.samples()) if sizes else reader.samples()
     index = scan(rows, progress, own_ids=config.id_column is not None)
     out, samples = Path(config.out), len(index.rows)
-    plan: dict[str, Any] = {
-        "dataset": reader.name,
-        "read": reader.described,
-        "rows": index.n_rows,
-        "samples": samples,
-        "parts": len(index.parts(config.part_size)),
-        "parts_finished": len(RunFolder(out).finished_parts()),
-        "complete": read_manifest(out) is not None,
-        "measures": list(config.measures),
-    }
+    plan = ProfilePlan(
+        dataset=reader.name,
+        read=reader.described,
+        rows=index.n_rows,
+        samples=samples,
+        parts=len(index.parts(config.part_size)),
+        parts_finished=len(RunFolder(out).finished_parts()),
+        complete=read_manifest(out) is not None,
+        measures=list(config.measures),
+    )
     if not config.needs_rollouts:
         return plan
-    plan |= {
-        "model": config.model,
-        "engine": config.engine,
-        "completions": samples * config.rollouts,
-    }
+    plan = replace(
+        plan, model=config.model, engine=config.engine, completions=samples * config.rollouts
+    )
+    plan = _with_reward(plan, config, reader, chat)
     if config.engine == "scripted":
         return plan
-    if sizes:
-        plan["images"] = sizes.described()
-    prompts: dict[str, Any] = {}
+    prompts = PromptCount()
     if chat:
         prompts = count_prompts(config, cost, reader, index, chat, template, progress)
     elif rate.prompt_of_one is not None:
-        known = round(rate.prompt_of_one * samples)
-        prompts["prompt_tokens"] = {"value": known, "low": None, "high": None}
-    priced = price(config, cost, rate, samples, prompts.get("prompt_tokens"))
-    return plan | prompts | priced
+        prompts = PromptCount(prompt_tokens=Estimate(value=round(rate.prompt_of_one * samples)))
+    return replace(
+        plan,
+        images=sizes.described() if sizes else None,
+        prompts=prompts,
+        price=price(config, cost, rate, samples, prompts.prompt_tokens),
+    )
+
+
+def _with_reward(
+    plan: ProfilePlan, config: ProfileConfig, reader: SampleReader, chat: Chat | None
+) -> ProfilePlan:
+    """Add what the first references say: the systems that they fit, what a judge is asked."""
+    if config.reward not in ("iou", "point", "boxed+judge"):
+        return plan
+    samples = list(islice(reader.samples(), PROBE))
+    if config.reward == "boxed+judge":
+        asked = sum(answer_kind(sample.answer) == "text" for sample in samples)
+        completions = plan.samples * config.rollouts
+        return replace(plan, judged_at_most=-(-completions * asked // max(1, len(samples))))
+    resizing = None if chat is None else find_resizing(chat.processor.image_processor)
+    fitting: Counter[str] = Counter()
+    for sample in samples:
+        places = read_places(sample.answer, boxes=config.reward == "iou")
+        found = size(sample.images[0]) if sample.images else None
+        if places and found is not None:
+            seen = None if resizing is None else resizing.of(found)
+            fitting.update(["references", *fits(places, found, seen)])
+    return replace(plan, coords={name: fitting[name] for name in ("references", *SYSTEMS)})
 
 
 def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
@@ -119,7 +142,7 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
         )
 
 
-def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> JsonObject:
     """What `train_policy` would do with these settings; nothing is written, no weights are loaded.
 
     Batches are planned for `processes`, whatever this launch has. Images are decoded only for the
@@ -143,7 +166,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest, run=False)
     processes = config.processes or launched_processes()
-    open_reward(config.reward)
+    open_reward(config.reward, config).close()
     screen = open_screen(config, grpo)
     reader = open_dataset(config.source)
     check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat)
@@ -159,7 +182,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> d
     ):
         progress.note(f"warning: {line}")
     trained, frozen = count_parameters(config)
-    plan: dict[str, Any] = {
+    plan: JsonObject = {
         "dataset": reader.name,
         "read": reader.described,
         "table": config.table,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from durian.analysis.two_runs.comparison import Comparison
 from durian.groups import KINDS, Kind
@@ -20,11 +20,34 @@ from durian.run.manifest import Manifest
 MOST_SHOWN = 12  # samples learned, and unlearned
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChangedCard:
+    """One sample that was learned or unlearned, with a completion of either run."""
+
+    sample_id: str
+    row: int
+    problem: str
+    answer: str
+    a: str  # "1 of 8" that are right
+    b: str
+    completion_a: str | None
+    completion_b: str | None
+    learned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedShelf:
+    """Samples that changed in one direction, the largest change first."""
+
+    heading: str
+    cards: list[ChangedCard]
+
+
 def write_comparison(
     folder: Path,
     *,
     summary: Comparison,
-    shelves: Sequence[Mapping[str, Any]],
+    shelves: Sequence[ChangedShelf],
     thumbnails: Mapping[str, bytes],
     manifests: Mapping[str, Manifest],
 ) -> None:
@@ -32,8 +55,6 @@ def write_comparison(
 
     Args:
         summary: with its sentences.
-        shelves: `heading` and `cards`: sample_id, row, problem, answer, `a` and `b` ("1 of 8" that
-            are right), `completion_a`, `completion_b` (text or None), `learned`.
         thumbnails: sample id -> JPEG.
         manifests: of both runs, "a" and "b".
     """
@@ -45,16 +66,12 @@ def write_comparison(
         drift=summary.drift,
         verdict=verdict_sentence(summary),
         advice=compare_advice(summary),
-        shelves=[
-            {
-                **shelf,
-                "cards": [
-                    {**card, "image": encoded(thumbnails.get(card["sample_id"]))}
-                    for card in shelf["cards"]
-                ],
-            }
+        shelves=shelves,
+        images={
+            card.sample_id: encoded(thumbnails.get(card.sample_id))
             for shelf in shelves
-        ],
+            for card in shelf.cards
+        },
         manifests=manifests,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -26,7 +25,7 @@ def cards(
     table: pl.DataFrame,
     rollouts: pl.DataFrame,
     thumbnails: Mapping[str, Thumbnail],
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """One card a sample, in the order of the shelves.
 
     Each has the sample's row of the table and: `image`, `entropy` (base64, or None), `right` and

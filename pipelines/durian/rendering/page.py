@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import polars as pl
 
+from durian.analysis.one_run.judged import Judged
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import PERCEPTUAL
@@ -46,6 +47,7 @@ def write_report(
     rollouts: pl.DataFrame,
     thumbnails: Mapping[str, Thumbnail],
     manifest: Manifest,
+    judged: Judged | None = None,
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
@@ -54,6 +56,7 @@ def write_report(
         shelves: of `shown.shelves`; what the gallery shows.
         table, rollouts: rows of the samples on them, with their texts.
         thumbnails: sample id -> its pictures.
+        judged: what a judge said of answers that the rule called wrong, where one was asked.
     """
     folder.mkdir(exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
@@ -66,6 +69,7 @@ def write_report(
         cards=cards(shelves, table, rollouts, thumbnails),
         manifest=manifest,
         scored=summary.scored,
+        judged=judged,
         grouped=grouped_by(summary.grouping),
         units=units,
         numbers=[column for column in DIFFICULTY.values() if column.card is not None],

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -61,7 +60,7 @@ _PANELS = (
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]  # steps and values, (N,) each
 
 
-def training_figure(log: Sequence[Mapping[str, Any]], stem: Path) -> list[Path]:
+def training_figure(log: Sequence[Mapping[str, float]], stem: Path) -> list[Path]:
     """Draw what was logged, as STEM.svg and STEM.png.
 
     Args:
@@ -79,7 +78,7 @@ def training_figure(log: Sequence[Mapping[str, Any]], stem: Path) -> list[Path]:
     return files
 
 
-def draw_training(log: Sequence[Mapping[str, Any]]) -> Figure | None:
+def draw_training(log: Sequence[Mapping[str, float]]) -> Figure | None:
     """One panel for each thing that was logged; None where nothing was.
 
     Each line stands over its running mean; a step without a finite number is passed over.
@@ -100,7 +99,7 @@ def draw_training(log: Sequence[Mapping[str, Any]]) -> Figure | None:
     return figure
 
 
-def logged(log: Sequence[Mapping[str, Any]], key: str) -> Points | None:
+def logged(log: Sequence[Mapping[str, float]], key: str) -> Points | None:
     """The steps at which a finite number was logged under a key, and the numbers; None for none."""
     points = [
         (entry["step"], entry[key])

@@ -30,24 +30,43 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
+from durian.config.policy import PromptConfig
 from durian.errors import ConfigError, one_line
 from durian.rewards.boxed import BoxedReward
 from durian.rewards.extract import extract_answer
+from durian.rewards.formula import TOLERANCE
+from durian.rewards.judged import JudgedReward, ServedJudge
+from durian.rewards.located import RIGHT, LocatedReward
 from durian.rewards.score import Attempts, Pending, Reward
 from durian.samples import Score
 
-DEFAULT = "boxed"
+DEFAULT, JUDGED = "boxed", "boxed+judge"
+NAMED = (DEFAULT, JUDGED, "iou", "point")
 _TYPES = ("sequential", "batch")  # EasyR1's words
 
 
-def open_reward(name_or_file: str | None = None) -> Reward:
-    """The boxed reward for "boxed" or None, else the function that `FILE.py:function` names.
+def open_reward(name_or_file: str | None = None, config: PromptConfig | None = None) -> Reward:
+    """The reward of a name, or of the function that `FILE.py:function` names; None: boxed.
 
+    Args:
+        config: the settings that the reward may need.
     Raises:
-        ConfigError: no such reward, file or function, or the file cannot be run.
+        ConfigError: no such reward, file or function, the file cannot be run, or the judge that
+            is needed does not serve its model.
     """
+    config = config or PromptConfig()
+    tolerance = TOLERANCE if config.tolerance is None else config.tolerance
     if name_or_file is None or name_or_file == DEFAULT:
-        return BoxedReward()
+        return BoxedReward(tolerance=tolerance)
+    if name_or_file == JUDGED:
+        assert config.judge_url is not None and config.judge_model is not None
+        judge = ServedJudge(config.judge_url, config.judge_model)
+        return JudgedReward(BoxedReward(tolerance=tolerance), judge)
+    if name_or_file in ("iou", "point"):
+        systems: Any = config.coords or ("pixel",)
+        right = RIGHT if config.iou is None else config.iou
+        of: Any = name_or_file
+        return LocatedReward(of=of, references=systems[0], answers=systems[-1], right=right)
     path, name = _parts(name_or_file)
     module = _load(path)
     function = getattr(module, name, None)
@@ -66,8 +85,8 @@ def reward_fingerprint(name_or_file: str | None = None) -> str:
     Raises:
         ConfigError: no such reward, or the file cannot be read.
     """
-    if name_or_file is None or name_or_file == DEFAULT:
-        return DEFAULT
+    if name_or_file is None or name_or_file in NAMED:
+        return name_or_file or DEFAULT
     path, name = _parts(name_or_file)
     digest = blake2b(_read(path), digest_size=16).hexdigest()
     return f"{path.name}:{name}@{digest}"
@@ -169,7 +188,9 @@ def _failed(why: str) -> ValueError:
 def _parts(name_or_file: str) -> tuple[Path, str]:
     path, colon, name = name_or_file.rpartition(":")
     if not colon or not path.endswith(".py") or not name.isidentifier():
-        raise ConfigError(f"reward is '{name_or_file}'; it must be {DEFAULT} or FILE.py:function")
+        raise ConfigError(
+            f"reward is '{name_or_file}'; it must be one of {', '.join(NAMED)} or FILE.py:function"
+        )
     return Path(path), name
 
 

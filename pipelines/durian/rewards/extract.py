@@ -90,6 +90,11 @@ def opens_thinking(prompt: str) -> bool:
     return bool(tags) and not prompt[tags[-1].end() :].strip()
 
 
+def final_text(completion: str) -> str:
+    """What follows the reasoning; all where there is none."""
+    return completion[_final(completion) :]
+
+
 def _final(completion: str) -> int:
     start = 0
     for tag in _CLOSE.finditer(completion):

@@ -57,6 +57,7 @@ class Manifest:
     model: ProfiledModel
     config: JsonObject  # the settings, as that version of Durian had them
     identity: JsonObject | None = left_out()  # all that the numbers depend on
+    judge: JsonObject | None = left_out()  # the served model that was asked, and its prompt
     logprobs_mode: str | None = None
     counts: Counts
     tokens: Tokens | None = None

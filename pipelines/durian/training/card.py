@@ -7,7 +7,7 @@ markup nor another field of its header.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import yaml
 
 from durian.errors import one_line
 from durian.rendering.text import shown_text
+from durian.training.manifest import TrainingManifest
 
 CARD_FILE = "README.md"  # where the Hub looks for a card
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -44,14 +45,10 @@ step in `log.json`.
 """
 
 
-def model_card(manifest: Mapping[str, Any]) -> str:
-    """The card of a finished training as Markdown, with the header that the Hub reads.
-
-    Args:
-        manifest: as `describe_training` gives it.
-    """
-    config, model = manifest["config"], str(manifest["model"])
-    header: dict[str, Any] = {
+def model_card(manifest: TrainingManifest) -> str:
+    """The card of a finished training as Markdown, with the header that the Hub reads."""
+    config, model = manifest.config, manifest.model
+    header: dict[str, object] = {
         "library_name": "transformers" if config["lora_r"] is None else "peft",
         "pipeline_tag": "image-text-to-text",
         "tags": ["grpo", "durian", "trl"],
@@ -62,25 +59,25 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     return _CARD.format(
         header=yaml.safe_dump(header, sort_keys=False),
         model=_text(Path(model).name if Path(model).exists() else model),
-        durian=_text(manifest["durian"]),
-        created=_text(manifest["created"][:10]),
+        durian=_text(manifest.durian),
+        created=_text(manifest.created[:10]),
         rows="\n".join(f"| {name} | {text} |" for name, text in _facts(manifest)),
-        versions=_text(", ".join(f"{name} {v}" for name, v in manifest["versions"].items())),
+        versions=_text(", ".join(f"{name} {v}" for name, v in manifest.versions.items())),
     )
 
 
-def _facts(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
     """What the table of the card says, line by line; texts are escaped."""
-    config, dataset, table = manifest["config"], manifest["dataset"], manifest["table"]
-    yield "Policy", _text(manifest["model"])
+    config, dataset, table = manifest.config, manifest.dataset, manifest.table
+    yield "Policy", _text(manifest.model)
     if config["lora_r"] is not None:
         yield "Adapter", f"LoRA of rank {config['lora_r']}"
-    yield "Dataset", _text(f"{dataset['name']}, split {dataset['split']}")
-    counts = manifest["counts"]
-    left_out = "".join(f"; {number} x {why}" for why, number in counts["left_out"].items())
-    yield "Samples", _text(f"{counts['samples']} of {counts['rows']} rows{left_out}")
-    policy = table["model"] or "no policy"
-    yield "Difficulty table", _text(f"{table['run']}, measured with {policy}")
+    yield "Dataset", _text(f"{dataset.name}, split {dataset.split}")
+    counts = manifest.counts
+    left_out = "".join(f"; {number} x {why}" for why, number in counts.left_out.items())
+    yield "Samples", _text(f"{counts.samples} of {counts.rows} rows{left_out}")
+    policy = table.model or "no policy"
+    yield "Difficulty table", _text(f"{table.run}, measured with {policy}")
     weights = ", ".join(f"{weight:g}" for weight in config["weights"])
     own = f", weights {weights} (own, perceptual, reasoning)"
     normalizer = config["normalizer"]
@@ -88,11 +85,11 @@ def _facts(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         "Normalizer",
         _text(f"{normalizer}{own if normalizer == 'durian' else ''}, groups {config['groups']}"),
     )
-    result = manifest["result"]
-    yield "Logged steps", str(result["logged_steps"])
-    if "reward_first" in result:
-        first, last = result["reward_first"], result["reward_last"]
-        steps = f"over the first {result['averaged_steps']} logged steps"
+    result = manifest.result
+    yield "Logged steps", str(result.logged_steps)
+    if result.reward_first is not None:
+        steps = f"over the first {result.averaged_steps} logged steps"
+        first, last = result.reward_first, result.reward_last
         yield "Mean reward", f"{first:.3f} {steps}, {last:.3f} over the last"
 
 

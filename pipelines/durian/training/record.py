@@ -10,12 +10,12 @@ from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from durian.config import TrainConfig
 from durian.config.options import identifying
 from durian.engines.fingerprint import model_fingerprint
 from durian.manifest import file_fingerprint, versions
+from durian.records import JsonObject
 from durian.rendering.training_figure import training_figure
 from durian.rewards import reward_fingerprint
 from durian.run.files import write_json, written_aside
@@ -25,6 +25,14 @@ from durian.table.join import TrainingTable, table_warnings
 from durian.training.card import CARD_FILE, model_card
 from durian.training.folder import LOG_FILE
 from durian.training.launch import launched_processes
+from durian.training.manifest import (
+    Ends,
+    Log,
+    RowCounts,
+    TrainedDataset,
+    TrainedTable,
+    TrainingManifest,
+)
 from durian.training.plan import BatchPlan
 
 # What may differ between two attempts at one training: how things are shown.
@@ -37,8 +45,8 @@ ENDS = 5  # logged steps at each end whose mean is the reward before and after
 
 
 def training_identity(
-    config: TrainConfig, grpo: Mapping[str, Any], dataset_fingerprint: str
-) -> dict[str, Any]:
+    config: TrainConfig, grpo: Mapping[str, object], dataset_fingerprint: str
+) -> JsonObject:
     """All that a training's weights depend on; a resumed one must have the same.
 
     Raises:
@@ -57,7 +65,7 @@ def training_identity(
 
 
 def training_warnings(
-    config: TrainConfig, table: TrainingTable, dataset: str, identity: Mapping[str, Any]
+    config: TrainConfig, table: TrainingTable, dataset: str, identity: JsonObject
 ) -> list[str]:
     """A line for each way in which the table was made from other things than this training.
 
@@ -83,29 +91,28 @@ def describe_training(
     config: TrainConfig,
     table_manifest: Manifest,
     dataset_name: str,
-    counts: Mapping[str, Any],
+    counts: RowCounts,
     plan: BatchPlan,
-    log: Sequence[Mapping[str, Any]],
+    log: Log,
     seconds: float,
-) -> dict[str, Any]:
+) -> TrainingManifest:
     """The manifest of a finished training."""
-    return {
-        "durian": version("durian-rl"),
-        "kind": "training",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {"name": dataset_name, "split": config.split},
-        "table": {"run": config.table, "model": table_manifest.model.name},
-        "model": config.model,
-        "config": asdict(config),
-        "counts": dict(counts),
-        "plan": asdict(plan),
-        "result": _ends(log),
-        "seconds": {"in all": seconds},
-        "versions": versions("accelerate", "peft", "trl"),
-    }
+    return TrainingManifest(
+        durian=version("durian-rl"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=TrainedDataset(name=dataset_name, split=config.split),
+        table=TrainedTable(run=config.table, model=table_manifest.model.name),
+        model=config.model,
+        config=asdict(config),
+        counts=counts,
+        plan=plan,
+        result=_ends(log),
+        seconds={"in all": seconds},
+        versions=versions("accelerate", "peft", "trl"),
+    )
 
 
-def write_results(out: Path, log: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
+def write_results(out: Path, log: Log, manifest: TrainingManifest) -> None:
     """Keep the log, its picture and the card; then the manifest, which makes the training complete.
 
     Args:
@@ -118,7 +125,7 @@ def write_results(out: Path, log: Sequence[Mapping[str, Any]], manifest: Mapping
     write_json(out / MANIFEST, manifest)
 
 
-def finite_log(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def finite_log(log: Sequence[Mapping[str, float | None]]) -> list[dict[str, float]]:
     """The trainer's log without what is no number: JSON has no NaN, and one must end no training.
 
     A gradient that overflows, or a step in which no reward could be had, logs NaN.
@@ -133,15 +140,15 @@ def finite_log(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _ends(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _ends(log: Log) -> Ends:
     """Mean reward of the first and the last logged steps: of what was sampled while training."""
     rewards = [float(entry["reward"]) for entry in log if "reward" in entry]
     taken = min(ENDS, len(rewards) // 2)
     if not taken:
-        return {"logged_steps": len(rewards)}
-    return {
-        "logged_steps": len(rewards),
-        "averaged_steps": taken,
-        "reward_first": fmean(rewards[:taken]),
-        "reward_last": fmean(rewards[-taken:]),
-    }
+        return Ends(logged_steps=len(rewards))
+    return Ends(
+        logged_steps=len(rewards),
+        averaged_steps=taken,
+        reward_first=fmean(rewards[:taken]),
+        reward_last=fmean(rewards[-taken:]),
+    )

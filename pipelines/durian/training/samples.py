@@ -30,9 +30,11 @@ from durian.measuring.sampling import build_prompt
 from durian.progress import Progress
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import scan
+from durian.records import as_json, from_json
 from durian.run.files import read_json, write_json, written_aside
 from durian.samples import Failed, Prompt, Sample
 from durian.table.join import TrainingTable
+from durian.training.manifest import RowCounts
 
 SAMPLES_FILE = "samples.arrow"
 COUNTS_FILE = "samples.json"
@@ -100,7 +102,7 @@ class PreparedSamples:
     """The training set as TRL reads it, in the order of training."""
 
     dataset: datasets.Dataset
-    counts: dict[str, Any]
+    counts: RowCounts
 
     @property
     def rows(self) -> int:
@@ -225,13 +227,10 @@ def prepare_samples(
     if not ids:
         most = next(iter(grouped(left_out).items()), ("no reason", 0))
         raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
-    counts = {
-        "rows": n_rows,
-        "samples": len(ids),
-        "longest_prompt": longest,
-        "left_out": grouped(left_out),
-    }
-    write_json(out / COUNTS_FILE, {**counts, "order": table.order(ids)})
+    counts = RowCounts(
+        rows=n_rows, samples=len(ids), longest_prompt=longest, left_out=grouped(left_out)
+    )
+    write_json(out / COUNTS_FILE, {**as_json(counts), "order": table.order(ids)})
 
 
 def open_samples(out: Path, pixel_limit: int, resizing: Resizing | None = None) -> PreparedSamples:
@@ -248,7 +247,7 @@ def open_samples(out: Path, pixel_limit: int, resizing: Resizing | None = None) 
     counts = read_json(out / COUNTS_FILE, "pass --fresh")
     rows = datasets.Dataset.from_file(str(out / SAMPLES_FILE))
     ordered = rows.with_transform(ForTrl(pixel_limit, resizing)).select(counts.pop("order"))
-    return PreparedSamples(ordered, counts)
+    return PreparedSamples(ordered, from_json(RowCounts, counts))
 
 
 class ForTrl:

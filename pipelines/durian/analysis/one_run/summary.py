@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,7 @@ from durian.analysis.statistics.error_share import ErrorsOfGroup, GroupErrors
 from durian.analysis.statistics.estimate import Estimate, Label
 from durian.analysis.statistics.pass_rates import PassRates, pass_rate_shares
 from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Harder, Kind
-from durian.records import from_json, left_out, merged
+from durian.records import JsonObject, from_json, left_out, merged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ class Summary:
     advice: list[Advice] = field(default_factory=list)
 
 
-def read_summary(value: Mapping[str, Any]) -> Summary:
+def read_summary(value: JsonObject) -> Summary:
     """The summary in a JSON object.
 
     Raises:
