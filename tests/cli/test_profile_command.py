@@ -63,6 +63,19 @@ def test_a_pixel_profile_writes_the_contracts_folder(tmp_path, dataset):
     assert table["mean_logprob"].null_count() == 2
 
 
+def test_a_run_in_which_every_sample_failed_is_kept_and_ends_with_1(tmp_path, script):
+    # No script knows this sample, which the first rows cannot tell: nothing can be drawn.
+    rows = '{"problem": "p", "answer": "1"}\n{"problem": "q", "answer": "1"}\n'
+    (tmp_path / "rows.jsonl").write_text(rows)
+    asked = ("profile", "rows.jsonl", "--engine", "scripted", "--model", script, "--rollouts", 2,
+             "--out", "run", "--quiet")  # fmt: skip
+    for _ in range(2):  # the complete run is no success the second time either
+        done = durian(*asked, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "run: a measure is missing of every sample, 2 x " in done.stderr
+    assert pl.read_parquet(tmp_path / "run/difficulty.parquet")["error"].null_count() == 0
+
+
 def test_json_is_one_object_and_nothing_else_is_on_stdout(tmp_path, dataset, script):
     done = durian("profile", dataset, "--out", "run", "--engine", "scripted", "--model", script,
                   "--rollouts", 2, "--json", cwd=tmp_path)  # fmt: skip

@@ -341,6 +341,10 @@ def test_a_cut_archive_is_named():
 def test_keys_and_columns_that_stand_twice_are_told():
     Path("a.jsonl").write_text('{"problem": "p", "answer": "1", "answer": "2"}\n' + lines())
     assert read("a.jsonl")[0].error == "line 1 has the key 'answer' twice"
+    for text in ('[{"answer": "1", "answer": "2"}]', '{"data": [{"answer": "1", "answer": "2"}]}'):
+        Path("a.json").write_text(text)
+        with pytest.raises(DatasetError, match="an object has the key 'answer' twice; remove one"):
+            read("a.json")
     Path("a.csv").write_text("problem,answer,answer\np,1,2\n")
     pq.write_table(pa.table([["p"], ["1"], ["2"]], ["problem", "answer", "answer"]), "a.parquet")
     for name in ("a.csv", "a.parquet"):

@@ -84,4 +84,4 @@ def _with(root: Path) -> list[Path]:
 
 def without_surrogates(text: str) -> str:
     """The text as UTF-8 can hold it: a broken JSON escape such as "\\ud800" cannot be written."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)

@@ -9,6 +9,7 @@ from durian.readers.cells import Field
 from durian.readers.messages import IMAGE_MARK
 
 _NUMBERED = re.compile(r"<image[ _-]?([0-9]{1,3})>", re.IGNORECASE)
+_ANY = re.compile(r"<(?:image[ _-]?[0-9]|video>|audio>)", re.IGNORECASE)
 _OTHERS = re.compile(r"<(video|audio)>", re.IGNORECASE)
 
 
@@ -25,6 +26,8 @@ def place_images(
     Returns:
         The problem, the images in order, and why the two do not fit, if so.
     """
+    if not _ANY.search(problem):  # nearly every row: its marks, if any, are plain
+        return problem, [image for _, image in images], None
     if other := _OTHERS.search(problem):
         error = f"the problem holds a {other.group().lower()} mark; only images are read"
         return problem, [image for _, image in images], error

@@ -68,7 +68,7 @@ def to_sample(
         row=row,
         problem=text,
         answer=answer.value,
-        options=in_order(options),
+        options=in_order(options) if options else (),
         images=tuple(image.value for image in placed),
         error=_joined(
             *(image.error for _, image in images), clash, own_id.error if own_id else None
@@ -136,6 +136,8 @@ def _images(
 
 
 def _joined(*errors: str | None) -> str | None:
+    if not any(errors):
+        return None
     text = "; ".join(dict.fromkeys(filter(None, errors)))
     text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
-    return text or None
+    return text

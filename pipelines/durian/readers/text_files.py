@@ -78,6 +78,10 @@ class JsonSource:
                 for number, line in enumerate(file, start=1):
                     if line.strip():
                         yield f"line {number}", line
+        except _KeyTwice as error:
+            raise DatasetError(
+                f"{self.name}: an object has the key {error} twice; remove one"
+            ) from error
         except (OSError, EOFError, ValueError, RecursionError) as error:
             raise DatasetError(f"{self.name}: cannot be read as JSON: {error}") from error
 
@@ -88,11 +92,13 @@ class JsonSource:
         with open_bytes(self.path) as file:
             first = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
         if first.startswith(b"["):
-            return list(json.loads(self._text()))
+            return list(json.loads(self._text(), object_pairs_hook=_once))
         if not first.startswith(b"{") or self._has_lines():
             return None
         try:
-            content = json.loads(self._text())
+            content = json.loads(self._text(), object_pairs_hook=_once)
+        except _KeyTwice:
+            raise
         except ValueError:
             return None  # lines, the first of them damaged
         return rows_of_object(content, self._split, self.name)
