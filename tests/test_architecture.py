@@ -105,9 +105,3 @@ def test_every_command_has_help_with_an_example():
         assert command.callback is not None and command.callback.__doc__ is not None
         name = command.name or command.callback.__name__
         assert f"Example: durian {name}" in command.callback.__doc__
-
-
-def test_files_are_short():
-    for folder in ("durian_cli", "pipelines", "data"):
-        for path in (ROOT / folder).rglob("*.py"):
-            assert len(path.read_text().splitlines()) <= 400, path

@@ -694,19 +694,12 @@ def vllm_colocate(place: Place) -> Facts:
     )
 
 
-def profile_vllm(place: Place) -> Facts:
-    """`durian profile` by vLLM against bare vLLM on the same prompts."""
-    if find_spec("vllm") is None:
-        raise Skipped("vLLM is not installed")
-    raise Skipped("not built yet")
-
-
 PARTS: dict[str, Callable[[Place], Facts]] = {
     part.__name__: part
     for part in (
         profile_on_gpu, zero3, launched_device_map, fsdp2_sharded, fsdp2_full,
         resume_in_both_epochs, masked_confidence, two_processes_one_gpu, fsdp2_two_processes,
-        one_gpu, pixels_in_memory, vllm_colocate, profile_vllm, real_size, normalizer_cost,
+        one_gpu, pixels_in_memory, vllm_colocate, real_size, normalizer_cost,
     )
 }  # fmt: skip
 
