@@ -120,7 +120,7 @@ def _stopped() -> int:
 
 
 def _wrong_usage(error: typer.TyperException) -> str:
-    """What is wrong with the words of a command line, and where to look."""
+    """Say what is wrong with the words of a command line, and which help to read."""
     text, context = error.format_message(), getattr(error, "ctx", None)
     if not text:  # no words at all: the help was shown
         text = "name a command"

@@ -1,4 +1,4 @@
-"""What a profile will cost, as lines of at most 80 columns."""
+"""Print the cost of a profile as lines of at most 80 columns."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _completions(price: Price) -> list[str]:
 
 
 def reward_lines(plan: ProfilePlan) -> list[str]:
-    """What a judge will be asked, and which systems the references of boxes fit."""
+    """Print the number of a judge's questions, and the systems that references of boxes fit."""
     lines = []
     if plan.judged_at_most is not None:
         lines.append(f"the judge is asked about {plan.judged_at_most:,} answers at most")

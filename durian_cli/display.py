@@ -1,4 +1,4 @@
-"""What the terminal shows: progress on stderr, results on stdout."""
+"""Show progress on stderr and results on stdout."""
 
 from __future__ import annotations
 
@@ -152,12 +152,12 @@ def show_profile(result: Profiled) -> None:
 
 
 def show_report(run: Path, summary: Summary) -> None:
-    """What the report found, and where it is."""
+    """Print the findings of a report, and where its page is."""
     _print([*_findings(summary.sentences), f"report:  {run / 'report' / 'index.html'}"])
 
 
 def show_compare(found: Comparison) -> None:
-    """What moved between two runs, the verdict, and where the page is."""
+    """Print the changes between two runs, the verdict, and where the page is."""
     samples = found.samples
     lines = [f"{samples.both:,} samples of both runs"]
     for name, alone in (("A", samples.only_a), ("B", samples.only_b)):
@@ -169,7 +169,7 @@ def show_compare(found: Comparison) -> None:
 
 
 def show_training(result: TrainingManifest) -> None:
-    """What took part, how the reward moved, and where things are."""
+    """Print the results of a training: who took part, how the reward moved, where the files are."""
     counts, ends, out = result.counts, result.result, Path(result.out or "")
     lines = [f"{counts.samples:,} of {counts.rows:,} rows took part"]
     lines += [f"  {n:,} left out: {reason}" for reason, n in _most(counts.left_out)]
@@ -198,7 +198,7 @@ def show_training_plan(plan: JsonObject) -> None:
 
 
 def _counts(counts: JsonObject) -> list[str]:
-    """What is planned, one line each, and how the dataset's rows are read."""
+    """Print a plan, a line for each part, and how the dataset's rows are read."""
     lines = [
         f"{key.replace('_', ' ')}: {value_text(value)}"
         for key, value in counts.items()

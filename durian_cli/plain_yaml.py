@@ -89,7 +89,7 @@ def plain_value(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """What a config file holds.
+    """The content of a config file.
 
     Raises:
         ConfigError: not there, too large, not UTF-8, not plain YAML (which line), or no mapping.

@@ -275,7 +275,7 @@ def _missing(table: pl.DataFrame) -> list[Missing]:
 
 
 def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
-    """What differs between the runs beside the policy: one line each, with both values."""
+    """List the settings in which two runs differ beside the policy, with both values."""
     said = [
         f"{name.replace('_', ' ')} differs: {_brief(one)} in A, {_brief(other)} in B"
         for name, one, other in _differences(a.manifest, b.manifest)

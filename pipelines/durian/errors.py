@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree; and one line of any failure, secrets left out.
+"""The errors of Durian, as a tree; and one line for any failure, with secrets left out.
 
 DurianError
 ├── InputError          the user's input is at fault: exit 2, nothing written

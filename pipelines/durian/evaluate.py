@@ -174,7 +174,7 @@ def _judge(
     progress: Progress,
     watch: Stopwatch,
 ) -> pl.DataFrame:
-    """What the completions of `config.model` came to: one row a sample, in their order."""
+    """Judge the completions of `config.model`: one row a sample, in the order of the samples."""
     parts = list(enumerate(index.parts(ProfileConfig.part_size)))
     with watch.time("load"):
         policy = open_policy(config, progress)
@@ -307,7 +307,7 @@ def _differences(
 
 
 def _sentences(result: Evaluation) -> list[str]:
-    """What was found, in words, with the uncertainty."""
+    """Put the results of an evaluation into sentences, with their intervals."""
     said = []
     for model in result.models:
         ways = {"greedy": model.greedy, "sampled": model.sampled}

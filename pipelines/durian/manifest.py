@@ -1,4 +1,4 @@
-"""What a run is of, and what it came to: the two halves of manifest.json."""
+"""Build the two halves of manifest.json: the inputs of a run, and its results."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def describe_run(
 
 
 def not_repeatable(config: ProfileConfig) -> list[str]:
-    """What may differ between two runs of the same dataset, seed, config and versions, and why.
+    """List the values that may differ between two runs of equal inputs, and why.
 
     What is not named is the same to the byte, whatever the workers or the form of the dataset.
     """

@@ -149,7 +149,7 @@ NORMALIZERS = {
 
 
 def group_spread(rewards: Tensor, group: Tensor) -> dict[int, tuple[float, int]]:
-    """What each group shares: label -> (std of all its rewards, number of its samples).
+    """Take the std of all rewards of each group: label -> (std, number of its samples).
 
     Samples in no group (-1), and those with no scored completion, are left out. Arguments as
     `durian_advantages`. Source: eq. 13, 19.
@@ -165,7 +165,7 @@ def group_spread(rewards: Tensor, group: Tensor) -> dict[int, tuple[float, int]]
 
 @dataclass(frozen=True, kw_only=True)
 class _Samples:
-    """What every normalizer needs of each sample, taken once. Float64, on the CPU."""
+    """The statistics of each sample that all normalizers use, taken once. Float64, on the CPU."""
 
     centred: Tensor  # (B, G) rewards less their sample's mean; 0 where unscored or without spread
     count: Tensor  # (B,) scored completions
@@ -222,7 +222,7 @@ def _std_by(samples: _Samples, number: Tensor, groups: int) -> Tensor:
 def _scales(
     rewards: Tensor, perceptual_group: Tensor, reasoning_group: Tensor, eps: float
 ) -> tuple[_Samples, list[Tensor]]:
-    """What each term multiplies a sample's centred rewards by: own, perceptual, reasoning. (B,)"""
+    """The factors by which the three terms scale a sample's centred rewards; each (B,)."""
     samples = _measure(rewards)
     scales = [_inverse(samples.std, eps)]
     for group in (perceptual_group, reasoning_group):

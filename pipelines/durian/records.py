@@ -60,7 +60,7 @@ def from_json(kind: type[Record], value: Any) -> Record:
 
 
 def _fault(said: str) -> str:
-    """What msgspec found, with the place first: "'model.name': expected str, got int"."""
+    """Reword an error of msgspec with the place first: "'model.name': expected str, got int"."""
     what, _, place = said.replace("`", "").partition(" - at $")
     place = place.removeprefix(".")
     if lacking := re.fullmatch(r"Object missing required field (\w+)", what):

@@ -44,7 +44,7 @@ SEED = 0  # of the bootstrap behind "auto"
 
 @dataclass(frozen=True, kw_only=True)
 class _Errors:
-    """What "auto" goes by: (N,) each, in the table's order."""
+    """The numbers of each sample by which "auto" finds cuts: (N,) each, in the table's order."""
 
     wrong: NDArray[np.float64]
     total: NDArray[np.float64]  # 0 where no completion was scored

@@ -97,7 +97,7 @@ def render_run(
 
 
 def _judged(path: Path) -> Judged | None:
-    """What a judge said, where the run's rollouts tell."""
+    """Count a judge's verdicts, where the run's rollouts hold any."""
     told = ["sample_id", "answer", "correct", "judged"]
     if not set(told) <= set(pl.read_parquet_schema(path / ROLLOUTS_FILE)):
         return None  # of an older version

@@ -43,7 +43,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What the policy is given for one sample: chat messages and the decoded images."""
+    """The prompt of one sample: chat messages and the decoded images."""
 
     sample_id: str
     messages: list[JsonObject]  # content parts: {"type": "image"} or {"type": "text", "text"}

@@ -1,1 +1,1 @@
-"""What a difficulty table says, as numbers with intervals. No drawing, no files."""
+"""Turn a difficulty table into numbers with intervals. No drawing, no files."""

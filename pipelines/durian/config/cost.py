@@ -15,7 +15,7 @@ def _prices(text: str) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class CostConfig(Config):
-    """What the cost of a profile is estimated from. No part of a run: no number depends on it."""
+    """Settings of a cost estimate. No part of a run: no number of it depends on them."""
 
     cost_sample: int = option(
         128, "Prompts counted for the estimate of all.", panel=COST, unit="prompts", low=1

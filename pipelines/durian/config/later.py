@@ -1,4 +1,4 @@
-"""What the stages after a profile take over from it."""
+"""Settings that training and evaluation take over from a profile."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _KEY = "option"  # of a field's metadata
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is known of an option beside its name, its type and its default."""
+    """The declaration of an option, beside its name, its type and its default."""
 
     help: str | Callable[[], str]  # a sentence; called late where a registry is to be named
     panel: str | None = None  # the heading it stands under in --help; None: with --quiet
@@ -52,7 +52,7 @@ class Option:
 
     @property
     def bounds(self) -> str | None:
-        """What a number must be, in words."""
+        """The bounds of a number, in words."""
         bounds = {"or more": self.low, "above": self.above, "at most": self.high}
         told = [
             f"{bound:,g} {word}" if word == "or more" else f"{word} {bound:,g}"

@@ -62,7 +62,7 @@ class ImagesConfig(PixelsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PromptConfig(Config):
-    """What a policy is asked, and how its answer is judged. None: see `LaterConfig`."""
+    """Settings of the prompt and of the reward. None: see `LaterConfig`."""
 
     system_prompt: str | None = option(
         None,

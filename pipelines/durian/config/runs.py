@@ -41,7 +41,7 @@ class AttemptConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ShownConfig(Config):
-    """What every command takes: whence its options come, and how much it says."""
+    """Options of every command: its config file, and how much it prints."""
 
     config: Path | None = option(None, "YAML file of long option names; the command line wins.")
     quiet: bool = option(False, "Show nothing but errors.", short="-q")

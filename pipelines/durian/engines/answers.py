@@ -1,4 +1,4 @@
-"""What a chat-completions answer says: texts, and the log-probability of each token."""
+"""Read a chat-completions answer: its texts, and the log-probability of each token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine promises, whichever program runs the policy."""
+"""The promises of an engine, whichever program runs the policy."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Chat:
         return ids
 
     def count_tokens(self, text: str, images: Sequence[Any]) -> int:
-        """How many `token_ids` there are. Raises: as it."""
+        """Count the `token_ids` of a rendered prompt. Raises: as `token_ids`."""
         return len(self.token_ids(text, images))
 
 

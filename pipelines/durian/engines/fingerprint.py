@@ -15,7 +15,7 @@ BLOCK, BLOCKS = 16 * 2**10, 256
 
 
 def model_fingerprint(config: SamplingConfig) -> str:
-    """What identifies the policy of `config`, by its content and not by where it lies.
+    """Identify the policy of `config` by its content, not by the folder that it lies in.
 
     A local folder: 32 hex digits of blake2b over the names, sizes and contents of the files in
     it, sorted by name; hidden files and sub-folders (a training's checkpoints) are left out. Of a

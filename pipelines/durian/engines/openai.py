@@ -266,7 +266,7 @@ def open_server(config: SamplingConfig) -> Server:
 
 
 def served_fingerprint(config: SamplingConfig) -> str:
-    """What identifies a served policy: its name, and what the server tells of it.
+    """Identify a served policy by its name and by the description that the server gives.
 
     Raises:
         ConfigError: as `OpenAIEngine`.

@@ -1,4 +1,4 @@
-"""What a policy's processor makes of the size of an image; by arithmetic, no pixel is touched."""
+"""Compute the size to which a policy's processor resizes an image; no pixel is touched."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Server:
             self._stack.close()
 
     def served(self, name: str) -> Served:
-        """What the server tells of a model.
+        """The server's description of a model.
 
         Raises:
             ConfigError: no server there, it takes no such key, or it does not serve that model.

@@ -1,4 +1,4 @@
-"""What in a policy's files could run as a program: pickled weights, and code that comes with it."""
+"""Refuse files of a policy that could run as a program: pickled weights, and code of its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_weights(config: SamplingConfig) -> None:
 
 
 def refusal(error: BaseException) -> str | None:
-    """What to do about a loader's refusal to run code or to unpickle; None for another error."""
+    """Give the way out if a loader refused to run code or to unpickle; None for another error."""
     text = str(error)
     if "trust_remote_code" in text or "trust-remote-code" in text:
         return (

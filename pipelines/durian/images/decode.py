@@ -79,7 +79,7 @@ _TIFF_COMPRESSIONS = ("raw", "tiff_lzw", "packbits", "tiff_adobe_deflate", "tiff
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DecodedImage:
-    """What the first frame of an image shows."""
+    """The pixels of an image's first frame."""
 
     width: int  # pixels, as stored: before an Exif orientation is applied
     height: int

@@ -72,7 +72,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def why_not(data: bytes) -> str:
-    """What data of no format that is decoded is, and the way out, in a short phrase."""
+    """Name the format of data that is not decoded, and the way out, in a short phrase."""
     if data[-18:].startswith(b"TRUEVISION-XFILE"):  # before what begins with a few zeros
         return f"it is TGA; {_CONVERT}"
     head = data[:_HEAD_BYTES]

@@ -1,4 +1,4 @@
-"""What a measure declares: its columns, what it is taken from, and its function.
+"""The declaration of a measure: its columns, its inputs and its function.
 
 A declaration loads nothing heavy, for `--help` and every config read all of them: the functions
 import numpy or torch when they are called.
@@ -52,7 +52,7 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Completions:
-    """What a policy wrote for one sample, once or more often, and what it earned."""
+    """The completions of one sample, with their rewards."""
 
     rollouts: Sequence[Rollout]
     scores: Sequence[Score]  # one a rollout; none where the reward failed

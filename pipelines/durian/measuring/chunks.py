@@ -132,7 +132,7 @@ class _Batches:
             self._begin()
 
     def results(self) -> list[Look]:
-        """What was seen of all samples since the last call, in their order."""
+        """Return the images' looks of all samples since the last call, in their order."""
         self._begin()
         looks = [seen for batch in self._begun for seen in batch.result()]
         self._begun.clear()

@@ -1,4 +1,4 @@
-"""What is wrong with every row, told from the first ones, before anything is loaded.
+"""Find a mistake that spoils every row in the first rows, before anything is loaded.
 
 One bad row is a row with its reason. A mistake that spoils all of them (a wrong folder, a wrong
 column, a template that refuses the prompt, a reward that raises) would be told after hours, row by
@@ -43,7 +43,7 @@ class Asked(Protocol):
 
 @dataclass
 class _Seen:
-    """What the first rows came to."""
+    """Counts of the first rows: how many could be used, and why the others could not."""
 
     rows: int = 0
     with_images: int = 0

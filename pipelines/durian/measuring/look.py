@@ -12,7 +12,7 @@ from durian.samples import Failed, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What the images of one sample show."""
+    """The sizes and entropies of one sample's images, or why they cannot be read."""
 
     width: int | None = None  # of the first image
     height: int | None = None

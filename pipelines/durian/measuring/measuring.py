@@ -33,7 +33,7 @@ NO_IMAGE = "no image"  # the reason of a sample of text alone, where images are 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was measured of one chunk, as rows of the tables."""
+    """The measured samples of one chunk, as rows of the tables."""
 
     difficulty: list[dict[str, Any]] = field(default_factory=list)  # one a sample
     completions: list[dict[str, Any]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Measured:
 
 
 class Models:
-    """What the measures that were asked for need of the policy, loaded; a context that frees it."""
+    """The loaded parts of the policy that the chosen measures need; a context that frees them."""
 
     def __init__(self, config: ProfileConfig, progress: Progress) -> None:
         """Load the vision encoder, the policy, both or none.
@@ -201,7 +201,7 @@ def measure_here(
 
 
 def stages(config: ProfileConfig) -> list[str]:
-    """What a profile's progress counts samples of."""
+    """List the stages whose samples a profile's progress counts."""
     used = {
         "images": True,
         "spectra": config.needs_patches,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def measure_patches(
     encoder: PatchEncoder, chunk: Chunk, measures: Sequence[PatchMeasure], progress: Progress
 ) -> list[Taken]:
-    """What the measures say of each sample of a chunk, in order; nothing where no image is decoded.
+    """Take the patch measures of each sample of a chunk, in order; none where no image is decoded.
 
     An image that several samples of the chunk share is encoded once.
 

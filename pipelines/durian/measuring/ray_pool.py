@@ -47,7 +47,7 @@ PLACE_SECONDS = 600.0  # for Ray to give a first actor, or another once all are 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """What one actor asks of the cluster."""
+    """The resources that one actor asks of the cluster."""
 
     node: str  # id of the node it was planned for; another one will do
     cpus: int
@@ -264,7 +264,7 @@ class _Pool:
         self._waiting[ask.remote(version("durian-rl"))] = actor, None
 
     def _answers(self) -> Iterator[tuple[_Task, Measured]]:
-        """What the next actors that answer have measured."""
+        """Wait for the next actors that answer, and give their measured chunks."""
         away = not any(actor.present for actor in self._actors)
         answered, _ = ray.wait(list(self._waiting), timeout=PLACE_SECONDS if away else None)
         if not answered:

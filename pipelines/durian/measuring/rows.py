@@ -1,4 +1,4 @@
-"""What was measured of one sample, as rows of the two tables."""
+"""Turn the measurements of one sample into rows of the two tables."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def attempts(
 def build_prompt(
     sample: Sample, seen: Look, *, system_prompt: str, template: PromptTemplate | None
 ) -> Prompt | Failed:
-    """What the policy is given for a sample, or why there is nothing to give."""
+    """Build the prompt of a sample, or say why there is none."""
     error = sample.error or seen.error or sample.question_error
     if error is not None:
         return Failed(error)

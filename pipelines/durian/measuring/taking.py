@@ -11,7 +11,7 @@ from durian.measures.base import Measure, Values
 
 @dataclass(frozen=True)
 class Taken:
-    """What some measures say of one sample, by column; with the reason where some cannot."""
+    """Take some measures of one sample: values by column, and the reason where some are missing."""
 
     values: Values = field(default_factory=dict)
     error: str | None = None

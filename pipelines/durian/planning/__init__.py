@@ -1,1 +1,1 @@
-"""What a run would do and cost, before it is begun."""
+"""Foresee the work and the cost of a run before it begins."""

@@ -1,4 +1,4 @@
-"""What a profile will cost, before a token is paid for: prompts, completions, time, money.
+"""Estimate the cost of a profile before a token is paid for: tokens, time and money.
 
 Prompts are rendered by the policy's own chat template and counted by its own processor, over a
 sample that is spread over the dataset. Completions cannot be foreseen: their length and rate are
@@ -101,7 +101,7 @@ class ImageSizes:
 
 
 def sizes_of(chat: Chat) -> ImageSizes | None:
-    """What counts a dataset's images; None for a processor that has no bounds in pixels."""
+    """Make a counter of resized images; None for a processor that has no bounds in pixels."""
     resizing = find_resizing(chat.processor.image_processor)
     return None if resizing is None else ImageSizes(resizing)
 
@@ -172,7 +172,7 @@ def _count(
 
 
 def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
-    """What is known of completions and their rate.
+    """Read the length and the rate of completions from a finished run and the options.
 
     Raises:
         ConfigError: `rate_from` is no finished run, or one that counted no tokens.

@@ -143,7 +143,7 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
 
 
 def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> JsonObject:
-    """What `train_policy` would do with these settings; nothing is written, no weights are loaded.
+    """Plan a training with these settings; nothing is written, no weights are loaded.
 
     Batches are planned for `processes`, whatever this launch has. Images are decoded only for the
     first prompts, so that damaged ones and long prompts are not counted yet.

@@ -1,4 +1,4 @@
-"""What a dry run says of a profile: counts, prompts, time and money."""
+"""The result of a profile's dry run: counts, prompts, time and money."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfilePlan:
-    """What a profile would do; None where it draws no completions, or they have no price."""
+    """The plan of a profile; parts are None where no completions are drawn, or none has a price."""
 
     dataset: str
     read: JsonObject

@@ -39,7 +39,7 @@ _WAY_OUT = "write the data by `durian export RUN --to verl`"
 
 @dataclass(frozen=True, kw_only=True)
 class _Batch:
-    """What the estimator needs of the batch and verl does not hand it."""
+    """The columns of the batch in hand, which verl does not give to an estimator."""
 
     columns: Sequence[Mapping[str, Any]]
     confidence: Tensor | None  # (N,)

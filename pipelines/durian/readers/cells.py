@@ -68,7 +68,7 @@ def text_field(value: object, name: str) -> Field:
 
 
 def canonical(value: object) -> str:
-    """What the sample id is fed for a cell that is no text and no number."""
+    """Return the text that the sample id is fed for a cell that is no text and no number."""
     return json.dumps(value, sort_keys=True, default=str)
 
 

@@ -54,7 +54,7 @@ class Columns:
 
     @property
     def needed(self) -> list[str]:
-        """Those that a sample is made of, each once."""
+        """The columns that make a sample, each once."""
         named = [self.problem, self.answer, *sum(self.images, ()), self.id, *self.options]
         return list(dict.fromkeys(name for name in named if name is not None))
 
@@ -233,7 +233,7 @@ def _by_number(name: str) -> tuple[int, str]:
 
 
 def image_numbers(group: Sequence[str]) -> list[int]:
-    """What `<image 3>` calls the image of each column: its own number, or else its place."""
+    """Number the image of each column as `<image 3>` would: its own number, or else its place."""
     own = [_by_number(name)[0] for name in group]
     if len(group) > 1 and len(set(own)) == len(own) and 0 not in own:
         return own

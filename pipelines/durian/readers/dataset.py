@@ -70,7 +70,7 @@ class SampleReader:
         return lines
 
     def image_hint(self) -> str:
-        """What to pass where no image of the first rows can be read."""
+        """Suggest the option to pass where no image of the first rows can be read."""
         source, columns, files = self._sources[0]
         return image_hint(source.head(), columns, files, source.folder)
 

@@ -151,7 +151,7 @@ def _listed(path: Path, key: str, within: str | None = None) -> list[str]:
 
 
 def _of_split(folder: Path, split: str, files: list[Path]) -> list[Path]:
-    """Those marked with the split, by the first way of marking that any file uses."""
+    """Keep the files that are marked with the split, by the first way that any file uses."""
     for mark in (_shard_mark, _folder_mark, _name_mark):
         marks = {file: mark(file.relative_to(folder), split) for file in files}
         found = {name for name in marks.values() if name is not None}

@@ -24,11 +24,11 @@ class Head:
         return path in self.columns or bool(self.values(path))
 
     def present(self, *paths: str) -> tuple[str, ...]:
-        """Those that there are."""
+        """The columns that the first rows have."""
         return tuple(path for path in paths if self.has(path))
 
     def values(self, path: str) -> list[Any]:
-        """What the first rows have there, nulls left out."""
+        """The values of a column in the first rows, nulls left out."""
         return [cell for row in self.rows if (cell := reach(row, path)) is not None]
 
     def holds_messages(self, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""What to pass where no image of the first rows can be read: found by looking around once."""
+"""Look around once for images that the first rows name, and suggest the option to pass."""
 
 from __future__ import annotations
 

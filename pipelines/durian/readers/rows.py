@@ -1,4 +1,4 @@
-"""What every kind of data file gives: rows by position, the wanted ones only."""
+"""The promise of every kind of data file: rows by position, the wanted ones only."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class Source(Protocol):
         """The first rows, whole."""
 
     def light(self, columns: Sequence[str]) -> list[str]:
-        """Those of its columns that are read for nothing, as they hold no images, in order."""
+        """The columns that can be read at no cost, since they hold no images, in order."""
 
     def plain(self, columns: Sequence[str]) -> list[str]:
-        """Those of them that may hold single numbers or texts, in order."""
+        """The columns that may hold single numbers or texts, in order."""
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """Give the wanted rows in order, with at least those of `columns` that they have.

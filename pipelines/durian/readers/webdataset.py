@@ -34,7 +34,7 @@ class WebDatasetSource:
         self.path, self._images_column = path, images_column
 
     def columns(self) -> list[str] | None:
-        """Those of the first sample that can be read."""
+        """The columns of the first sample that can be read."""
         with closing(self.rows([], Wanted())) as rows:
             good = (values for _, values in rows if not isinstance(values, BadRow))
             first = next(good, None)
@@ -115,7 +115,7 @@ def _members(tar: tarfile.TarFile, end: int) -> Iterator[_Member]:
 
 
 def _field(member: tarfile.TarInfo) -> str:
-    """What follows the key: `0.png` of `folder/KEY.0.png`."""
+    """Return the part of a member's name after the key: `0.png` of `folder/KEY.0.png`."""
     return PurePosixPath(member.name).name.partition(".")[2].lower()
 
 

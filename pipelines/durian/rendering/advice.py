@@ -1,4 +1,4 @@
-"""What to do about what a report found: one line each, with the option or setting that does it."""
+"""Turn the numbers of a report into advice: a line each, with the option that follows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison found in plain words, with its uncertainty."""
+"""Put a comparison into plain sentences, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def verdict_sentence(summary: Comparison) -> str:
 
 
 def compare_advice(summary: Comparison) -> Advice | None:
-    """What the verdict asks for; None without a verdict."""
+    """Name the next step after a verdict; None without one."""
     said = summary.drift.verdict.verdict
     if said is None:
         return None

@@ -1,4 +1,4 @@
-"""What the report calls a column and the two groupings, in plain words.
+"""Name columns and groupings in plain words, as the report shows them.
 
 Groups may stand on any numeric column (`durian group --perceptual clutter`), so "hard to see" and
 "least confident" are said only of the measures that mean it.

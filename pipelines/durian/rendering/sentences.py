@@ -129,7 +129,7 @@ def _best(scored: Scored) -> str | None:
 
 
 def _luck(scored: Scored, best: str) -> str:
-    """What a measure taken from rollouts is worth on rollouts that it was not taken from."""
+    """Say how well a measure of some rollouts tells the errors of the others."""
     halves = (scored.split_half or {}).get(best)
     if halves is not None and halves.other.low is not None:
         unseen = estimate_text(halves.other, "", scale=1, digits=2)

@@ -80,7 +80,7 @@ def open_reward(name_or_file: str | None = None, config: PromptConfig | None = N
 
 
 def reward_fingerprint(name_or_file: str | None = None) -> str:
-    """What a run's rewards depend on: the name, or `FILE.py:function@` and a hash of the file.
+    """Identify a reward by its name, or by `FILE.py:function@` and a hash of the file.
 
     Raises:
         ConfigError: no such reward, or the file cannot be read.

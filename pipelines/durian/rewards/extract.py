@@ -49,7 +49,7 @@ def extract_answer(completion: str) -> str | None:
 
 
 def extract_boxes(completion: str) -> list[str]:
-    r"""What all the final boxes hold, in order; for an answer that was written in several.
+    r"""Return the contents of all final boxes, in order; for an answer written in several.
 
     Empty ones, cut-off ones and those around another box are left out. Linear in the length.
     """
@@ -91,7 +91,7 @@ def opens_thinking(prompt: str) -> bool:
 
 
 def final_text(completion: str) -> str:
-    """What follows the reasoning; all where there is none."""
+    """Return the text after the reasoning; all of it where there is none."""
     return completion[_final(completion) :]
 
 

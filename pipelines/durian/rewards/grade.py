@@ -23,7 +23,7 @@ _DEEPEST = 4  # lists in lists
 
 @dataclass(frozen=True)
 class Reference:
-    """What an answer is compared to.
+    """The reference that an answer is compared to.
 
     A list of accepted answers is right where any of them is; the elements of one answer that is
     itself a list ("1, -4") are all asked for.

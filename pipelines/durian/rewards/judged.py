@@ -54,7 +54,7 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 @dataclass(frozen=True)
 class Asked:
-    """What the judge is asked about."""
+    """One question to the judge."""
 
     question: str
     reference: str

@@ -1,4 +1,4 @@
-"""What a reward is to the stages: it is given one sample's attempts, and scores each."""
+"""The promise of a reward: it takes the attempts at one sample, and scores each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Attempts:
 
     @property
     def reference(self) -> Reference:
-        """What the completions' answers are compared to."""
+        """The reference that the completions' answers are compared to."""
         return Reference.of(self.answer, self.options)
 
 

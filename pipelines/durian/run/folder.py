@@ -62,7 +62,7 @@ class RunFolder:
 
     @property
     def identity(self) -> Path:
-        """What the unfinished run is of."""
+        """The identity of the unfinished run."""
         return self.parts / "identity.json"
 
     @property
@@ -88,7 +88,7 @@ class RunFolder:
         return manifest
 
     def check_table(self) -> pq.FileMetaData:
-        """What the difficulty table's file says of itself.
+        """The metadata of the difficulty table's file.
 
         Raises:
             RunFolderError: it cannot be read, or is of a newer Durian.
@@ -216,7 +216,7 @@ class RunFolder:
         self.clear_parts()
 
     def strays(self) -> list[Path]:
-        """What a kill may have left of a complete run: parts, a lock, half-written files."""
+        """Find the leftovers of a kill in a complete run: parts, a lock, half-written files."""
         left = (self.parts, self.path / LOCK_FILE)
         return [*(path for path in left if path.exists()), *self._asides()]
 

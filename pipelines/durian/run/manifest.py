@@ -70,7 +70,7 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
-    """What later stages take from the config, whatever else is in it."""
+    """The settings that later stages take from a profile's config."""
 
     system_prompt: str | None = None
     prompt_template: str | None = None

@@ -132,7 +132,7 @@ def check_difficulty(path: Path, columns: Sequence[str]) -> None:
 
 
 def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
-    """What is chosen of a run's table.
+    """The columns that are read of a run's table.
 
     Raises:
         RunFolderError: the file cannot be read.

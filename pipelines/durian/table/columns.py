@@ -28,7 +28,7 @@ _PART_FIELDS = [pa.field("image_id", pa.string()), pa.field("columns", pa.string
 
 @dataclass(frozen=True)
 class Further:
-    """What a sample has beside its row of the difficulty table."""
+    """The values of a sample that stand beside its row of the difficulty table."""
 
     image_id: str
     columns: Mapping[str, float | str]

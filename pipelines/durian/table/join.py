@@ -44,7 +44,7 @@ class TrainingTable:
     order_by: str
 
     def find(self, sample_id: str) -> dict[str, Any] | str:
-        """What is known of a sample, as columns of the training set; or why it takes no part."""
+        """The table's labels of a sample as columns of the training set, or why it takes none."""
         place = self.number.get(sample_id)
         if place is None:
             if self.filtered:

@@ -1,4 +1,4 @@
-"""What FSDP and DeepSpeed must be set to, so that a training comes out right and whole."""
+"""Check the settings of FSDP and DeepSpeed under which a training comes out right and whole."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def model_card(manifest: TrainingManifest) -> str:
 
 
 def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
-    """What the table of the card says, line by line; texts are escaped."""
+    """Make the rows of the card's table; texts are escaped."""
     config, dataset, table = manifest.config, manifest.dataset, manifest.table
     yield "Policy", _text(manifest.model)
     if config["lora_r"] is not None:

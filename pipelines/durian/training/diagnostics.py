@@ -1,4 +1,4 @@
-"""What training logs of its groups: one rollout batch to a flat dict of numbers.
+"""Turn a rollout batch into the numbers that training logs of its groups.
 
 A number that the batch cannot give (no scored completion, no group, nothing to rank) is left out,
 never NaN: one NaN spoils the mean that a trainer logs.

@@ -57,7 +57,7 @@ def normalization_of(config: TrainConfig, manifest: Manifest) -> Normalization:
 
 
 def _percentiles(cuts: PerceptualCuts) -> tuple[float, float]:
-    """Those of the table's cuts; of cuts that were found in the data, where they fall in it."""
+    """The percentiles of the table's cuts; of cuts found in the data, the shares that they cut."""
     if cuts.percentiles != AUTO:
         return cuts.percentiles
     easy, medium, hard = (cuts.sizes[group] for group in PERCEPTUAL)

@@ -1,4 +1,4 @@
-"""What a training is of, and what it came to."""
+"""Record the inputs of a training, and its results."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """What a sample must pass to take part: a prompt that can be built, read and held."""
+    """Check that a sample can take part: its prompt can be built, read and held."""
 
     chat: Chat
     system_prompt: str

@@ -1,4 +1,4 @@
-"""What transformers' trainer tells while it trains, as Durian's progress."""
+"""Show the steps of transformers' trainer as Durian's progress."""
 
 from __future__ import annotations
 

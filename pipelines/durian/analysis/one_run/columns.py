@@ -1,4 +1,4 @@
-"""What is held against error: measures, numeric columns of table and dataset; what is alike."""
+"""Choose the columns that are held against error, and the samples that share an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a judge said of the answers that the rule called wrong."""
+"""Count the verdicts that a judge overturned, and pick some for a person to check."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def _means(values: Floats) -> Floats:
 
 
 def _of_each(name: str, rollouts: RolloutArrays) -> Floats:
-    """What each completion brings to a measure that is their mean, (N, G)."""
+    """Return the value of each single completion whose mean is the measure, (N, G)."""
     if name == "pass_rate":
         return 1 - rollouts.wrong
     return rollouts.n_tokens if name == "mean_tokens" else rollouts.confidence(name)

@@ -56,7 +56,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnTogether:
-    """What the bootstrap draws again as a whole."""
+    """The kind and number of clusters that the bootstrap draws again as a whole."""
 
     of: Literal["sample", "image"]
     n: int
@@ -83,7 +83,7 @@ class JointView:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """What to do, in words, and the option or setting that does it.
+    """A piece of advice in words, with the option or setting that follows it.
 
     `do` may be two lines: the command line, then the same in a config file.
     """
@@ -94,7 +94,7 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What the completions came to; all intervals are of the same resamples.
+    """The numbers that need scored completions; all their intervals share the same resamples.
 
     A plain column's hard end is the one that fits better, so its AUROC leans above 0.5: an interval
     that reaches 0.5 says nothing.

@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What a policy's completions came to, sample by sample; arrays of shape (N,), N >= 1."""
+    """The right, formatted and cut completions of a policy by sample; arrays (N,), N >= 1."""
 
     completions: int  # of each sample
     right: Floats  # how many of them are right

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What one profile says of N samples, in an order that both sides share."""
+    """The groups and completions of one profile for N samples, in an order that both share."""
 
     wrong: Floats  # (N,) wrong completions; NaN where none were scored
     total: Floats  # (N,) completions; NaN where none were scored

@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one run's completions came to; None, but for `scored`, where none were."""
+    """The error rates of one run in a comparison; all but `scored` may be None."""
 
     scored: int  # samples
     completions: int | None = left_out()
@@ -101,7 +101,7 @@ class MeasureDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """What two profiles of the same samples say; floors are of two profiles of one policy."""
+    """Compare two profiles of the same samples; floors are those of two profiles of one policy."""
 
     seed: int
     resamples: int

@@ -37,7 +37,7 @@ class GroupShares:
 
 @dataclass(frozen=True)
 class Completions:
-    """What a profile drew of its samples; arrays of shape (N, G), NaN after a sample's last one.
+    """The completions that a profile drew; arrays (N, G), NaN after a sample's last completion.
 
     `values` are those whose mean over a sample's completions is a measure, turned so that higher
     means harder.
@@ -119,7 +119,7 @@ def redraws_for(n: int) -> int:
 
 
 class Floor:
-    """What the numbers of a comparison come to between two profiles of one policy."""
+    """The numbers that two profiles of one and the same policy would show in a comparison."""
 
     def __init__(
         self,

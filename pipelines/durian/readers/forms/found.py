@@ -1,4 +1,4 @@
-"""What a form of rows says of them."""
+"""The parts of a row that a form of rows finds."""
 
 from __future__ import annotations
 

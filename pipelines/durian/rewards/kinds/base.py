@@ -1,4 +1,4 @@
-"""What a kind of reference is: how it is recognized, and the rule that compares an answer to it."""
+"""A kind of reference: how it is recognized, and the rule that compares an answer to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _no(answer: str, reference: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a comparison may lean on besides the two texts."""
+    """The context of a comparison besides the two texts."""
 
     tolerance: float = TOLERANCE  # relative error at which numbers are equal
     question: str = ""

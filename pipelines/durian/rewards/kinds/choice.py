@@ -46,7 +46,7 @@ _LETTERS = re.compile(r"[A-Za-z]")
 
 
 def read_choice(text: str) -> Chosen | None:
-    """What a tidied text chooses, or None."""
+    """Read the option that a tidied text chooses, or None."""
     led = _LEAD.match(text)
     if led is not None:
         text = text[led.end() :]
