@@ -35,7 +35,7 @@ class Column:
 
 
 class Pixels(Protocol):
-    """One decoded image as a measure sees it: `durian.images.pixels.DecodedImage`."""
+    """One decoded image as a measure sees it: `durian.images.decode.DecodedImage`."""
 
     @property
     def width(self) -> int:

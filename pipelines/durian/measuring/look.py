@@ -12,7 +12,7 @@ from durian.samples import Failed, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """The sizes and entropies of one sample's images, or why they cannot be read."""
+    """The decoded images of one sample, or why they cannot be read."""
 
     width: int | None = None  # of the first image
     height: int | None = None

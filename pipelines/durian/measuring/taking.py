@@ -11,7 +11,7 @@ from durian.measures.base import Measure, Values
 
 @dataclass(frozen=True)
 class Taken:
-    """Take some measures of one sample: values by column, and the reason where some are missing."""
+    """The measures of one sample: values by column, and the reason where some are missing."""
 
     values: Values = field(default_factory=dict)
     error: str | None = None

@@ -55,7 +55,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """Check that a sample can take part: its prompt can be built, read and held."""
+    """The conditions under which a sample takes part: its prompt can be built, read and held."""
 
     chat: Chat
     system_prompt: str
