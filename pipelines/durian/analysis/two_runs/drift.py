@@ -101,7 +101,7 @@ class MeasureDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """The comparison of two profiles of the same samples; a floor is of two profiles of one policy."""
+    """The comparison of two profiles; a floor is that of two profiles of one policy."""
 
     seed: int
     resamples: int
