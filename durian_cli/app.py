@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from durian.errors import DurianError, InputError, one_line
+from durian.errors import ConfigError, DurianError, InputError, one_line
 from durian_cli.compare import compare
 from durian_cli.eval import evaluate
 from durian_cli.grade import grade
@@ -77,6 +77,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
+        _refuse_twice(sys.argv[1:])
         # Named, or `python -m durian_cli` would write completion for a command of that name.
         code: int = app(prog_name="durian", standalone_mode=False) or 0
         return _stopped() if code == INTERRUPTED else code  # Typer turns Ctrl-C into a code
@@ -98,6 +99,37 @@ def _run() -> int:
         return _fail(
             1, f"{where}{error.strerror or error}; mend it, and give the same command again"
         )
+
+
+def _refuse_twice(words: list[str]) -> None:
+    """Refuse an option that takes one value and stands twice: the last one would win in silence.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    name = next((word for word in words if not word.startswith("-")), None)
+    known = {
+        word: option
+        for command in app.registered_commands
+        if command.callback is not None and (command.name or command.callback.__name__) == name
+        for option in getattr(command.callback, "options", ())
+        for word in filter(None, (f"--{option.typed}", option.about.short))
+        if not option.about.positional
+    }
+    seen: set[str] = set()
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            return
+        written, equals, _ = word.partition("=")
+        option = known.get(written)
+        if option is None or option.kind is bool:
+            continue
+        if not equals:
+            next(rest, None)  # its value, which may look like an option
+        if option.typed in seen and not option.repeats:
+            raise ConfigError(f"--{option.typed} is given twice; give it once")
+        seen.add(option.typed)
 
 
 def _heed_termination() -> None:

@@ -84,3 +84,21 @@ def test_no_words_at_all_show_the_help_and_say_what_is_missing():
     code, shown, said = durian()
     assert code == 2 and all(command in shown + said for command in COMMANDS)
     assert said.endswith("durian: name a command (see durian --help)\n")
+
+
+@pytest.mark.parametrize("words", [
+    ["--split", "a", "--split", "b"],
+    ["--split=a", "--split", "a"],
+    ["--system-prompt", "--split", "--split", "a", "--split=b"],  # the first is a value
+])  # fmt: skip
+def test_an_option_given_twice_is_refused_by_its_name(words):
+    code, shown, said = durian("profile", "data", "--out", "o", *words)
+    assert (code, shown) == (2, "")
+    assert said == "durian: --split is given twice; give it once\n"
+
+
+def test_flags_repeatable_options_and_values_that_look_like_options_may_stand_twice():
+    words = ["--quiet", "--quiet", "--engine-arg", "a=1", "--engine-arg", "b=2",
+             "--system-prompt", "--split", "--split", "a"]  # fmt: skip
+    code, _, said = durian("profile", "/nowhere/data", "--out", "/nowhere/o", *words)
+    assert code == 2 and "twice" not in said
