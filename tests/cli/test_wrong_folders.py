@@ -18,7 +18,7 @@ NO_MODEL = "no config.json in it; is it a model folder?"
 POLICY = ["--model", "policy"]
 
 WRONG = [
-    (["profile", "empty"], "empty: no .parquet, .jsonl, .json, .csv, .arrow or .tar files in this "
+    (["profile", "empty"], "empty: no .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar files in this "
      "folder; pass one that holds some"),
     (["profile", "pictures"], "pictures: images, and no metadata.jsonl that says what is asked of "
      "them; write one there, with a line like "
@@ -27,7 +27,7 @@ WRONG = [
     (["profile", "policy"],
      "policy: a model folder, which is for --model; pass the dataset itself"),
     (["profile", "pictures/a/1.png"], "pictures/a/1.png: not a kind of file that can be read; pass "
-     ".parquet, .jsonl, .json, .csv, .arrow or .tar files"),
+     ".parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar files"),
     (["profile", ""], "dataset is empty; name a file, a folder or a hub id"),
     (["profile", "rows.parquet", "--out", ""], "out is empty; name a folder to write"),
     (["profile", "rows.parquet", "--out", "pictures"],
@@ -49,7 +49,7 @@ WRONG = [
     (["group", "policy", "--bins", "3"], f"policy: {NO_RUN}"),
     (["compare", "run", "empty"], f"empty: {NO_RUN}"),
     (["compare", "nowhere", "run"], f"nowhere: {NO_RUN}"),
-    (["eval", "empty", *POLICY], "empty: no .parquet, .jsonl, .json, .csv, .arrow or .tar files in "
+    (["eval", "empty", *POLICY], "empty: no .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar files in "
      "this folder; pass one that holds some"),
     (["eval", "rows.parquet", "--model", "run"], f"model 'run': {NO_MODEL}"),
     (["eval", "rows.parquet", *POLICY, "--table", "empty"], f"empty: {NO_RUN}"),
