@@ -99,7 +99,7 @@ def render_run(
 def _judged(path: Path) -> Judged | None:
     """Count a judge's verdicts, where the run's rollouts hold any."""
     told = ["sample_id", "answer", "correct", "judged"]
-    if not set(told) <= set(pl.read_parquet_schema(path / ROLLOUTS_FILE)):
+    if not set(told) <= set(pq.read_schema(path / ROLLOUTS_FILE).names):
         return None  # of an older version
     rollouts = read_frame(path / ROLLOUTS_FILE, lambda f: f.select(told).filter("judged"))
     if rollouts.is_empty():

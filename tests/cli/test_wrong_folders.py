@@ -49,8 +49,8 @@ WRONG = [
     (["group", "policy", "--bins", "3"], f"policy: {NO_RUN}"),
     (["compare", "run", "empty"], f"empty: {NO_RUN}"),
     (["compare", "nowhere", "run"], f"nowhere: {NO_RUN}"),
-    (["eval", "empty", *POLICY], "empty: no .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar files "
-     "in this folder; pass one that holds some"),
+    (["eval", "empty", *POLICY], "empty: no .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar "
+     "files in this folder; pass one that holds some"),
     (["eval", "rows.parquet", "--model", "run"], f"model 'run': {NO_MODEL}"),
     (["eval", "rows.parquet", *POLICY, "--table", "empty"], f"empty: {NO_RUN}"),
     (["train", "rows.parquet", "--table", "empty", *POLICY], f"empty: {NO_RUN}"),

@@ -12,9 +12,19 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from durian.analysis.one_run.summary import Summary
+from durian.groups import GroupCuts, PerceptualCuts, ReasoningCuts
+from durian.regroup import Regrouped
+from durian.training.manifest import (
+    Ends,
+    RowCounts,
+    TrainedDataset,
+    TrainedTable,
+    TrainingManifest,
+)
 from durian_cli import display
 from durian_cli.display import Bars
-from tests.inputs.conftest import contents, patch_draws, write_world
+from tests.inputs.conftest import contents, image, patch_draws, write_world
 
 HOSTILE = (
     "\x1b[31m\x1b]8;;https://x.example\x07y\x1b]8;;\x07\x9b2J\x07\b\x7f\r\n\t[red]z[/red]"
@@ -56,8 +66,6 @@ def named(name):
 DATA, SCRIPT = named("data.parquet"), ["--engine", "scripted", "--model", named("a.jsonl")]
 GOOD = {
     "profile": ["profile", DATA, *SCRIPT, "--rollouts", "2", "--out", named("new")],
-    "failing reward": ["profile", DATA, *SCRIPT, "--rollouts", "4", "--reward", "r.py:f", "--out",
-                       "new"],
     "dry run": ["profile", DATA, *SCRIPT, "--out", "new", "--dry-run"],
     "group": ["group", named("a"), "--perceptual", f"level {HOSTILE}", "--bins", "2"],
     "report": ["report", named("a")],
@@ -67,6 +75,17 @@ GOOD = {
     "schema": ["schema"],
 }  # fmt: skip
 BAD = {
+    "failing reward": [
+        "profile",
+        DATA,
+        *SCRIPT,
+        "--rollouts",
+        "4",
+        "--reward",
+        "r.py:f",
+        "--out",
+        "new",
+    ],
     "column": ["profile", DATA, "--measures", "pixel", "--out", "new", "--problem-column", HOSTILE],
     "measure": ["group", named("a"), "--perceptual", f"levl {HOSTILE}"],
     "dataset": ["profile", HOSTILE, "--measures", "pixel", "--out", "new"],
@@ -108,12 +127,16 @@ def test_a_terminal_of_colours_gets_richs_own_codes_alone(hostile, durian, monke
 
 
 def test_group_names_of_a_hostile_manifest_are_no_markup(capsys):
-    how = {"measure": HOSTILE, "percentiles": "auto", "bins": 1, "sizes": {HOSTILE: 3},
-           "edges": []}  # fmt: skip
+    how = {"measure": HOSTILE, "sizes": {HOSTILE: 3}, "edges": ()}
+    cuts = GroupCuts(
+        version=1,
+        perceptual=PerceptualCuts(percentiles="auto", **how),
+        reasoning=ReasoningCuts(bins=1, **how),
+    )
+    summary = Summary(samples=3, seed=0, spread={}, missing=[], measured=0)
     display.show_group(
-        {"groups": {"perceptual": how, "reasoning": how, "version": 1}, "summary": {},
-         "run": HOSTILE, "changed": False}
-    )  # fmt: skip
+        Regrouped(run=HOSTILE, changed=False, groups=cuts, before=cuts, summary=summary)
+    )
     out = capsys.readouterr().out
     assert plain(out) and "[red]z[/red]" in out.replace("\n", "")
 
@@ -131,10 +154,14 @@ def test_bars_and_notes_show_hostile_text_in_print():
 
 def test_a_training_and_its_plan_show_hostile_text_in_print(capsys):
     display.show_training(
-        {"counts": {"samples": 1, "rows": 2, "left_out": {HOSTILE: 1}}, "result": {},
-         "out": HOSTILE, "seconds": {}}
+        TrainingManifest(
+            out=HOSTILE, durian="0", created="", dataset=TrainedDataset(name=HOSTILE, split=None),
+            table=TrainedTable(run=HOSTILE, model=None), model=HOSTILE, config={},
+            counts=RowCounts(rows=2, samples=1, left_out={HOSTILE: 1}),
+            plan=None, result=Ends(logged_steps=0), seconds={}, versions={},
+        )
     )  # fmt: skip
-    display.show_plan(
+    display.show_training_plan(
         {"dataset": HOSTILE, "left_out": {HOSTILE: 1}, "first_prompt": f"{HOSTILE}\n{HOSTILE}"}
     )
     assert plain(capsys.readouterr().out)
@@ -144,6 +171,7 @@ def test_a_terminal_of_another_encoding_is_shown_escapes(hostile):
     (hostile / "中").mkdir()
     frame = '{"problem": "中", "answer": "1", "images": ["中.png"]}\n'
     (hostile / "中" / "rows.jsonl").write_text(frame)
+    (hostile / "中" / "中.png").write_bytes(image(2))
     ran = subprocess.run(
         [sys.executable, "-m", "durian_cli", "profile", "中", "--measures", "pixel", "--out", "new",
          "--dry-run"],

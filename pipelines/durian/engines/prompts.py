@@ -67,12 +67,19 @@ def load_template(path: str) -> PromptTemplate:
     except TemplateSyntaxError as error:
         raise ConfigError(f"prompt-template: {path}:{error.lineno}: {error.message}") from error
     except Exception as error:  # an expression can fail in any way, not only by TemplateError
-        if "row" in meta.find_undeclared_variables(environment.parse(source)):
+        if _reads_row(environment, source):
             return template  # it wants a row that is one: the first rows of the dataset will tell
         raise ConfigError(f"prompt-template: {path}:{_line(error)}: {error}") from error
     if _TRIAL not in placed:
         raise ConfigError(f"prompt-template: {path}: no {{{{ content }}}}, the problem's place")
     return template
+
+
+def _reads_row(environment: ImmutableSandboxedEnvironment, source: str) -> bool:
+    try:
+        return "row" in meta.find_undeclared_variables(environment.parse(source))
+    except (TemplateSyntaxError, RecursionError):  # nested too deep to be parsed at all
+        return False
 
 
 def build_messages(
