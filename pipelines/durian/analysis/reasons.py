@@ -6,8 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-# What differs: what stands in quotes, paths and file names, numbers.
-_VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\S*[/\\]\S*|\S+\.[A-Za-z][A-Za-z0-9]{1,4}\b|\d[\d.,]*")
+# A quoted text, or a word. Words are looked at one by one: a pattern for paths would go over a long
+# text again from each of its characters.
+_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"]+")
+_EXTENSION = re.compile(r"[A-Za-z][A-Za-z0-9]{1,4}\b")
+_NUMBER = re.compile(r"\d[\d.,]*")
 _SEPARATORS = " :,;("
 
 
@@ -22,9 +25,20 @@ def grouped(reasons: Iterable[str] | Mapping[str, int]) -> dict[str, int]:
     """
     kinds: dict[str, Counter[str]] = {}
     for text, count in _counted(reasons):
-        kinds.setdefault(_VARIABLE.sub("…", text), Counter())[text] += count
+        kinds.setdefault(_TOKEN.sub(_without_variable, text), Counter())[text] += count
     found = [(_named(kind, texts), texts.total()) for kind, texts in kinds.items()]
     return dict(sorted(found, key=lambda item: -item[1]))
+
+
+def _without_variable(token: re.Match[str]) -> str:
+    """A token with an ellipsis for the part that differs: a quoted text, a path, a number."""
+    text = token[0]
+    if text[0] in "'\"" or "/" in text or "\\" in text:
+        return "…"
+    name, dot, rest = text.rpartition(".")
+    if name and dot and (extension := _EXTENSION.match(rest)):
+        return "…" + rest[extension.end() :]
+    return _NUMBER.sub("…", text)
 
 
 def _counted(reasons: Iterable[str] | Mapping[str, int]) -> Iterable[tuple[str, int]]:
