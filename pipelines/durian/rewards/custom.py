@@ -37,7 +37,7 @@ from durian.rewards.extract import extract_answer
 from durian.rewards.formula import TOLERANCE
 from durian.rewards.judged import JudgedReward, ServedJudge
 from durian.rewards.located import RIGHT, LocatedReward
-from durian.rewards.score import Attempts, Pending, Reward
+from durian.rewards.score import Attempts, Pending, Reward, scored_now
 from durian.samples import Score
 
 DEFAULT, JUDGED = "boxed", "boxed+judge"
@@ -102,16 +102,7 @@ class CustomReward:
 
     def start(self, attempts: Attempts) -> Pending:
         """See `Reward.start`. The function is called here and now: it may be of any kind."""
-        try:
-            scores = self._scores(attempts)
-        except ValueError as error:
-            failed = error
-
-            def fail() -> list[Score]:
-                raise failed
-
-            return fail
-        return lambda: scores
+        return scored_now(lambda: self._scores(attempts))
 
     def close(self) -> None:
         """Nothing is held."""

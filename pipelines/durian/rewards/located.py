@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 
 from durian.rewards.boxed import ACCURACY_WEIGHT, FORMAT_WEIGHT
 from durian.rewards.extract import extract_answer, final_text, is_formatted
-from durian.rewards.score import Attempts, Pending, Size
+from durian.rewards.score import Attempts, Pending, Size, scored_now
 from durian.samples import Score
 
 System = Literal["pixel", "resized", "1000", "unit"]
@@ -192,16 +192,7 @@ class LocatedReward:
 
     def start(self, attempts: Attempts) -> Pending:
         """See `Reward.start`. ValueError: the reference or the image has no use."""
-        try:
-            scores = self._scores(attempts)
-        except ValueError as error:
-            failed = error
-
-            def fail() -> list[Score]:
-                raise failed
-
-            return fail
-        return lambda: scores
+        return scored_now(lambda: self._scores(attempts))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -56,3 +56,17 @@ class Reward(Protocol):
 
     def close(self) -> None:
         """End what the reward has started."""
+
+
+def scored_now(score: Callable[[], list[Score]]) -> Pending:
+    """Score in the caller's thread, and keep a failure for whoever asks for the scores."""
+    try:
+        scores = score()
+    except ValueError as error:
+        failed = error
+
+        def fail() -> list[Score]:
+            raise failed
+
+        return fail
+    return lambda: scores
