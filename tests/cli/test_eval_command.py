@@ -105,8 +105,7 @@ WRONG = [
     (["--model", "a.jsonl", "--rollouts", "-1"], "rollouts is -1; it must be 0 or more"),
     (["--model", "a.jsonl", "--temperature", "0"],
      "temperature is 0, which is greedy; pass --rollouts 0 for it alone"),
-    (["--model", "a.jsonl", "--engine", "vlm"],
-     "engine is 'vlm'; it must be one of vllm, transformers, openai, scripted"),
+    (["--model", "a.jsonl", "--engine", "vlm"], "--engine is given twice; give it once"),
     (["--model", "a.jsonl", "--table", "nowhere"], "nowhere: is not a run folder"),
     (["--model", "a.jsonl", "--table", "begun"], "begun: is not complete: run its profile again"),
     (["--model", "a.jsonl", "--out", "begun"],
@@ -129,7 +128,8 @@ def test_wrong_input_is_one_line_exit_2_and_nothing_written(durian, folder, args
 
 
 def test_where_nothing_could_be_judged_the_exit_is_1(durian):
-    code, out, err = durian(*BASE, "--model", "a.jsonl", "--rollouts", 3)
+    three = [3 if value == 2 else value for value in BASE]
+    code, out, err = durian(*three, "--model", "a.jsonl")
     assert (code, out) == (1, "")
     assert err.splitlines()[-1] == (
         "durian: none of 3 samples could be judged: 2 x 2 scripted rollouts for this sample, not 3"

@@ -121,11 +121,11 @@ def test_no_policy_is_opened_beside_the_encoder_and_its_columns_are_null(run):
 
 
 def test_terminal_and_page_show_it_as_they_show_pixel_entropy(run):
-    said = run["summary"].sentences
+    said = run.summary.sentences
     names = [sentence.split(" of ")[0] for sentence in said[:2]]
     assert names == ["Pixel entropy", "Spectral entropy"]
     assert "nats, with a median of" in said[1] and "of 23 samples" in said[1]
-    page = (Path(run["run"]) / "report" / "index.html").read_text()
+    page = (Path(run.run) / "report" / "index.html").read_text()
     assert "Highest spectral entropy" in page and "<span>spectral entropy " in page
 
 
