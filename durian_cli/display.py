@@ -26,10 +26,10 @@ from rich.text import Text
 
 from durian.analysis.evaluation import Accuracy, Evaluation, GroupAccuracy, GroupDifference
 from durian.analysis.statistics.estimate import Estimate
-from durian.progress import Progress as Watcher
-from durian.progress import Silent
 from durian.records import JsonObject, as_json
 from durian.rendering.text import estimate_text
+from durian.run.progress import Progress as Watcher
+from durian.run.progress import Silent
 from durian_cli.cost_lines import cost_lines, reward_lines
 from durian_cli.texts import duration, printable, value_text
 

@@ -16,7 +16,7 @@
     policy                                                  STAGE 2: train.py
 
 Beside them: regroup.py, report.py, compare.py, evaluate.py and planning/ (what a run will cost).
-What all of them share lies below: samples.py, records.py, config/, extras.py, errors.py.
+What all of them share lies below: samples.py, records.py, config/, errors.py.
 
 The names below are the package's face. Each is loaded when it is first used, so that a mere
 `import durian` takes no time and needs no other package; settings are in `durian.config`.

@@ -16,12 +16,30 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
 LONGEST = 300  # characters of an error that is not ours
 _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$", re.IGNORECASE)
 _PROXY = re.compile(r"_PROXY$", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # characters; a shorter value would turn up in words
+
+# The packages that only some roads need, and the extra of Durian that brings each. A plain install
+# measures pixels, groups, reports and compares; the rest is asked for before anything is read.
+EXTRAS = {
+    "accelerate": "train",
+    "datasets": "hub",
+    "huggingface_hub": "hub",
+    "math_verify": "math",
+    "openai": "openai",
+    "peft": "train",
+    "ray": "ray",
+    "torch": "policy",
+    "torchvision": "policy",
+    "transformers": "policy",
+    "trl": "train",
+    "vllm": "vllm",
+}
 
 
 class DurianError(Exception):
@@ -34,6 +52,10 @@ class InputError(DurianError):
 
 class ConfigError(InputError):
     """An option has a value it cannot have."""
+
+
+class MissingPackage(ConfigError, ImportError):
+    """A package that was asked for is not installed; its extra is named."""
 
 
 class DatasetError(InputError):
@@ -88,3 +110,32 @@ def _passwords(address: str) -> list[str]:
     except ValueError:
         return [address]
     return [password, unquote(password)] if password else []
+
+
+def require(road: str, *packages: str) -> None:
+    """Refuse a road of which a package is not installed; nothing is imported to find out.
+
+    Args:
+        road: what needs them, as the message begins.
+        packages: importable names, keys of `EXTRAS`; of several missing the last is named, whose
+            extra brings the others too.
+    Raises:
+        MissingPackage: names the package and how to install it.
+    """
+    missing = [package for package in packages if not _is_installed(package)]
+    if missing:
+        raise MissingPackage(
+            f"{road} needs {missing[-1]}, which is not installed; {way_out(missing[-1])}"
+        )
+
+
+def way_out(package: str) -> str:
+    """How to install what an extra brings; from a clone, for no index has Durian yet."""
+    return f'pip install ".[{EXTRAS[package]}]" in a clone of Durian'
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # as a finder refuses it, or as sys.modules has it
+        return False

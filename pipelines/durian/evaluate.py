@@ -45,13 +45,13 @@ from durian.manifest import as_profiled
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.sampling import Drawn, Policy, open_policy
-from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
 from durian.rendering.text import estimate_text
 from durian.run.files import write_json
 from durian.run.folder import DIFFICULTY_FILE
 from durian.run.manifest import Manifest
+from durian.run.progress import Progress, Silent, Stopwatch
 from durian.table.checked import check_difficulty, check_manifest, read_frame
 
 _GROUPS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}

@@ -17,18 +17,17 @@ from types import ModuleType
 from durian.analysis.one_run.summary import Summary
 from durian.config import ProfileConfig
 from durian.engines.loading import chat_of, check_encoder, check_engine
-from durian.errors import RunError, one_line
-from durian.extras import require
+from durian.errors import RunError, one_line, require
 from durian.manifest import describe_run, run_identity
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.measuring import NO_IMAGE, Measured, measure_here, part_tables
-from durian.progress import Progress, Silent, Stopwatch
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
 from durian.records import JsonObject, merged
 from durian.run.folder import RunFolder, check_usable
 from durian.run.manifest import Counts, Manifest
 from durian.run.opening import hold_run
+from durian.run.progress import Progress, Silent, Stopwatch
 from durian.table.checked import check_manifest, check_summary
 from durian.table.columns import write_columns
 from durian.table.grouping import check_measure, group_samples

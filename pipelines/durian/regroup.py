@@ -20,10 +20,10 @@ from durian.analysis.statistics.error_share import Clusters
 from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import AUTO, ChosenCuts, GroupCuts, Kind, PerceptualCuts, ReasoningCuts
-from durian.progress import Progress, Silent
 from durian.records import as_json
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
+from durian.run.progress import Progress, Silent
 from durian.table.checked import check_manifest, check_run
 from durian.table.columns import read_columns
 from durian.table.grouping import (

@@ -18,10 +18,10 @@ from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError, RunError, one_line
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
-from durian.progress import Progress, Silent
 from durian.readers.dataset import open_dataset
 from durian.rewards import open_reward
 from durian.run.folder import read_manifest
+from durian.run.progress import Progress, Silent
 from durian.table.join import open_table
 from durian.training.arguments import check_grpo, grpo_config, plan_of
 from durian.training.checkpoints import drop_older, newest_checkpoint

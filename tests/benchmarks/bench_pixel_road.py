@@ -16,10 +16,10 @@ from durian.images.decode import DecodedImage, decode
 from durian.manifest import run_identity
 from durian.measures.pixel_entropy import pixel_entropy
 from durian.profile import measure_samples
-from durian.progress import Silent
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import scan
 from durian.run.opening import hold_run
+from durian.run.progress import Silent
 from durian.samples import Sample
 from tests.benchmarks.timing import interleaved, ratio
 

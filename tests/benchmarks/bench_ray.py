@@ -19,9 +19,9 @@ from durian.config import ProfileConfig
 from durian.measures.pixel_entropy import PIXEL
 from durian.measuring.chunks import cut_chunks, decode_chunk
 from durian.measuring.measuring import measure_here
-from durian.progress import Silent
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.run.progress import Silent
 from tests.benchmarks.bench_memory import FEW, MANY, peak, write_dataset
 from tests.benchmarks.timing import interleaved, ratio
 

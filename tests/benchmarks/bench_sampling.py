@@ -11,8 +11,8 @@ from durian.engines.prompts import build_messages
 from durian.measuring.chunks import Chunk
 from durian.measuring.look import look
 from durian.measuring.sampling import open_policy
-from durian.progress import Silent, Stopwatch
 from durian.readers.dataset import open_dataset
+from durian.run.progress import Silent, Stopwatch
 from durian.samples import Prompt
 from tests.benchmarks.timing import interleaved, ratio
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from packaging.requirements import Requirement
 
-from durian.extras import EXTRAS, MissingPackage, require
+from durian.errors import EXTRAS, MissingPackage, require
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -16,7 +16,7 @@ from durian.config import ProfileConfig
 from durian.engines.patches import VisionTower
 from durian.errors import RunError, RunFolderError
 from durian.profile import profile_dataset
-from durian.progress import Silent
+from durian.run.progress import Silent
 
 SHAPES = 20
 

@@ -26,8 +26,8 @@ from durian.engines.openai import OpenAIEngine, chat_messages
 from durian.errors import ConfigError
 from durian.measuring.chunks import decoded_chunks
 from durian.measuring.sampling import build_prompt
-from durian.progress import Silent
 from durian.readers.dataset import open_dataset
+from durian.run.progress import Silent
 from durian.samples import Failed, Prompt
 
 START_SECONDS = 300.0

@@ -9,7 +9,7 @@ from PIL import Image
 
 from durian.measuring.chunks import decoded_chunks
 from durian.measuring.look import Look
-from durian.progress import Silent
+from durian.run.progress import Silent
 from durian.samples import Sample
 from tests.images.image_corpus import COLOR, GRAY, encoded
 

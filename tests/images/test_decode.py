@@ -18,7 +18,7 @@ from durian.images import decode as decode_module
 from durian.images.decode import MOST_SCANS, DecodedImage, decode, size
 from durian.measures.pixel_entropy import pixel_entropy
 from durian.measuring.chunks import decoded_chunks
-from durian.progress import Silent
+from durian.run.progress import Silent
 from durian.samples import Failed, Sample
 from tests.images.image_corpus import COLOR, GRAY, SIDE, encoded
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from durian.measuring import chunks
 from durian.measuring.chunks import cut_chunks, decode_chunk, decoded_chunks
-from durian.progress import Silent
+from durian.run.progress import Silent
 from durian.samples import Sample
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from durian.measuring import chunks
 from durian.measuring.look import NOTHING
-from durian.progress import Silent
+from durian.run.progress import Silent
 from durian.samples import Sample
 
 

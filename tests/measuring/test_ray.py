@@ -30,7 +30,7 @@ from durian.measuring import ray_pool
 from durian.measuring.measuring import Measured
 from durian.measuring.ray_pool import Ask, plan_actors
 from durian.profile import profile_dataset
-from durian.progress import Silent
+from durian.run.progress import Silent
 from durian.samples import sample_id
 
 ROOT = Path(__file__).parents[2]

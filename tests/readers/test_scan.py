@@ -3,8 +3,8 @@
 import pytest
 
 from durian.errors import DatasetError, RunError
-from durian.progress import Silent
 from durian.readers.scan import distinct, scan
+from durian.run.progress import Silent
 from durian.samples import Sample
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from durian.config import SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
 from durian.engines.resizing import find_resizing
-from durian.progress import Silent
 from durian.readers.dataset import open_dataset
+from durian.run.progress import Silent
 from durian.table.join import open_table
 from durian.training.samples import (
     ForTrl,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from durian.config import SamplingConfig
 from durian.engines.base import PatchEncoder, RolloutEngine
-from durian.errors import ConfigError
-from durian.extras import require
+from durian.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from durian.engines.chat import Chat

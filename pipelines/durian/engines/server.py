@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from durian.config import SamplingConfig
-from durian.errors import ConfigError, RunError, one_line
-from durian.extras import way_out
+from durian.errors import ConfigError, RunError, one_line, way_out
 from durian.records import JsonObject
 
 KEY = "OPENAI_API_KEY"

@@ -13,8 +13,7 @@ from typing import Any
 from durian.config import SamplingConfig
 from durian.engines.base import Finished
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
-from durian.errors import ConfigError, RunError, one_line
-from durian.extras import way_out
+from durian.errors import ConfigError, RunError, one_line, way_out
 from durian.samples import Failed, FinishReason, Prompt, Rollout
 
 # Set only where the user has not; vLLM and torch read them when they are imported.

@@ -12,7 +12,7 @@ from functools import partial
 
 from durian.images.decode import size
 from durian.measuring.look import Look, look
-from durian.progress import Progress
+from durian.run.progress import Progress
 from durian.samples import Sample
 
 # Bounds of one chunk. Decoded pixels cost 3 bytes, and several times that once a policy's

@@ -20,9 +20,9 @@ from durian.measuring.patches import measure_patches
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
 from durian.measuring.sampling import Drawn, Policy, open_policy
 from durian.measuring.taking import Taken, take
-from durian.progress import Progress, Stopwatch
 from durian.readers.scan import DatasetIndex
 from durian.rewards import distinct_answers
+from durian.run.progress import Progress, Stopwatch
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS

@@ -11,7 +11,7 @@ from durian.engines.base import PatchEncoder
 from durian.measures import PatchMeasure
 from durian.measuring.chunks import Chunk
 from durian.measuring.taking import Taken, take
-from durian.progress import Progress
+from durian.run.progress import Progress
 from durian.samples import Failed
 
 if TYPE_CHECKING:

@@ -34,8 +34,8 @@ from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError, one_line
 from durian.measuring.chunks import Chunk, cut_chunks, decode_chunk
 from durian.measuring.measuring import Measured, Models, stages, start_stages
-from durian.progress import Progress, Silent
 from durian.readers.scan import DatasetIndex
+from durian.run.progress import Progress, Silent
 from durian.samples import Sample
 
 HELD = 2  # chunks an actor has at a time: one at work, one already carried there

@@ -16,8 +16,8 @@ from durian.engines.prompts import PromptTemplate, build_messages, load_template
 from durian.engines.resizing import Resizing, find_resizing
 from durian.measuring.chunks import Chunk
 from durian.measuring.look import Look
-from durian.progress import Progress, Stopwatch
 from durian.rewards import Attempts, Reward, Score, open_reward
+from durian.run.progress import Progress, Stopwatch
 from durian.samples import Failed, Prompt, Rollout, Sample
 
 

@@ -34,9 +34,9 @@ from durian.planning.plan import (
     Price,
     PromptCount,
 )
-from durian.progress import Progress
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
+from durian.run.progress import Progress
 from durian.samples import Failed, Sample
 from durian.table.checked import check_manifest
 

@@ -23,13 +23,13 @@ from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
 from durian.planning.cost import count_prompts, price, read_rate, sizes_of
 from durian.planning.plan import ProfilePlan, PromptCount
-from durian.progress import Progress, Silent
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
 from durian.records import JsonObject
 from durian.rewards import answer_kind, open_reward
 from durian.rewards.located import SYSTEMS, fits, read_places
 from durian.run.folder import RunFolder, read_manifest
+from durian.run.progress import Progress, Silent
 from durian.samples import Failed
 from durian.table.grouping import check_measure
 from durian.table.join import open_table

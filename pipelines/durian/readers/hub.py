@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from durian.errors import DatasetError, one_line
-from durian.extras import require
+from durian.errors import DatasetError, one_line, require
 
 REACH_SECONDS = 10  # to learn whether there is a network, before anything retries
 

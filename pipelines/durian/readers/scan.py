@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from durian.errors import DatasetError, RunError
-from durian.progress import Progress
+from durian.run.progress import Progress
 from durian.samples import Sample, sample_id
 
 

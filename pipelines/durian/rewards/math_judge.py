@@ -17,8 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from durian.errors import RunError
-from durian.extras import way_out
+from durian.errors import RunError, way_out
 
 _WORKER = Path(__file__).with_name("math_worker.py")
 _WALL_SECONDS = 30.0  # for one comparison; the worker's own bound of processor time comes first

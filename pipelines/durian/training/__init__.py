@@ -2,7 +2,7 @@
 
 import warnings
 
-from durian.extras import require
+from durian.errors import require
 
 require("training", "torch", "transformers", "accelerate", "peft", "trl")
 

@@ -27,11 +27,11 @@ from durian.images.decode import decode
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look
 from durian.measuring.sampling import build_prompt
-from durian.progress import Progress
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import scan
 from durian.records import JsonObject, as_json, from_json
 from durian.run.files import read_json, write_json, written_aside
+from durian.run.progress import Progress
 from durian.samples import Failed, Prompt, Sample
 from durian.table.join import TrainingTable
 from durian.training.manifest import RowCounts

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from durian.progress import Progress
+from durian.run.progress import Progress
 
 # What a line of the log shows of a step; all else is in the log file and in `report_to`.
 _SHOWN = {
