@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from durian.config import DatasetConfig, ProfileConfig
-from durian.engines.chat import Chat
+from durian.engines.base import RefusedPrompt
 from durian.errors import ConfigError, InputError
 from durian.measuring.first_rows import check_first_rows
 from durian.readers.dataset import open_dataset
@@ -138,10 +138,8 @@ class NoSystem:
     """A chat whose template takes no system message, as Llama 3.2 Vision's and Gemma's."""
 
     def render(self, prompt):
-        from durian.samples import Failed
-
         if any(message["role"] == "system" for message in prompt.messages):
-            return Failed(f"{Chat.TEMPLATE_FAILED} System role not supported")
+            return RefusedPrompt("System role not supported")
         return "text"
 
 
@@ -149,8 +147,8 @@ def test_a_chat_template_without_a_system_role_is_told_with_the_way_out():
     with pytest.raises(ConfigError) as caught:
         check([row(0)], chat=NoSystem)
     assert str(caught.value) == (
-        "the policy's chat template raises on the prompt: System role not supported; it takes no "
-        "system message: pass --system-prompt '', and say what it says in a --prompt-template"
+        "System role not supported; it takes no system message: pass --system-prompt '', and say "
+        "what it says in a --prompt-template"
     )
     check([row(0)], chat=NoSystem, system_prompt="")
 
