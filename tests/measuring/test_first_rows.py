@@ -66,6 +66,31 @@ def test_where_a_link_leads_is_named(png):
     assert f"where a link leads out; pass --image-root {os.path.realpath('disk')} (" in told(NAMED)
 
 
+def test_addresses_are_to_be_downloaded():
+    rows = [row(n, image=f"https://example.org/{n}.png") for n in range(3)]
+    said = told(rows)
+    assert "; download them, and put their paths in place of the addresses (image is a URL" in said
+
+
+def test_an_image_under_an_unknown_key_is_named(png):
+    import base64
+
+    text = base64.b64encode(png).decode()
+    rows = [row(n, image={"src": text}) for n in range(3)]
+    assert "pass --images-column image.src, which holds images (image is a dict of src" in told(
+        rows
+    )
+
+
+def test_references_that_are_no_places_are_told(png):
+    Path("set").mkdir()
+    Path("set/x.png").write_bytes(png)
+    rows = [row(n, image="x.png") for n in range(3)]
+    for reward, what in (("iou", "a box of four numbers"), ("point", "a point of two numbers")):
+        assert f"no answer of the first 3 rows is {what}" in told(rows, reward=reward)
+        check([*rows, row(4, image="x.png") | {"answer": "[1, 2, 3, 4]"}], reward=reward)
+
+
 def test_another_column_that_holds_images_is_named(png):
     import base64
 
@@ -93,6 +118,8 @@ def test_files_that_are_no_images_are_told_by_what_they_are():
         ({"answer": "A", "options": ["red", "blue"]},
          "the answers are letters, like 'A', and the problems do not show their options; "
          "pass --options-column options, or ''"),
+        ({"problem": "<video> what?"}, "the problem holds a <video> mark; only images are read"),
+        ({"answer": "<answer></answer>"}, "answer is empty"),
         ({"answer": "}"}, "no answer of the first 3 rows equals itself in a box"),
     ],
 )  # fmt: skip
@@ -112,6 +139,15 @@ def test_one_good_row_and_rows_of_text_are_legal(png):
     check(NAMED)
     check([row(n) for n in range(3)])
     check([row(0), row(1), row(2, image="images/absent.png")])
+
+
+def test_options_that_cannot_be_read_name_their_option():
+    rows = [row(n, options="red or blue") for n in range(3)]
+    assert told(rows, options_column="options").endswith(
+        "options are a text that is no list, nor lettered from A on; problem is read from problem, "
+        "answer from answer, options from options: pass another --problem-column or "
+        "--answer-column or --options-column"
+    )
 
 
 def test_options_that_are_shown_or_declined_are_legal():

@@ -25,6 +25,7 @@ from durian.rewards import Attempts, answers_equal, open_reward
 from durian.rewards.custom import DEFAULT
 from durian.rewards.extract import extract_answer
 from durian.rewards.grade import Reference
+from durian.rewards.located import read_places
 from durian.samples import Failed, Prompt, Sample
 
 FIRST = 100  # rows
@@ -159,9 +160,10 @@ def _check_all(
 
 def _columns(reader: SampleReader) -> str:
     read = reader.described
+    options = f", options from {','.join(read['options'])}" if read["options"] else ""
     return (
-        f"problem is read from {read['problem']}, answer from {read['answer']}: pass another "
-        "--problem-column or --answer-column"
+        f"problem is read from {read['problem']}, answer from {read['answer']}{options}: pass "
+        "another --problem-column or --answer-column" + (" or --options-column" if options else "")
     )
 
 
@@ -239,6 +241,8 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
             except ValueError as error:
                 errors.append(str(error))
         raise ConfigError(one_line(f"reward {name}: it raises on the first row: {errors[0]}"))
+    if name in ("iou", "point"):
+        _check_places(name, samples, dataset)
     if (name or DEFAULT).startswith(DEFAULT) and not any(map(_equals_itself, samples)):
         raise DatasetError(
             one_line(
@@ -247,6 +251,19 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
                 "reads it"
             )
         )
+
+
+def _check_places(name: str, samples: Sequence[Sample], dataset: str) -> None:
+    """Refuse references that are no boxes or points, where completions must be."""
+    if any(read_places(sample.answer, boxes=name == "iou") for sample in samples):
+        return
+    what = "a box of four numbers" if name == "iou" else "a point of two numbers, or a box"
+    raise DatasetError(
+        one_line(
+            f"{dataset}: no answer of the first {_rows(len(samples))} is {what}, like "
+            f"'{samples[0].answer[:80]}': pass another --answer-column, or another --reward"
+        )
+    )
 
 
 def _attempt(sample: Sample, completion: str) -> Attempts:

@@ -76,7 +76,7 @@ def plan_profile(
     out, samples = Path(config.out), len(index.rows)
     plan = ProfilePlan(
         dataset=reader.name,
-        read=reader.described,
+        read=reader.described_with(index.notes),
         rows=index.n_rows,
         samples=samples,
         parts=len(index.parts(config.part_size)),
