@@ -49,8 +49,8 @@ def as_markdown(rows: list[OptionRow]) -> str:
     lines = [
         "# The options of each command",
         "",
-        "Written by `make docs` from the declarations in `pipelines/durian/config/`; a test compares"
-        " the two. `--config FILE.yaml` takes the same names as keys, `max_tokens` for"
+        "Written by `make docs` from the declarations in `pipelines/durian/config/`; a test checks"
+        " it. `--config FILE.yaml` takes the same names as keys, `max_tokens` for"
         " `--max-tokens`, and every command has `--help`.",
     ]
     for command, of_command in groupby(rows, key=lambda row: row.command):
