@@ -54,6 +54,8 @@ def write_columns(run: RunFolder) -> None:
     A column is float64 where all its values are numbers (or text that reads as such, as CSV has
     it), otherwise string. Parts of an older version, which hold none of this, give no file.
     """
+    # Twice over the parts: a column's type must be known before the first row is written, and only
+    # the last row tells whether all its values read as numbers.
     names: dict[str, bool] = {}  # column -> whether all its values are numbers
     for rows in _parts(run):
         if rows is None:

@@ -86,7 +86,7 @@ def read_measures(run: Path, columns: Sequence[str]) -> list[NDArray[np.float64]
 
 
 def hard_end(column: str, otherwise: Harder) -> Harder:
-    """Which end of a column is the hard one.
+    """Find the end of a column, high or low, that is the hard one.
 
     As the schema says, or `otherwise` where it says nothing; the high end of a dataset's own.
     """
@@ -125,7 +125,7 @@ def describe_perceptual(
     grouping: Grouping[str],
     chosen: ChosenCuts | None = None,
 ) -> PerceptualCuts:
-    """How perceptual groups were cut; `chosen`: how "auto" came to it."""
+    """Record how perceptual groups were cut; `chosen`: how "auto" came to it."""
     return PerceptualCuts(
         measure=column,
         percentiles=percentiles,
@@ -141,7 +141,7 @@ def describe_reasoning(
     grouping: Grouping[int],
     chosen: ChosenCuts | None = None,
 ) -> ReasoningCuts:
-    """How reasoning groups were cut; `chosen`: how "auto" came to it."""
+    """Record how reasoning groups were cut; `chosen`: how "auto" came to it."""
     return ReasoningCuts(
         measure=column,
         bins=bins,
@@ -199,5 +199,7 @@ def _dataset_names(run: Path) -> list[str]:
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    # An infinite number, as a dataset's own column may hold, would draw a quantile to infinity with
+    # it; it counts as missing.
     values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
     return np.where(np.isfinite(values), values, np.nan)

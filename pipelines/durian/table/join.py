@@ -47,6 +47,8 @@ class TrainingTable:
         """The table's labels of a sample as columns of the training set, or why it takes none."""
         place = self.number.get(sample_id)
         if place is None:
+            # With a filter a sample without measures is left out even where it may train in no
+            # group: whether it passes is unknown, and unknown is no, as for a NULL in the table.
             if self.filtered:
                 return UNKNOWN
             nan = float("nan")
@@ -88,6 +90,8 @@ class TrainingTable:
         column = self.manifest.groups.reasoning.measure
         sign = 1.0 if hard_end(column, "lower") == "higher" else -1.0  # rising: harder
         sign = sign if self.order_by == "easy_first" else -sign
+        # NaN sorts last whatever the sign: samples without the measure are trained last in both
+        # orders, rather than as the easiest or the hardest.
         keys = [sign * self.confidence[self.number[i]] if i in self.number else np.nan for i in ids]
         return [int(place) for place in np.argsort(np.array(keys, np.float64), kind="stable")]
 
@@ -187,7 +191,7 @@ def _check_columns(asked: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _passes(table: pl.DataFrame, condition: pl.Expr | None, text: str | None) -> NDArray[np.bool_]:
-    """Which samples a condition holds for; unknown (NULL) is no."""
+    """Mark the samples that a condition holds for; unknown (NULL) is no. (N,)"""
     if condition is None or text is None:
         return np.ones(len(table), np.bool_)
     try:
