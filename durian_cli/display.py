@@ -279,7 +279,7 @@ def show_eval(result: Evaluation) -> None:
 
 
 def show_group(result: Regrouped) -> None:
-    """How the samples are grouped now: each group's range, size and error rate."""
+    """Print the groups as they are now: where they are cut, their sizes and error rates."""
     console, groups, scored = Console(), result.groups, result.summary.scored
     for kind, cut, asked in (
         ("perceptual", "percentiles", groups.perceptual.percentiles),

@@ -232,6 +232,8 @@ def _completions_of(
     signs = {name: 1.0 if hard_end(name, "higher") == "higher" else -1.0 for name in measures}
     columns = {name: signs[name] * _OF_A_COMPLETION[name].cast(pl.Float64) for name in measures}
     columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
+    # A sample that lacks a completion, or the score of one, is left out whole: with fewer than were
+    # asked for it would show more luck than the run had.
     written = (
         read_frame(
             run.path / ROLLOUTS_FILE,

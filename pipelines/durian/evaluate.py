@@ -94,6 +94,8 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     outcomes = [
         _judge(replace(config, model=model), reader, index, progress, watch) for model in models
     ]
+    # A sample that failed for one policy is left out for both: the tests pair them sample by
+    # sample, and a policy must not gain by failing on what is hard.
     error = outcomes[0]["error"]
     for other in outcomes[1:]:
         error = error.zip_with(error.is_not_null(), other["error"])

@@ -75,7 +75,7 @@ class Chat:
 
         Either all of the prompts have images or none has: processors do not mix them.
         """
-        given = {"images": [list(of_one) for of_one in images]} if any(images) else {}
+        given = {"images": [list(of_prompt) for of_prompt in images]} if any(images) else {}
         return self.processor(
             text=list(texts),
             **given,

@@ -106,8 +106,8 @@ class ParallelEngine:
         except BaseException:
             self._end()
             raise
-        for worker, of_it in zip(self._workers, drawn, strict=True):
-            for place, rollouts in zip(worker.share, of_it, strict=True):
+        for worker, its_results in zip(self._workers, drawn, strict=True):
+            for place, rollouts in zip(worker.share, its_results, strict=True):
                 results[place] = rollouts
         return results
 

@@ -1,4 +1,4 @@
-"""Which figures a report has, in the order of the page, and what each one shows."""
+"""Draw the figures of a report, in the order of the page, each with its caption."""
 
 from __future__ import annotations
 

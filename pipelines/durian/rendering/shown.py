@@ -1,4 +1,4 @@
-"""Which samples a report shows: a bounded gallery, shelf by shelf."""
+"""Choose the samples that a report shows: a bounded gallery, shelf by shelf."""
 
 from __future__ import annotations
 

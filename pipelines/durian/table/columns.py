@@ -40,8 +40,8 @@ def with_columns(difficulty: pa.Table, further: Sequence[Further]) -> pa.Table:
     Whether a column holds numbers is known only at the end, so each row keeps a JSON object.
     """
     values = (
-        [of_it.image_id for of_it in further],
-        [json.dumps(dict(of_it.columns)) for of_it in further],
+        [sample.image_id for sample in further],
+        [json.dumps(dict(sample.columns)) for sample in further],
     )
     for field, column in zip(_PART_FIELDS, values, strict=True):
         difficulty = difficulty.append_column(field, pa.array(column, field.type))

@@ -43,7 +43,7 @@ class _Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor(Associations, _Column):
-    """How well one column tells wrong completions from right ones."""
+    """Numbers of how one column tells wrong completions from right ones."""
 
     base_rate: float | None  # error rate of the samples that have it
     curve: list[CurvePoint]
@@ -117,6 +117,9 @@ class Differences:
         ]
         self._orders: dict[Hashable, ScoreOrder] = {}
         self._keys = []
+        # Two measures are compared on the samples that have both, or the one that is missing where
+        # it would fail would win. Pairs that lack the same samples share the order of a measure, by
+        # that mask as key: sorting is what takes long.
         for pair in self._pairs:
             scores = [usable[name].score for name in pair]
             lacking = np.isnan(scores[0]) | np.isnan(scores[1])
