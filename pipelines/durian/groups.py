@@ -40,6 +40,7 @@ class PerceptualCuts:
     """How perceptual groups were cut, and how large they came out."""
 
     measure: str  # a column
+    harder: Harder | None = left_out()  # the end that was asked for; None: the column's own
     percentiles: tuple[float, float] | Literal["auto"]
     edges: tuple[float, ...]  # rising
     sizes: dict[str, int]  # samples by group
@@ -54,6 +55,7 @@ class ReasoningCuts:
     """How reasoning groups were cut, and how large they came out."""
 
     measure: str  # a column
+    harder: Harder | None = left_out()  # the end that was asked for; None: the column's own
     bins: int | Literal["auto"]  # how many were asked for
     edges: tuple[float, ...]  # rising
     sizes: dict[str, int]  # samples by group

@@ -12,7 +12,10 @@ from durian.config.runs import ReportConfig
 from durian.errors import ConfigError
 
 ROLLOUT_BATCH = 512  # prompts, the paper's
-_COLUMN = "a column of numbers, of the table or of the dataset."
+_COLUMN = (
+    "a column of numbers, of the table or of the dataset; COLUMN:lower or COLUMN:higher says which "
+    "end is hard."
+)
 
 
 @dataclass(frozen=True, kw_only=True)

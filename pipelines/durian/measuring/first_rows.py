@@ -164,6 +164,8 @@ def _check_template(chat: Chat, prompt: Prompt) -> None:
     rendered = chat.render(prompt)
     if not isinstance(rendered, Failed) or not rendered.error.startswith(Chat.TEMPLATE_FAILED):
         return  # a special token in one problem is that row's matter
+    # Some templates raise on any system message, and the default prompt has one. That is the
+    # likeliest cause and the one the user can mend, so it is tried before the model is blamed.
     without = [message for message in prompt.messages if message["role"] != "system"]
     plain = Prompt(sample_id=prompt.sample_id, messages=without, images=())
     if len(without) < len(prompt.messages) and not isinstance(chat.render(plain), Failed):
@@ -192,6 +194,8 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
         return
     first = samples[0]
     if ":" in (name or ""):  # a user's own: it may ask for any form, so that one that works will do
+        # A user's own reward may ask for any form of completion and raise on others. It is refused
+        # only if it raises on all of these: boxed after thinking, bare, and empty.
         errors, reward = [], open_reward(name)
         for completion in (f"<think></think>\\boxed{{{first.answer}}}", first.answer, ""):
             try:
@@ -224,6 +228,9 @@ def _attempt(sample: Sample, completion: str) -> Attempts:
 
 
 def _equals_itself(sample: Sample) -> bool:
+    # The right answer, boxed as the prompt asks for it, is graded against itself. A column of ids,
+    # or of explanations that no rule reads, fails here; in a run it would show as a dataset that no
+    # policy can solve.
     wanted = Reference.of(sample.answer, sample.options)
     return answers_equal(extract_answer(f"\\boxed{{{wanted.text}}}") or "", wanted)
 

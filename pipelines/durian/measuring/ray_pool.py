@@ -193,6 +193,8 @@ def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> li
             count = gpus // each
             asks += [Ask(node=node, cpus=cpus // count, gpus=each) for _ in range(count)]
         return asks
+    # Without GPUs an engine uses all cores by threads, so a node has one; images and scripts need
+    # no engine, and as many actors as there are cores decode side by side.
     for node, (cpus, _) in rooms.items():
         count = min(cpus, 1) if weights else cpus
         asks += [Ask(node=node, cpus=cpus // count) for _ in range(count)]
@@ -224,6 +226,10 @@ class _Pool:
         taken, given = 0, 0
         coming: Chunk | None = next(chunks, None)
         while coming is not None or given < taken:
+            # Chunks are given in order but finish in any, so those that overtake a slow one wait
+            # here in memory. `AHEAD` bounds how many: past it the actors stand still rather than
+            # let one slow chunk gather the whole dataset on the driver. Lost chunks go first, for
+            # all others wait for them.
             while (actor := self._free()) is not None:
                 if self._again:
                     self._give(actor, self._again.popleft())
@@ -258,6 +264,8 @@ class _Pool:
             part=chunk.part,
             first=chunk.first,
             size=size,
+            # Put by the driver, which thereby owns it: the samples outlive the node of the actor
+            # that had them.
             arguments=(ray.put(chunk), copies),
         )
 
@@ -272,6 +280,9 @@ class _Pool:
 
     def _answers(self) -> Iterator[tuple[_Task, Measured]]:
         """Wait for the next actors that answer, and give their measured chunks."""
+        # With an actor at work there is no limit: a chunk takes as long as it takes. With none, an
+        # answer is waited for only so long, or a cluster whose nodes are all taken would hold the
+        # command without a word.
         away = not any(actor.present for actor in self._actors)
         answered, _ = ray.wait(list(self._waiting), timeout=PLACE_SECONDS if away else None)
         if not answered:
@@ -296,6 +307,10 @@ class _Pool:
                     actor.node, actor.present, self._begun = answer, True, True
 
     def _lost(self, actor: _Actor, task: _Task | None, error: RayError) -> None:
+        # Each chunk that an actor had fails by itself, so its loss is heard of several times. Only
+        # the first marks it absent and greets it anew, which answers when Ray has started it again;
+        # the others find it absent and just put their chunk back. A greeting that fails means that
+        # Ray has given it up.
         if actor.present:
             actor.present = False
             self._progress.note(f"an actor on {actor.node} was lost; its samples are done again")
@@ -313,6 +328,8 @@ class _Pool:
             self._put_back(task)
 
     def _put_back(self, task: _Task) -> None:
+        # A chunk that kills its actor (an image that takes all memory) would kill one after
+        # another, for as long as Ray starts new ones. One lost by bad luck is done elsewhere.
         task.losses += 1
         if task.losses > LOSSES:
             raise RunError(
@@ -324,6 +341,8 @@ class _Pool:
 
 
 def _start(config: ProfileConfig, ask: Ask) -> _Actor:
+    # Affinity is soft and restarts have no end: where a node is lost for good, its actor moves to
+    # any other that has room.
     actor = ray.remote(Worker).options(
         num_cpus=ask.cpus,
         num_gpus=ask.gpus,

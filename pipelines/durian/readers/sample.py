@@ -43,6 +43,9 @@ def to_sample(
             sample_id=key, row=row, problem="", answer="", error=values.error,
             source_file=source_file,
         )  # fmt: skip
+    # Nothing here raises for a bad row: each part becomes a Field with its value, the key that the
+    # id is made of, and its error. The errors are joined at the end, so that a row names all that
+    # is wrong with it, and the rows after it are read.
     problem, turns = _problem(reach(values, columns.problem))
     if columns.answer is None:
         answer = reply_field(turns)
@@ -51,6 +54,8 @@ def to_sample(
     images, clash = _images(values, columns, turns, files)
     own_id = None if columns.id is None else text_field(reach(values, columns.id), "id")
     options, unreadable_options = _options(values, columns)
+    # The key stays that of the cell while the value becomes the letter: the id of a sample does not
+    # change with how its answer is understood.
     if columns.indexed:
         answer = _of_index(reach(values, columns.answer or ""), options, answer)
     fed = [image.key for _, image in images]
@@ -118,6 +123,9 @@ def _images(
     found: list[tuple[int, object]] = []
     for group in columns.images:
         cells = [image_cells(reach(values, name)) for name in group]
+        # Columns such as image_1 and image_3 carry the numbers that marks in the problem call, also
+        # where the row leaves image_2 empty. Where there are more images than columns, some cell
+        # holds a list, the numbers mean nothing, and images are counted in order.
         if len(group) > 1:
             numbers = image_numbers(group)
             pairs = zip(numbers, cells, strict=True)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError, DatasetError, InputError, one_line
-from durian.groups import KINDS, PERCEPTUAL
+from durian.groups import KINDS, PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
 from durian.run.manifest import Manifest
 from durian.table.checked import check_difficulty, check_manifest, read_frame
-from durian.table.grouping import cut_perceptual, cut_reasoning, hard_end, read_measures
+from durian.table.grouping import end_of, read_measures
 
 FILTERED = "filtered out"
 UNKNOWN = "not in the table, so that the filter cannot tell"
@@ -85,8 +85,8 @@ class TrainingTable:
         """Positions in the order of training; ties and a shuffle keep the dataset's order."""
         if self.order_by == "shuffle":
             return list(range(len(ids)))
-        column = self.manifest.groups.reasoning.measure
-        sign = 1.0 if hard_end(column, "lower") == "higher" else -1.0  # rising: harder
+        by_reasoning = self.manifest.groups.reasoning
+        sign = 1.0 if end_of(by_reasoning) == "higher" else -1.0  # rising: harder
         sign = sign if self.order_by == "easy_first" else -sign
         keys = [sign * self.confidence[self.number[i]] if i in self.number else np.nan for i in ids]
         return [int(place) for place in np.argsort(np.array(keys, np.float64), kind="stable")]
@@ -110,10 +110,11 @@ def open_table(config: TrainConfig) -> TrainingTable:
     table = _read_columns(RunFolder(run), condition)
     seen, thought = read_measures(run, measures)
     if config.percentiles is not None:
-        labels = cut_perceptual(by_perceptual, seen, config.percentiles).labels
+        end = end_of(groups.perceptual)
+        labels = perceptual_groups(seen, config.percentiles, harder=end).labels
         table = table.with_columns(pl.Series("perceptual_group", labels, pl.String))
     if config.bins is not None:
-        bins = cut_reasoning(by_reasoning, thought, config.bins).labels
+        bins = reasoning_groups(thought, config.bins, harder=end_of(groups.reasoning)).labels
         table = table.with_columns(pl.Series("reasoning_group", bins, pl.Int32))
     passes = _passes(table, condition, config.filter)
     if config.order != "shuffle" and not np.isfinite(thought[passes]).any():
@@ -234,10 +235,17 @@ def table_warnings(
         )
     for kind in KINDS:
         cuts = manifest.groups.by(kind)
+        samples = manifest.counts.samples
+        without = samples - sum(cuts.sizes.values())
         if not any(cuts.sizes.values()):
             lines.append(
                 f"no sample of the table has a {kind} group ({cuts.measure} was not "
                 f"measured): the {kind} term will be each sample's own"
+            )
+        elif without > 0:
+            lines.append(
+                f"{without:,} of the table's {samples:,} samples have no {kind} group (they have "
+                f"no {cuts.measure}): the {kind} term of each will be its own"
             )
     if made_by.fingerprint not in (None, model_print):
         same = made_by.name == model

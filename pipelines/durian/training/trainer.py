@@ -21,9 +21,8 @@ from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
 
 from durian.errors import RunError
-from durian.groups import PERCEPTUAL, reasoning_groups
+from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
-from durian.table.grouping import cut_perceptual
 from durian.training.backends import check_backend, gather_when_saved
 from durian.training.checkpoints import check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
@@ -259,10 +258,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     def _group_online(self, batch: RolloutBatch, confidence: Tensor) -> None:
         """Cut the batch in hand into groups, as the paper does (eq. 10, 16)."""
         normalization, device = self._normalization, batch.rewards.device
-        seen = cut_perceptual(
-            normalization.perceptual_measure,
+        seen = perceptual_groups(
             batch.perceptual.cpu().numpy().astype(np.float64),
             normalization.percentiles,
+            harder=normalization.perceptual_harder,
         )
         thought = reasoning_groups(
             confidence.cpu().numpy().astype(np.float64), normalization.bins, harder="lower"

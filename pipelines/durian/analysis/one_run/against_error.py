@@ -106,14 +106,30 @@ class AgainstError:
 class Differences:
     """AUROC of one measure less that of another, on the samples that have both."""
 
-    def __init__(self, found: Mapping[str, AgainstError], wrong: Floats, total: Floats) -> None:
-        """Pair the measures: each with the baseline, then each with each."""
+    def __init__(
+        self,
+        found: Mapping[str, AgainstError],
+        wrong: Floats,
+        total: Floats,
+        *,
+        now: str | None = None,
+    ) -> None:
+        """Pair the measures: each with the baseline, each with each, each column with `now`.
+
+        Args:
+            now: the column behind the perceptual groups, which others might stand behind.
+        """
         usable = {name: held for name, held in found.items() if len(held.order)}
         measures = [name for name, held in usable.items() if held.kind == "measure"]
         baselines = [name for name, held in usable.items() if held.kind == "baseline"]
         self._pairs = [
             *((name, baseline) for baseline in baselines for name in measures),
             *combinations(measures, 2),
+            *(
+                (name, now)
+                for name, held in usable.items()
+                if now in usable and "column" in (held.kind, usable[now].kind) and name != now
+            ),
         ]
         self._orders: dict[Hashable, ScoreOrder] = {}
         self._keys = []

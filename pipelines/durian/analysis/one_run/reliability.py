@@ -144,7 +144,8 @@ def group_reliability(
             found[kind] = GroupReliability(reason=reason)
             continue
         assert values is not None  # `_why_not` says so
-        harder = measures.get(name, "higher" if kind == "perceptual" else "lower")
+        own = measures.get(name, "higher" if kind == "perceptual" else "lower")
+        harder = cuts.harder or own
         cut_again = _as_the_table(cuts, harder, _means(values), table)
         found[kind] = _kept(cut_again, values, table, np.random.default_rng([seed, 2]))
     return found
