@@ -53,6 +53,10 @@ class Graders:
         self._own = threading.local()
         self._started: list[_Process] = []
 
+    def limit(self, workers: int) -> None:
+        """Start no more than so many processes from now on."""
+        self._workers = min(self._workers, workers)
+
     def submit(self, pairs: Sequence[Pair]) -> list[Future[bool]]:
         """Begin to judge pairs; each future gives whether its answer is right, or RunError."""
         futures: list[Future[bool]] = []
