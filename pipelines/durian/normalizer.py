@@ -212,6 +212,9 @@ def _std_by(samples: _Samples, number: Tensor, groups: int) -> Tensor:
     def summed(values: Tensor) -> Tensor:
         return values.new_zeros(groups).index_add_(0, number, values)
 
+    # The sum of squares about the group's mean is that about each sample's own mean, which is known
+    # already, plus n times the square of how far the sample's mean lies from the group's. So no two
+    # large sums are subtracted, as in mean(r^2) - mean(r)^2, which can come out below 0.
     count = summed(samples.count)
     mean = summed(samples.total) / count.clamp(min=1)
     away = samples.total / samples.count.clamp(min=1) - mean[number]
@@ -228,12 +231,15 @@ def _scales(
     for group in (perceptual_group, reasoning_group):
         label = _labels(group, rewards)
         labels, number = label.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        # The samples of label -1 go through this as if they were a group, and then take their own
+        # std instead: they are in no group, so nothing of theirs may touch that of others.
         shared = _std_by(samples, number, len(labels))[number]
         scales.append(_inverse(samples.std.where(label < 0, shared), eps))
     return samples, scales
 
 
 def _inverse(std: Tensor, eps: float) -> Tensor:
+    # Without spread there is nothing to learn: 1 / eps would blow round-off up to a million.
     return (1 / (std + eps)).masked_fill(std < SPREAD, 0.0)
 
 

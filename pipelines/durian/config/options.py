@@ -1,4 +1,4 @@
-"""How an option is declared: once, as a field of a config, from which all else about it follows.
+"""Declare an option once, as a field of a config, from which all else about it follows.
 
 The command line, the keys of config files, the checks at birth, a run's identity, what a later
 stage takes over from a profile, the estimate of a profile's cost and the option reference are read

@@ -28,7 +28,7 @@ class CompareConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptConfig(Config):
-    """How a stage is attempted this time."""
+    """Options of one attempt at a stage: only to plan it, or to begin it anew."""
 
     dry_run: bool = option(
         False,

@@ -67,6 +67,10 @@ class Chat:
     @property
     def opens_thinking(self) -> bool:
         """Whether the template ends each prompt with the opening think tag."""
+        # Some templates write the opening tag of the thinking into the prompt. The completions then
+        # begin inside it, and a reward that asks for the tag would call every one of them
+        # malformed. What the template writes is the same for all prompts, so one is rendered to
+        # see.
         if self._opens is None:
             asked = {"role": "user", "content": [{"type": "text", "text": "?"}]}
             prompt = self.render(Prompt(sample_id="", messages=[asked], images=()))
@@ -78,7 +82,7 @@ class Chat:
 
         Either all of the prompts have images or none has: processors do not mix them.
         """
-        given = {"images": [list(of_one) for of_one in images]} if any(images) else {}
+        given = {"images": [list(of_prompt) for of_prompt in images]} if any(images) else {}
         return self.processor(
             text=list(texts),
             **given,
@@ -145,6 +149,8 @@ def bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int]
     asked = {name: pixels for name, pixels in bounds.items() if pixels is not None}
     if not asked:
         return None
+    # A processor of another kind would ignore the bounds, or read them otherwise: they would stand
+    # in the manifest, and the images be of another size.
     known = getattr(getattr(image_processor, "valid_kwargs", None), "__annotations__", {})
     if "max_pixels" not in known:
         raise ConfigError(

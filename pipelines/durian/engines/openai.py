@@ -137,6 +137,8 @@ class OpenAIEngine:
             finished(1)
             return drawn
 
+        # A prompt's seed is by its place, so it does not matter which is answered first; the
+        # results go back in the order of the prompts.
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(draw(*numbered)) for numbered in enumerate(prompts)]
@@ -151,6 +153,8 @@ class OpenAIEngine:
         # Not on the loop: packing images is a processor's work.
         body = self._sampled(await asyncio.to_thread(chat_messages, prompt), greedy=greedy)
         count = 1 if greedy else self._config.rollouts
+        # A server that draws one at a time is asked again and again, each time with the next seed:
+        # with one seed it would write the same completion each time.
         together = count if self._together else 1
         rollouts: list[Rollout] = []
         while len(rollouts) < count:
@@ -195,6 +199,9 @@ class OpenAIEngine:
 
     def _try_out(self) -> bool:
         """Ask for one token, as generate will; whether the server draws several at a time."""
+        # Not every server draws several completions at a time: some refuse `n`, some heed it not
+        # and give one. That is found out here with two, so that the run asks for all of a prompt's
+        # rollouts at once where it can (the prompt is then read once) and one by one where it must.
         answer, several = self._first_answer()
         drawn = read_rollouts(answer, several)
         if several > 1 and isinstance(drawn, Failed):  # it may have heeded no number
@@ -224,6 +231,9 @@ class OpenAIEngine:
 
     def _check_raw(self) -> None:
         """Refuse log-probabilities that are taken after the temperature and the filters."""
+        # The likeliest tokens are asked for twice, under the run's sampling and under none. Equal
+        # values are the policy's own; others were bent by the temperature, and would make a policy
+        # look surer at a low one: confidence would then measure an option.
         try:
             bent, plain = (
                 logprob_list(self._ask_once(top_logprobs=LIKELIEST, **how))

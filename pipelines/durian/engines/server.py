@@ -149,6 +149,10 @@ class Server:
             )
             answer = raw.http_response.json()
         except errors.APIStatusError as error:
+            # The status tells whose fault it is, and thus who pays: the prompt's is an error of one
+            # row; a key or model that the server no longer takes ends the run, since every row
+            # would fail; and of anything else, already sent again by the client, the caller must
+            # find out.
             text = self.tell(error)
             if error.status_code in ROW_FAULTS:
                 raise Refused(text) from error

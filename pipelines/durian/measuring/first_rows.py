@@ -196,6 +196,8 @@ def _check_chat(
 
 def _refusal(chat: Renderer, sample: Sample, prompt: Prompt, why: str) -> ConfigError:
     """Name the way out where a template refuses a prompt, whatever that says."""
+    # Some templates raise on any system message, and the default prompt has one. That is the
+    # likeliest cause and the one the user can mend, so it is tried before the model is blamed.
     asked = [message for message in prompt.messages if message["role"] != "system"]
     takes_it = len(asked) < len(prompt.messages) and not isinstance(
         chat.render(replace(prompt, messages=asked)), Failed
@@ -233,6 +235,8 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
         return
     first = samples[0]
     if ":" in (name or ""):  # a user's own: it may ask for any form, so that one that works will do
+        # A user's own reward may ask for any form of completion and raise on others. It is refused
+        # only if it raises on all of these: boxed after thinking, bare, and empty.
         errors, reward = [], open_reward(name)
         for completion in (f"<think></think>\\boxed{{{first.answer}}}", first.answer, ""):
             try:
@@ -280,6 +284,9 @@ def _attempt(sample: Sample, completion: str) -> Attempts:
 
 
 def _equals_itself(sample: Sample) -> bool:
+    # The right answer, boxed as the prompt asks for it, is graded against itself. A column of ids,
+    # or of explanations that no rule reads, fails here; in a run it would show as a dataset that no
+    # policy can solve.
     wanted = Reference.of(sample.answer, sample.options)
     return answers_equal(extract_answer(f"\\boxed{{{wanted.text}}}") or "", wanted)
 

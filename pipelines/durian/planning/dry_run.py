@@ -113,6 +113,8 @@ def _with_reward(
         return plan
     samples = list(islice(reader.samples(), PROBE))
     if config.reward == "boxed+judge":
+        # An upper bound: the judge is asked of free text alone, and only where the rule has said
+        # wrong, which no one knows before the run.
         asked = sum(answer_kind(sample.answer) == "text" for sample in samples)
         completions = plan.samples * config.rollouts
         return replace(plan, judged_at_most=-(-completions * asked // max(1, len(samples))))

@@ -75,6 +75,9 @@ def estimate(
     rewards = token_level_rewards.sum(dim=-1).double()
     # Rows that verl adds so that a batch divides evenly have no response.
     rewards = rewards.masked_fill(response_mask.sum(dim=-1) == 0, torch.nan)
+    # In verl's V1 a session of several turns is several rows, of which the last has the reward.
+    # Each counted, a session of many turns would weigh more in a group's std than one of few; so
+    # the last rows are normalized, and the others take their advantage.
     last = _last_outputs(batch.keys, len(rewards))
     final = sorted(set(last))
     rows = Rows(

@@ -62,6 +62,9 @@ class ParquetSource:
             present = [name for name in columns if name in schema.names]
             mends = mends_of(schema)
             first = 0
+            # The footer gives the rows of each group, so groups without a wanted row are stepped
+            # over unread. Within a group a few rows at a time are decoded: their images may be
+            # megabytes each.
             for group in range(file.num_row_groups):
                 end = first + file.metadata.row_group(group).num_rows
                 if wanted.touches(first, end):
@@ -146,6 +149,8 @@ def _let_go(pages: mmap, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
     """The same batches; what has been read of the file does not stay in the process's memory."""
     for batch in batches:
         yield batch
+        # Pages of a mapped file count as the process's memory until the system wants them back: a
+        # dataset of 100 GB would look like a leak of 100 GB.
         pages.madvise(MADV_DONTNEED)  # a page that is needed after all is mapped again
 
 
@@ -160,6 +165,8 @@ def batch_rows(
         if some and not wanted.touches(first + index, first + index + 1):
             continue
         try:
+            # Cell by cell rather than `to_pylist`: text that is not UTF-8 fails when it becomes a
+            # Python string, and must cost one row, not the 64 of its batch.
             values = {name: column[index].as_py() for name, column in columns}
         except UnicodeDecodeError as error:
             yield first + index, BadRow("text is not UTF-8", error.object)
@@ -187,6 +194,9 @@ def light_names(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
 
 
 def _is_heavy(kind: pa.DataType) -> bool:
+    # Images come as binary, as `list<uint8>`, and nested in structs and lists of either. A column
+    # with any of these in it is read only where it is asked for: to read it for a template would be
+    # to read all the bytes of the dataset for nothing.
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return bool(pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)
                     or _is_heavy(kind.value_type))  # fmt: skip
@@ -233,6 +243,8 @@ def mends_of(schema: pa.Schema) -> dict[str, Mend]:
 
     A number of a `ClassLabel` column becomes its name, one stored in fewer bits a `Narrow`.
     """
+    # A `ClassLabel` is stored as a number, and a policy is asked for a name: left as they are, all
+    # answers "cat" would be compared with "0" and be wrong.
     by_type = {field.name: mend for field in schema if (mend := _narrowed(field.type)) is not None}
     return by_type | {name: partial(_named, known) for name, known in _labels(schema).items()}
 

@@ -66,6 +66,8 @@ def parsed(text: str) -> Any:
 
     CSV has no lists, and pandas writes Python's own spelling of them, or NumPy's without commas.
     """
+    # `literal_eval` builds literals alone and runs nothing, so the text may be hostile; nesting
+    # without end is caught as the error that the parser raises for it.
     if not text.lstrip().startswith(("[", "{")):
         return None
     try:
@@ -84,6 +86,8 @@ def _with_comma(quoted: re.Match[str]) -> str:
 
 def text_field(value: object, name: str) -> Field:
     """A cell that must be a text or a number."""
+    # A null, an empty text and the word "null" are three different contents, and so three different
+    # samples.
     if value is None:
         return Field("", "\0null", f"{name} is null")  # "\0": unlike any text, "" or "null"
     if isinstance(value, float | Decimal) and not math.isfinite(value):

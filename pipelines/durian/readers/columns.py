@@ -1,4 +1,4 @@
-"""Which column of a dataset holds what: as named, by the contract's names, or by a known form."""
+"""Find the columns of a sample's parts: as named, by the contract's names, or by a known form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NUMBERED = re.compile(r"image_?\d+")
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column holds what; `a.b` is a field of a struct."""
+    """The columns that hold the parts of a sample; `a.b` is a field of a struct."""
 
     problem: str
     answer: str | None  # None: the last message of the assistant is the answer
@@ -88,7 +88,7 @@ def choose_columns(head: Head, config: DatasetConfig, source: str) -> Columns:
 
 
 def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
-    """Where the parts of a sample stand, for the dry run and the manifest; and what is not read."""
+    """Name the columns of each part, for the dry run and the manifest, and those not read."""
     groups = (group for group in columns.images if any(head.values(name) for name in group))
     images = [name for name in next(groups, ()) if head.has(name)]
     if not images and any(_holds_images(cell) for cell in head.values(columns.problem)):
@@ -171,7 +171,10 @@ def _image_paths(name: str, cell: Any) -> Iterator[str]:
 def _problem(
     head: Head, config: DatasetConfig, source: str
 ) -> tuple[str, str, tuple[str, ...] | None]:
-    """The problem's column, what the rows are known as, and where that has the answer."""
+    """The problem's column, the name of the rows' form, and the answer's columns by that form."""
+    # A name that the user gave wins, then the contract's `problem`, then a form that is known by
+    # its columns. A guess never beats a name, and two forms that fit are refused: a wrong column of
+    # text would be measured without complaint, and every answer be wrong.
     forms = found_forms(head)
     named = config.problem_column
     by_default = named == DatasetConfig.problem_column and not head.has(named)
@@ -198,6 +201,9 @@ def _answer(
     if named != DatasetConfig.answer_column or head.has(named) or answers is None:
         _check(source, head, "answer", named)
         return named
+    # The answer follows the same order: the named column, or the form's. No column at all means the
+    # assistant's last message, and then one of the first rows must have it, or the whole dataset
+    # would be rows without an answer.
     if len(answers) > 1:
         raise _equal_rank(source, "answer", answers)
     if answers:
@@ -221,6 +227,9 @@ def _images(
         return ()  # asked without its images
     if named != DatasetConfig.images_column:
         return (tuple(_named(head, source, "images", named)),)
+    # The groups are tried row by row in this order, and the first that has anything gives the row's
+    # images: datasets that were joined from several have `images` in some rows and `image` in
+    # others.
     groups: list[tuple[str, ...]] = [(named,), ("image",)]
     if numbered := [name for name in head.columns if _NUMBERED.fullmatch(name)]:
         groups.append(tuple(sorted(numbered, key=_by_number)))
@@ -230,6 +239,9 @@ def _images(
         return tuple(groups)
     if any(_holds_images(cell) for cell in head.values(columns.problem)):
         return tuple(groups)
+    # None of these columns is there. That is as it should be for a dataset of text; one whose
+    # images stand under another name would be asked blind, and all of it would seem hard. So a
+    # column that holds images, or is called as if it did, ends in an error that names it.
     unread = unread_images(head, columns)
     if unread or not set(_USUAL["images"]).isdisjoint(head.columns):
         _check(source, head, "images", named, unread)  # neither: a dataset of text
@@ -281,6 +293,8 @@ def _check(source: str, head: Head, field: str, column: str, likely: Sequence[st
     """Refuse a column that is not there, and name one that can stand for it."""
     if head.has(column) or not head.columns:
         return
+    # Of the columns that are there, only those whose cells can serve are suggested, a usual name
+    # before a similar one: the message ends in an option that works.
     serving = [name for name in head.columns if _serves(field, head.values(name))]
     usual = [name for name in _USUAL[field] if name in serving]
     if field == "problem":

@@ -49,7 +49,7 @@ class SampleReader:
         config: DatasetConfig,
         roots: Sequence[Path] = (),
     ) -> None:
-        """Args: `roots`: folders that images may be in, beside each data file's own."""
+        """Hold the data files; `roots` are folders of images beside each file's own."""
         self.name = name  # how a person calls the dataset
         self._limit = config.limit
         opened = list(_opened(sources, config, roots))
@@ -177,6 +177,8 @@ def _samples(
     offset: int,
     source_file: str,
 ) -> Generator[Sample, None, int]:
+    # `for` would drop what the generator returns: the number of rows in the file, without which the
+    # positions of the next file could not be told.
     rows = source.rows(columns.read, wanted.shifted(offset))
     while True:
         try:
@@ -193,6 +195,9 @@ def _opened(
     known: Head | None = None
     for source in sources:
         files = _image_files(source, config, roots)
+        # A footer or a schema has the names of the columns; the first rows come with their images.
+        # So a dataset of a thousand shards is looked into once, and again only where the columns
+        # change.
         if known is None or set(source.columns() or ()) != set(known.columns):
             known = source.head()
             columns = choose_columns(known, config, source.name)
@@ -202,6 +207,8 @@ def _opened(
 def _with_further(columns: Columns, source: Source, head: Head) -> Columns:
     """The columns with what else is read beside them."""
     needed = [name if name in head.columns else name.partition(".")[0] for name in columns.needed]
+    # Beside the sample's own columns all light ones are read, for templates, custom rewards and the
+    # report. A column of images is never among them, not even one that is left unread on purpose.
     images = {*sum(columns.images, ()), *unread_images(head, columns)}
     light = [name for name in source.light(head.columns) if name not in images]
     further = source.plain([name for name in light if name not in columns.needed])

@@ -20,6 +20,8 @@ class KeyTwice(ValueError):
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, as `object_pairs_hook` gives it. Raises: KeyTwice."""
+    # Python's parser keeps the last of two equal keys and is silent. Another tool keeps the first,
+    # so the sample would depend on who reads it.
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
@@ -36,6 +38,10 @@ def rows_of_object(content: Mapping[str, Any], split: str, name: str) -> list[An
     Raises:
         DatasetError: several lists of rows, and none is called as the split.
     """
+    # The shapes overlap, so the surest signs come first: pandas' "split" form has two keys of its
+    # own; a text under `problem` is a row itself; then lists of rows, as splits have them; last
+    # columns of equal length, which a single row with several lists (images, options) would also
+    # be.
     if {"columns", "data"} <= content.keys() and _are(content["data"], list):
         return [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
     if any(isinstance(content.get(key), str) for key in _COLUMNS):
@@ -65,6 +71,9 @@ def lists_of(content: Mapping[str, Any]) -> list[str]:
 
 def _of_objects(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:
     """Objects in an object: its keys are columns, or ids of rows."""
+    # pandas writes {column: {"0": cell}} or {id: {column: cell}} by its `orient`. Inner keys that
+    # are all numbers, or outer ones that are usual columns, tell the first; the second keeps the
+    # outer key as id.
     inner = {key for value in content.values() for key in value}
     if not _COLUMNS.isdisjoint(content) or all(key.isdecimal() for key in inner):
         numbers = dict.fromkeys(key for value in content.values() for key in value)

@@ -42,6 +42,8 @@ def messages_of(cell: object) -> list[Mapping[str, Any]] | None:
         cell = parsed(cell)
     if not isinstance(cell, list) or not cell:
         return None
+    # It is one only if every message has a speaker and a content: lists of texts are options or
+    # answers, and lists of other objects are images.
     for message in cell:
         if not isinstance(message, dict):
             return None
@@ -55,6 +57,9 @@ def read_turns(messages: Sequence[Mapping[str, Any]]) -> Turns:
 
     A last turn of the assistant is its reply, and not asked; earlier ones are left out.
     """
+    # Only the user's images are shown. Earlier replies are left out rather than shown, because they
+    # would give the policy another model's answer to go on with. An unknown speaker (a tool, a
+    # function) spoils the row: to leave out its words would be to ask another question.
     said: dict[str, list[str]] = {"user": [], "assistant": [], "system": []}
     images: list[Any] = []
     speaker = ""

@@ -54,6 +54,9 @@ def reference_field(cell: object) -> Field:
 
 def unwrap(text: str) -> str:
     r"""The reference within `<answer>` tags, after `####` or in a box; the text itself without."""
+    # Datasets often keep the whole solution where the answer should be. The most explicit mark
+    # wins, and of several the last, since the end of a solution concludes it. Without any mark the
+    # text is the answer as it stands.
     if tagged := _TAGS.findall(text):
         text = tagged[-1].strip()
     else:

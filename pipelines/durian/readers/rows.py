@@ -14,7 +14,7 @@ from durian.readers.head import Head
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which row positions to give; the others are skipped as cheaply as the file allows."""
+    """The row positions to give; the others are skipped as cheaply as the file allows."""
 
     start: int = 0
     stop: int | None = None  # one past the last
@@ -27,6 +27,9 @@ class Wanted:
 
     def touches(self, first: int, end: int) -> bool:
         """Whether any of the positions `first` to `end - 1` is wanted."""
+        # A file counts its rows from 0, the wish is in rows of the whole dataset: `offset` is where
+        # the file begins. A reader asks about a whole row group before it reads it, so that a
+        # resumed run skips what it has done without decoding it.
         first, end = max(first + self.offset, self.start), end + self.offset
         if self.stop is not None:
             end = min(end, self.stop)

@@ -44,6 +44,9 @@ def to_sample(
             sample_id=key, row=row, problem="", answer="", error=values.error,
             source_file=source_file,
         )  # fmt: skip
+    # Nothing here raises for a bad row: each part becomes a Field with its value, the key that the
+    # id is made of, and its error. The errors are joined at the end, so that a row names all that
+    # is wrong with it, and the rows after it are read.
     problem, turns = _problem(reach(values, columns.problem))
     if columns.answer is None:
         answer = reply_field(turns)
@@ -52,6 +55,8 @@ def to_sample(
     images, clash = _images(values, columns, turns, files)
     own_id = None if columns.id is None else text_field(reach(values, columns.id), "id")
     options, unreadable_options = _options(values, columns)
+    # The key stays that of the cell while the value becomes the letter: the id of a sample does not
+    # change with how its answer is understood.
     if columns.indexed:
         answer = _of_index(reach(values, columns.answer or ""), options, answer)
     fed = [image.key for _, image in images]
@@ -126,7 +131,10 @@ def _images(
         if not any(cells):
             continue
         found = list(enumerate((image for of_cell in cells for image in of_cell), start=1))
-        if 1 < len(group) >= len(found):  # more: a list in a cell, counted by place
+        # Columns such as image_1 and image_3 carry the numbers that marks in the problem call, also
+        # where the row leaves image_2 empty. Where there are more images than columns, some cell
+        # holds a list, the numbers mean nothing, and images are counted in order.
+        if 1 < len(group) >= len(found):
             pairs = zip(image_numbers(group), cells, strict=True)
             found = [(number, image) for number, of_cell in pairs for image in of_cell]
         break

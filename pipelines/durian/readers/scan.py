@@ -58,6 +58,8 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
         n_rows += 1
         several_turns += sample.user_turns > 1
         digest.update(sample.sample_id.encode("utf-8", "surrogatepass") + b"\0")
+        # Rows of equal id are one sample: it is measured once and counted in `copies`. The first of
+        # them stands for all, so the order of the table is the order of the dataset.
         number = number_of.setdefault(sample.sample_id, len(rows))
         first = number == len(rows)
         if first:
@@ -67,6 +69,10 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
         else:
             copies[number] += 1
         if own_ids:
+            # An id that comes from a column says nothing of the content. So the content is hashed
+            # beside it: into the fingerprint, or a run would resume over questions that were edited
+            # under the same ids; and to compare rows of one id, or two questions would be joined as
+            # copies of one.
             hashed = sample_id(sample.problem, sample.answer, sample.images)
             digest.update(hashed.encode())
             if first:
@@ -95,6 +101,10 @@ def distinct(samples: Iterable[Sample], index: DatasetIndex, start: int) -> Iter
     for sample in samples:
         if number == len(index.rows):
             return
+        # The dataset is read a second time here, while it is measured. Where it was changed in
+        # between, numbers and ids would no longer belong together, and measures would be written
+        # beside the wrong samples; the 8-byte mark of each id finds that out without keeping the
+        # ids.
         if sample.row == index.rows[number]:
             if hash(sample.sample_id) != index.marks[number]:
                 raise _changed(sample.row)

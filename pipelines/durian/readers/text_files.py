@@ -24,7 +24,7 @@ class JsonSource:
     """A .jsonl or .json file: one object a line, or rows in one array or object (in memory)."""
 
     def __init__(self, path: Path, split: str) -> None:
-        """Args: `split`: chooses among lists of rows under several keys."""
+        """Name the file; `split` chooses among lists of rows under several keys."""
         self.name, self.folder = str(path), path.parent
         self.path, self._split = path, split
 
@@ -87,6 +87,9 @@ class JsonSource:
 
     def _parsed(self) -> list[Any] | None:
         """The rows of a file that is one array or object; None for lines."""
+        # The ending .json says little: it may be an array, one object of rows, or lines after all.
+        # The first character decides, and for `{` whether a second line follows a first one that is
+        # whole by itself. Lines are streamed; only the other two are held in memory.
         if kind_of(self.path) == ".jsonl":
             return None
         with open_bytes(self.path) as file:

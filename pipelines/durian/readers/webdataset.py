@@ -64,6 +64,9 @@ class WebDatasetSource:
         try:
             with tarfile.open(self.path, "r:") as tar:
                 end = self.path.stat().st_size
+                # Members of a sample stand side by side in a shard, so `groupby` needs no more than
+                # one sample in memory. A key that comes again later is a new sample, as the format
+                # has it.
                 for key, members in groupby(_members(tar, end), key=lambda member: member[0]):
                     if wanted.done(position):
                         break
@@ -132,6 +135,8 @@ def _field(member: tarfile.TarInfo) -> str:
 
 def _natural(name: str) -> _Order:
     """Sorts `2` before `10`."""
+    # Text and digits in turn; a number is compared by its count of digits first, then by the
+    # digits.
     parts = re.split(r"(\d+)", name)
     digits = (part.lstrip("0") for part in parts[1::2])  # not int(): it refuses very long ones
     return [(part, len(n), n) for part, n in zip_longest(parts[::2], digits, fillvalue="")]

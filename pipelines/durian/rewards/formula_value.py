@@ -75,6 +75,8 @@ def _applied(name: str, argument: Any) -> Any:
 def _powered(base: Any, exponent: Any) -> Any:
     if isinstance(base, Fraction) and isinstance(exponent, Fraction):
         if exponent.denominator == 1:
+            # Estimated before it is made: 9^{9^9} written by a policy would fill the memory with
+            # digits.
             size = max(base.numerator.bit_length(), base.denominator.bit_length())
             if size * abs(exponent.numerator) <= _BITS:
                 return base**exponent.numerator

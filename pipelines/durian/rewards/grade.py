@@ -54,7 +54,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict, and by which rule it came."""
+    """A verdict, and the rule by which it came."""
 
     right: bool
     kind: str  # of the reference, a key of KINDS
@@ -99,7 +99,7 @@ def answers_equal(answer: str, reference: str | Sequence[str] | Reference) -> bo
 
 
 def answer_kind(reference: str | Sequence[str] | Reference) -> str:
-    """By which kind a reference is compared: a key of KINDS."""
+    """Name the kind by which a reference is compared: a key of KINDS."""
     return _kind(Reference.of(reference).text.strip()).name
 
 

@@ -1,4 +1,4 @@
-"""How a long piece of work tells whoever watches how far it is."""
+"""Progress of a long piece of work, as it is told to whoever watches."""
 
 from __future__ import annotations
 

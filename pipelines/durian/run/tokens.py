@@ -15,7 +15,7 @@ TOKENS_KEY = b"durian.tokens"
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """How many prompts were answered, and how long they and their completions are in all."""
+    """Counts of the prompts that were answered and of their completions, with their tokens."""
 
     prompts: int = 0  # samples with completions
     prompt: int | None = 0  # tokens of their prompts, each counted once; None: the engine told none

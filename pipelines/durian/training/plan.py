@@ -20,7 +20,7 @@ _OPEN = ("steps_per_generation", "generation_batch_size")  # may be None
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPlan:
-    """How a training is cut into rollout batches and optimizer steps.
+    """The sizes in which a training is cut into rollout batches and optimizer steps.
 
     Either a rollout batch takes one optimizer step or more, or one step takes whole rollout
     batches: one of the two numbers that say so is 1.
@@ -89,6 +89,8 @@ def plan_batches(
     total = fields["max_steps"]
     if total < 0:
         total = ceil(fields["num_train_epochs"] * epoch)
+    # Completions are written by whole rollout batches: all of each full epoch, and of the last, cut
+    # one as many as its steps need, where a step may take several batches or a batch several steps.
     epochs, rest = divmod(total, epoch)
     written = epochs * batches + min(batches, ceil(rest * batches_a_step / steps))
     left_out = known - batches * prompts
@@ -158,6 +160,7 @@ def _generation_batch(fields: Mapping[str, Any], rollout_batch: int | None, unit
             if value is not None:
                 raise ConfigError(f"grpo: '{name}' and rollout-batch say the same; leave one out")
         if rollout_batch * each % unit:
+            # The fewest prompts whose completions fill whole micro-steps; any multiple of it fits.
             step = unit // gcd(unit, each)
             below = rollout_batch // step * step
             near = f"{below} or {below + step}" if below else f"{step}"

@@ -73,7 +73,7 @@ def merge_adapter(trainer: Any, folder: Path) -> None:
 
 
 def not_merged(model: str, folder: Path) -> str:
-    """How to come by the whole model where the adapter was trained over shards."""
+    """Say how to make the whole model where the adapter was trained over shards."""
     return (
         f"{folder}: the adapter alone, without {MERGED}/: no process holds the whole model; load "
         f"{model}, then peft's PeftModel.from_pretrained(model, '{folder}').merge_and_unload()"

@@ -43,7 +43,7 @@ class _Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor(Associations, _Column):
-    """How well one column tells wrong completions from right ones."""
+    """Numbers of how one column tells wrong completions from right ones."""
 
     base_rate: float | None  # error rate of the samples that have it
     curve: list[CurvePoint]
@@ -106,17 +106,36 @@ class AgainstError:
 class Differences:
     """AUROC of one measure less that of another, on the samples that have both."""
 
-    def __init__(self, found: Mapping[str, AgainstError], wrong: Floats, total: Floats) -> None:
-        """Pair the measures: each with the baseline, then each with each."""
+    def __init__(
+        self,
+        found: Mapping[str, AgainstError],
+        wrong: Floats,
+        total: Floats,
+        *,
+        now: str | None = None,
+    ) -> None:
+        """Pair the measures: each with the baseline, each with each, each column with `now`.
+
+        Args:
+            now: the column behind the perceptual groups, which others might stand behind.
+        """
         usable = {name: held for name, held in found.items() if len(held.order)}
         measures = [name for name, held in usable.items() if held.kind == "measure"]
         baselines = [name for name, held in usable.items() if held.kind == "baseline"]
         self._pairs = [
             *((name, baseline) for baseline in baselines for name in measures),
             *combinations(measures, 2),
+            *(
+                (name, now)
+                for name, held in usable.items()
+                if now in usable and "column" in (held.kind, usable[now].kind) and name != now
+            ),
         ]
         self._orders: dict[Hashable, ScoreOrder] = {}
         self._keys = []
+        # Two measures are compared on the samples that have both, or the one that is missing where
+        # it would fail would win. Pairs that lack the same samples share the order of a measure, by
+        # that mask as key: sorting is what takes long.
         for pair in self._pairs:
             scores = [usable[name].score for name in pair]
             lacking = np.isnan(scores[0]) | np.isnan(scores[1])

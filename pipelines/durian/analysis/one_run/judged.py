@@ -22,7 +22,7 @@ class Overturned:
 
 @dataclass(frozen=True)
 class Judged:
-    """How often the judge was asked, how often it overturned the rule, and what to check."""
+    """Counts of a judge's verdicts and of those against the rule, with examples to check."""
 
     asked: int  # completions
     overturned: int

@@ -26,14 +26,14 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def resamples_for(n: int) -> int:
-    """How often to resample `n` samples: fewer for large tables, whose intervals are narrow."""
+    """Number of resamples of `n` samples: fewer for large tables, whose intervals are narrow."""
     return RESAMPLES if n <= MANY else FEWER_RESAMPLES
 
 
 def resampled_weights(
     n: int, *, seed: int, clusters: NDArray[np.integer[Any]] | None = None
 ) -> Iterator[Floats]:
-    """How often each of `n` samples is drawn in each resample, in blocks of shape (b, n).
+    """Draw how often each of `n` samples counts in each resample, in blocks of shape (b, n).
 
     Args:
         clusters: (n,), the cluster of each sample, numbered from 0 without gaps; samples of one

@@ -35,7 +35,7 @@ class ComparedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedSamples:
-    """How many samples both runs have, and one of them alone."""
+    """Counts of the samples that both runs have, and one of them alone."""
 
     both: int
     only_a: int

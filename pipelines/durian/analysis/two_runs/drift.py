@@ -1,4 +1,4 @@
-"""How far a policy has moved away from the groups that another one's profile cut.
+"""Measure how far a policy has moved from the groups that another one's profile cut.
 
 Two profiles of the same samples, A (the older) and B (the policy in hand): who changed group, what
 was learned, which measures kept their meaning, and whether A's groups still serve B.
@@ -259,6 +259,7 @@ def _beyond_doubt(a: Side, b: Side) -> tuple[int, int]:
     if not both.any():
         return 0, 0
     counts = np.stack([a.wrong, a.total, b.wrong, b.total], axis=1)[both].astype(int)
+    # With a few completions a sample there are few different tables of counts: each is tested once.
     kinds, inverse = np.unique(counts, axis=0, return_inverse=True)
     p = np.array([fisher_exact([[w, n - w], [v, m - v]]).pvalue for w, n, v, m in kinds])
     named = false_discovery_control(p[inverse.ravel()]) <= FALSE_DISCOVERIES
@@ -295,6 +296,8 @@ def _measure(
             for score in (first, second)
         )
 
+        # Both on the same resamples, and their difference with them: its interval would else be
+        # that of two independent draws, too wide to see a change.
         def told_apart(weights: Floats) -> Floats:
             by_a, by_b = old(weights), new(weights)
             return np.concatenate([by_a, by_b, by_b - by_a], axis=1)

@@ -42,7 +42,7 @@ class GroupPair:
 
     @property
     def both(self) -> NDArray[np.bool_]:
-        """Which samples are in a group of both runs."""
+        """Mark the samples that are in a group of both runs. (N,)"""
         return self.codes[0] >= 0
 
     @property
@@ -53,7 +53,7 @@ class GroupPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """How many samples went from which group of A to which of B, and how far beyond luck."""
+    """Counts of samples by their group in A and in B, and the share moved beyond luck."""
 
     groups_a: list[Label]  # as tables show them: bin 0 first
     groups_b: list[Label]
@@ -69,7 +69,7 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """How much better B's own groups order its errors than A's do, beyond the luck of the draw."""
+    """The gain in ordering B's errors by its own groups over A's, beyond the luck of the draw."""
 
     samples: int
     identical: bool  # no sample changed group

@@ -102,6 +102,8 @@ def _meet(text: str) -> Interval | None:
         if met is not None:
             if met.letter != one.letter:
                 return None
+            # The meeting of two intervals: the higher low end, the lower high end, and at equal
+            # values the open one, which leaves its value out.
             low = max(met.low, one.low, key=lambda end: (_real(end.value), not end.closed))
             high = min(met.high, one.high, key=lambda end: (_real(end.value), end.closed))
             one = Interval(low, high, one.letter)

@@ -88,6 +88,8 @@ def _date(text: str) -> Date | None:
         return _certain(int(found[2]), _MONTHS[found[1].lower()], None)
     if found := _YEAR_LAST.fullmatch(text):
         first, second, year = int(found[1]), int(found[3]), int(found[4])
+        # Day or month first is a matter of country. A number above 12 decides; otherwise the parts
+        # stay in the order written, uncertain, and equal only the same order.
         if len(found[4]) == 4 and first != second:
             if first > 12 >= second:
                 return _certain(year, second, first)

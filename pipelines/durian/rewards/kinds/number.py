@@ -90,6 +90,8 @@ def same_constant(answer: Constant, reference: Constant, setting: Setting) -> bo
     if answer.name and reference.name and answer.name != reference.name:
         return False
     decimal = answer.decimal or reference.decimal
+    # A per cent sign on one side alone may have been left out on the other or worked out there: 50%
+    # is 50, and it is 0.5. On both sides, or on none, the numbers are compared as they stand.
     pairs = [(answer.value, reference.value)]
     if answer.percent and not reference.percent:
         pairs.append((answer.value / 100, reference.value))
