@@ -37,17 +37,17 @@ class Narrow(float):
     0.10000000149011612. Its JSON, and with it a sample id, is the float's.
     """
 
-    _text: str
+    spelled: str
 
     @classmethod
     def of(cls, value: float, width: type[np.floating[Any]]) -> Narrow:
         """Spell a value as numbers of its stored width are spelled."""
         narrow = cls(value)
-        narrow._text = str(width(value))
+        narrow.spelled = str(width(value))
         return narrow
 
     def __str__(self) -> str:
-        return self._text
+        return self.spelled
 
 
 def reach(row: Mapping[str, Any], path: str) -> Any:
