@@ -85,6 +85,8 @@ class Lines:
     def advance(self, stage: str, steps: int = 1) -> None:
         done, total, begun, first, shown = self._state[stage]
         done, now = done + steps, time.monotonic()
+        # The rate is of this attempt alone: what an earlier one had finished took no time now, and
+        # counting it would promise an end too soon.
         if steps and (now - shown >= _EVERY or done == total):
             rate = (done - first) / max(now - begun, 1e-3)
             left = f" of {total:,}, {duration((total - done) / rate)} left" if total else ""

@@ -31,5 +31,7 @@ def duration(seconds: float) -> str:
 
 def printable(text: str) -> str:
     """Text of a dataset or model without what could steer a terminal (escape codes)."""
+    # An escape code in a dataset could repaint the terminal, change its title or hide the line
+    # above.
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
     return shown.encode("utf-8", "backslashreplace").decode()

@@ -149,6 +149,8 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"out: {out} is a file; give a folder")
     if out.is_dir() and any(out.iterdir()):
         try:
+            # Only a folder that an earlier comparison wrote may be written over: the summary's kind
+            # says so.
             known = f'"kind": "{KIND}"' in (out / SUMMARY_FILE).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             known = False

@@ -178,6 +178,8 @@ def _judge(
     watch: Stopwatch,
 ) -> pl.DataFrame:
     """Judge the completions of `config.model`: one row a sample, in the order of the samples."""
+    # In parts as a profile of default size has them: chunks then end at the same samples, so that
+    # equal settings and one seed draw the same completions here as there.
     parts = list(enumerate(index.parts(ProfileConfig.part_size)))
     with watch.time("load"):
         policy = open_policy(config, progress)
@@ -204,6 +206,7 @@ def _begin(
 ) -> Callable[[], pl.DataFrame]:
     """Draw a chunk's completions; the function that comes back waits for their scores."""
     watch.add("images", chunk.seconds)
+    # The greedy completions are scored while the sampled ones are drawn.
     begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
     if rollouts:
         begun["sampled"] = policy.draw(chunk, watch)

@@ -57,6 +57,8 @@ def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFig
 
 def drawn_measures(measures: Mapping[str, Predictor]) -> list[str]:
     """Names of those that figures show: every measure, and the columns that predict error best."""
+    # A dataset may bring 32 columns; figures show those that tell most of error, in either
+    # direction (0.5 says nothing).
     columns = {
         name: abs(predictor.auroc.value - 0.5)
         for name, predictor in measures.items()

@@ -62,6 +62,8 @@ def named_column(
         ConfigError: the column's other end is the hard one, whatever is asked.
     """
     column, _, end = text.rpartition(":")
+    # A dataset's own column may have a colon in its name; a name that is there is taken before it
+    # is taken apart.
     if text in columns or end not in ("lower", "higher"):
         return text, None
     own = DIFFICULTY[column].harder if column in DIFFICULTY else None

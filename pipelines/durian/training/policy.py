@@ -113,6 +113,7 @@ def freeze_vision(model: nn.Module, name: str) -> int:
             f"model '{name}': no vision encoder found (looked for {', '.join(VISION)}); "
             "leave out --freeze-vision"
         )
+    # Towers can lie within each other, and weights be shared: each is counted once.
     frozen = {id(weight): weight for tower in towers for weight in tower.parameters()}
     for weight in frozen.values():
         weight.requires_grad_(False)

@@ -87,6 +87,8 @@ def with_interval(value: float, draws: Floats) -> Estimate:
     Resamples that all agree (one sample, or no error at all) say nothing of the uncertainty: the
     interval is then missing, not of width 0.
     """
+    # A resample can lack what a number needs, such as any wrong completion. A few of these are
+    # passed over; where they are most, the rest would be an interval of the lucky draws alone.
     usable = draws[~np.isnan(draws)]
     if len(usable) < len(draws) / 2:
         return Estimate(value=float(value), reason="undefined in most resamples")

@@ -91,6 +91,8 @@ def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> Flow:
     """Count who went from which group of A to which of B."""
     rows, columns = len(pair.orders[0]), len(pair.orders[1])
     both, joint = pair.both, np.where(pair.both, pair.codes[0] * columns + pair.codes[1], 0)
+    # One number for each pair of groups, so that a table of all moves is a single count, for the
+    # samples as they are and for every resample.
     counts = np.bincount(joint[both], minlength=rows * columns).reshape(rows, columns)
     shown = slice(None, None, -1 if pair.kind == "reasoning" else 1)
 

@@ -130,6 +130,8 @@ def _clock(text: str) -> Clock | None:
 def _same_clock(a: Clock, b: Clock) -> bool:
     if (a.minute, a.second) != (b.minute, b.second):
         return False
+    # "3:30" and "3:30 pm" are taken as one, because answers leave out what the picture shows;
+    # "15:30" and "3:30 pm" are one by the clock, and "3:30 am" is never "3:30 pm".
     if bool(a.half) != bool(b.half) and a.hour == b.hour:
         return True  # left out on one side
     if a.half or b.half:
