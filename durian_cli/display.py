@@ -46,7 +46,7 @@ _EVERY = 15.0  # seconds between plain progress lines
 
 
 class Bars:
-    """One bar a stage, with its rate and the time left."""
+    """Draws a bar for each stage, with its rate and the time left."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -224,7 +224,7 @@ def _first_prompt(text: str | None) -> list[str]:
 
 
 def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:
-    """The columns of each table."""
+    """Print the columns of each table."""
     console = Console()
     for name, columns in tables.items():
         table = Table(title=f"{name}.parquet", title_justify="left", box=None, pad_edge=False)
@@ -330,7 +330,7 @@ def _by_group(
     reasoning: Sequence[Row] | None,
     show: Callable[[Any], str],
 ) -> Table:
-    """One row for all samples, then one a group; a column for each way completions were drawn."""
+    """Lay out a row for all samples, then one a group; a column for each way of drawing."""
     table = Table(box=None, pad_edge=False)
     ways: list[str] = [way for way in ("greedy", "sampled") if getattr(whole, way) is not None]
     for heading in ("", "samples", *ways):

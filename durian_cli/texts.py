@@ -6,7 +6,7 @@ from typing import Any
 
 
 def value_text(value: Any) -> str:
-    """A plan's number, list or mapping."""
+    """Write a number, list or mapping of a plan as text."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {value_text(item)}" for key, item in value.items())
     if isinstance(value, list):
@@ -21,7 +21,7 @@ def value_text(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
+    """Write a length of time as a person reads it."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

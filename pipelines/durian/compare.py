@@ -159,7 +159,7 @@ def _check_out(out: Path) -> None:
 
 
 def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
-    """One run's part of the joined samples, in their order."""
+    """Take one run's part of the joined samples, in their order."""
     joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
     numbers = {
         name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -261,6 +261,8 @@ def _labels(
     """The groups of the judged samples, one label each, and how many samples have none."""
     if groups is None:
         return {}, {}
+    # `known` is set in every row of the table, so that a null there tells a sample that the table
+    # lacks from one that is in it and in no group.
     joined = ids.join(groups, on="sample_id", how="left", maintain_order="left")
     missing = joined["known"].null_count()
     without = {

@@ -74,7 +74,7 @@ class GroupCuts:
     reasoning: ReasoningCuts
 
     def by(self, kind: Kind) -> PerceptualCuts | ReasoningCuts:
-        """One of the two."""
+        """The cuts of one of the two groupings."""
         return self.perceptual if kind == "perceptual" else self.reasoning
 
 
@@ -85,7 +85,7 @@ def _check_sizes(sizes: Mapping[str, int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Grouping(Generic[Label]):
-    """One label a sample, and how the cuts came out."""
+    """The label of each sample, with the cuts and the sizes of the groups."""
 
     labels: list[Label | None]  # (N,); None where the measure is missing
     edges: tuple[float, ...]  # the cut values, rising; fewer than asked where values are equal

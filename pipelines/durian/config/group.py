@@ -85,7 +85,7 @@ class GroupConfig(ReportConfig):
 
     @property
     def prompts(self) -> int:
-        """Of a rollout batch."""
+        """Number of prompts in a rollout batch."""
         return ROLLOUT_BATCH if self.rollout_batch is None else self.rollout_batch
 
     def least_samples(self, samples: int) -> int:

@@ -196,7 +196,7 @@ def check_model_exists(model: str) -> None:
 
 
 def cannot_load(model: str, error: Exception) -> ConfigError:
-    """One line for whatever a loader raised."""
+    """Make one line of whatever a loader raised."""
     if why := refusal(error):
         return ConfigError(f"model '{model}': {why}")
     where = "" if Path(model).is_dir() else "no such folder, and the hub does not give it: "

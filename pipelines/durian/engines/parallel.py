@@ -130,7 +130,7 @@ class ParallelEngine:
             raise self._died(worker) from error
 
     def _answers(self, kind: str, finished: Finished) -> list[Any]:
-        """One answer of that kind from each process, in their order."""
+        """Wait for one answer of a kind from each process, and give them in their order."""
         answers: dict[int, Any] = {}
         waiting = {worker.pipe: rank for rank, worker in enumerate(self._workers)}
         while waiting:

@@ -89,7 +89,7 @@ class ImageSizes:
         return "shrunk" if after < before else "enlarged" if after > before else "kept", bounded
 
     def described(self) -> ImageFates:
-        """The counts so far."""
+        """Give the counts of the images that have passed so far."""
         return ImageFates(
             min_pixels=self.resizing.min_pixels,
             max_pixels=self.resizing.max_pixels,

@@ -71,6 +71,8 @@ def plan_profile(
         chat=None if chat is None else lambda: chat,
     )
     sizes = sizes_of(chat) if chat else None
+    # One pass over the dataset serves the scan and the sizes: its images may take longer to read
+    # than all the rest.
     rows = sizes.watch(reader.samples()) if sizes else reader.samples()
     index = scan(rows, progress, own_ids=config.id_column is not None)
     out, samples = Path(config.out), len(index.rows)

@@ -95,7 +95,7 @@ def estimate(
 
 
 def _last_outputs(keys: Sequence[str] | None, rows: int) -> list[int]:
-    """For each row, the row of its session's last output, whose reward and advantage serve all."""
+    """Find, for each row, that of its session's last output, whose reward serves all of them."""
     if keys is None:
         return list(range(rows))
     last: dict[str, tuple[int, int]] = {}
@@ -122,6 +122,9 @@ def wrapped_function(original: Callable[..., Any]) -> Callable[..., Any]:
     Raises:
         PluginError: its signature is not one that is known.
     """
+    # The wrapper leaves the columns in a context variable for the time of one call, and the
+    # estimator takes them from there. So verl's own function runs unchanged around it: its KL, its
+    # masks, its logging.
     found = inspect.signature(original)
     if not found.parameters.keys() >= _NEEDED:
         raise PluginError(

@@ -269,7 +269,7 @@ class Teller:
         self._say(f"{replaced} now gives Durian's advantages ({how})")
 
     def batch(self, metrics: Mapping[str, float]) -> None:
-        """One line a rollout batch; the first one with thin groups warns of them."""
+        """Print a line for a rollout batch; the first one with thin groups warns of them."""
         shares = ", ".join(
             f"{text} {100 * metrics[f'durian/{name}']:.0f} %"
             for name, text in (("no_variance", "no variance"), ("extreme", "extreme"))

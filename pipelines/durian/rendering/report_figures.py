@@ -28,12 +28,12 @@ class ReportFigure:
     draw: Callable[[float], Figure]  # width in inches -> figure
 
     def drawn(self, width: float = WIDE) -> Figure:
-        """In the report's style."""
+        """Draw the figure in the report's style."""
         with rc_context(STYLE):
             return self.draw(width)
 
     def narrow(self) -> Figure:
-        """For a phone."""
+        """Draw the figure for a phone."""
         return self.drawn(NARROW)
 
 

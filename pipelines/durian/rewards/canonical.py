@@ -50,7 +50,7 @@ def distinct_answers(answers: Sequence[str | None]) -> list[int | None]:
 
 @lru_cache(maxsize=16_384)
 def canonical(answer: str) -> str:
-    """One text for all the ways to write an answer, as far as its own kind can tell."""
+    """Bring the ways to write one answer to one text, as far as its own kind can tell."""
     text = answer.strip()
     if len(text) > MAX_LENGTH:
         return text

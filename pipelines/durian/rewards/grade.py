@@ -1,4 +1,4 @@
-r"""Is an answer right? The reference is recognized first, then compared by its kind's rule.
+r"""Judge whether an answer is right: recognize the reference, then compare by its kind's rule.
 
 A reference that is no mathematics (a date, a code, a score) never reaches an algebra system, and
 an answer that is not of its kind is not equal to it.

@@ -223,7 +223,7 @@ class _Shared:
 
 
 def graders() -> Graders:
-    """The process's one pool."""
+    """The one pool of graders of this process."""
     return _Shared.graders
 
 

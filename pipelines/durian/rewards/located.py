@@ -48,7 +48,7 @@ class Place:
     label: str = ""
 
     def scaled(self, x: float, y: float) -> Place:
-        """With its x and y multiplied."""
+        """The place with its x and y multiplied."""
         return Place(
             tuple(n * (x if i % 2 == 0 else y) for i, n in enumerate(self.numbers)), self.label
         )

@@ -141,7 +141,7 @@ class _Shared:
 
 
 def judge() -> MathJudge:
-    """The process's one judge."""
+    """The one judge of mathematics of this process."""
     return _Shared.judge
 
 

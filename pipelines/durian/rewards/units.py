@@ -126,7 +126,7 @@ def _table() -> dict[str, Unit]:
 
 @lru_cache(maxsize=1)
 def _folded() -> dict[str, Unit | None]:
-    """By casefolded spelling; None where two units differ in letter case alone (mW, MW)."""
+    """The units by casefolded spelling; None where two differ in letter case alone (mW, MW)."""
     folded: dict[str, Unit | None] = {}
     for name, unit in _table().items():
         key = name.casefold()

@@ -1,4 +1,4 @@
-"""From a profile's run folder to what training needs of each sample, by sample id."""
+"""Read from a profile's run folder what training needs of each sample, by sample id."""
 
 from __future__ import annotations
 
@@ -145,6 +145,7 @@ def open_table(config: TrainConfig) -> TrainingTable:
 
 def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
     """The columns of a table that are needed; problems and answers only where the filter asks."""
+    # Only the columns that are needed are read: problems and answers are most of a table's bytes.
     asked = [] if condition is None else condition.meta.root_names()
     names, path = run.check_table().schema.names, run.path / DIFFICULTY_FILE
     needed = ("sample_id", *_GROUPS)

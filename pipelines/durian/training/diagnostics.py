@@ -96,6 +96,8 @@ def drift(
 
 
 def _shares_of_samples(rewards: Tensor, correct: Tensor) -> dict[str, float]:
+    # Each sample as a group of its own: the std is then the normalizer's own, with its rule for
+    # round-off and for what nobody scored.
     each = torch.arange(len(rewards), device=rewards.device)
     stds = [std for std, _ in group_spread(rewards, each).values()]
     if not stds:

@@ -66,5 +66,5 @@ def _percentiles(cuts: PerceptualCuts) -> tuple[float, float]:
 
 
 def _bins(cuts: ReasoningCuts) -> int:
-    """As many as were asked of the table; where they were found in the data, as were found."""
+    """Number of bins that was asked of the table, or that was found where they were sought."""
     return len(cuts.sizes) if cuts.bins == AUTO else cuts.bins

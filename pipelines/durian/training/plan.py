@@ -76,6 +76,9 @@ def plan_batches(
     if samples is not None and prompts > samples:
         raise ConfigError(_too_few(samples, prompts, unit, each))
     micro_steps = whole // unit * fields["num_iterations"]
+    # An optimizer step would else mix the ends of two rollout batches, drawn from two policies, and
+    # no checkpoint would fall between two batches, where a training can be resumed exactly. TRL
+    # does so without a word.
     if micro_steps % accumulate and accumulate % micro_steps:
         raise ConfigError(
             f"grpo: 'gradient_accumulation_steps' is {accumulate}, and a rollout batch has "
@@ -152,7 +155,7 @@ def memory_estimate(
 
 
 def _generation_batch(fields: Mapping[str, Any], rollout_batch: int | None, unit: int) -> int:
-    """Completions of a rollout batch."""
+    """Number of completions in a rollout batch."""
     each = fields["num_generations"]
     size, steps = fields["generation_batch_size"], fields["steps_per_generation"]
     if rollout_batch is not None:

@@ -268,7 +268,7 @@ class ForTrl:
         self._kept: dict[str, list[tuple[Image.Image, Size]]] = {}
 
     def __call__(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """A batch of rows, by column."""
+        """Turn a batch of rows, by column, into what TRL reads."""
         # Only the images of the latest batch are kept, and those that the batch before it had go
         # over: memory holds two rollout batches at most, whatever the dataset.
         before, self._kept = self._kept, {}

@@ -58,7 +58,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO whose advantages are scaled within groups of samples of like difficulty (eq. 12-20)."""
 
     def __init__(self, *, normalization: Normalization, reward: TrainingReward, **trl: Any) -> None:
-        """As TRL's trainer, which takes all the other arguments."""
+        """Set up TRL's trainer, which takes all the other arguments."""
         self._normalization = normalization
         self._reward = reward
         self._batch: RolloutBatch | None = None
@@ -91,7 +91,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         )
 
     def _generate(self, prompts: list[Any]) -> Any:
-        """TRL's completions, timed."""
+        """Draw TRL's completions, and log the time."""
         begun = time.perf_counter()
         drawn = super()._generate(prompts)
         self._took("rollout", begun)

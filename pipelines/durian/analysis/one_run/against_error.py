@@ -1,4 +1,4 @@
-"""One column held against error, and two of them against each other."""
+"""Hold one column against error, and two of them against each other."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ class AgainstError:
         self._association = Association(self.order) if len(self.order) else None
 
     def statistics(self) -> dict[Hashable, Statistic]:
-        """To be taken on the shared resamples."""
+        """Give the statistics that are to be taken on the shared resamples."""
         if self._association is None:
             return {}
         return {self.name: self._association, (self.name, "curve"): self._curve.groups}
 
     def described(self, drawn: AllResampled) -> Predictor:
-        """The column's entry in the summary."""
+        """Describe the column against error, for the summary."""
         n, kind, harder = len(self.order), self.kind, self._curve.harder
         if self._association is None:
             return Predictor(
@@ -154,7 +154,7 @@ class Differences:
         }
 
     def statistics(self) -> dict[Hashable, Statistic]:
-        """To be taken on the shared resamples."""
+        """Give the statistics that are to be taken on the shared resamples."""
         return {
             key: Aurocs(order)
             for key, order in self._orders.items()

@@ -1,4 +1,4 @@
-"""Had the rollouts been drawn again: would pass rates and groups be the same?"""
+"""Tell whether pass rates and groups would be the same had the rollouts been drawn again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class GroupReliability:
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Had the rollouts been drawn again: how far pass rates and groups would be the same."""
+    """Reliability of the pass rates and of the groups, had the rollouts been drawn again."""
 
     rollouts: int  # of most samples
     fewest_rollouts: int

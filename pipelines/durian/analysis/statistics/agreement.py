@@ -1,4 +1,4 @@
-"""Do two profiles of the same samples agree? Kappa of groups, tau-b of a measure, under weights."""
+"""Agreement of two profiles: kappa of their groups, tau-b of a measure, under weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a measure predict error? AUROC and AURC over completions, rank correlations over samples."""
+"""Hold a measure against error: AUROC and AURC over completions, rank correlations over samples."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Aurocs:
 
 
 class Association:
-    """All that holds a score against error, as one statistic: (b, N) weights to (b, 5), `NAMES`."""
+    """The five numbers of a score against error, as one statistic: (b, N) weights to (b, 5)."""
 
     def __init__(self, order: ScoreOrder) -> None:
         self.order = order
@@ -152,7 +152,7 @@ class Association:
         )
 
     def estimates(self, resampled: Resampled) -> Associations:
-        """Each number with its interval, or why it is missing."""
+        """Give each number with its interval, or why it is missing."""
         reasons = undefined(self.order)
         return Associations(
             **{
@@ -200,7 +200,7 @@ def no_estimates() -> Associations:
 
 
 def undefined(order: ScoreOrder) -> Sequence[str | None]:
-    """Why a number of `NAMES` is undefined, None where it is not."""
+    """Give the reason why each number of `NAMES` is undefined; None where it is not."""
     if not len(order):
         return ["no sample has it"] * len(NAMES)
     errors, right = order.wrong.any(), (order.wrong < order.total).any()

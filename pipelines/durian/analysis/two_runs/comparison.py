@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class Both(Generic[Item]):
-    """The same thing of run A and of run B."""
+    """A pair of values of one kind, of run A and of run B."""
 
     a: Item
     b: Item

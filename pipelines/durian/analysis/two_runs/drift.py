@@ -179,7 +179,7 @@ def learned_samples(a: Side, b: Side) -> tuple[list[int], list[int]]:
 
 
 def _completions(side: Side, drawn: Completions | None) -> int | None:
-    """Of each sample; None where they are not the same number."""
+    """Number of completions of each sample; None where samples have different numbers."""
     if side.scored.any():
         most = int(np.nanmax(side.total))
         return most if most == np.nanmin(side.total) else None
@@ -206,7 +206,7 @@ def _outcome(side: Side, seed: int) -> Outcome:
 def _by_group(
     a: Side, b: Side, kind: Kind, bootstrap: Bootstrap, floor: Floor
 ) -> list[GroupChange]:
-    """Of the groups of A that have samples scored in both."""
+    """Changes within those groups of A that have samples scored in both runs."""
     pair = GroupPair.between(a, a, kind)
     scored = a.scored & b.scored
     shown = pair.orders[0][:: -1 if kind == "reasoning" else 1]

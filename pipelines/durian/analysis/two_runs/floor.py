@@ -213,7 +213,7 @@ def _means(values: Floats, sizes: Codes) -> Floats:
 
 
 def _kept(values: Floats) -> float:
-    """By how much to draw the means of (N, G) together for their variance to lose their noise's."""
+    """Factor that draws the means of (N, G) together, so that their variance loses its noise."""
     return float(np.sqrt(mean_reliability(values)))
 
 

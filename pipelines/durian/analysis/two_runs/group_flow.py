@@ -29,7 +29,7 @@ class GroupPair:
 
     @classmethod
     def between(cls, a: Side, b: Side, kind: Kind) -> GroupPair:
-        """Codes of both sides' labels."""
+        """Pair one grouping of two runs of the same samples."""
         labels = a.groups[kind], b.groups[kind]
         orders = rising_groups(kind, labels[0]), rising_groups(kind, labels[1])
         first, second = (

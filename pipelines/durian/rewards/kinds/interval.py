@@ -136,6 +136,7 @@ def _inequality(text: str) -> Interval | None:
     pieces = _RELATION.split(text)
     if len(pieces) == 3:
         left, sign, right = pieces[0], _plain(pieces[1]), pieces[2]
+        # Turned so that the letter stands on the left: 2 > x is x < 2.
         if not _LETTER.fullmatch(left):
             left, right, sign = right, left, _RELATIONS[sign][0]
         letter, end = left, _end(right, sign in "≤≥")
