@@ -298,8 +298,8 @@ def _measure(
             for score in (first, second)
         )
 
-        # Both on the same resamples, and their difference with them: its interval would else be
-        # that of two independent draws, too wide to see a change.
+        # Both on the same resamples, and their difference with them: its interval would otherwise
+        # be that of two independent draws, too wide to see a change.
         def told_apart(weights: Floats) -> Floats:
             by_a, by_b = old(weights), new(weights)
             return np.concatenate([by_a, by_b, by_b - by_a], axis=1)

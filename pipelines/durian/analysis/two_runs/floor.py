@@ -168,6 +168,8 @@ class Floor:
 
 
 def _numbers(redraw: Redraw, drawn: Completions, seed: int) -> dict[Key, float]:
+    # The statistics of the comparison itself, each sample counted once: a floor must be of the very
+    # numbers that are held against it.
     once = np.ones((1, len(drawn.wrong)))
     before, after = (1 - rate for rate in redraw.spread_rates)
     numbers: dict[Key, float] = {

@@ -133,6 +133,8 @@ def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> 
     scored = pair.both & b.scored
     alike = "all of B's completions are right, or all wrong"
     reason = alike if scored.any() else "no sample is in both's groups and scored in B"
+    # The same samples, errors and resamples for both groupings, so that their difference is of the
+    # grouping alone.
     stale, own = (
         auroc_statistic(np.where(scored, codes, np.nan), b.wrong, b.total) for codes in pair.codes
     )
