@@ -103,6 +103,8 @@ def compare_runs(
             f"{b.manifest.dataset.name}); compare runs of the same dataset, with the same "
             "--id-column"
         )
+    # From here on only the samples of both runs count, in A's order: a sample that one run lacks
+    # says nothing of what changed. The groups stay as each run cut them over all of its own.
     sides = _side(ids, a.table), _side(ids, b.table)
     clusters, together = _clusters(ids, b.path, a.path)
     (drawn_a, without_a), (drawn_b, without_b) = _drawn(ids, a), _drawn(ids, b)
@@ -149,6 +151,8 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"out: {out} is a file; give a folder")
     if out.is_dir() and any(out.iterdir()):
         try:
+            # Only a folder that an earlier comparison wrote may be written over: the summary's kind
+            # says so.
             known = f'"kind": "{KIND}"' in (out / SUMMARY_FILE).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             known = False
@@ -157,7 +161,7 @@ def _check_out(out: Path) -> None:
 
 
 def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
-    """One run's part of the joined samples, in their order."""
+    """Take one run's part of the joined samples, in their order."""
     joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
     numbers = {
         name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -217,6 +221,8 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, 
         elif not order:
             missing[kind] = "there are no groups"
         else:
+            # Shares of the joined samples, not of the whole table: redrawn profiles are cut into
+            # groups as large as those that are compared.
             shares[kind] = GroupShares(measure, tuple(labels.count(group) for group in order))
     return (None if wrong is None else Completions(values, shares, wrong)), missing
 
@@ -238,6 +244,8 @@ def _completions_of(
         for name, end in ends.items()
     }
     columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
+    # A sample that lacks a completion, or the score of one, is left out whole: with fewer than were
+    # asked for it would show more luck than the run had.
     written = (
         read_frame(
             run.path / ROLLOUTS_FILE,

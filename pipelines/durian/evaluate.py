@@ -95,6 +95,8 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     outcomes = [
         _judge(replace(config, model=model), reader, index, progress, watch) for model in models
     ]
+    # A sample that failed for one policy is left out for both: the tests pair them sample by
+    # sample, and a policy must not gain by failing on what is hard.
     error = outcomes[0]["error"]
     for other in outcomes[1:]:
         error = error.zip_with(error.is_not_null(), other["error"])
@@ -176,6 +178,8 @@ def _judge(
     watch: Stopwatch,
 ) -> pl.DataFrame:
     """Judge the completions of `config.model`: one row a sample, in the order of the samples."""
+    # In parts as a profile of default size has them: chunks then end at the same samples, so that
+    # equal settings and one seed draw the same completions here as there.
     parts = list(enumerate(index.parts(ProfileConfig.part_size)))
     with watch.time("load"):
         policy = open_policy(config, progress)
@@ -202,6 +206,7 @@ def _begin(
 ) -> Callable[[], pl.DataFrame]:
     """Draw a chunk's completions; the function that comes back waits for their scores."""
     watch.add("images", chunk.seconds)
+    # The greedy completions are scored while the sampled ones are drawn.
     begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
     if rollouts:
         begun["sampled"] = policy.draw(chunk, watch)
@@ -256,6 +261,8 @@ def _labels(
     """The groups of the judged samples, one label each, and how many samples have none."""
     if groups is None:
         return {}, {}
+    # `known` is set in every row of the table, so that a null there tells a sample that the table
+    # lacks from one that is in it and in no group.
     joined = ids.join(groups, on="sample_id", how="left", maintain_order="left")
     missing = joined["known"].null_count()
     without = {

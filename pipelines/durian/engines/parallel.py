@@ -106,8 +106,8 @@ class ParallelEngine:
         except BaseException:
             self._end()
             raise
-        for worker, of_it in zip(self._workers, drawn, strict=True):
-            for place, rollouts in zip(worker.share, of_it, strict=True):
+        for worker, its_results in zip(self._workers, drawn, strict=True):
+            for place, rollouts in zip(worker.share, its_results, strict=True):
                 results[place] = rollouts
         return results
 
@@ -130,13 +130,13 @@ class ParallelEngine:
             raise self._died(worker) from error
 
     def _answers(self, kind: str, finished: Finished) -> list[Any]:
-        """One answer of that kind from each process, in their order."""
+        """Wait for one answer of a kind from each process, and give them in their order."""
         answers: dict[int, Any] = {}
         waiting = {worker.pipe: rank for rank, worker in enumerate(self._workers)}
         while waiting:
             # All pipes are watched at once, also while one answers: a process that dies (out of
-            # memory, a signal) shows as the end of its pipe, and would else be waited for without
-            # end.
+            # memory, a signal) shows as the end of its pipe, and would otherwise be waited for
+            # without end.
             for pipe in wait(list(waiting)):
                 assert isinstance(pipe, Connection)
                 worker = self._workers[waiting[pipe]]
@@ -219,6 +219,7 @@ def serve(pipe: Connection, config: SamplingConfig, share: Share, open_engine: O
     """The life of one process: load, say so, then draw until told to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     Thread(target=_end_with_parent, daemon=True).start()
+    # Before the engine is imported: CUDA and OpenMP look at these once, when they are loaded.
     if share.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = share.gpus
     if share.cores:

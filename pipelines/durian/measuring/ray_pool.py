@@ -140,7 +140,7 @@ def measure_on_ray(
     index: DatasetIndex,
     progress: Progress,
 ) -> Generator[tuple[int, Measured], None, None]:
-    """As `measure_here`, over a cluster; memory does not grow with the number of samples.
+    """Measure as `measure_here` does, over a cluster; memory does not grow with the dataset.
 
     Raises:
         ConfigError: no cluster, or one that does not fit; or as `measure_here`, from an actor.
@@ -165,7 +165,7 @@ def measure_on_ray(
 
 
 def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> list[Ask]:
-    """As many actors as the cluster has room for, each with its share of a node.
+    """Plan as many actors as the cluster has room for, each with its share of a node.
 
     A policy or its encoder takes `tensor_parallel` GPUs and a like share of the node's CPUs, or,
     in a cluster without GPUs, all CPUs of a node. Images and scripts take one CPU an actor.
@@ -207,7 +207,7 @@ def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> li
 
 
 class _Pool:
-    """Actors and their chunks."""
+    """The actors, each with the chunks that it has now, and the chunks that wait for one."""
 
     def __init__(
         self, actors: list[_Actor], config: ProfileConfig, index: DatasetIndex, progress: Progress
@@ -264,7 +264,7 @@ class _Pool:
             part=chunk.part,
             first=chunk.first,
             size=size,
-            # Put by the driver, which thereby owns it: the samples outlive the node of the actor
+            # Put by the driver, which then owns it: the samples outlive the node of the actor
             # that had them.
             arguments=(ray.put(chunk), copies),
         )

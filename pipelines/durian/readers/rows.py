@@ -38,6 +38,11 @@ class Wanted:
         place = bisect_left(self.rows, first)
         return place < len(self.rows) and self.rows[place] < end
 
+    def covers(self, first: int, end: int) -> bool:
+        """Whether no position of `first` to `end - 1` stands before `start` or after `stop`."""
+        first, end = first + self.offset, end + self.offset
+        return self.start <= first and (self.stop is None or end <= self.stop)
+
     def done(self, position: int) -> bool:
         """Whether nothing is wanted from `position` on."""
         position += self.offset
@@ -68,7 +73,7 @@ class Source(Protocol):
         """Names of the columns, by the head of the file; None where it has no rows to tell."""
 
     def head(self) -> Head:
-        """The first rows, whole."""
+        """The first rows of the file, whole, images and all."""
 
     def light(self, columns: Sequence[str]) -> list[str]:
         """The columns that can be read at no cost, since they hold no images, in order."""

@@ -69,6 +69,8 @@ def read_choice(text: str) -> Chosen | None:
     if len(labelled) > 1 and all(labelled):
         contents = {part[1].upper(): part[2] for part in labelled if part}
         return Chosen(frozenset(contents), ", ".join(contents[key] for key in sorted(contents)))
+    # A letter with words behind it chooses that letter, unless the words begin like another choice:
+    # "A or B", read as A, would be right half of the time.
     one = _ONE.fullmatch(text)
     if one is not None and (not one["content"] or not _ANOTHER.match(one["content"])):
         return Chosen(frozenset(one["letter"].upper()), one["content"] or "")

@@ -66,6 +66,7 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
         return bool(wanted) and not _other_formula(answer, reference)
     if _SHORT.get(said) == wanted or (said == _SHORT.get(wanted) and wanted not in _OTHER_MEANING):
         return True
+    # "Yes, it is" answers yes, as long as what follows does not take it back ("yes, but no").
     reason = _YES.match(answer)
     if reason is not None and _words(reason[1], name=True) == wanted:
         return _NO_YES.search(reason[2]) is None
