@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from durian.analysis.one_run.reliability import GroupReliability
-from durian.analysis.one_run.summary import DrawnTogether
+from durian.analysis.statistics.estimate import DrawnTogether
 from durian.config import ProfileConfig
 from durian.profile import profile_dataset
 from durian.records import as_json
@@ -19,8 +19,7 @@ from tests.benchmarks.synthetic_run import write_run
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Few resamples and no figures: neither is looked at here."""
-    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
+    """Few redraws and no figures: neither is looked at here."""
     monkeypatch.setattr("durian.analysis.one_run.reliability.REDRAWS", 20)
     monkeypatch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])
 
