@@ -10,7 +10,7 @@ POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.
 RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
-.PHONY: demo test quick lint bench gpu-check setup data tiny-policy pins audit wheel clean
+.PHONY: demo test quick lint bench gpu-check setup data docs tiny-policy pins audit wheel clean
 
 setup: .venv/ready
 
@@ -33,8 +33,11 @@ demo: setup
 	$(RUN)/durian eval data/photo_shapes/test.parquet --table $(DEMO)/test --max-tokens 64 \
 	  --model $(DEMO)/policy --compare data/tiny_policy --out $(DEMO)/eval.json
 
+# As many processes as fit: each may hold an engine and take 6 GB.
+JOBS ?= 2
+PYTEST := $(RUN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder -p no:cacheprovider
 test: setup
-	$(RUN)/python -m pytest -q --basetemp=.venv/test-tmp -p no:cacheprovider
+	$(PYTEST) --basetemp=.venv/test-tmp
 
 # At each change: all rules that need no policy, no training and no killed process.
 QUICK := $(wildcard tests/test_*.py) tests/analysis tests/config tests/measures tests/plugins tests/readers tests/run \
@@ -44,7 +47,7 @@ SLOW := tests/test_face.py tests/test_report.py tests/test_regroup.py tests/imag
   tests/rendering/test_page.py tests/analysis/two_runs
 quick: setup
 	$(BIN)/ruff check .
-	$(RUN)/python -m pytest -q --basetemp=.venv/quick-tmp -p no:cacheprovider $(filter-out $(SLOW),$(QUICK)) \
+	$(PYTEST) --basetemp=.venv/quick-tmp $(filter-out $(SLOW),$(QUICK)) \
 	  $(addprefix --ignore=,$(SLOW))
 
 lint: setup
@@ -66,6 +69,9 @@ data: setup
 	$(BIN)/python -m data.make_easy_vqa --split test --rows 400 --seed 1 --out data/easy_vqa/test.parquet
 	$(BIN)/python -m data.make_photo_shapes --rows 1200 --seed 1 --out data/photo_shapes/train.parquet
 	$(BIN)/python -m data.make_photo_shapes --rows 600 --seed 2 --out data/photo_shapes/test.parquet
+
+docs: setup
+	$(BIN)/python -m durian_cli.reference > docs/options.md
 
 tiny-policy: setup
 	$(BIN)/python -m data.make_tiny_policy --out data/tiny_policy

@@ -32,7 +32,7 @@ def test_the_datasets_columns_images_and_rollouts_are_in_the_numbers(tmp_path, q
     assert [row.group for row in scored.slices["clutter kind"]] == ["a ", "b ", "c ", "d "]
     assert set(scored.split_half) >= {"mean_logprob", "sum_logprob"}
     assert scored.reliability.perceptual == GroupReliability(fixed=True)  # clutter is no luck
-    assert "hard by clutter" in summary.sentences[1]
+    assert "high clutter" in summary.sentences[1]
     written = json.loads((tmp_path / "run" / "report" / "summary.json").read_text())
     assert written == json.loads(json.dumps(as_json(summary)))
     assert written["sentences"] == summary.sentences and len(written["advice"]) > 0

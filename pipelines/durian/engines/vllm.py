@@ -153,6 +153,8 @@ class VLLMEngine:
 
     def _finish(self, finished: Finished) -> list[Any]:
         """The finished requests, in the order in which they were enqueued."""
+        # Requests finish in any order, since vLLM fills a batch as room becomes free; the ids rise
+        # in the order in which they were enqueued.
         engine, outputs = self._llm.llm_engine, []
         while engine.has_unfinished_requests():
             done = [output for output in engine.step() if output.finished]

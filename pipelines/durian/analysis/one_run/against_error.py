@@ -1,4 +1,4 @@
-"""One column held against error, and two of them against each other."""
+"""Hold one column against error, and two of them against each other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor(Associations, _Column):
-    """How well one column tells wrong completions from right ones."""
+    """Numbers of how one column tells wrong completions from right ones."""
 
     base_rate: float | None  # error rate of the samples that have it
     curve: list[CurvePoint]
@@ -83,18 +83,32 @@ class AgainstError:
 
 
 def auroc_differences(
-    found: Mapping[str, AgainstError], wrong: Floats, total: Floats, clusters: Clusters
+    found: Mapping[str, AgainstError],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+    *,
+    now: str | None = None,
 ) -> list[AurocDifference]:
     """AUROC of one measure less that of another, on the samples that have both.
 
-    Each measure is held against the baseline, then each against each.
+    Each measure is held against the baseline, each against each, each column against `now`.
+
+    Args:
+        now: the column behind the perceptual groups, which others might stand behind.
     """
     usable = {name: held for name, held in found.items() if len(held.order)}
     measures = [name for name, held in usable.items() if held.kind == "measure"]
     baselines = [name for name, held in usable.items() if held.kind == "baseline"]
     pairs = [(name, baseline) for baseline in baselines for name in measures]
+    others = [
+        (name, now)
+        for name, held in usable.items()
+        if now in usable and "column" in (held.kind, usable[now].kind) and name != now
+    ]
     entries = []
-    for first, second in (*pairs, *combinations(measures, 2)):
+    # On the samples that have both, or a measure that is missing where it would fail would win.
+    for first, second in (*pairs, *combinations(measures, 2), *others):
         scores = [usable[name].score for name in (first, second)]
         lacking = np.isnan(scores[0]) | np.isnan(scores[1])
         orders = [ScoreOrder(np.where(lacking, np.nan, s), wrong, total) for s in scores]

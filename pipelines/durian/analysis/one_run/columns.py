@@ -18,6 +18,7 @@ DESCRIBING = ("n_images", "width", "height")
 FACETS = ("answer_kind",)  # the table's own texts that samples are told apart by
 SLICE_VALUES = 2, 20  # distinct values of a text column that is worth a slice
 KEYS = ("sample_id", "image_id")
+RENAMED = "dataset: "  # before the name of a column that the table has too
 LARGEST = 1e100  # sums and squares of larger numbers overflow
 
 Floats = NDArray[np.float64]
@@ -81,7 +82,7 @@ def _own_columns(
         ):
             continue
         while name in taken or name in found:
-            name = f"dataset: {name}"
+            name = f"{RENAMED}{name}"
         found[name] = column
     return found
 

@@ -78,12 +78,14 @@ def _estimate(halves: Sequence[_Half], k: int, clusters: Clusters) -> Estimate:
 
 
 def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> list[_Half]:
-    """One random split, either half measured."""
+    """Split each sample's rollouts at random, and measure either half."""
     confidence = rollouts.confidence(name)
     usable = rollouts.present & ~np.isnan(confidence)
     size = usable.sum(axis=1) // 2  # (N,), an odd rollout is left out
     # The random place of each rollout among its sample's usable ones.
     keys = np.where(usable, rng.random(usable.shape), 2.0)
+    # Sorted twice, random keys become a random order of each sample's rollouts; the key 2 puts what
+    # cannot be used behind all others.
     place = np.argsort(np.argsort(keys, axis=1), axis=1)
     halves = (
         place < size[:, None],

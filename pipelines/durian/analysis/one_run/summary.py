@@ -37,6 +37,8 @@ from durian.analysis.statistics.pass_rates import PassRates, pass_rate_shares
 from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Harder, Kind
 from durian.records import JsonObject, from_json, left_out, merged
 
+NO_GROUP = "no group"
+
 Floats = NDArray[np.float64]
 
 
@@ -54,7 +56,7 @@ class Quartiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """How many samples lack a measure for one reason."""
+    """Number of samples that lack a measure for one reason."""
 
     reason: str
     samples: int
@@ -62,7 +64,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True)
 class JointCell:
-    """Where one perceptual group and one reasoning bin meet."""
+    """The samples of one perceptual group and one reasoning bin together."""
 
     perceptual: str
     reasoning: int
@@ -109,12 +111,15 @@ class Scored:
     differences: list[AurocDifference]
     reliability: Reliability
     pass_rates: PassRates
+    ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
 
     def groups(self, kind: Kind) -> list[ErrorsOfGroup]:
-        """Errors by group of one grouping."""
-        return self.perceptual if kind == "perceptual" else self.reasoning
+        """Errors by group of one grouping, and at the end those of the samples in no group."""
+        groups = self.perceptual if kind == "perceptual" else self.reasoning
+        without = (self.ungrouped or {}).get(kind)
+        return groups if without is None else [*groups, without]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +209,7 @@ def _analyse_scored(
         "perceptual": PERCEPTUAL,
         "reasoning": sorted({label for label in labels["reasoning"] if label is not None}),
     }
-    groups = {
-        kind: errors_by_group(labels[kind], orders[kind], wrong, total, clusters) for kind in KINDS
-    }
+    groups = {kind: _by_group(labels[kind], orders[kind], wrong, total, clusters) for kind in KINDS}
     found = {
         name: AgainstError(candidate, wrong, total, clusters)
         for name, candidate in candidates(table, measures, columns).items()
@@ -215,8 +218,10 @@ def _analyse_scored(
         completions=int(total.sum()),
         clusters=clusters.described,
         error_rate=error_rate(wrong, total, clusters),
-        perceptual=groups["perceptual"],
-        reasoning=groups["reasoning"],
+        perceptual=[row for row in groups["perceptual"] if row.group != NO_GROUP],
+        reasoning=[row for row in groups["reasoning"] if row.group != NO_GROUP],
+        ungrouped={kind: row for kind in KINDS for row in groups[kind] if row.group == NO_GROUP}
+        or None,
         contrast={
             kind: _contrast(kind, labels[kind], orders[kind], wrong, total, clusters)
             for kind in KINDS
@@ -226,7 +231,13 @@ def _analyse_scored(
             for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
         },
         measures={name: held.described() for name, held in found.items()},
-        differences=auroc_differences(found, wrong, total, clusters),
+        differences=auroc_differences(
+            found,
+            wrong,
+            total,
+            clusters,
+            now=None if grouping is None else grouping.perceptual.measure,
+        ),
         reliability=Reliability(
             rollouts=int(np.bincount(total.astype(np.intp)).argmax()),
             fewest_rollouts=int(total.min()),
@@ -239,6 +250,20 @@ def _analyse_scored(
         joint=_joint(labels, orders["reasoning"], wrong, total, clusters),
         split_half=None if arrays is None else split_halves(measures, arrays, clusters, seed=seed),
     )
+
+
+def _by_group(
+    labels: Sequence[Label | None],
+    order: Sequence[Label],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+) -> list[ErrorsOfGroup]:
+    """Errors by group, and at the end of the samples in no group, where others are in one."""
+    if None in labels and any(label is not None for label in labels):
+        labels = [NO_GROUP if label is None else label for label in labels]
+        order = [*order, NO_GROUP]
+    return errors_by_group(labels, order, wrong, total, clusters)
 
 
 def _texts(values: Sequence[str | None]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How often a policy is right, and whether another is right more often: rates, intervals, tests.
+"""Accuracy of a policy, and whether another is right more often: rates, intervals, tests.
 
 A cluster is the unit throughout: a sample with its rollouts or, where images repeat, all samples of
 an image; two policies meet sample by sample.

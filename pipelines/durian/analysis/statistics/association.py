@@ -1,4 +1,4 @@
-"""Does a measure predict error? AUROC and AURC over completions, rank correlations over samples."""
+"""Hold a measure against error: AUROC and AURC over completions, rank correlations over samples."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def risk_coverage(order: ScoreOrder) -> list[Kept]:
 
 
 def undefined(order: ScoreOrder) -> Sequence[str | None]:
-    """Why a number of `NAMES` is undefined, None where it is not."""
+    """Give the reason why each number of `NAMES` is undefined; None where it is not."""
     if not len(order):
         return ["no sample has it"] * len(NAMES)
     errors, right = order.wrong.any(), (order.wrong < order.total).any()
@@ -219,7 +219,7 @@ def why_no_auroc(order: ScoreOrder) -> str | None:
 
 
 def starts_of(ordered: Floats) -> Ints:
-    """Where each distinct value begins in a rising array."""
+    """Places where each distinct value begins in a rising array."""
     if not len(ordered):
         return np.empty(0, np.intp)
     return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorsOfGroup:
-    """How many completions one group has, how many are wrong, and what share that is."""
+    """Counts of one group's completions and errors, with their shares."""
 
     group: Label
     samples: int

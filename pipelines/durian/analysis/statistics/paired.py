@@ -24,7 +24,7 @@ class Side:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Which samples have scored completions."""
+        """Mark the samples that have scored completions. (N,)"""
         return ~np.isnan(self.wrong)
 
     @property

@@ -1,4 +1,4 @@
-"""How far a policy has moved away from the groups that another one's profile cut.
+"""Measure how far a policy has moved from the groups that another one's profile cut.
 
 Two profiles of the same samples, A (the older) and B (the policy in hand): who changed group, what
 was learned, which measures kept their meaning, and whether A's groups still serve B.
@@ -182,7 +182,7 @@ def learned_samples(a: Side, b: Side) -> tuple[list[int], list[int]]:
 
 
 def _completions(side: Side, drawn: Completions | None) -> int | None:
-    """Of each sample; None where they are not the same number."""
+    """Number of completions of each sample; None where samples have different numbers."""
     if side.scored.any():
         most = int(np.nanmax(side.total))
         return most if most == np.nanmin(side.total) else None
@@ -271,6 +271,7 @@ def _beyond_doubt(a: Side, b: Side) -> tuple[int, int]:
     if not both.any():
         return 0, 0
     counts = np.stack([a.wrong, a.total, b.wrong, b.total], axis=1)[both].astype(int)
+    # With a few completions a sample there are few different tables of counts: each is tested once.
     kinds, inverse = np.unique(counts, axis=0, return_inverse=True)
     p = np.array([fisher_exact([[w, n - w], [v, m - v]]).pvalue for w, n, v, m in kinds])
     named = false_discovery_control(p[inverse.ravel()]) <= FALSE_DISCOVERIES
