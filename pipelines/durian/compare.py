@@ -103,6 +103,8 @@ def compare_runs(
             f"{b.manifest.dataset.name}); compare runs of the same dataset, with the same "
             "--id-column"
         )
+    # From here on only the samples of both runs count, in A's order: a sample that one run lacks
+    # says nothing of what changed. The groups stay as each run cut them over all of its own.
     sides = _side(ids, a.table), _side(ids, b.table)
     clusters = _clusters(ids, b.path, a.path)
     (drawn_a, without_a), (drawn_b, without_b) = _drawn(ids, a), _drawn(ids, b)
@@ -215,6 +217,8 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, 
         elif not order:
             missing[kind] = "there are no groups"
         else:
+            # Shares of the joined samples, not of the whole table: redrawn profiles are cut into
+            # groups as large as those that are compared.
             shares[kind] = GroupShares(measure, tuple(labels.count(group) for group in order))
     return (None if wrong is None else Completions(values, shares, wrong)), missing
 

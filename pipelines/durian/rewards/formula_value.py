@@ -31,6 +31,8 @@ def work_out(tree: tuple[Any, ...], at: Mapping[str, float]) -> Any:
         return at[tree[1]]
     if operation == "f":
         return _applied(tree[1], work_out(tree[2], at))
+    # From the leaves up. Fractions stay exact until an operation has no exact result (a root, a
+    # sine, π); after that floats go on, and the comparison allows for their round-off.
     values = [work_out(branch, at) for branch in tree[1:]]
     match operation:
         case "+":

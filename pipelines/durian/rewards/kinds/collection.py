@@ -56,6 +56,8 @@ def read_collection(text: str) -> Collection | None:
         return Collection((), "⦃⦄", ordered=False, joined=False)
     if len(text) > _LONGEST:
         return None
+    # From the surest sign of a list to the weakest: brackets around all of it, the colons of a
+    # ratio, and only then commas and words between.
     named = _POINT.match(text)
     if named is not None and _bracketed(text[named.end() :]):
         text = text[named.end() :]
