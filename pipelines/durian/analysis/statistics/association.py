@@ -78,7 +78,7 @@ class ScoreOrder:
         return placed
 
     def why_no_interval(self, clusters: Clusters) -> str | None:
-        """Say that too few clusters have a wrong, or a right, completion; None where enough have."""
+        """Say that too few clusters have a wrong or a right completion; None where enough have."""
         for have, what in ((self.wrong > 0, "wrong"), (self.wrong < self.total, "right")):
             member = self.of_all(have.astype(np.float64)) > 0
             if few := clusters.few(clusters.counted(member), f"a {what} completion"):
