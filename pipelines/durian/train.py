@@ -18,6 +18,7 @@ from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError, RunError, one_line
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
+from durian.measuring.sampling import not_bounded
 from durian.readers.dataset import open_dataset
 from durian.rewards import open_reward
 from durian.run.folder import read_manifest
@@ -76,6 +77,8 @@ def train_policy(
     plan_of(config, grpo, table, samples=None)  # refused now rather than after all is read
     screen = open_screen(config, grpo)
     processor = screen.chat.processor
+    if screen.chat.image_size and screen.resizing is None and process_rank() == 0:
+        progress.note(f"warning: {not_bounded(config.model)}")
     reward = TrainingReward(
         open_reward(config.reward, config),
         opened=screen.chat.opens_thinking,

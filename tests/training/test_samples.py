@@ -12,6 +12,7 @@ from PIL import Image
 from durian.config import SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
 from durian.engines.resizing import find_resizing
+from durian.images.resize import resized
 from durian.readers.dataset import open_dataset
 from durian.run.progress import Silent
 from durian.table.join import open_table
@@ -21,7 +22,6 @@ from durian.training.samples import (
     open_screen,
     prepare_samples,
     prompt_length,
-    resized,
     scan_rows,
 )
 

@@ -24,6 +24,7 @@ from durian.engines.prompts import PromptTemplate, load_template
 from durian.engines.resizing import Resizing, Size, find_resizing
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
+from durian.images.resize import resized
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look
 from durian.measuring.sampling import build_prompt
@@ -292,21 +293,6 @@ class ForTrl:
             size = None if self._resizing is None else self._resizing.of(own)
             images.append((image if size is None else resized(image, size), own))
         return images
-
-
-def resized(image: Image.Image, size: Size) -> Image.Image:
-    """An image of another width and height, to the bit as transformers' processors resize it."""
-    if image.size == size:
-        return image
-    from torchvision.transforms.v2 import functional  # seconds to import
-
-    width, height = size
-    pixels = functional.resize(
-        functional.pil_to_tensor(image), [height, width],
-        interpolation=functional.InterpolationMode.BICUBIC, antialias=True,
-    )  # fmt: skip
-    result: Image.Image = functional.to_pil_image(pixels)
-    return result
 
 
 _OWN = ("messages", "encoded")
