@@ -10,7 +10,7 @@ POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.
 RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
-.PHONY: demo test quick lint bench gpu-check setup data tiny-policy pins audit wheel clean
+.PHONY: demo test quick lint bench gpu-check setup data docs tiny-policy pins audit wheel clean
 
 setup: .venv/ready
 
@@ -66,6 +66,9 @@ data: setup
 	$(BIN)/python -m data.make_easy_vqa --split test --rows 400 --seed 1 --out data/easy_vqa/test.parquet
 	$(BIN)/python -m data.make_photo_shapes --rows 1200 --seed 1 --out data/photo_shapes/train.parquet
 	$(BIN)/python -m data.make_photo_shapes --rows 600 --seed 2 --out data/photo_shapes/test.parquet
+
+docs: setup
+	$(BIN)/python -m durian_cli.reference > docs/options.md
 
 tiny-policy: setup
 	$(BIN)/python -m data.make_tiny_policy --out data/tiny_policy

@@ -1,8 +1,12 @@
-"""The option reference: every option of every command, as its declaration has it, for the docs."""
+"""The option reference: every option of every command, as its declaration has it, for the docs.
+
+`make docs` writes it to docs/options.md.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -40,6 +44,35 @@ def option_reference() -> list[OptionRow]:
     ]
 
 
+def as_markdown(rows: list[OptionRow]) -> str:
+    """A section a command and a table a panel, as docs/options.md has them."""
+    lines = [
+        "# The options of each command",
+        "",
+        "Written by `make docs` from the declarations in `pipelines/durian/config/`; a test checks"
+        " it. `--config FILE.yaml` takes the same names as keys, `max_tokens` for"
+        " `--max-tokens`, and every command has `--help`.",
+    ]
+    for command, of_command in groupby(rows, key=lambda row: row.command):
+        lines += ["", f"## durian {command}"]
+        kept = list(of_command)
+        panels = dict.fromkeys(row.panel for row in kept)
+        for panel in panels:
+            lines += ["", f"### {panel}"] if panel else []
+            lines += ["", "| option | value | default | meaning |", "| --- | --- | --- | --- |"]
+            lines += [
+                f"| `{row.option}` | {_cell(row.type)} | {_cell(row.default)} | {_cell(row.help)} |"
+                for row in kept
+                if row.panel == panel
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    # As text: <think> and the like would be tags.
+    return text.replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+
+
 def _type(declared: Declared) -> str:
     about = declared.about
     told = (about.unit, f"of {', '.join(about.words)}" if about.words else None, about.bounds)
@@ -68,3 +101,7 @@ def _default(declared: Declared) -> str:
         return "required"
     hidden = declared.default is None or declared.repeats or declared.kind is bool
     return "" if hidden else str(as_text(declared.default))
+
+
+if __name__ == "__main__":
+    print(as_markdown(option_reference()), end="")

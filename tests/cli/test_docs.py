@@ -6,6 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from durian_cli.app import app
+from durian_cli.reference import as_markdown, option_reference
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -41,6 +42,15 @@ def test_the_options_of_the_contract_exist():
         "--config --quiet --json"
     ).split():
         assert re.search(rf"{option}\b", HELP), option
+
+
+def test_the_option_reference_is_what_make_docs_writes():
+    written = (Path(__file__).parents[2] / "docs" / "options.md").read_text()
+    assert written == as_markdown(option_reference())
+    # By hand, so that both cannot be wrong alike.
+    row = "| `--max-tokens` | whole number (tokens, 1 or more) | 2048 |"
+    assert row in written.split("## durian report")[0]
+    assert "asks for &lt;think>" in written
 
 
 def test_version():
