@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,25 +85,26 @@ def train_policy(
         resizing=find_resizing(processor.image_processor),
     )
     first = process_rank() == 0
-    if not first and not fresh and read_manifest(out) is not None:
-        return None  # complete: the first process says so
+    finished = not fresh and read_manifest(out) is not None
+    if finished and not first:
+        return None  # the first process says so
+    if not finished:
+        join_launch(float(grpo.get("ddp_timeout", DDP_TIMEOUT)))
     with ExitStack() as held:
         held.callback(reward.close)
-        if first:
-            reader = open_dataset(config.source)
-            for line in reader.said:
-                progress.note(line)
-            check_first_rows(
-                reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat
-            )
-            rows = scan_rows(reader, config, table, progress)
-            identity = training_identity(config, grpo, rows.fingerprint)
-            complete = held.enter_context(open_training(out, identity, fresh=fresh))
-            if complete is not None:
-                return finished_training(out, complete)
-        join_launch(float(grpo.get("ddp_timeout", DDP_TIMEOUT)))
-        with first_prepares():
+        with nullcontext() if finished else first_prepares():
             if first:
+                reader = open_dataset(config.source)
+                for line in reader.said:
+                    progress.note(line)
+                check_first_rows(
+                    reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat
+                )
+                rows = scan_rows(reader, config, table, progress)
+                identity = training_identity(config, grpo, rows.fingerprint)
+                complete = held.enter_context(open_training(out, identity, fresh=fresh))
+                if complete is not None:
+                    return finished_training(out, complete)
                 for line in training_warnings(config, table, reader.name, identity):
                     progress.note(f"warning: {line}")
                 prepare_samples(out, config, reader, rows, table, screen, progress)

@@ -552,7 +552,7 @@ def pixels_in_memory(place: Place) -> Facts:
             "mib": patches * width * (2 if "16" in kind else 4) / 2**20,
             "mib_a_row": patches * width * 4 / 2**20 / (ROWS * GENERATIONS),
             "device": device, "dtype": kind, "peak_gib": seen.get("peak_gib"),
-            "planned_gib": plan["memory_gib"],
+            "planned_gib": plan.memory_gib,
         }  # fmt: skip
     ratio = facts["free"]["mib"] / facts["bounded"]["mib"]
     return check(
@@ -614,7 +614,7 @@ def real_size(place: Place) -> Facts:
     facts = {
         "parameters": count,
         "peak_gib": seen.get("peak_gib"),
-        "planned_gib": plan["memory_gib"],
+        "planned_gib": plan.memory_gib,
         "step_seconds": [step.get("step_time") for step in steps],
         "kl": [step.get("kl") for step in steps],
         "grad_norm": [step.get("grad_norm") for step in steps],

@@ -1,7 +1,6 @@
 """Trainings by real TRL steps: what is Durian's is exact, what is TRL's is untouched."""
 
 import json
-import os
 import shutil
 import signal
 import statistics
@@ -13,7 +12,6 @@ import polars as pl
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
 from trl import GRPOConfig, GRPOTrainer
 
 from durian.config import TrainConfig
@@ -23,23 +21,16 @@ from durian.normalizer import NORMALIZERS, batch_advantages, durian_advantages, 
 from durian.train import train_policy
 from durian.training.policy import load_policy
 from durian.training.samples import open_samples
+from tests.training.hand import by_hand, equal, weights_of
 from tests.training.toy_normalizer import TOY
 
-WEIGHTS, WEIGHTS_HALVED = (0.4, 0.3, 0.3), (0.5, 0.0, 0.0)
+WEIGHTS_HALVED = (0.5, 0.0, 0.0)
 
 
 def train(settings, out, **changes):
     grpo, fresh = {**settings["grpo"], **changes.pop("grpo", {})}, changes.pop("fresh", False)
     config = TrainConfig(**{**settings, **changes, "out": str(out), "grpo": grpo})
     return train_policy(config, fresh=fresh)
-
-
-def weights_of(folder: Path, name: str = "model.safetensors") -> dict[str, torch.Tensor]:
-    return load_file(folder / name)
-
-
-def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
 @pytest.fixture(scope="module")
@@ -94,26 +85,6 @@ def stock(settings, prepared: Path, out: Path, of_rewards=None, **fields):
     trainer.train()
     trainer.save_model(str(out))
     return trainer
-
-
-def by_hand(rewards, groups, size=4, eps=1e-6):
-    """Equation 20 in plain Python, for samples of `size` completions in a row."""
-    samples = [rewards[i : i + size] for i in range(0, len(rewards), size)]
-    labels = groups[::size]
-    advantages = []
-    for number, own in enumerate(samples):
-        stds = [statistics.stdev(own)]
-        for kind in (0, 1):
-            label = labels[number][kind]
-            pool = [
-                r for s, of in zip(samples, labels, strict=True) if of[kind] == label for r in s
-            ]
-            stds.append(statistics.stdev(pool if label >= 0 else own))
-        mean = statistics.fmean(own)
-        for reward in own:
-            terms = [(reward - mean) / (std + eps) if std > 1e-6 else 0.0 for std in stds]
-            advantages.append(sum(w * term for w, term in zip(WEIGHTS, terms, strict=True)))
-    return advantages
 
 
 def test_the_loss_is_taken_with_equation_20(settings, whole, tmp_path):
@@ -390,39 +361,3 @@ def test_a_finished_training_is_not_done_twice(settings, whole):
     before = (whole / "model.safetensors").stat().st_mtime_ns
     assert train(settings, whole).kind == "training"
     assert (whole / "model.safetensors").stat().st_mtime_ns == before
-
-
-def test_two_processes_share_their_groups(settings, run, tmp_path):
-    # 4 prompts of 4 completions, 2 prompts a process: a group's std spans both.
-    config = {**settings, "durian": {"rollout_batch": 4}, "processes": 2,
-              "grpo": {**settings["grpo"], "max_steps": 2}}  # fmt: skip
-    dataset = config.pop("dataset")
-    config.pop("rollout_batch")
-    (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
-    out = tmp_path / "out"
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-         str(Path(__file__).parent / "keep_slices.py"), str(tmp_path / "slice"), "train", dataset,
-         "--out", str(out), "--config", str(tmp_path / "train.yaml")],
-        check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
-    )  # fmt: skip
-    for logged in map(pl.read_parquet, sorted((out / "completions").glob("*.parquet"))):
-        assert logged["sample_id"].n_unique() == 4 and len(logged) == 16
-        groups = logged.select("perceptual_group", "reasoning_group").rows()
-        expected = by_hand(logged["reward"].to_list(), groups)
-        assert logged["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
-        # Each process learns from its own rows: the first half of the log, or the second.
-        kept = zip(*(slices(tmp_path / f"slice-{rank}.jsonl") for rank in (0, 1)), strict=True)
-        own = [[row for rank in batch for row in rank] for batch in kept]
-        rows = list(zip(logged["sample_id"], expected, strict=True))
-        assert any(
-            [i for i, _ in of] == [i for i, _ in rows]
-            and [a for _, a in of] == pytest.approx([a for _, a in rows], abs=1e-5)
-            for of in own
-        )
-    assert not equal(weights_of(out), weights_of(Path(settings["model"])))
-
-
-def slices(path: Path) -> list[list[tuple[str, float]]]:
-    """By rollout batch: sample id and advantage of each completion of one process."""
-    return [[(i, a) for i, a in json.loads(line)] for line in path.read_text().splitlines()]

@@ -192,7 +192,7 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     )
 
 
-def not_bounded(model: str) -> str:
+def not_bounded(model: str | None) -> str:
     """Say whose bounds hold where the processor has a rule of its own for sizes."""
     return (
         f"the processor of {model} sizes images by a rule of its own: they are handed over as they "

@@ -141,8 +141,13 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        begun = time.perf_counter()
-        out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        begun, corrects = time.perf_counter(), self.vllm_importance_sampling_correction
+        # TRL says how far vLLM's log-probabilities are from its own only where it corrects for it.
+        self.vllm_importance_sampling_correction = corrects or self._unseen
+        try:
+            out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        finally:
+            self.vllm_importance_sampling_correction = corrects
         self._drawing = time.perf_counter() - begun
         training = self.model.training
         metrics = self._metrics["train" if training else "eval"]
