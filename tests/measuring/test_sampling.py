@@ -21,17 +21,10 @@ from durian.readers.dataset import open_dataset
 from durian.run.progress import Silent, Stopwatch
 from durian.samples import Sample
 from tests.engines.stand_in import StandIn
+from tests.notes import Notes
 
 SIDE = 64  # pixels, of photo_shapes; the shipped policy's sides are multiples of 16
 HALVED = {"min_pixels": 256, "max_pixels": SIDE**2 // 4}  # its own least is 64 x 64
-
-
-class Notes(Silent):
-    def __init__(self):
-        self.said: list[str] = []
-
-    def note(self, text):
-        self.said.append(text)
 
 
 def config_of(dataset, tiny_policy, **changes):

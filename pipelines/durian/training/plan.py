@@ -56,13 +56,13 @@ class TrainingPlan:
     normalizer: str
     weights: tuple[float, float, float]
     groups: str
+    first_prompt: str | None = left_out()
     rows: int
     left_out: dict[str, int]  # by reason; what an image or a long prompt rules out is not known yet
     batches: BatchPlan = merged()
     longest_prompt: int  # tokens, at most
     parameters_trained: int
     parameters_left: int
-    first_prompt: str | None = left_out()
     memory_gib: dict[str, float]
 
 

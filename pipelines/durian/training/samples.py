@@ -135,13 +135,22 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
 
 
 def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
-    """Tokens of a prompt with its completion that the policy, or vLLM beside it, can hold."""
+    """Tokens of a prompt with its completion that the policy, or vLLM beside it, can hold.
+
+    Raises:
+        ConfigError: the policy's configuration cannot be read, or TRL would stumble over it.
+    """
     from transformers import AutoConfig
 
     try:
         model = AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
     except Exception as error:  # loaders raise whatever comes
         raise cannot_load(config.model, error) from error
+    if grpo.get("cast_lm_head_to_fp32") and getattr(model, "tie_word_embeddings", False):
+        raise ConfigError(
+            "grpo: 'cast_lm_head_to_fp32' is refused: TRL looks for the embeddings that are tied "
+            f"to it where a model of text alone has them, and {config.model} does not"
+        )
     most = int(model.get_text_config().max_position_embeddings)
     return min(most, int(grpo.get("vllm_max_model_length") or most))
 

@@ -28,7 +28,7 @@ from durian.training.backends import check_backend, gather_when_saved
 from durian.training.checkpoints import check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.normalization import Normalization
-from durian.training.order import EpochOrder
+from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
 from durian.training.reward import TrainingReward
 from durian.training.vllm_prompts import reads_what_is_trained_on
@@ -58,6 +58,8 @@ class RolloutBatch:
 class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO whose advantages are scaled within groups of samples of like difficulty (eq. 12-20)."""
 
+    vllm_importance_sampling_correction: bool  # TRL's
+
     def __init__(self, *, normalization: Normalization, reward: TrainingReward, **trl: Any) -> None:
         """As TRL's trainer, which takes all the other arguments."""
         self._normalization = normalization
@@ -82,7 +84,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """TRL's order of samples, for any epoch."""
         rows = self.train_dataset if dataset is None else dataset
-        return EpochOrder(
+        order = EpochOrder(
             data_source=rows,
             mini_repeat_count=self.num_generations,
             batch_size=self.args.generation_batch_size // self.num_generations,
@@ -90,6 +92,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
         )
+        self.add_callback(EpochBegins(order))
+        return order
 
     def _generate(self, prompts: list[Any]) -> Any:
         """TRL's completions, timed."""
