@@ -36,7 +36,7 @@ from durian_cli.texts import duration, printable, value_text
 if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
     from durian.analysis.two_runs.comparison import Comparison
-    from durian.groups import PerceptualCuts, ReasoningCuts
+    from durian.groups import Kind
     from durian.planning.plan import ProfilePlan
     from durian.profile import Profiled
     from durian.regroup import Regrouped
@@ -47,7 +47,7 @@ _EVERY = 15.0  # seconds between plain progress lines
 
 
 class Bars:
-    """One bar a stage, with its rate and the time left."""
+    """Draws a bar for each stage, with its rate and the time left."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -86,6 +86,8 @@ class Lines:
     def advance(self, stage: str, steps: int = 1) -> None:
         done, total, begun, first, shown = self._state[stage]
         done, now = done + steps, time.monotonic()
+        # The rate is of this attempt alone: what an earlier one had finished took no time now, and
+        # counting it would promise an end too soon.
         if steps and (now - shown >= _EVERY or done == total):
             rate = (done - first) / max(now - begun, 1e-3)
             left = f" of {total:,}, {duration((total - done) / rate)} left" if total else ""
@@ -224,7 +226,7 @@ def _first_prompt(text: str | None) -> list[str]:
 
 
 def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:
-    """The columns of each table."""
+    """Print the columns of each table."""
     console = Console()
     for name, columns in tables.items():
         table = Table(title=f"{name}.parquet", title_justify="left", box=None, pad_edge=False)
@@ -281,14 +283,18 @@ def show_eval(result: Evaluation) -> None:
 
 
 def show_group(result: Regrouped) -> None:
-    """How the samples are grouped now: each group's range, size and error rate."""
+    """Print the groups as they are now: where they are cut, their sizes and error rates."""
+    from durian.analysis.one_run.summary import NO_GROUP  # here: it loads what --help need not
+    from durian.rendering.sentences import in_no_group
+
     console, groups, scored = Console(), result.groups, result.summary.scored
-    for kind, cut, asked in (
-        ("perceptual", "percentiles", groups.perceptual.percentiles),
-        ("reasoning", "bins", groups.reasoning.bins),
-    ):
-        cuts: PerceptualCuts | ReasoningCuts = getattr(groups, kind)
-        rows = [] if scored is None else getattr(scored, kind)
+    asked_of: dict[Kind, tuple[str, Any]] = {
+        "perceptual": ("percentiles", groups.perceptual.percentiles),
+        "reasoning": ("bins", groups.reasoning.bins),
+    }
+    for kind, (cut, asked) in asked_of.items():
+        cuts = groups.by(kind)
+        rows = [] if scored is None else scored.groups(kind)
         rates = {str(row.group): row.error_rate for row in rows}
         shown = ", ".join(f"{x:g}" for x in asked) if isinstance(asked, tuple) else asked
         table = Table(box=None, pad_edge=False)
@@ -296,12 +302,17 @@ def show_group(result: Regrouped) -> None:
             table.add_column(heading, justify="right" if side == "right" else "left")
         for name, size in cuts.sizes.items():
             table.add_row(Text(printable(name)), f"{size:,}", _share(rates.get(name)))
-        title = f"{kind} groups by {cuts.measure}, {cut} {shown}"
+        without = result.summary.samples - sum(cuts.sizes.values())
+        if without and any(cuts.sizes.values()):
+            table.add_row(NO_GROUP, f"{without:,}", _share(rates.get(NO_GROUP)))
+        end = "" if cuts.harder is None else f" ({cuts.harder} is hard)"
+        title = f"{kind} groups by {cuts.measure}{end}, {cut} {shown}"
         console.print(Text(printable(title)), table, sep="\n")
         lines = [f"cut at {', '.join(f'{edge:.6g}' for edge in cuts.edges)}"]
         if cuts.chosen is not None and not cuts.chosen.told_apart:
             lines.append("the error rates of some neighbours cannot be told apart (95 %)")
         _print([*(lines if cuts.edges else []), ""])
+    _print([f"warning: {sentence}" for sentence in in_no_group(result.summary)])
     run = Path(result.run)
     said = "" if result.changed else " (as it was: nothing to change)"
     _print(
@@ -321,7 +332,7 @@ def _by_group(
     reasoning: Sequence[Row] | None,
     show: Callable[[Any], str],
 ) -> Table:
-    """One row for all samples, then one a group; a column for each way completions were drawn."""
+    """Lay out a row for all samples, then one a group; a column for each way of drawing."""
     table = Table(box=None, pad_edge=False)
     ways: list[str] = [way for way in ("greedy", "sampled") if getattr(whole, way) is not None]
     for heading in ("", "samples", *ways):

@@ -12,18 +12,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError, RunFolderError
-from durian.groups import ChosenCuts, PerceptualCuts
+from durian.groups import ChosenCuts, PerceptualCuts, perceptual_groups
+from durian.normalizer import durian_advantages
 from durian.records import as_json
 from durian.regroup import GroupConfig, regroup_run
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
 from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema
 from durian.table.checked import check_manifest
-from durian.table.grouping import cut_perceptual
-from durian.table.join import open_table
+from durian.table.join import open_table, table_warnings
 from durian.training.arguments import plan_of
 from durian.training.normalization import normalization_of
 from durian.training.record import table_fingerprint
@@ -211,6 +212,71 @@ def test_training_sees_a_grouping_by_a_dataset_s_column_and_found_cuts(run, no_r
     assert online.reasoning_harder == "higher"
 
 
+def test_the_end_that_is_hard_can_be_said_and_is_remembered(run, no_report):
+    result = grouped(run, perceptual="level:lower", reasoning="level:lower", bins=3)
+    level = planted()[1]
+    # Levels 0 to 1199: the quartiles are 299.75 and 899.25, the thirds begin at 400 and 800.
+    expected = np.select([level <= 299, level >= 900], ["hard", "easy"], "medium")
+    assert table_of(run)["perceptual_group"].to_list() == expected.tolist()
+    assert (table_of(run)["reasoning_group"] == 0).to_list() == (level < 400).tolist()
+    assert result.groups.perceptual.harder == result.groups.reasoning.harder == "lower"
+    kept = pq.read_schema(run / "difficulty.parquet").metadata[b"durian.groups"]
+    assert json.loads(kept)["perceptual"]["harder"] == "lower"
+    assert json.loads((run / "manifest.json").read_text())["groups"] == json.loads(kept)
+    # Cut elsewhere, by the same column named again: still from the same end.
+    again = grouped(run, perceptual="level", percentiles=(10.0, 50.0)).groups
+    assert again.perceptual.harder == "lower"
+    # The highest 10 % are easy and the lower half is hard: 50 % turned round is the median.
+    assert (table_of(run)["perceptual_group"] == "hard").to_list() == (level < 600).tolist()
+    back = grouped(run, perceptual="level:higher", percentiles=(25.0, 75.0)).groups.perceptual
+    assert back.harder is None  # as the column is taken unasked
+    assert (table_of(run)["perceptual_group"] == "hard").to_list() == (level >= 900).tolist()
+
+
+def test_training_cuts_and_orders_from_the_end_that_the_table_remembers(run, no_report):
+    grouped(run, perceptual="level:lower", reasoning="level:lower", bins=3)
+    asked = {"dataset": "d", "table": str(run), "model": "m", "out": "o"}
+    config = TrainConfig(**asked, percentiles=(50.0, 75.0), bins=2, order="hard_first")
+    table, level = open_table(config), planted()[1]
+    assert ((table.perceptual_group == 2) == (level <= 299)).all()
+    assert ((table.reasoning_group == 0) == (level < 600)).all()
+    assert level[table.order(list(table.number))[0]] == 0
+    online = normalization_of(config, table.manifest)
+    assert (online.perceptual_harder, online.reasoning_harder) == ("lower", "lower")
+
+
+def test_a_column_may_itself_be_called_like_an_end(run, no_report):
+    columns = pl.read_parquet(run / "columns.parquet")
+    columns.rename({"level": "level:lower"}).write_parquet(run / "columns.parquet")
+    result = grouped(run, perceptual="level:lower").groups.perceptual
+    assert (result.measure, result.harder) == ("level:lower", None)
+    result = grouped(run, perceptual="level:lower:lower").groups.perceptual
+    assert (result.measure, result.harder) == ("level:lower", "lower")
+
+
+def test_samples_without_the_column_are_in_no_group_and_train_by_their_own(run, no_report):
+    columns = pl.read_parquet(run / "columns.parquet")
+    level = pl.when(pl.col("level") < 90).then("level")  # 90 of 1,200 have it
+    columns.with_columns(level=level).write_parquet(run / "columns.parquet")
+    sizes = grouped(run, perceptual="level").groups.perceptual.sizes
+    assert sizes == {"easy": 23, "medium": 44, "hard": 23}  # of levels 0 to 89: 22.25, 66.75
+    config = TrainConfig(dataset="d", table=str(run), model="m", out="o")
+    table = open_table(config)
+    assert (table.perceptual_group == -1).sum() == 1110
+    warned = table_warnings(
+        table.manifest, dataset="planted", fingerprint="aa", model="judge", model_print="bb"
+    )
+    assert warned == [
+        "1,110 of the table's 1,200 samples have no perceptual group (they have no level): the "
+        "perceptual term of each will be its own"
+    ]
+    # As it says: the perceptual term of a sample in no group is plain GRPO's.
+    rewards = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    none = torch.tensor([-1, -1])
+    alone = durian_advantages(rewards, none, none, weights=(0.0, 1.0, 0.0))
+    assert torch.equal(alone, durian_advantages(rewards, none, none, weights=(1.0, 0.0, 0.0)))
+
+
 def test_a_training_knows_a_table_that_was_grouped_anew(run, no_report):
     before = table_fingerprint(run)
     grouped(run)
@@ -271,6 +337,14 @@ def test_auto_merges_until_a_rollout_batch_fills_every_bin(run, no_report):
         ({"perceptual": "spectral_entropy"}, "no sample has 'spectral_entropy'"),
         ({"percentiles": (10.0, 90.0)}, "'pixel_entropy' is 1 for all samples"),
         ({"perceptual": "flat"}, "'flat' is 3 for all samples"),
+        (
+            {"perceptual": "levle:lower"},
+            r"no column 'levle' of numbers in .*; did you mean 'level'",
+        ),
+        (
+            {"perceptual": "pixel_entropy:lower"},
+            "of 'pixel_entropy' the higher end is the hard one; pass --perceptual pixel_entropy",
+        ),
         ({"perceptual": "truncated", "percentiles": "auto"}, "'truncated' is 0 for all samples"),
         ({"bins": 0}, "bins is 0; it must be 1 or more"),
         ({"percentiles": (75.0, 25.0)}, "percentiles is 75,25"),
@@ -297,7 +371,7 @@ def test_auto_leaves_out_the_medium_group_where_only_two_can_be_told_apart(run, 
     config = TrainConfig(dataset="d", table=str(run), model="m", out="o", groups="online")
     online = normalization_of(config, check_manifest(run)).percentiles
     # Cut anew at those percentiles of the whole table, the same samples are hard.
-    assert cut_perceptual("mean_tokens", tokens.to_numpy(), online).labels == groups.to_list()
+    assert perceptual_groups(tokens.to_numpy(), online).labels == groups.to_list()
     plan_of(config, {"num_generations": 8}, open_table(config), samples=N, processes=1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from durian.analysis.two_runs.group_flow import rising_groups
 from durian.config import ProfileConfig
 from durian.config.options import named
 from durian.errors import ConfigError, RunFolderError
-from durian.groups import KINDS, Kind
+from durian.groups import KINDS, Harder, Kind
 from durian.measures import held_against_error
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
@@ -43,7 +43,7 @@ from durian.run.folder import (
 from durian.run.manifest import Manifest
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import COLUMNS_FILE
-from durian.table.grouping import hard_end
+from durian.table.grouping import end_of
 
 COMPARE_FOLDER = "compare"
 HELD = held_against_error()
@@ -103,6 +103,8 @@ def compare_runs(
             f"{b.manifest.dataset.name}); compare runs of the same dataset, with the same "
             "--id-column"
         )
+    # From here on only the samples of both runs count, in A's order: a sample that one run lacks
+    # says nothing of what changed. The groups stay as each run cut them over all of its own.
     sides = _side(ids, a.table), _side(ids, b.table)
     clusters, together = _clusters(ids, b.path, a.path)
     (drawn_a, without_a), (drawn_b, without_b) = _drawn(ids, a), _drawn(ids, b)
@@ -149,6 +151,8 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"out: {out} is a file; give a folder")
     if out.is_dir() and any(out.iterdir()):
         try:
+            # Only a folder that an earlier comparison wrote may be written over: the summary's kind
+            # says so.
             known = f'"kind": "{KIND}"' in (out / SUMMARY_FILE).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             known = False
@@ -157,7 +161,7 @@ def _check_out(out: Path) -> None:
 
 
 def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
-    """One run's part of the joined samples, in their order."""
+    """Take one run's part of the joined samples, in their order."""
     joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
     numbers = {
         name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -196,7 +200,11 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, 
         for name in wanted
         if name not in _OF_A_COMPLETION
     }
-    drawn = _completions_of(ids, run, [name for name in wanted if name in _OF_A_COMPLETION])
+    ends = {cuts.measure: end_of(cuts) for cuts in map(run.manifest.groups.by, KINDS)}
+    ends |= {name: column.harder or "higher" for name, column in HELD.items()}
+    drawn = _completions_of(
+        ids, run, {name: ends[name] for name in wanted if name in _OF_A_COMPLETION}
+    )
     if isinstance(drawn, str):
         missing |= {name: drawn for name in wanted if name not in missing} | {"all": drawn}
         values, wrong = {}, None
@@ -213,12 +221,14 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, 
         elif not order:
             missing[kind] = "there are no groups"
         else:
+            # Shares of the joined samples, not of the whole table: redrawn profiles are cut into
+            # groups as large as those that are compared.
             shares[kind] = GroupShares(measure, tuple(labels.count(group) for group in order))
     return (None if wrong is None else Completions(values, shares, wrong)), missing
 
 
 def _completions_of(
-    ids: pl.DataFrame, run: _Run, measures: Sequence[str]
+    ids: pl.DataFrame, run: _Run, ends: Mapping[str, Harder]
 ) -> list[NDArray[np.float64]] | str:
     """(N, G) of each measure, the hard end turned up, and of wrong ones; or why there are none.
 
@@ -229,9 +239,13 @@ def _completions_of(
         return "there are no scored completions to draw again"
     if int(counts["rollouts"].to_numpy().max()) < 2:
         return "one completion a sample cannot show its luck"
-    signs = {name: 1.0 if hard_end(name, "higher") == "higher" else -1.0 for name in measures}
-    columns = {name: signs[name] * _OF_A_COMPLETION[name].cast(pl.Float64) for name in measures}
+    columns = {
+        name: (1.0 if end == "higher" else -1.0) * _OF_A_COMPLETION[name].cast(pl.Float64)
+        for name, end in ends.items()
+    }
     columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
+    # A sample that lacks a completion, or the score of one, is left out whole: with fewer than were
+    # asked for it would show more luck than the run had.
     written = (
         read_frame(
             run.path / ROLLOUTS_FILE,
@@ -298,7 +312,7 @@ def _differences(a: Manifest, b: Manifest) -> list[tuple[str, Any, Any]]:
     pairs.append(("logprobs_mode", a.logprobs_mode, b.logprobs_mode))
     for kind in KINDS:
         one, other = as_json(a.groups.by(kind)), as_json(b.groups.by(kind))
-        for key in ("measure", "percentiles", "bins"):
+        for key in ("measure", "harder", "percentiles", "bins"):
             pairs.append((f"{kind} {key}", one.get(key), other.get(key)))
     # A run without a policy has no settings of one.
     if None in (a.model.name, b.model.name):

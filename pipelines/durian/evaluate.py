@@ -6,9 +6,10 @@ is to be compared, is loaded after the first is closed, and meets it sample by s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -44,7 +45,7 @@ from durian.groups import KINDS, PERCEPTUAL, Kind
 from durian.manifest import as_profiled
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.first_rows import check_first_rows
-from durian.measuring.sampling import Drawn, Policy, open_policy
+from durian.measuring.sampling import Drawn, Policy, one_behind, open_policy
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
 from durian.rendering.text import estimate_text
@@ -94,6 +95,8 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     outcomes = [
         _judge(replace(config, model=model), reader, index, progress, watch) for model in models
     ]
+    # A sample that failed for one policy is left out for both: the tests pair them sample by
+    # sample, and a policy must not gain by failing on what is hard.
     error = outcomes[0]["error"]
     for other in outcomes[1:]:
         error = error.zip_with(error.is_not_null(), other["error"])
@@ -175,6 +178,8 @@ def _judge(
     watch: Stopwatch,
 ) -> pl.DataFrame:
     """Judge the completions of `config.model`: one row a sample, in the order of the samples."""
+    # In parts as a profile of default size has them: chunks then end at the same samples, so that
+    # equal settings and one seed draw the same completions here as there.
     parts = list(enumerate(index.parts(ProfileConfig.part_size)))
     with watch.time("load"):
         policy = open_policy(config, progress)
@@ -189,16 +194,27 @@ def _judge(
             workers=config.workers,
             progress=progress,
         )
-        return pl.concat([_outcomes(chunk, policy, config.rollouts, watch) for chunk in chunks])
+        return pl.concat(
+            one_behind(_begin(chunk, policy, config.rollouts, watch) for chunk in chunks)
+        )
     finally:
         policy.close()
 
 
-def _outcomes(chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch) -> pl.DataFrame:
+def _begin(
+    chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch
+) -> Callable[[], pl.DataFrame]:
+    """Draw a chunk's completions; the function that comes back waits for their scores."""
     watch.add("images", chunk.seconds)
+    # The greedy completions are scored while the sampled ones are drawn.
     begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
     if rollouts:
         begun["sampled"] = policy.draw(chunk, watch)
+    chunk.looks = []  # their memory
+    return partial(_outcomes, chunk, begun)
+
+
+def _outcomes(chunk: Chunk, begun: Mapping[str, Callable[[], list[Drawn]]]) -> pl.DataFrame:
     drawn = {name: scored() for name, scored in begun.items()}
     schema = {f"{name}_{kept}": pl.Float64 for name in drawn for kept in _KEPT}
     rows = []
@@ -245,6 +261,8 @@ def _labels(
     """The groups of the judged samples, one label each, and how many samples have none."""
     if groups is None:
         return {}, {}
+    # `known` is set in every row of the table, so that a null there tells a sample that the table
+    # lacks from one that is in it and in no group.
     joined = ids.join(groups, on="sample_id", how="left", maintain_order="left")
     missing = joined["known"].null_count()
     without = {

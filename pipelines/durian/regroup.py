@@ -19,7 +19,19 @@ from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.error_share import Clusters
 from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
-from durian.groups import AUTO, ChosenCuts, GroupCuts, Kind, PerceptualCuts, ReasoningCuts
+from durian.groups import (
+    AUTO,
+    ChosenCuts,
+    GroupCuts,
+    Harder,
+    Kind,
+    PerceptualCuts,
+    ReasoningCuts,
+    bins_at,
+    perceptual_at,
+    perceptual_groups,
+    reasoning_groups,
+)
 from durian.records import as_json
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
@@ -28,12 +40,12 @@ from durian.table.checked import check_manifest, check_run
 from durian.table.columns import read_columns
 from durian.table.grouping import (
     check_column,
-    cut_perceptual,
-    cut_perceptual_at,
-    cut_reasoning,
-    cut_reasoning_at,
     describe_perceptual,
     describe_reasoning,
+    end_of,
+    hard_end,
+    named_column,
+    numeric_names,
     perceptual_column,
     read_measures,
     reasoning_column,
@@ -53,7 +65,7 @@ class _Errors:
 
 @dataclass(frozen=True, kw_only=True)
 class Regrouped:
-    """How a run is grouped now, and how it was before."""
+    """The groups of a run as they are now, and as they were before."""
 
     run: str
     changed: bool  # there is a new version of the table
@@ -77,6 +89,8 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
         perceptual, reasoning = before.perceptual, before.reasoning
         if config.perceptual is not None or config.percentiles is not None:
             perceptual, columns["perceptual_group"] = _perceptual(config, run, before.perceptual)
+        # Groups that "auto" has just found keep to the batch by themselves; those that were asked
+        # for, and those that stay, are checked.
         if perceptual.percentiles != AUTO or perceptual is before.perceptual:
             _check_batch(config, run, "perceptual", perceptual, samples)
         if config.reasoning is not None or config.bins is not None:
@@ -103,31 +117,46 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
 def _perceptual(
     config: GroupConfig, run: RunFolder, before: PerceptualCuts
 ) -> tuple[PerceptualCuts, pa.Array]:
-    """How samples are cut into perceptual groups now, and their labels."""
-    column = config.perceptual or before.measure
+    """Cut the samples into perceptual groups as asked; the cuts, and the labels."""
+    column, harder = _asked(run, "perceptual", config.perceptual, before)
     asked = config.percentiles or before.percentiles
     values, chosen = _values(run, "perceptual", column), None
     if asked == AUTO:
         choice = _choose(config, run, "percentiles", column, values, most=3)
-        grouping, chosen = cut_perceptual_at(column, values, choice.edges), _chosen(config, choice)
+        grouping = perceptual_at(values, choice.edges, harder=harder)
+        chosen = _chosen(config, choice)
     else:
-        grouping = cut_perceptual(column, values, asked)
-    return describe_perceptual(column, asked, grouping, chosen), perceptual_column(grouping)
+        grouping = perceptual_groups(values, asked, harder=harder)
+    cuts = describe_perceptual(column, harder, asked, grouping, chosen)
+    return cuts, perceptual_column(grouping)
 
 
 def _reasoning(
     config: GroupConfig, run: RunFolder, before: ReasoningCuts
 ) -> tuple[ReasoningCuts, pa.Array]:
-    """How samples are cut into reasoning groups now, and their labels."""
-    column = config.reasoning or before.measure
+    """Cut the samples into reasoning groups as asked; the cuts, and the labels."""
+    column, harder = _asked(run, "reasoning", config.reasoning, before)
     asked = config.bins or before.bins
     values, chosen = _values(run, "reasoning", column), None
     if asked == AUTO:
         choice = _choose(config, run, "bins", column, values, most=None)
-        grouping, chosen = cut_reasoning_at(column, values, choice.edges), _chosen(config, choice)
+        grouping, chosen = bins_at(values, choice.edges, harder=harder), _chosen(config, choice)
     else:
-        grouping = cut_reasoning(column, values, asked)
-    return describe_reasoning(column, asked, grouping, chosen), reasoning_column(grouping)
+        grouping = reasoning_groups(values, asked, harder=harder)
+    cuts = describe_reasoning(column, harder, asked, grouping, chosen)
+    return cuts, reasoning_column(grouping)
+
+
+def _asked(
+    run: RunFolder, kind: Kind, text: str | None, before: PerceptualCuts | ReasoningCuts
+) -> tuple[str, Harder]:
+    """The column to group by and its hard end; what is not said stays as the table has it."""
+    if text is None:
+        return before.measure, end_of(before)
+    column, harder = named_column(kind, text, numeric_names(run.path))
+    if column == before.measure:
+        return column, harder or end_of(before)
+    return column, harder or hard_end(kind, column)
 
 
 def _values(run: RunFolder, option: str, column: str) -> NDArray[np.float64]:
@@ -187,6 +216,7 @@ def _errors(run: RunFolder, option: str) -> _Errors:
             "completions; give numbers, or profile with --model"
         )
     total = np.where(scored, rollouts, 0.0)
+    # Counts again: a pass rate that was stored as a mean of 3 is no exact third.
     wrong = np.where(scored, np.round((1 - pass_rate) * rollouts), 0.0)
     table = pl.DataFrame({"n_images": n_images})
     clusters = image_clusters(table, read_columns(run.path))
@@ -230,7 +260,7 @@ def _most_bins(run: RunFolder, cuts: PerceptualCuts | ReasoningCuts, least: int)
     """The largest number of bins, fewer than there are, that all have enough samples."""
     values = read_measures(run.path, [cuts.measure])[0]
     for bins in range(len(cuts.sizes) - 1, 0, -1):
-        if min(cut_reasoning(cuts.measure, values, bins).sizes.values()) >= least:
+        if min(reasoning_groups(values, bins, harder=end_of(cuts)).sizes.values()) >= least:
             return bins
     return None
 

@@ -31,6 +31,7 @@ class Sample:
     columns: Mapping[str, float | str] = field(default_factory=dict)  # the dataset's own further
     # All cells of the row that hold no image, as they stand there: for templates and rewards.
     cells: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    user_turns: int = field(default=1, compare=False)  # of its messages, joined as the problem
     source_file: str = field(default="", compare=False)  # within the dataset's folder
 
     @property

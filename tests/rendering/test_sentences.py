@@ -29,9 +29,9 @@ def group(name, rate, samples=100):
     )
 
 
-def predictor(kind, auroc):
+def predictor(kind, auroc, n=100, harder="higher"):
     return Predictor(
-        n=100, kind=kind, harder="higher", auroc=auroc, spearman=UNKNOWN, kendall=UNKNOWN,
+        n=n, kind=kind, harder=harder, auroc=auroc, spearman=UNKNOWN, kendall=UNKNOWN,
         aurc=UNKNOWN, excess_aurc=UNKNOWN, base_rate=0.4, curve=[], risk_coverage=[],
     )  # fmt: skip
 
@@ -109,10 +109,10 @@ def advised(scored, grouping=None, **changed):
 def test_four_sentences_say_what_is_hard_and_how_sure_that_is(scored):
     assert words(scored) == [
         "The policy is wrong in 40 % (95 % interval 35 to 45) of 800 completions over 100 samples.",
-        "Where samples are hard to see (by pixel entropy) it is wrong in 50 % (40 to 60), where "
-        "they are easy to see in 30 % (20 to 40): 20 points more (10 to 30). In the bin that is "
-        "least confident it is wrong in 70 % (60 to 80), in the one that is most confident in 10 % "
-        "(0 to 20): 60 points more (50 to 70).",
+        "Where samples have high pixel entropy (the hard group) it is wrong in 50 % (40 to 60), "
+        "where they have low pixel entropy in 30 % (20 to 40): 20 points more (10 to 30). In the "
+        "bin that is least confident it is wrong in 70 % (60 to 80), in the one that is most "
+        "confident in 10 % (0 to 20): 60 points more (50 to 70).",
         "Of the measures, confidence of whole completions tells wrong completions from right ones "
         "best (AUROC 0.80, 0.75 to 0.85; 0.5 is chance), but not surely better than the length of "
         "the completions alone (-0.10, -0.20 to +0.05). Taken from half of the rollouts, it tells "
@@ -125,9 +125,19 @@ def test_four_sentences_say_what_is_hard_and_how_sure_that_is(scored):
 
 def test_words_name_the_columns_that_stand_behind_the_groups(scored):
     said = words(scored, by("clutter", "n_steps"))[1]
-    assert "Where samples are hard by clutter it is wrong in" in said
-    assert "In the bin that is hardest by n_steps it is wrong in" in said
+    assert "Where samples have high clutter (the hard group) it is wrong in" in said
+    assert "In the bin that is highest in n_steps it is wrong in" in said
     assert "see" not in said and "confident" not in said
+    turned = by("clutter", "n_steps")
+    turned = replace(
+        turned,
+        perceptual=replace(turned.perceptual, harder="lower"),
+        reasoning=replace(turned.reasoning, harder="lower"),
+    )
+    said = words(scored, turned)[1]
+    assert "Where samples have low clutter (the hard group)" in said
+    assert "where they have high clutter in 30 %" in said
+    assert "In the bin that is lowest in n_steps it is wrong in" in said
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,7 @@ def test_words_name_the_columns_that_stand_behind_the_groups(scored):
     [
         (sure(0.02, -0.03, 0.07), ", which these samples cannot tell apart (-3 to +7 points)."),
         (sure(-0.1, -0.2, -0.05), ": 10 points fewer (5 to 20)."),
-        (UNKNOWN, "easy to see in 30 % (20 to 40)."),
+        (UNKNOWN, "low pixel entropy in 30 % (20 to 40)."),
     ],
 )
 def test_a_difference_that_is_not_sure_or_turned_is_said_to_be(scored, contrast, expected):
@@ -156,7 +166,7 @@ def test_the_hardest_slice_is_named_only_if_it_is_surely_above_the_whole(scored)
 
 def test_a_foreign_name_is_clipped_and_cannot_steer_a_terminal(scored):
     said = words(scored, by("\x1b[2J" + "x" * 100))[1]
-    assert "hard by \\x1b[2J" + "x" * 35 + "… it is" in said
+    assert "have high \\x1b[2J" + "x" * 35 + "… (the hard group) it is" in said
 
 
 def test_what_is_not_known_is_left_out(scored):
@@ -222,9 +232,58 @@ def test_a_confidence_that_is_better_only_by_its_own_luck_is_not_advised(scored)
 
 
 def test_a_column_that_is_surely_better_is_advised_and_quoted_for_the_shell(scored):
-    column = {"how hard; rm -rf": predictor("column", sure(0.8, 0.7, 0.9))}
-    lines = [line.do for line in advised(replace(scored, measures=scored.measures | column))]
-    assert "durian group RUN --perceptual 'how hard; rm -rf'" in lines
+    name = "how hard; rm -rf"
+    column = {name: predictor("column", sure(0.8, 0.7, 0.9), n=70, harder="lower")}
+    both = [
+        *scored.differences,
+        replace(difference(name, "pixel_entropy", sure(0.2, 0.1, 0.3)), n=68),
+        difference("width", "pixel_entropy", sure(-0.05, -0.1, 0.0)),
+    ]
+    found = advised(replace(scored, measures=scored.measures | column, differences=both))
+    (line,) = (line for line in found if "--perceptual" in line.do)
+    assert line.do == "durian group RUN --perceptual 'how hard; rm -rf:lower'"
+    assert (
+        "on the 68 samples that have both it predicts error better than pixel entropy" in line.say
+    )
+    assert line.say.endswith("30 samples lack it, and the groups would leave them out.")
+    unsure = [replace(row, difference=sure(0.2, -0.1, 0.3)) for row in both]
+    scored = replace(scored, measures=scored.measures | column, differences=unsure)
+    assert not any("--perceptual" in line.do for line in advised(scored))
+
+
+def test_a_column_that_the_table_has_by_the_same_name_is_not_advised(scored):
+    # `durian group --perceptual width` would take the table's own width.
+    column = {"dataset: width": predictor("column", sure(0.8, 0.7, 0.9))}
+    over = difference("dataset: width", "pixel_entropy", sure(0.2, 0.1, 0.3))
+    scored = replace(scored, measures=scored.measures | column, differences=[over])
+    assert not any("--perceptual" in line.do for line in advised(scored))
+
+
+def test_groups_by_the_wrong_end_of_a_column_are_to_be_turned_round(scored):
+    column = {"level": predictor("column", sure(0.8, 0.7, 0.9), harder="lower")}
+    scored = replace(
+        scored,
+        measures=scored.measures | column,
+        contrast={**scored.contrast, "perceptual": sure(-0.8, -0.9, -0.7)},
+    )
+    assert "durian group RUN --perceptual level:lower" in [
+        line.do for line in advised(scored, by("level"))
+    ]
+    turned = by("level")
+    turned = replace(turned, perceptual=replace(turned.perceptual, harder="lower"))
+    assert not any("--perceptual" in line.do for line in advised(scored, turned))
+
+
+def test_samples_in_no_group_are_counted_with_what_training_does_with_them(scored):
+    grouping = by("level")
+    sizes = {"easy": 30, "medium": 30, "hard": 30}
+    grouping = replace(grouping, perceptual=replace(grouping.perceptual, sizes=sizes))
+    lost = {"perceptual": group("no group", sure(0.25, 0.1, 0.4), samples=12)}
+    # 103 samples, of which 30 + 30 + 30 are in a group. No one has a reasoning group at all.
+    assert words(replace(scored, ungrouped=lost), grouping)[-1] == (
+        "13 of 103 samples have no level and are in no perceptual group (wrong in 25 % (10 to "
+        "40)): training gives each of them plain GRPO's own term in place of the perceptual one."
+    )
 
 
 def test_a_perceptual_measure_that_marks_nothing_gets_no_weight(scored):

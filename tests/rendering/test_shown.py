@@ -68,11 +68,14 @@ def test_one_bin_makes_no_quadrants():
 def test_shelves_are_called_after_the_columns_behind_the_groups():
     rows = table(("a", 0.5, -0.9, 7.0, "hard", 0), ("b", 0.5, -0.1, 1.0, "easy", 1))
     usual = {shelf.key: shelf.heading for shelf in shelves(rows)}
-    named = {shelf.key: shelf.heading for shelf in shelves(rows, Grouped("clutter", "n_steps"))}
-    assert usual["both"] == "Hard to see and hard to reason about"
-    assert named["both"] == "Hard by clutter and hard by n_steps"
+    named = {
+        shelf.key: shelf.heading
+        for shelf in shelves(rows, Grouped("clutter", "n_steps", "higher", "higher"))
+    }
+    assert usual["both"] == "High pixel entropy and low confidence per token"
+    assert named["both"] == "High clutter and high n_steps"
     assert usual["bin-0"] == "Bin 0 (least confident)"
-    assert named["bin-0"] == "Bin 0 (hardest by n_steps)"
+    assert named["bin-0"] == "Bin 0 (highest in n_steps)"
 
 
 def test_the_gallery_is_bounded_and_a_sample_may_stand_on_several_shelves():

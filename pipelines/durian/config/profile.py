@@ -20,6 +20,7 @@ from durian.measures import (
 )
 
 FEATURES = ("encoder", "projector")
+_ENDS = "COLUMN:lower or COLUMN:higher says which end is hard."
 
 SYSTEM_PROMPT = (
     "Think step by step inside <think> and </think>, looking closely at the image. "
@@ -67,8 +68,10 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     part_size: int = option(
         1000, "Samples a part; a finished part survives anything.", panel=RUN, unit="samples", low=1
     )
-    perceptual: str = option("pixel_entropy", "Column behind perceptual_group.", panel=GROUPS)
-    reasoning: str = option("mean_logprob", "Column behind reasoning_group.", panel=GROUPS)
+    perceptual: str = option(
+        "pixel_entropy", f"Column behind perceptual_group; {_ENDS}", panel=GROUPS
+    )
+    reasoning: str = option("mean_logprob", f"Column behind reasoning_group; {_ENDS}", panel=GROUPS)
     percentiles: tuple[float, float] = option(
         (25.0, 75.0),
         "Cuts between easy, medium, hard.",

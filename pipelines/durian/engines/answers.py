@@ -49,6 +49,8 @@ def logprob_list(answer: JsonObject) -> list[float]:
 def _read(choice: JsonObject, prompt_tokens: int | None) -> Rollout | Failed:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
+    # The log-probabilities are of all tokens, the text would be of some: length and confidence
+    # would speak of another completion than the reward, which would miss the thinking besides.
     if message.get("reasoning") or message.get("reasoning_content"):
         return Failed("the server cuts the reasoning out of the text (its reasoning parser is on)")
     text = message.get("content")

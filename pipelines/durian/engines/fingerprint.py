@@ -55,6 +55,8 @@ def _digest(files: list[Path], *, whole: bool) -> str:
     for path in files:
         size = path.stat().st_size
         name = b"" if whole else path.name.encode("utf-8", "surrogateescape")
+        # Length before name and size before content: without them a byte could move from one file
+        # to the next, and two folders have one fingerprint.
         digest.update(len(name).to_bytes(8, "little") + name + size.to_bytes(8, "little"))
         with path.open("rb") as file:
             if whole or size <= WHOLE:

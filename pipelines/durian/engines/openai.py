@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from durian.config import SamplingConfig
 from durian.engines.answers import logprob_list, read_rollouts
-from durian.engines.base import Finished, nth_seed
+from durian.engines.base import Finished, RefusedPrompt, nth_seed
 from durian.engines.server import Refused, Server, Unanswered
-from durian.errors import ConfigError, RunError
+from durian.errors import ConfigError, RunError, one_line
 from durian.records import JsonObject
 from durian.samples import Failed, Prompt, Rollout
 
@@ -40,6 +40,7 @@ OWN = {
 }
 # The form of most models' special tokens; the tokenizer that would tell them all is the server's.
 CONTROL = re.compile(r"<\|[^\s<>|]+\|>")
+REFUSED = "prompt refused: "  # by the server, in whose words follows why
 LIKELIEST = 5  # tokens whose log-probabilities are compared
 SAME = 0.1  # nats: bfloat16 and another batch move them less, a temperature moves some more
 
@@ -136,6 +137,8 @@ class OpenAIEngine:
             finished(1)
             return drawn
 
+        # A prompt's seed is by its place, so it does not matter which is answered first; the
+        # results go back in the order of the prompts.
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(draw(*numbered)) for numbered in enumerate(prompts)]
@@ -150,6 +153,8 @@ class OpenAIEngine:
         # Not on the loop: packing images is a processor's work.
         body = self._sampled(await asyncio.to_thread(chat_messages, prompt), greedy=greedy)
         count = 1 if greedy else self._config.rollouts
+        # A server that draws one at a time is asked again and again, each time with the next seed:
+        # with one seed it would write the same completion each time.
         together = count if self._together else 1
         rollouts: list[Rollout] = []
         while len(rollouts) < count:
@@ -157,7 +162,7 @@ class OpenAIEngine:
             try:
                 answer = await self._server.ask(body | {"n": together, **seeded})
             except Refused as error:
-                return Failed(f"prompt refused: {error}")
+                return Failed(f"{REFUSED}{error}")
             except Unanswered as error:
                 await self._check_alive(error)
                 return Failed(f"the server gave no answer: {error}")
@@ -194,6 +199,9 @@ class OpenAIEngine:
 
     def _try_out(self) -> bool:
         """Ask for one token, as generate will; whether the server draws several at a time."""
+        # Not every server draws several completions at a time: some refuse `n`, some heed it not
+        # and give one. That is found out here with two, so that the run asks for all of a prompt's
+        # rollouts at once where it can (the prompt is then read once) and one by one where it must.
         answer, several = self._first_answer()
         drawn = read_rollouts(answer, several)
         if several > 1 and isinstance(drawn, Failed):  # it may have heeded no number
@@ -223,6 +231,9 @@ class OpenAIEngine:
 
     def _check_raw(self) -> None:
         """Refuse log-probabilities that are taken after the temperature and the filters."""
+        # The likeliest tokens are asked for twice, under the run's sampling and under none. Equal
+        # values are the policy's own; others were bent by the temperature, and would make a policy
+        # look surer at a low one: confidence would then measure an option.
         try:
             bent, plain = (
                 logprob_list(self._ask_once(top_logprobs=LIKELIEST, **how))
@@ -253,6 +264,34 @@ class OpenAIEngine:
 
 
 WORD = [{"role": "user", "content": "Hello"}]
+
+
+class ServedChat:
+    """The chat template of a served policy, which only the server has: prompts are tried on it."""
+
+    def __init__(self, config: SamplingConfig) -> None:
+        """Keep the settings; the server is not asked yet."""
+        self._config = config
+
+    def render(self, prompt: Prompt) -> str | Failed:
+        """Ask for one token after this prompt, whose text is not told: "" where it is taken.
+
+        A server that gives no answer refuses nothing: the engine will say what is wrong with it.
+        """
+        if found := control_token(prompt):
+            return found
+        _, fields = read_engine_args(self._config.engine_args)
+        body = {"model": self._config.model, "messages": chat_messages(prompt), **fields}
+        server = open_server(self._config)
+        try:
+            server.run(partial(server.ask, body | {"max_tokens": 1}, retries=1))
+        except Refused as error:
+            return RefusedPrompt(one_line(f"{REFUSED}{error}"))
+        except (Unanswered, RunError):
+            pass
+        finally:
+            server.close()
+        return ""
 
 
 def open_server(config: SamplingConfig) -> Server:
@@ -293,7 +332,7 @@ def read_engine_args(engine_args: Mapping[str, Any]) -> tuple[Limits, dict[str, 
 
 
 def control_token(prompt: Prompt) -> Failed | None:
-    """Why dataset text would speak the template's own language: most servers let it."""
+    """Find a special token of the template in dataset text; most servers would let it through."""
     for message in prompt.messages:
         for part in message["content"]:
             if found := CONTROL.search(part.get("text", "")):

@@ -96,6 +96,9 @@ class ParallelEngine:
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
         try:
             for rank, worker in enumerate(self._workers):
+                # Dealt by turns before anything is drawn, never handed to whoever is free: which
+                # prompts share a batch decides what is drawn, so a faster process must not change
+                # it. Each has a seed of its own, or neighbours would draw alike.
                 worker.share = list(range(rank, len(prompts), len(self._workers)))
                 how = {"seed": nth_seed(seed, rank), "greedy": greedy}
                 self._send(worker, [prompts[i] for i in worker.share], how)
@@ -103,14 +106,15 @@ class ParallelEngine:
         except BaseException:
             self._end()
             raise
-        for worker, of_it in zip(self._workers, drawn, strict=True):
-            for place, rollouts in zip(worker.share, of_it, strict=True):
+        for worker, its_results in zip(self._workers, drawn, strict=True):
+            for place, rollouts in zip(worker.share, its_results, strict=True):
                 results[place] = rollouts
         return results
 
     def close(self) -> None:
         """End the processes, and with them the policies' memory."""
         for worker in self._workers:
+            # Asked before they are made to: an engine may have processes of its own to end first.
             with suppress(OSError):  # it may be gone
                 worker.pipe.send(None)
         for worker in self._workers:
@@ -126,28 +130,31 @@ class ParallelEngine:
             raise self._died(worker) from error
 
     def _answers(self, kind: str, finished: Finished) -> list[Any]:
-        """One answer of that kind from each process, in their order."""
+        """Wait for one answer of a kind from each process, and give them in their order."""
         answers: dict[int, Any] = {}
         waiting = {worker.pipe: rank for rank, worker in enumerate(self._workers)}
         while waiting:
+            # All pipes are watched at once, also while one answers: a process that dies (out of
+            # memory, a signal) shows as the end of its pipe, and would otherwise be waited for
+            # without end.
             for pipe in wait(list(waiting)):
                 assert isinstance(pipe, Connection)
                 worker = self._workers[waiting[pipe]]
                 try:
-                    told, what = pipe.recv()
+                    told, content = pipe.recv()
                 except (EOFError, OSError) as error:
                     raise self._died(worker) from error
                 if told == "finished":
-                    finished(what)
+                    finished(content)
                 elif told == "failed":
                     raise (
-                        what
-                        if isinstance(what, ConfigError)
-                        else type(what)(f"{worker.name}: {what}")
+                        content
+                        if isinstance(content, ConfigError)
+                        else type(content)(f"{worker.name}: {content}")
                     )
                 else:
                     assert told == kind
-                    answers[waiting.pop(pipe)] = what
+                    answers[waiting.pop(pipe)] = content
         return [answers[rank] for rank in range(len(self._workers))]
 
     def _died(self, worker: Worker) -> RunError:
@@ -171,7 +178,7 @@ class ParallelEngine:
 
 
 def machine_shares(count: int, gpus_each: int) -> list[Share]:
-    """Equal parts of this machine: of the GPUs that are visible, or else of the cores.
+    """Divide this machine into equal parts: the GPUs that are visible, or else the cores.
 
     Raises:
         ConfigError: there are too few.
@@ -212,6 +219,7 @@ def serve(pipe: Connection, config: SamplingConfig, share: Share, open_engine: O
     """The life of one process: load, say so, then draw until told to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     Thread(target=_end_with_parent, daemon=True).start()
+    # Before the engine is imported: CUDA and OpenMP look at these once, when they are loaded.
     if share.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = share.gpus
     if share.cores:

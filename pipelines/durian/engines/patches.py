@@ -97,6 +97,9 @@ class VisionTower:
                 **self._family.settings,
             )
         except Exception as error:  # processors raise whatever comes
+            # A processor refuses a whole batch for one image's sake (too thin, an odd mode), and
+            # does not say which: each is tried alone, so that one row has an error and the others
+            # have none.
             if len(images) > 1:
                 for image in images:
                     yield from self._encode([image])
@@ -123,6 +126,7 @@ def _qwen(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
 
 def _gemma(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
     found = model.get_image_features(inputs["pixel_values"])
+    # The image itself comes with its crops, so there is one tile more than crops.
     tokens = found.pooler_output if projected else found.last_hidden_state
     return _of_tiles(tokens, [crops + 1 for crops in inputs["num_crops"].tolist()])
 
@@ -142,6 +146,9 @@ def _idefics(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]
     pixels = inputs["pixel_values"]  # (images, tiles, C, H, W), the tiles filled up with empty ones
     mask = inputs["pixel_attention_mask"].bool()  # (images, tiles, H, W)
     real = mask.flatten(2).any(-1)
+    # A patch counts if any of its pixels shows the image. Patches of padding alone show nothing,
+    # yet have features: with them the measure would tell how much an image was padded, by its
+    # shape, instead of what is in it.
     size = model.config.vision_config.patch_size
     seen = mask[real].unfold(1, size, size).unfold(2, size, size).any(-1).any(-1)  # (tiles, h, w)
     tokens = model.vision_model(
@@ -220,7 +227,7 @@ def _of_tiles(tokens: torch.Tensor, counts: list[int]) -> list[torch.Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How one kind of policy keeps its vision encoder, and what its processor is told."""
+    """One kind of policy: how its vision encoder is read, and the settings of its processor."""
 
     read: Read  # (model, processed images, after the projector?) -> (P, d) of each image
     language: str = "language_model"  # what to leave out
@@ -300,6 +307,8 @@ def _without_language(config: Any, language: str) -> Any:
 def _batches(images: Sequence[Image.Image], most: int) -> Iterator[list[Image.Image]]:
     batch: list[Image.Image] = []
     for image in images:
+        # Bounded by pixels, since memory goes with patches: sixteen photographs need a hundred
+        # times what sixteen icons do.
         pixels = sum(i.width * i.height for i in [*batch, image])
         if batch and (len(batch) == most or pixels > BATCH_PIXELS):
             yield batch

@@ -60,6 +60,10 @@ def load_template(path: str) -> PromptTemplate:
     except UnicodeDecodeError as error:
         raise ConfigError(f"prompt-template: {path}: not UTF-8 at byte {error.start}") from error
     # No escaping: the text is for a policy, not for a browser.
+    # Compiled and tried once, on a made-up problem: a template that never places the problem would
+    # ask every sample the same, and the first sign would be a table of zeros. Unknown names fail
+    # (`StrictUndefined`) but for those of the row, which only the dataset can tell. Sandboxed,
+    # since templates are passed around with datasets.
     environment = ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
     try:
         template = PromptTemplate(path=path, _compiled=environment.from_string(source))
@@ -105,6 +109,9 @@ def build_messages(
         text = problem if template is None else template.render(problem, row or {})
     except Exception as error:  # an expression can fail in any way, not only by TemplateError
         return Failed(f"prompt template: {error}")
+    # The marks are counted in the finished text, so that a template can place the images too. A
+    # count that does not fit is the row's error: to guess the place of an image would be to ask
+    # another question than the dataset does.
     pieces = text.split(IMAGE_MARK)
     marks = len(pieces) - 1
     if marks == 0:

@@ -121,6 +121,8 @@ class ScriptedEngine:
                 .collect(engine="streaming")
                 .row(0, named=True)
             )
+            # A pair twice means two tables in one. The first `rollouts` of a sample would then be
+            # of both, mixed by the sort, and nothing later could tell.
             again = (
                 table.group_by(keys[0])
                 .agg(again=pl.len() - pl.col(keys[1]).n_unique())
@@ -139,7 +141,7 @@ class ScriptedEngine:
             raise ConfigError(f"model '{self._path}': {fault}; mend it, or give another table")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, since no file is held open."""
 
 
 def _first(rollouts: list[Rollout], count: int) -> list[Rollout] | Failed:

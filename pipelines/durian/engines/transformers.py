@@ -118,6 +118,9 @@ class TransformersEngine:
         rooms = self._rooms(inputs)  # tokens, one a prompt
         read = inputs["attention_mask"].sum(1).tolist()  # tokens of each prompt
         recorder = SampledLogprobs()
+        # A batch writes until its roomiest prompt is full. What the others wrote past their own
+        # room is cut off in `_rollout`: alone, they would have ended there, and a completion must
+        # not depend on what shares its batch.
         generation.max_new_tokens = max(rooms)
         try:
             sequences = self._model.generate(
@@ -166,6 +169,8 @@ class TransformersEngine:
     def _rollout(
         self, tokens: list[int], logprobs: torch.Tensor, room: int, prompt_tokens: int
     ) -> Rollout:
+        # To end is the policy's own choice too: the end token counts in length and log-probability,
+        # as in vLLM, but is no part of the text. Beyond it is padding.
         end = next((i for i, token in enumerate(tokens[:room]) if token in self._ends), None)
         n_tokens = room if end is None else end + 1
         return Rollout(

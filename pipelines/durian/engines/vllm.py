@@ -90,6 +90,8 @@ class VLLMEngine:
         taken: list[int] = []  # places of the prompts that vLLM took
         requests: list[str] = []
         try:
+            # One by one: handed over together, one prompt that vLLM refuses would raise for all of
+            # them.
             for place, prompt in enumerate(prompts):
                 request = self._enqueue(prompt, params)
                 if isinstance(request, Failed):
@@ -153,6 +155,8 @@ class VLLMEngine:
 
     def _finish(self, finished: Finished) -> list[Any]:
         """The finished requests, in the order in which they were enqueued."""
+        # Requests finish in any order, since vLLM fills a batch as room becomes free; the ids rise
+        # in the order in which they were enqueued.
         engine, outputs = self._llm.llm_engine, []
         while engine.has_unfinished_requests():
             done = [output for output in engine.step() if output.finished]

@@ -133,6 +133,9 @@ class _EndlessHeader(Exception):
 class _Bounded(BytesIO):
     """A file in memory that bounds how often and how much is read of it."""
 
+    # Pillow's header parsers loop for as long as a file tells them to: a TIFF of endless
+    # directories, or a PNG of a million empty text chunks, would keep a thread for good. Each step
+    # of such a loop reads, so a count of reads and bytes ends it where a clock could not.
     reads_left: float = _HEADER_READS
     bytes_left: float = _HEADER_BYTES
 
@@ -146,7 +149,7 @@ class _Bounded(BytesIO):
 
 
 def _open(data: bytes) -> ImageFile | Failed:
-    """Read the header."""
+    """Open an image by its header, or say why it cannot be."""
     if not data:
         return Failed("cannot decode image: no data")
     if len(data) > LARGEST_BYTES:
@@ -161,6 +164,8 @@ def _open(data: bytes) -> ImageFile | Failed:
     if kind in _WHOLE:
         file.bytes_left = LARGEST_BYTES
     try:
+        # Until the size is known both counts are small. A format that is handed to its library in
+        # one piece reads all its bytes at once, before that, so only its reads are bounded.
         image = _PLUGINS[kind](file, "")
     except SyntaxError as error:  # Pillow's way to say "not this format after all"
         if kind == "TIFF" and _is_float_tiff(data):
@@ -168,6 +173,9 @@ def _open(data: bytes) -> ImageFile | Failed:
         return Failed(
             f"cannot decode image: damaged {kind}, or of a kind that is not read ({_phrase(error)})"
         )
+    # From here on the pixel limit bounds the work, since `_refused` comes before any pixel. Bytes
+    # are free then; reads stay bounded by the length of the data, loosely for the decoders in
+    # Python, which take as little as one byte at a time.
     slow = bool(image.tile) and image.tile[0][0] in _SLOW
     file.reads_left = len(data) if slow else _READS + len(data) // 2048
     file.bytes_left = float("inf")
@@ -175,7 +183,7 @@ def _open(data: bytes) -> ImageFile | Failed:
 
 
 def _refused(image: ImageFile, data: bytes, pixel_limit: int) -> str | None:
-    """Why an image is not decoded though its header was read."""
+    """Give the reason why an image is not decoded though its header was read; None to decode it."""
     width, height = image.size
     pixels = width * height
     if pixels > pixel_limit:
@@ -194,10 +202,16 @@ def _refused(image: ImageFile, data: bytes, pixel_limit: int) -> str | None:
 
 
 def _has_many_scans(data: bytes) -> bool:
+    # A progressive JPEG is sent in scans, each of which may touch every pixel. Ten make a usual
+    # picture; a few kB of empty scans over a large canvas make thousands of passes, which no limit
+    # on pixels or bytes sees. So the scans are counted before anything is decoded.
     start = b"\xff\xda"
     if data.count(start) <= MOST_SCANS:  # fast, and never less than there are
         return False
     # What follows the image, such as the film of a phone's moving picture, may hold any bytes.
+    # So the markers are walked as a decoder does: over each segment by its own length, over coded
+    # pixels to the next marker (in these 0xff is followed by 0 or a restart, which `_MARKER` leaves
+    # out), up to the end of the image.
     scans, place = 0, 2
     while (found := _MARKER.search(data, place)) and found[0] != b"\xff\xd9":
         scans += found[0] == start
@@ -230,7 +244,7 @@ def _is_float_tiff(data: bytes) -> bool:
 
 
 def _phrase(error: Exception) -> str:
-    """One short line without addresses in memory, so that equal data give equal words."""
+    """Put an error into one short line without addresses, so that equal data give equal words."""
     text = one_line(re.sub(r"<[^>]*>", "", str(error)), longest=100)
     if "truncated" in text.lower():
         return "truncated file"

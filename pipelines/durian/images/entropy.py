@@ -21,7 +21,7 @@ def pixel_entropy(
     *,
     pixel_limit: int = ProfileConfig.pixel_limit,
 ) -> float:
-    """How evenly one image uses its 256 gray levels, as the column `pixel_entropy` has it.
+    """Shannon entropy of the gray levels of one image, as the column `pixel_entropy` has it.
 
     Gray is Pillow's `convert("L")` of the first frame at full size, transparency laid over white;
     `durian.images.gray` has the rules.

@@ -20,7 +20,8 @@ _DECODED = {
 _CONVERT = "convert it to PNG or JPEG"
 _FLOAT = "convert it to 8 or 16 bits a channel"
 
-# How other files begin, what they are, and the way out.
+# How other files begin, what they are, and the way out. The first that fits is named, so special
+# beginnings stand before general ones: HEIC before all else that is `ftyp` and thus a video.
 _OTHERS = (
     (rb"version https://git-lfs\.github\.com/", "a Git LFS pointer in place of the image",
      "fetch that with `git lfs pull`"),

@@ -44,6 +44,9 @@ def flatten(image: Image.Image) -> Image.Image | Failed:
         return _over_white(image.convert("LA"))
     if not image.has_transparency_data:
         return image
+    # A PNG may name one gray or colour as see-through, at its own bit depth. Pillow brings the
+    # pixels to 8 bits but leaves that value as it was, so it would match no pixel, or the wrong
+    # ones, and the image would keep a background that nobody sees.
     transparent = image.info.get("transparency")
     if raw_mode in ("L;2", "L;4") and isinstance(transparent, int):
         # Pillow spreads 2- and 4-bit grays over 0 to 255, but not the gray that is transparent.
@@ -59,6 +62,8 @@ def _from_16_bit(image: Image.Image) -> Image.Image | Failed:
         return Failed("cannot decode image: 32-bit pixels with negative values")
     if values.size and values.max() >= 1 << 16:
         return Failed("cannot decode image: 32-bit pixels with values above 65535")
+    # Compared before the shift: several 16-bit grays become one 8-bit gray, and only one of them is
+    # see-through.
     gray = (values >> 8).astype(np.uint8)
     if (transparent := image.info.get("transparency")) is not None:
         gray[values == transparent] = 255

@@ -76,6 +76,10 @@ def cut_chunks(
         keep: whether the decoded images will be kept, which bounds a chunk's pixels.
         taken: told of each sample as soon as it is read, before its chunk is whole.
     """
+    # Where a chunk ends depends on the samples alone: their bytes, the pixels that their headers
+    # promise, and the part. It must not depend on time or on free memory, because a chunk is seeded
+    # by its first sample and drawn as one batch: cut elsewhere, a resumed run would draw other
+    # completions than an uninterrupted one.
     stream = iter(samples)
     for part, numbers in parts:
         begun, chunk = time.perf_counter(), Chunk(part=part, first=numbers.start)
@@ -126,6 +130,9 @@ class _Batches:
 
     def add(self, sample: Sample) -> None:
         """Take one more sample."""
+        # To hand a task to a thread costs more than to decode a small image, so small ones go
+        # together; a large one is a batch by itself, so that it keeps one thread busy and the
+        # others go on.
         self._waiting.append(sample)
         self._bytes += sum(map(len, sample.images))
         if len(self._waiting) == _BATCH_SAMPLES or self._bytes >= _BATCH_BYTES:

@@ -120,6 +120,8 @@ class Models:
             of_rollouts = _of_rollouts(answer, config)
             no_image = NO_IMAGE if config.needs_images and not sample.images else None
             unasked = sample.question_error if self.policy else None  # images are measured anyway
+            # All that kept a measure from the row, each reason once. What could be measured stays
+            # beside it: an image has its entropy even if its question cannot be asked.
             reasons = (
                 sample.error, unasked, seen.error, no_image, of_images.error, answer.error,
                 of_rollouts.error,
@@ -178,6 +180,10 @@ def measure_here(
     """
     with Models(config, progress) as models:
         start_stages(config, parts, progress)
+        # Three chunks are on their way: the next is decoded in threads, this one is drawn by the
+        # engine, and the one before is scored, by processes of the reward where it has any. So
+        # neither images nor mathematics holds the engine up. What is given comes in the order of
+        # the dataset all the same.
         held: tuple[int, Callable[[], Measured]] | None = None
         for chunk in decoded_chunks(
             samples,

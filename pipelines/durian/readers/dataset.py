@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from glob import has_magic
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from durian.config import DatasetConfig
 from durian.errors import ConfigError, DatasetError
@@ -34,6 +36,8 @@ from durian.readers.text_files import CsvSource, JsonSource
 from durian.readers.webdataset import WebDatasetSource
 from durian.samples import Sample
 
+_LFS = b"version https://git-lfs.github.com/"  # how a pointer of Git LFS begins
+
 
 class SampleReader:
     """The samples of one dataset, as often as they are asked for."""
@@ -45,7 +49,7 @@ class SampleReader:
         config: DatasetConfig,
         roots: Sequence[Path] = (),
     ) -> None:
-        """Args: `roots`: folders that images may be in, beside each data file's own."""
+        """Hold the data files; `roots` are folders of images beside each file's own."""
         self.name = name  # how a person calls the dataset
         self._limit = config.limit
         opened = list(_opened(sources, config, roots))
@@ -68,6 +72,10 @@ class SampleReader:
                 f"{read['answer']}, images from {images}",
             )
         return lines
+
+    def described_with(self, notes: Sequence[str]) -> dict[str, Any]:
+        """Where what stands, with what was noted of all rows."""
+        return {**self.described, "notes": [*self.described["notes"], *notes]}
 
     def image_hint(self) -> str:
         """Suggest the option to pass where no image of the first rows can be read."""
@@ -142,6 +150,11 @@ def _short_name(path: Path) -> str:
 
 
 def _source(path: Path, config: DatasetConfig) -> Source:
+    with suppress(OSError), path.open("rb") as file:  # one that cannot be read says so itself
+        if file.read(len(_LFS)) == _LFS:
+            raise DatasetError(
+                f"{path}: a Git LFS pointer in place of the data; fetch that with `git lfs pull`"
+            )
     match kind_of(path):
         case ".parquet":
             return ParquetSource(path)
@@ -164,6 +177,8 @@ def _samples(
     offset: int,
     source_file: str,
 ) -> Generator[Sample, None, int]:
+    # `for` would drop what the generator returns: the number of rows in the file, without which the
+    # positions of the next file could not be told.
     rows = source.rows(columns.read, wanted.shifted(offset))
     while True:
         try:
@@ -176,10 +191,13 @@ def _samples(
 def _opened(
     sources: Sequence[Source], config: DatasetConfig, roots: Sequence[Path]
 ) -> Iterator[tuple[Source, Columns, ImageFiles, Head]]:
-    """Each data file with its columns: looked for once, and again where a file has others."""
+    """Give each data file with its columns, sought once, and again where a file has others."""
     known: Head | None = None
     for source in sources:
         files = _image_files(source, config, roots)
+        # A footer or a schema has the names of the columns; the first rows come with their images.
+        # So a dataset of a thousand shards is looked into once, and again only where the columns
+        # change.
         if known is None or set(source.columns() or ()) != set(known.columns):
             known = source.head()
             columns = choose_columns(known, config, source.name)
@@ -189,6 +207,8 @@ def _opened(
 def _with_further(columns: Columns, source: Source, head: Head) -> Columns:
     """The columns with what else is read beside them."""
     needed = [name if name in head.columns else name.partition(".")[0] for name in columns.needed]
+    # Beside the sample's own columns all light ones are read, for templates, custom rewards and the
+    # report. A column of images is never among them, not even one that is left unread on purpose.
     images = {*sum(columns.images, ()), *unread_images(head, columns)}
     light = [name for name in source.light(head.columns) if name not in images]
     further = source.plain([name for name in light if name not in columns.needed])

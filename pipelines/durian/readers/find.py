@@ -1,4 +1,4 @@
-"""Which files a path, folder or glob means, and which of them belong to a split."""
+"""Find the files that a path, folder or glob means, and those of them that belong to a split."""
 
 from __future__ import annotations
 
@@ -75,6 +75,9 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
     for marks, what in _OTHERS.items():
         if all((folder / mark).is_file() for mark in marks):
             raise DatasetError(f"{folder}: {what}; pass the dataset itself")
+    # What says most about the folder comes first: the lists that `save_to_disk` writes, then the
+    # README of a Hub clone, and names of files and folders only where nothing lists them. Otherwise
+    # the cache files that lie beside the data would be read as data.
     if (folder / "dataset_dict.json").is_file():
         splits = _listed(folder / "dataset_dict.json", "splits")
         if split not in splits:
@@ -152,6 +155,9 @@ def _listed(path: Path, key: str, within: str | None = None) -> list[str]:
 
 def _of_split(folder: Path, split: str, files: list[Path]) -> list[Path]:
     """Keep the files that are marked with the split, by the first way that any file uses."""
+    # In the order of `datasets`, the most deliberate mark first. Once any file uses a way, that way
+    # decides for all: `train/hard_test_items.parquet` belongs to train, and is not taken for the
+    # test split because of its name.
     for mark in (_shard_mark, _folder_mark, _name_mark):
         marks = {file: mark(file.relative_to(folder), split) for file in files}
         found = {name for name in marks.values() if name is not None}
@@ -169,6 +175,8 @@ def _of_no_split(place: Path | str, split: str, files: list[Path]) -> list[Path]
     a JSON object that holds rows under several.
     """
     for file in files:
+        # Silence here would be worse than an error: `--split test` on one unnamed file would
+        # profile the training data under the name of the test split.
         if split == DatasetConfig.split or _is_named_for(file, split):
             continue
         keys = JsonSource(file, split).splits() if kind_of(file) == ".json" else []
@@ -189,19 +197,19 @@ def _is_named_for(file: Path, split: str) -> bool:
 
 
 def _shard_mark(path: Path, split: str) -> str | None:
-    """`data/NAME-00000-of-00002.parquet`, as `push_to_hub` writes it, for any NAME."""
+    """Read the split from `data/NAME-00000-of-00002.parquet`, as `push_to_hub` writes it."""
     match = re.match(r"(\w+(?:\.\w+)*)-\d{5}-of-\d{5}", path.name)
     return match[1] if match and path.parent.name == "data" else None
 
 
 def _folder_mark(path: Path, split: str) -> str | None:
-    """`train/anything.parquet`."""
+    """Read the split from a folder's name, as in `train/anything.parquet`."""
     marks = (_word_mark(part, split) for part in reversed(path.parent.parts))
     return next(filter(None, marks), None)
 
 
 def _name_mark(path: Path, split: str) -> str | None:
-    """`anything_train.parquet`."""
+    """Read the split from the file's own name, as in `anything_train.parquet`."""
     return _word_mark(path.name, split)
 
 

@@ -17,7 +17,7 @@ _MOST_FOLDERS = 200  # that are looked into, nearby
 
 
 def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) -> str:
-    """Where the images were looked for, and the option that finds them, if one does.
+    """Say in which folder the images were sought, and the option that finds them, if one does.
 
     Args:
         folder: of the data file.
@@ -27,6 +27,8 @@ def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) ->
     path = next(_paths(head, columns), None)
     if path is None:
         return "pass --images-column with the column that holds them"
+    if "://" in path:
+        return "download them, and put their paths in place of the addresses"
     looked = f"looked in {files.base}"
     if os.path.isabs(path):
         place = os.path.dirname(path)
@@ -35,6 +37,9 @@ def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) ->
     linked = os.path.realpath(os.path.join(files.base, path))
     if os.path.isfile(linked) and files.has_link(path):  # inside by name, elsewhere by link
         return f"{looked}, where a link leads out; pass --image-root {os.path.dirname(linked)}"
+    # A guess is given only where exactly one folder of a ring around the data has the file: of two
+    # that have it, one would be the wrong images under the right names, which no later check can
+    # see.
     for near in _nearby(folder):
         places = [place for place in near if (place / path).is_file()]
         if len(places) == 1:
@@ -49,8 +54,8 @@ def _paths(head: Head, columns: Columns) -> Iterator[str]:
         for group in columns.images:
             for value in (image for name in group for image in image_cells(reach(row, name))):
                 if isinstance(value, dict):
-                    value = value.get("path") or value.get("image")
-                if isinstance(value, str) and len(value) < 1000 and "://" not in value:
+                    value = value.get("path") or value.get("image") or value.get("url")
+                if isinstance(value, str) and len(value) < 1000:
                     yield value
 
 

@@ -60,6 +60,9 @@ def read_image(value: object, files: ImageFiles) -> Field:
 
 def looks_like_image(cell: object) -> bool:
     """Whether a cell holds an image by its content, wherever it stands; a mere path does not."""
+    # To find a column of images among others, so it must not be fooled by text: a path may be the
+    # path of anything, and a column `source_file` of paths would be taken for images. Only bytes,
+    # base64 and data URIs that begin as an image does, and the exact struct of `datasets`, count.
     for value in image_cells(cell):
         if isinstance(value, dict):
             inner = [value[key] for key in _KEYS if value.get(key) is not None]
@@ -84,6 +87,8 @@ def _is_empty(cell: dict[Any, Any]) -> bool:
 
 def _is_bytes(cell: Sequence[object]) -> bool:
     """Whether a list is an image's bytes, as `list<uint8>` gives them."""
+    # A list is several images, unless it is the bytes of one, spelled as numbers. No image file is
+    # shorter than 16 bytes; a shorter list of numbers is several bad images, and says so.
     return len(cell) >= _FEWEST_BYTES and type(cell[0]) is int
 
 
@@ -140,7 +145,9 @@ def _from_uri(uri: str) -> Field:
 
 def _decoded(text: str) -> bytes | None:
     """The image that a text of base64 spells; None for a path or any other text."""
-    # The head first: a long text is not searched whole only to find that it is none.
+    # A path like images/abcdefghijklmnop is made of base64's characters too, so they prove nothing:
+    # the first ones must decode to the beginning of an image. The head comes first also because a
+    # long text is not searched whole only to find that it is none.
     if len(text) < 24 or not _BASE64.match(text[:64]):
         return None
     head = _head(text)

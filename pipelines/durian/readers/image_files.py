@@ -16,12 +16,14 @@ class ImageFiles:
     """Reads images by the paths in a data file. What a path says is data, and may be hostile."""
 
     def __init__(self, base: Path, roots: Iterable[Path]) -> None:
-        """Args: `roots`: folders to read from.
+        """Set the folders to read from, `roots`.
 
         Relative paths begin at `base`; where nothing is there, at the first root that has it.
         """
         roots, self.base = list(roots), str(base)
         self._bases = list(dict.fromkeys(map(str, (base, *roots))))
+        # The comparison is of real paths, so that no link and no `..` leads out, and each root ends
+        # in a slash, or `/data/images` would let in `/data/images-private`.
         real = dict.fromkeys(os.path.realpath(folder) for root in roots for folder in _with(root))
         self._roots = tuple(os.path.join(root, "") for root in real)  # each ends in a slash
 
@@ -49,6 +51,8 @@ class ImageFiles:
 
     def _read_at(self, base: str, path: str, shown: str) -> bytes | str:
         try:
+            # An absolute path swallows the base in this join, and is then held against the roots as
+            # any other. The real path is what is opened, not the one that was given.
             real = os.path.realpath(os.path.join(base, path))  # links followed
             if not real.startswith(self._roots):
                 return f"image path leaves the dataset folder: {shown}{NAME_FOLDER}"

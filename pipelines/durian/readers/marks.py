@@ -1,4 +1,4 @@
-"""Where a problem's images stand: `<image>`, or `<image 1>`, `<image1>`, `<image_1>`."""
+"""Put a problem's images where its marks are: `<image>`, `<image 1>`, `<image1>`, `<image_1>`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ def place_images(
         n = len(images)
         has = f"{n} image{'' if n == 1 else 's'}"
         return problem, in_order, f"the problem marks image {lacking}, and the row has {has}"
+    # A policy's template takes images in the order of their plain marks and knows no numbers. So
+    # each numbered mark becomes a plain one and its image moves to that place in the list: without
+    # it "compare <image 2> with <image 1>" would be asked with the two exchanged.
     placed: list[int] = []
 
     def plain(mark: re.Match[str]) -> str:

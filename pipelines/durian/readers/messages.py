@@ -20,10 +20,11 @@ _KEYS = (("role", "content"), ("from", "value"))
 
 @dataclass(frozen=True, kw_only=True)
 class Turns:
-    """A list of messages, read."""
+    """The text and the images of a list of messages, by speaker."""
 
     problem: str  # the user's turns, one below the other, a mark where an image stands
     system: str | None
+    asked: int = 1  # turns of the user
     reply: str | None  # the assistant's turn, if it is the last one
     images: tuple[Any, ...] = ()  # cells of images that stand in the messages themselves
     error: str | None = None
@@ -41,6 +42,8 @@ def messages_of(cell: object) -> list[Mapping[str, Any]] | None:
         cell = parsed(cell)
     if not isinstance(cell, list) or not cell:
         return None
+    # It is one only if every message has a speaker and a content: lists of texts are options or
+    # answers, and lists of other objects are images.
     for message in cell:
         if not isinstance(message, dict):
             return None
@@ -54,6 +57,9 @@ def read_turns(messages: Sequence[Mapping[str, Any]]) -> Turns:
 
     A last turn of the assistant is its reply, and not asked; earlier ones are left out.
     """
+    # Only the user's images are shown. Earlier replies are left out rather than shown, because they
+    # would give the policy another model's answer to go on with. An unknown speaker (a tool, a
+    # function) spoils the row: to leave out its words would be to ask another question.
     said: dict[str, list[str]] = {"user": [], "assistant": [], "system": []}
     images: list[Any] = []
     speaker = ""
@@ -71,6 +77,7 @@ def read_turns(messages: Sequence[Mapping[str, Any]]) -> Turns:
     return Turns(
         problem="\n".join(said["user"]),
         system="\n".join(said["system"]) or None,
+        asked=len(said["user"]),
         reply=said["assistant"][-1] if speaker == "assistant" else None,
         images=tuple(images),
         error=None if said["user"] else "no message is of the user",

@@ -33,6 +33,8 @@ def listed_files(folder: Path, split: str) -> list[Path] | None:
             f"{folder}: no split '{split}' (found: {', '.join(patterns)}); "
             f"pass --split {next(iter(patterns))}"
         )
+    # A README is data like the rest: a pattern with `..` in it would read files from outside the
+    # folder.
     files = sorted(
         {
             file

@@ -14,7 +14,7 @@ from durian.readers.head import Head
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which row positions to give; the others are skipped as cheaply as the file allows."""
+    """The row positions to give; the others are skipped as cheaply as the file allows."""
 
     start: int = 0
     stop: int | None = None  # one past the last
@@ -27,6 +27,9 @@ class Wanted:
 
     def touches(self, first: int, end: int) -> bool:
         """Whether any of the positions `first` to `end - 1` is wanted."""
+        # A file counts its rows from 0, the wish is in rows of the whole dataset: `offset` is where
+        # the file begins. A reader asks about a whole row group before it reads it, so that a
+        # resumed run skips what it has done without decoding it.
         first, end = max(first + self.offset, self.start), end + self.offset
         if self.stop is not None:
             end = min(end, self.stop)
@@ -34,6 +37,11 @@ class Wanted:
             return first < end
         place = bisect_left(self.rows, first)
         return place < len(self.rows) and self.rows[place] < end
+
+    def covers(self, first: int, end: int) -> bool:
+        """Whether no position of `first` to `end - 1` stands before `start` or after `stop`."""
+        first, end = first + self.offset, end + self.offset
+        return self.start <= first and (self.stop is None or end <= self.stop)
 
     def done(self, position: int) -> bool:
         """Whether nothing is wanted from `position` on."""
@@ -65,7 +73,7 @@ class Source(Protocol):
         """Names of the columns, by the head of the file; None where it has no rows to tell."""
 
     def head(self) -> Head:
-        """The first rows, whole."""
+        """The first rows of the file, whole, images and all."""
 
     def light(self, columns: Sequence[str]) -> list[str]:
         """The columns that can be read at no cost, since they hold no images, in order."""

@@ -14,6 +14,7 @@ from durian.readers.messages import Turns, messages_of, read_turns
 from durian.readers.options import (
     UnreadableOptions,
     in_order,
+    is_index,
     letter_at,
     read_options,
     with_options,
@@ -43,6 +44,9 @@ def to_sample(
             sample_id=key, row=row, problem="", answer="", error=values.error,
             source_file=source_file,
         )  # fmt: skip
+    # Nothing here raises for a bad row: each part becomes a Field with its value, the key that the
+    # id is made of, and its error. The errors are joined at the end, so that a row names all that
+    # is wrong with it, and the rows after it are read.
     problem, turns = _problem(reach(values, columns.problem))
     if columns.answer is None:
         answer = reply_field(turns)
@@ -51,6 +55,8 @@ def to_sample(
     images, clash = _images(values, columns, turns, files)
     own_id = None if columns.id is None else text_field(reach(values, columns.id), "id")
     options, unreadable_options = _options(values, columns)
+    # The key stays that of the cell while the value becomes the letter: the id of a sample does not
+    # change with how its answer is understood.
     if columns.indexed:
         answer = _of_index(reach(values, columns.answer or ""), options, answer)
     fed = [image.key for _, image in images]
@@ -58,7 +64,10 @@ def to_sample(
         fed.append(canonical([reach(values, name) for name in columns.options]).encode())
     key = sample_id(problem.key, answer.key, fed)
     if own_id is not None and own_id.error is None:
-        key = own_id.value
+        key = own_id.key
+    system = turns.system if turns else None
+    if system is None and columns.system is not None:
+        system = text_field(reach(values, columns.system), "system").value or None
     unreadable = turns.error if turns else None  # then nothing else of the messages is known
     text, placed, misplaced = place_images(
         with_options(problem.value, options) if options else problem.value, images
@@ -75,7 +84,8 @@ def to_sample(
         ),
         question_error=unreadable
         or _joined(problem.error, answer.error, unreadable_options, misplaced),
-        system=turns.system if turns else None,
+        system=system,
+        user_turns=turns.asked if turns else 1,
         columns={
             name: plain
             for name in columns.further
@@ -93,11 +103,11 @@ def _options(values: Mapping[str, Any], columns: Columns) -> tuple[dict[str, str
         return {}, str(error)
 
 
-def _of_index(cell: object, options: Mapping[str, str], answer: Field) -> Field:
+def _of_index(cell: Any, options: Mapping[str, str], answer: Field) -> Field:
     """The letter that a number stands for; the answer itself where there are no options."""
-    if not options or answer.error is not None or not str(cell).strip().isdecimal():
+    if not options or answer.error is not None or not is_index(cell):
         return answer
-    letter = letter_at(int(str(cell)), options)
+    letter = letter_at(int(cell), options)
     if letter is not None:
         return Field(letter, answer.key)
     return Field("", answer.key, f"answer {cell} is no index of {len(options)} options")
@@ -118,14 +128,16 @@ def _images(
     found: list[tuple[int, object]] = []
     for group in columns.images:
         cells = [image_cells(reach(values, name)) for name in group]
-        if len(group) > 1:
-            numbers = image_numbers(group)
-            pairs = zip(numbers, cells, strict=True)
+        if not any(cells):
+            continue
+        found = list(enumerate((image for of_cell in cells for image in of_cell), start=1))
+        # Columns such as image_1 and image_3 carry the numbers that marks in the problem call, also
+        # where the row leaves image_2 empty. Where there are more images than columns, some cell
+        # holds a list, the numbers mean nothing, and images are counted in order.
+        if 1 < len(group) >= len(found):
+            pairs = zip(image_numbers(group), cells, strict=True)
             found = [(number, image) for number, of_cell in pairs for image in of_cell]
-        if len(group) == 1 or len(found) > len(group):  # a list in a cell: by place
-            found = list(enumerate((image for of_cell in cells for image in of_cell), start=1))
-        if found:
-            break
+        break
     in_messages = turns.images if turns else ()
     clash = None
     if found and in_messages:

@@ -13,7 +13,7 @@ from typing import Any
 
 from durian.errors import DatasetError
 from durian.readers.head import HEAD, Head
-from durian.readers.json_shapes import lists_of, rows_of_object
+from durian.readers.json_shapes import KeyTwice, lists_of, once, rows_of_object
 from durian.readers.opened import kind_of, open_bytes
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
@@ -24,7 +24,7 @@ class JsonSource:
     """A .jsonl or .json file: one object a line, or rows in one array or object (in memory)."""
 
     def __init__(self, path: Path, split: str) -> None:
-        """Args: `split`: chooses among lists of rows under several keys."""
+        """Name the file; `split` chooses among lists of rows under several keys."""
         self.name, self.folder = str(path), path.parent
         self.path, self._split = path, split
 
@@ -49,7 +49,7 @@ class JsonSource:
         return lists_of(content) if isinstance(content, dict) else []
 
     def light(self, columns: Sequence[str]) -> list[str]:
-        """All: an object is parsed whole."""
+        """Give all columns, since an object is parsed whole."""
         return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
@@ -78,7 +78,7 @@ class JsonSource:
                 for number, line in enumerate(file, start=1):
                     if line.strip():
                         yield f"line {number}", line
-        except _KeyTwice as error:
+        except KeyTwice as error:
             raise DatasetError(
                 f"{self.name}: an object has the key {error} twice; remove one"
             ) from error
@@ -87,17 +87,20 @@ class JsonSource:
 
     def _parsed(self) -> list[Any] | None:
         """The rows of a file that is one array or object; None for lines."""
+        # The ending .json says little: it may be an array, one object of rows, or lines after all.
+        # The first character decides, and for `{` whether a second line follows a first one that is
+        # whole by itself. Lines are streamed; only the other two are held in memory.
         if kind_of(self.path) == ".jsonl":
             return None
         with open_bytes(self.path) as file:
             first = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
         if first.startswith(b"["):
-            return list(json.loads(self._text(), object_pairs_hook=_once))
+            return list(json.loads(self._text(), object_pairs_hook=once))
         if not first.startswith(b"{") or self._has_lines():
             return None
         try:
-            content = json.loads(self._text(), object_pairs_hook=_once)
-        except _KeyTwice:
+            content = json.loads(self._text(), object_pairs_hook=once)
+        except KeyTwice:
             raise
         except ValueError:
             return None  # lines, the first of them damaged
@@ -120,32 +123,20 @@ class JsonSource:
             return file.read().removeprefix(b"\xef\xbb\xbf")
 
 
-class _KeyTwice(ValueError):
-    pass
-
-
 def _object(place: str, item: Any) -> Mapping[str, Any] | BadRow:
     line = item if isinstance(item, bytes) else json.dumps(item).encode()
     if isinstance(item, bytes):
         try:
-            item = json.loads(item, object_pairs_hook=_once)
+            item = json.loads(item, object_pairs_hook=once)
         except UnicodeDecodeError:
             return BadRow(f"{place} is not UTF-8", line)
-        except _KeyTwice as error:
+        except KeyTwice as error:
             return BadRow(f"{place} has the key {error} twice", line)
         except (ValueError, RecursionError):
             return BadRow(f"{place} is not JSON", line)
     if not isinstance(item, dict):
         return BadRow(f"{place} is not a JSON object", line)
     return item
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-        raise _KeyTwice(f"'{twice[:40]}'")
-    return found
 
 
 class CsvSource:
@@ -158,11 +149,16 @@ class CsvSource:
         csv.field_size_limit(sys.maxsize)  # its default refuses a long problem
 
     def columns(self) -> list[str]:
-        """The header."""
+        """The names in the file's header line."""
         header = next(self._lines(), [])
         if twice := [name for name, count in Counter(header).items() if count > 1]:
             raise DatasetError(
                 f"{self.name}: column '{twice[0]}' stands there twice; rename one of them"
+            )
+        if len(header) == 1 and header[0].count(";") > 0:
+            raise DatasetError(
+                f"{self.name}: its columns are separated by ';'; save it with commas, or with tabs "
+                "as .tsv"
             )
         return header
 
@@ -171,7 +167,7 @@ class CsvSource:
         return Head(self.columns(), first_rows(self.rows([], Wanted(stop=HEAD))))
 
     def light(self, columns: Sequence[str]) -> list[str]:
-        """All: a line is read whole."""
+        """Give all columns, since a line is read whole."""
         return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:

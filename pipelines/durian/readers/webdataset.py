@@ -13,9 +13,14 @@ from typing import Any
 
 from durian.errors import DatasetError
 from durian.readers.head import HEAD, Head
+from durian.readers.json_shapes import KeyTwice, once
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
-_IMAGES = {"avif", "bmp", "gif", "jp2", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"}
+# What cannot be decoded is an image too: its row says so, rather than be asked without it.
+_IMAGES = {
+    "avif", "bmp", "eps", "exr", "gif", "hdr", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg",
+    "jxl", "pdf", "png", "ppm", "psd", "svg", "tga", "tif", "tiff", "webp",
+}  # fmt: skip
 
 _Member = tuple[str, tarfile.TarInfo]  # its key and itself
 _Order = list[tuple[str, int, str]]
@@ -45,7 +50,7 @@ class WebDatasetSource:
         return Head(self.columns() or [], first_rows(self.rows([], Wanted(stop=HEAD))))
 
     def light(self, columns: Sequence[str]) -> list[str]:
-        """All: a sample's members are read whole."""
+        """Give all columns, since a sample's members are read whole."""
         return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
@@ -59,6 +64,9 @@ class WebDatasetSource:
         try:
             with tarfile.open(self.path, "r:") as tar:
                 end = self.path.stat().st_size
+                # Members of a sample stand side by side in a shard, so `groupby` needs no more than
+                # one sample in memory. A key that comes again later is a new sample, as the format
+                # has it.
                 for key, members in groupby(_members(tar, end), key=lambda member: member[0]):
                     if wanted.done(position):
                         break
@@ -86,7 +94,13 @@ class WebDatasetSource:
                 images.append((_natural(name), data))
                 continue
             try:
-                content = data.decode() if kind == "txt" else json.loads(data)
+                if kind == "txt":
+                    content = data.decode()
+                else:
+                    content = json.loads(data, object_pairs_hook=once)
+            except KeyTwice as error:
+                bad = BadRow(f"{member.name} has the key {error} twice", data)
+                continue
             except (ValueError, RecursionError):
                 what = "UTF-8" if kind == "txt" else "JSON"
                 bad = BadRow(f"{member.name} is not {what}", data)
@@ -120,7 +134,9 @@ def _field(member: tarfile.TarInfo) -> str:
 
 
 def _natural(name: str) -> _Order:
-    """Sorts `2` before `10`."""
+    """Make a key that sorts `2` before `10`."""
+    # Text and digits in turn; a number is compared by its count of digits first, then by the
+    # digits.
     parts = re.split(r"(\d+)", name)
     digits = (part.lstrip("0") for part in parts[1::2])  # not int(): it refuses very long ones
     return [(part, len(n), n) for part, n in zip_longest(parts[::2], digits, fillvalue="")]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from math import ceil
 
+from durian.analysis.one_run.columns import RENAMED
 from durian.analysis.one_run.summary import Advice, Scored, Summary
-from durian.analysis.statistics.estimate import Estimate
 from durian.groups import AUTO
-from durian.rendering.names import SEEING, grouped_by, name_of
+from durian.rendering.names import SEEING, grouped_by, name_of, said_end
 from durian.rendering.sentences import best_measure, difference_between
 from durian.rendering.text import interval_text
 
 VARIED = "pass_rate > 0 AND pass_rate < 1"
+CHANCE = 0.5  # AUROC
 FEW = 0.05  # a share that is not worth a line
 RELIABLE = 0.9  # pass rates that need no further rollouts
 SURE = 0.5  # share of samples whose bin is sure at 95 %; below it, bins are mostly noise
@@ -47,32 +47,61 @@ def _filter(scored: Scored) -> Advice | None:
 
 
 def _perceptual(summary: Summary, scored: Scored) -> Advice | None:
-    """Another column for the perceptual groups, where it surely predicts error better."""
-    now = grouped_by(summary.grouping).perceptual
-    known: Mapping[str, tuple[float, Estimate]] = {
-        name: (predictor.auroc.low, predictor.auroc)
-        for name, predictor in scored.measures.items()
-        if (predictor.kind == "column" or name in SEEING) and predictor.auroc.low is not None
-    }
-    if now not in known:
+    """Another column or end for the perceptual groups, where it surely predicts error better."""
+    grouped = grouped_by(summary.grouping)
+    now, contrast = grouped.perceptual, scored.contrast["perceptual"]
+    if (better := _better_column(summary, scored, now)) is not None:
+        return better
+    known = scored.measures.get(now)
+    if contrast.low is None or contrast.low > 0 or known is None:
         return None
-    best = max(known, key=lambda name: known[name][0])
-    (low, auroc), (_, auroc_now) = known[best], known[now]
-    if auroc_now.high is not None and low > auroc_now.high:
+    turned = known.kind == "column" and known.harder != grouped.perceptual_end
+    if turned and contrast.high is not None and contrast.high < 0:
         return Advice(
-            say=f"Cut the perceptual groups by {name_of(best)}: it predicts error better than "
-            f"{name_of(now)} (AUROC {auroc.value:.2f} against {auroc_now.value:.2f}).",
-            do=f"durian group RUN --perceptual {shlex.quote(best)}",
+            say=f"Turn the perceptual groups round: this policy is wrong more often where "
+            f"{name_of(now)} is {known.harder}, and the groups call that end easy.",
+            do=f"durian group RUN --perceptual {shlex.quote(f'{now}:{known.harder}')}",
         )
-    contrast = scored.contrast["perceptual"]
-    if contrast.low is None or contrast.low > 0:
-        return None
     return Advice(
         say=f"Do not lean on {name_of(now)}: its hard group is not surely wrong more often than "
         "its easy one, so it does not mark what this policy finds hard. To give the perceptual "
         "groups no weight:",
         do="durian train … --weights 0.7,0,0.3\nweights: [0.7, 0, 0.3]",
     )
+
+
+def _better_column(summary: Summary, scored: Scored, now: str) -> Advice | None:
+    """A column that surely predicts error better than `now`, on the samples that have both."""
+    found = {
+        name: (over.low, over, _have_both(scored, name, now))
+        for name, predictor in scored.measures.items()
+        if (predictor.kind == "column" or name in SEEING)
+        and not name.startswith(RENAMED)  # `durian group` takes the table's own by that name
+        and (over := difference_between(scored, name, now)) is not None
+        and over.low is not None
+        and over.low > 0
+        and (predictor.auroc.low or 0) > CHANCE
+    }
+    if not found:
+        return None
+    best = max(found, key=lambda name: found[name][0])
+    _, over, both = found[best]
+    lacking = summary.measured - scored.measures[best].n
+    lost = ""
+    if lacking:
+        lack, it = ("sample lacks", "it") if lacking == 1 else ("samples lack", "them")
+        lost = f" {lacking:,} {lack} it, and the groups would leave {it} out."
+    return Advice(
+        say=f"Cut the perceptual groups by {name_of(best)}: on the {both:,} samples that have both "
+        f"it predicts error better than {name_of(now)} (AUROC {over.value:+.2f}, "
+        f"{interval_text(over, scale=1, digits=2, sign='+')}).{lost}",
+        do="durian group RUN --perceptual "
+        + shlex.quote(said_end("perceptual", best, scored.measures[best].harder)),
+    )
+
+
+def _have_both(scored: Scored, first: str, second: str) -> int:
+    return next(row.n for row in scored.differences if {row.first, row.second} == {first, second})
 
 
 def _reasoning(summary: Summary, scored: Scored) -> Advice | None:

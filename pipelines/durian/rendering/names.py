@@ -1,7 +1,8 @@
 """Name columns and groupings in plain words, as the report shows them.
 
-Groups may stand on any numeric column (`durian group --perceptual clutter`), so "hard to see" and
-"least confident" are said only of the measures that mean it.
+Groups may stand on any numeric column (`durian group --perceptual clutter`). Their words say what
+was measured ("high pixel entropy"), not what it may mean ("hard to see"): whether that end is wrong
+more often is for the numbers to say.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from durian.analysis.one_run.columns import BASELINE
-from durian.groups import GroupCuts
+from durian.groups import GroupCuts, Harder, Kind
 from durian.measures import (
     MEASURES,
     ImageMeasure,
@@ -18,6 +19,7 @@ from durian.measures import (
     held_against_error,
 )
 from durian.rendering.text import shown_text
+from durian.table.grouping import end_of, told_end
 
 NAMES = {name: str(column.words) for name, column in held_against_error().items()}
 CLIP = 40  # characters of a foreign name
@@ -32,41 +34,41 @@ class Grouped:
 
     perceptual: str = "pixel_entropy"
     reasoning: str = "mean_logprob"
+    perceptual_end: Harder = "higher"  # the hard one
+    reasoning_end: Harder = "lower"
 
     @property
-    def hard_to_see(self) -> str:
-        """'hard to see', or 'hard by clutter'."""
-        return "hard to see" if self.perceptual in SEEING else f"hard by {name_of(self.perceptual)}"
+    def hard_seen(self) -> str:
+        """'high pixel entropy', or 'low level': the hard perceptual group."""
+        return f"{_WORDS[self.perceptual_end][0]} {name_of(self.perceptual)}"
 
     @property
-    def easy_to_see(self) -> str:
-        """'easy to see', or 'easy by clutter'."""
-        return self.hard_to_see.replace("hard", "easy", 1)
+    def easy_seen(self) -> str:
+        """'low pixel entropy', or 'high level': the easy perceptual group."""
+        return f"{_WORDS[self.perceptual_end][1]} {name_of(self.perceptual)}"
 
     @property
-    def hard_to_reason(self) -> str:
-        """'hard to reason about', or 'hard by kind'."""
-        if self.reasoning in REASONING:
-            return "hard to reason about"
-        return f"hard by {name_of(self.reasoning)}"
+    def hard_reasoned(self) -> str:
+        """'low confidence', or 'high n_steps': the lower half of the reasoning bins."""
+        return f"{_WORDS[self.reasoning_end][0]} {name_of(self.reasoning)}"
 
     @property
     def hardest_bin(self) -> str:
-        """Bin 0: 'least confident', or 'hardest by kind'."""
-        confident = self.reasoning in CONFIDENCE
-        return "least confident" if confident else f"hardest by {name_of(self.reasoning)}"
+        """Bin 0: 'least confident', or 'highest in n_steps'."""
+        return self._bin(0, "least confident")
 
     @property
     def easiest_bin(self) -> str:
-        """The last bin: 'most confident', or 'easiest by kind'."""
-        confident = self.reasoning in CONFIDENCE
-        return "most confident" if confident else f"easiest by {name_of(self.reasoning)}"
+        """The last bin: 'most confident', or 'lowest in n_steps'."""
+        return self._bin(1, "most confident")
 
-    @property
-    def bins(self) -> str:
-        """'confidence bins', or 'bins of kind'."""
-        confident = self.reasoning in CONFIDENCE
-        return "confidence bins" if confident else f"bins of {name_of(self.reasoning)}"
+    def _bin(self, end: int, confident: str) -> str:
+        if self.reasoning in CONFIDENCE:
+            return confident
+        return f"{_WORDS[self.reasoning_end][end]}est in {name_of(self.reasoning)}"
+
+
+_WORDS = {"higher": ("high", "low"), "lower": ("low", "high")}  # the hard end, the easy one
 
 
 def name_of(column: str) -> str:
@@ -78,7 +80,13 @@ def name_of(column: str) -> str:
 
 
 def grouped_by(grouping: GroupCuts | None) -> Grouped:
-    """The columns behind the groups; None: the defaults."""
+    """The columns behind the groups and their hard ends; None: the defaults."""
     if grouping is None:
         return Grouped()
-    return Grouped(grouping.perceptual.measure, grouping.reasoning.measure)
+    seen, reasoned = grouping.perceptual, grouping.reasoning
+    return Grouped(seen.measure, reasoned.measure, end_of(seen), end_of(reasoned))
+
+
+def said_end(kind: Kind, column: str, harder: Harder) -> str:
+    """A column as `durian group` is given it: 'level:lower', or 'level' where no end need be."""
+    return column if told_end(kind, column, harder) is None else f"{column}:{harder}"

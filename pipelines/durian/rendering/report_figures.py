@@ -1,4 +1,4 @@
-"""Which figures a report has, in the order of the page, and what each one shows."""
+"""Draw the figures of a report, in the order of the page, each with its caption."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ReportFigure:
     draw: Callable[[float], Figure]  # width in inches -> figure
 
     def drawn(self, width: float = WIDE) -> Figure:
-        """In the report's style."""
+        """Draw the figure in the report's style."""
         with rc_context(STYLE):
             return self.draw(width)
 
     def narrow(self) -> Figure:
-        """For a phone."""
+        """Draw the figure for a phone."""
         return self.drawn(NARROW)
 
 
@@ -57,6 +57,8 @@ def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFig
 
 def drawn_measures(measures: Mapping[str, Predictor]) -> list[str]:
     """Names of those that figures show: every measure, and the columns that predict error best."""
+    # A dataset may bring 32 columns; figures show those that tell most of error, in either
+    # direction (0.5 says nothing).
     columns = {
         name: abs(predictor.auroc.value - 0.5)
         for name, predictor in measures.items()
@@ -90,9 +92,11 @@ def _of_groups(scored: Scored, grouped: Grouped) -> Iterator[ReportFigure]:
         yield ReportFigure(
             "perceptual",
             "Errors by perceptual group",
-            f"Errors by perceptual group, from {shown_text(grouped.easy_to_see, 80)} to "
-            f"{shown_text(grouped.hard_to_see, 80)}, with 95 % intervals. {even}",
-            lambda width: group_figures.errors_by_group(scored.perceptual, seeing, BLUE, width),
+            f"Errors by perceptual group, from easy ({shown_text(grouped.easy_seen, 80)}) to hard "
+            f"({shown_text(grouped.hard_seen, 80)}), with 95 % intervals. {even}",
+            lambda width: group_figures.errors_by_group(
+                scored.groups("perceptual"), seeing, BLUE, width
+            ),
         )
     if scored.reasoning:
         yield ReportFigure(
@@ -100,7 +104,9 @@ def _of_groups(scored: Scored, grouped: Grouped) -> Iterator[ReportFigure]:
             "Errors by reasoning bin",
             f"Errors by reasoning bin, from the {shown_text(grouped.hardest_bin, 80)} to the "
             f"{shown_text(grouped.easiest_bin, 80)}, with 95 % intervals. {even}",
-            lambda width: group_figures.errors_by_group(scored.reasoning, reasoning, ORANGE, width),
+            lambda width: group_figures.errors_by_group(
+                scored.groups("reasoning"), reasoning, ORANGE, width
+            ),
         )
     if (joint := scored.joint) is not None:
         yield ReportFigure(
@@ -114,15 +120,16 @@ def _of_groups(scored: Scored, grouped: Grouped) -> Iterator[ReportFigure]:
 
 def perceptual_label(grouped: Grouped) -> str:
     """An axis label that names an unusual column behind the perceptual groups."""
-    usual = grouped.perceptual in SEEING
-    return "Perceptual group" if usual else f"Group by {name_of(grouped.perceptual)}"
+    if grouped.perceptual in SEEING:
+        return "Perceptual group"
+    return f"Group by {name_of(grouped.perceptual)} ({grouped.perceptual_end} is hard)"
 
 
 def reasoning_label(grouped: Grouped) -> str:
     """An axis label that names the column behind the reasoning bins."""
     if grouped.reasoning in CONFIDENCE:
         return "Confidence bin (0 = least confident)"
-    return f"Bin of {name_of(grouped.reasoning)} (0 = hardest)"
+    return f"Bin of {name_of(grouped.reasoning)} (0 = {grouped.hardest_bin.split()[0]})"
 
 
 def _of_measures(scored: Scored) -> Iterator[ReportFigure]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from durian.analysis.one_run.summary import Scored, Summary
 from durian.analysis.statistics.estimate import Estimate
-from durian.groups import Kind
+from durian.groups import KINDS, Kind
 from durian.rendering.names import CLIP, REASONING, SEEING, Grouped, grouped_by, name_of
 from durian.rendering.text import estimate_text, interval_text, shown_text
 
@@ -25,7 +25,28 @@ def sentences(summary: Summary) -> list[str]:
         _best(scored),
         _teaching(scored),
     ]
-    return [sentence for sentence in said if sentence]
+    return [*(sentence for sentence in said if sentence), *in_no_group(summary)]
+
+
+def in_no_group(summary: Summary) -> list[str]:
+    """Say of each grouping how many samples have no group while others do, and what trains them."""
+    said = []
+    for kind in KINDS if summary.grouping is not None else ():
+        assert summary.grouping is not None
+        cuts = summary.grouping.by(kind)
+        grouped = sum(cuts.sizes.values())
+        without = summary.samples - grouped
+        if not grouped or without <= 0:
+            continue
+        known = None if summary.scored is None else (summary.scored.ungrouped or {}).get(kind)
+        rate = "" if known is None else f" (wrong in {estimate_text(known.error_rate, digits=0)})"
+        have, are = ("has", "is") if without == 1 else ("have", "are")
+        said.append(
+            f"{without:,} of {summary.samples:,} samples {have} no {name_of(cuts.measure)} and "
+            f"{are} in no {kind} group{rate}: training gives each of them plain GRPO's own term "
+            f"in place of the {kind} one."
+        )
+    return said
 
 
 def best_measure(scored: Scored) -> str | None:
@@ -49,7 +70,7 @@ def difference_between(scored: Scored, first: str, second: str) -> Estimate | No
 
 
 def _rollouts(scored: Scored) -> str:
-    """'8', or '2 to 16'."""
+    """Write how many rollouts samples have: '8', or '2 to 16'."""
     drawn = scored.reliability
     if drawn.unequal:
         return f"{drawn.fewest_rollouts} to {drawn.most_rollouts}"
@@ -77,10 +98,9 @@ def _seeing(scored: Scored, grouped: Grouped) -> str | None:
     easy, hard = scored.perceptual[0].error_rate, scored.perceptual[-1].error_rate
     if easy.value is None or hard.value is None:
         return None
-    by = f" (by {name_of(grouped.perceptual)})" if grouped.hard_to_see == "hard to see" else ""
     return (
-        f"Where samples are {grouped.hard_to_see}{by} it is wrong in "
-        f"{estimate_text(hard, digits=0)}, where they are {grouped.easy_to_see} in "
+        f"Where samples have {grouped.hard_seen} (the hard group) it is wrong in "
+        f"{estimate_text(hard, digits=0)}, where they have {grouped.easy_seen} in "
         f"{estimate_text(easy, digits=0)}{_contrast(scored, 'perceptual')}."
     )
 
@@ -165,7 +185,9 @@ def _without_policy(summary: Summary) -> list[str]:
             f"{spread.median:.2f}."
             for name, spread in known.items()
         ),
-        "No completions were scored, so this report says what is hard to see, not what is wrong.",
+        "No completions were scored: these are properties of the images. Whether they make a "
+        "sample hard for a policy is not measured here.",
+        *in_no_group(summary),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which samples a report shows: a bounded gallery, shelf by shelf."""
+"""Choose the samples that a report shows: a bounded gallery, shelf by shelf."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def shelves(table: pl.DataFrame, grouped: Grouped | None = None) -> list[Shelf]:
     """The shelves that have samples; one may stand on several. The same for the same table.
 
     Never right, and sure and wrong: most telling first. Quadrants and groups: a haphazard pick, so
-    that they show what is usual, not what is extreme. A sample is hard to see in the hard
-    perceptual group, hard to reason about in the lower half of the bins (of an odd number, the
-    middle one is not). Without completions: both ends of each measure of images, and the groups.
+    that they show what is usual, not what is extreme. The quadrants part the hard perceptual group
+    from the others, and the lower half of the bins (of an odd number, the middle one is not in it).
+    Without completions: both ends of each measure of images, and the groups.
 
     Args:
         table: difficulty.parquet, of which only `SORTED_BY`, the measures of images and
@@ -76,6 +76,8 @@ def sample_ids(shelves: Sequence[Shelf]) -> list[str]:
 
 def _outcomes(scored: pl.DataFrame) -> Iterator[_Places]:
     rate, sure = pl.col("pass_rate"), pl.col("mean_logprob")
+    # Each sort ends in the row, or in the haphazard order, which comes of it: polars may give equal
+    # keys in any order, and the same table must give the same gallery.
     unsure_first = scored.sort(sure, "row", nulls_last=True)
     sure_first = scored.sort(sure, "row", descending=[True, False], nulls_last=True)
     even = scored.filter((rate > 0) & (rate < 1)).sort((rate - 0.5).abs(), "_haphazard")
@@ -111,7 +113,7 @@ def _quadrants(table: pl.DataFrame, grouped: Grouped) -> Iterator[_Places]:
         return
     seeing = pl.col("perceptual_group") == "hard"
     reasoning = pl.col("reasoning_group").rank("dense") <= bins // 2
-    see, reason = grouped.hard_to_see, grouped.hard_to_reason
+    see, reason = grouped.hard_seen, grouped.hard_reasoned
     for key, heading, member in (
         ("both", f"{see} and {reason}", seeing & reasoning),
         ("see", f"{see}, not {reason}", seeing & ~reasoning),
@@ -125,7 +127,7 @@ def _groups(table: pl.DataFrame, grouped: Grouped) -> Iterator[_Places]:
     usual = table.select("_place", "_haphazard", "perceptual_group", "reasoning_group").sort(
         "_haphazard"
     )
-    words = (grouped.easy_to_see, "medium", grouped.hard_to_see)
+    words = (grouped.easy_seen, "medium", grouped.hard_seen)
     for group, word in zip(PERCEPTUAL, words, strict=True):
         member = usual.filter(pl.col("perceptual_group") == group)
         yield _shelf(f"group-{group}", _BY_PERCEPTUAL, _capital(word), member, 4)

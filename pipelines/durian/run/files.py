@@ -21,6 +21,9 @@ def written_aside(path: Path) -> Iterator[Path]:
     The file and its folder are synced, so that after a power cut `path` holds all or nothing.
     """
     aside = path.with_name(path.name + ".tmp")
+    # Content to the disk, then the name, then the folder that holds the name. Renamed before it is
+    # synced, a file can be there by name and empty after a power cut, and a resumed run would take
+    # it for finished.
     try:
         yield aside
         with open(aside, "rb") as file:
@@ -72,7 +75,7 @@ def find_json(path: Path, way_out: str) -> JsonObject | None:
 
 
 def read_json(path: Path, way_out: str) -> JsonObject:
-    """As `find_json`, of a file that must be there.
+    """Read a JSON object as `find_json` does, from a file that must be there.
 
     Raises:
         RunFolderError: it is not there, or as `find_json`.

@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def parts(self) -> Path:
-        """Where unfinished work lies."""
+        """The folder of unfinished work."""
         return self.path / "parts"
 
     @property
@@ -83,6 +83,8 @@ class RunFolder:
                 else f"{self.path}: is not a run folder (no manifest.json); "
                 "give the --out of a profile"
             )
+        # Regrouping replaces the table by one rename and then writes the manifest. A kill between
+        # the two leaves the manifest's groups behind the table's, so the table has the last word.
         if (groups := _groups_of(self.path / DIFFICULTY_FILE)) is not None:
             return {**manifest, "groups": groups}
         return manifest
@@ -103,7 +105,7 @@ class RunFolder:
         return found
 
     def check_tables(self) -> pq.FileMetaData:
-        """As `check_table`, once all tables of the run are found whole.
+        """Find all tables of the run whole, then do as `check_table`.
 
         Raises:
             RunFolderError: one is not there, cut short, or of a newer Durian.
@@ -125,6 +127,9 @@ class RunFolder:
         seconds: Mapping[str, float],
     ) -> None:
         """Keep a finished part for good; its seconds by stage go along in the file's metadata."""
+        # The completions first: `has_part` asks for both, so a kill between the two leaves
+        # completions without a part, which are written over. The other way round a finished part
+        # would lack them.
         with written_aside(self._rollouts_part(number)) as aside:
             pq.write_table(rollouts, aside, compression="zstd")
         timed = {**difficulty.schema.metadata, SECONDS_KEY: json.dumps(dict(seconds)).encode()}
@@ -165,6 +170,9 @@ class RunFolder:
             groups: column name -> one label a sample, over all parts in order.
             cuts: how the groups were cut, kept in the table's metadata.
         """
+        # A part at a time is read, labelled and written: a table of millions of rows with their
+        # completions would not fit in memory. `current` brings parts that an older Durian left to
+        # the columns of this one.
         parts = (current(self.read_part(n), DIFFICULTY) for n in self.finished_parts())
         self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, cuts)
         with written_aside(self.path / ROLLOUTS_FILE) as aside:
@@ -270,7 +278,7 @@ def _read_footer(table: Path) -> pq.FileMetaData:
 
 
 def _groups_of(table: Path) -> JsonObject | None:
-    """How a difficulty table's groups were cut; None where it does not say."""
+    """The cuts of a difficulty table's groups, from its metadata; None where it has none."""
     try:
         described = (pq.read_schema(table).metadata or {}).get(GROUPS_KEY)
     except (OSError, ValueError, pa.ArrowException):
@@ -326,6 +334,8 @@ def check_same(
         RunFolderError: names the first key that differs, with both values.
     """
     # Without the option, an older Durian did what its default does.
+    # Through JSON, as the folder's own was: a tuple of settings and the list that was read back
+    # would otherwise differ without a difference.
     then, now = json.loads(json.dumps([{**default_values(config), **known}, identity]))
     for key in sorted(known.keys() | now.keys()):
         if then.get(key) != now.get(key):

@@ -1,4 +1,4 @@
-"""How a long piece of work tells whoever watches how far it is."""
+"""Progress of a long piece of work, as it is told to whoever watches."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Progress(Protocol):
         """A stage begins; `total` steps in all if known, `done` of them from an earlier run."""
 
     def advance(self, stage: str, steps: int = 1) -> None:
-        """So many more steps of a stage are done."""
+        """Count some more steps of a stage as done."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Tell whoever watches one line of text."""
 
 
 class Silent:

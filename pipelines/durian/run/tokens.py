@@ -15,7 +15,7 @@ TOKENS_KEY = b"durian.tokens"
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """How many prompts were answered, and how long they and their completions are in all."""
+    """Counts of the prompts that were answered and of their completions, with their tokens."""
 
     prompts: int = 0  # samples with completions
     prompt: int | None = 0  # tokens of their prompts, each counted once; None: the engine told none
@@ -23,6 +23,7 @@ class Tokens:
     completion: int = 0  # tokens of all the completions
 
     def __add__(self, other: Tokens) -> Tokens:
+        # A sum of which one part is unknown is unknown: as 0 it would price the run too low.
         known = self.prompt is not None and other.prompt is not None
         return Tokens(
             prompts=self.prompts + other.prompts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import (
+    KINDS,
     ChosenCuts,
     GroupCuts,
     Grouping,
     Harder,
+    Kind,
     PerceptualCuts,
     ReasoningCuts,
-    bins_at,
-    perceptual_at,
     perceptual_groups,
     reasoning_groups,
 )
@@ -40,15 +40,44 @@ class Groups:
     cuts: GroupCuts
 
 
-def check_measure(option: str, column: str) -> None:
-    """Refuse a column that cannot stand where a measure is named.
+def check_measure(kind: Kind, text: str) -> None:
+    """Refuse what names no column that can stand where a measure is named.
 
     Raises:
-        ConfigError: no such column, or it holds no numbers.
+        ConfigError: no such column, it holds no numbers, or its other end is the hard one.
     """
-    numeric = _numeric_names()
-    if column not in numeric:
-        raise ConfigError(f"{option} is '{column}'; it must be one of {', '.join(numeric)}")
+    column, _ = named_column(kind, text)
+    if column not in (numeric := _numeric_names()):
+        raise ConfigError(f"{kind} is '{column}'; it must be one of {', '.join(numeric)}")
+
+
+def named_column(
+    kind: Kind, text: str, columns: Collection[str] = DIFFICULTY
+) -> tuple[str, Harder | None]:
+    """The column that a text like 'level:lower' names, and its hard end where that says one.
+
+    Args:
+        columns: those there are; one of them may be called 'level:lower' itself.
+    Raises:
+        ConfigError: the column's other end is the hard one, whatever is asked.
+    """
+    column, _, end = text.rpartition(":")
+    # A dataset's own column may have a colon in its name; a name that is there is taken before it
+    # is taken apart.
+    if text in columns or end not in ("lower", "higher"):
+        return text, None
+    own = DIFFICULTY[column].harder if column in DIFFICULTY else None
+    if own not in (None, end):
+        raise ConfigError(
+            f"{kind} is '{text}', and of '{column}' the {own} end is the hard one; "
+            f"pass --{kind} {column}"
+        )
+    return column, "lower" if end == "lower" else "higher"
+
+
+def told_end(kind: Kind, column: str, harder: Harder | None) -> Harder | None:
+    """A hard end as a table keeps it: None where the column has it of itself."""
+    return None if harder == hard_end(kind, column) else harder
 
 
 def check_column(run: Path, option: str, column: str) -> None:
@@ -57,7 +86,7 @@ def check_column(run: Path, option: str, column: str) -> None:
     Raises:
         ConfigError: names the nearest ones.
     """
-    numeric = list(dict.fromkeys([*_numeric_names(), *_dataset_names(run)]))
+    numeric = numeric_names(run)
     if column not in numeric:
         near = difflib.get_close_matches(column, numeric, n=3, cutoff=0.5)
         hint = "did you mean" if near else "it has"
@@ -85,49 +114,34 @@ def read_measures(run: Path, columns: Sequence[str]) -> list[NDArray[np.float64]
     return [values[name] for name in columns]
 
 
-def hard_end(column: str, otherwise: Harder) -> Harder:
-    """Which end of a column is the hard one.
+def hard_end(kind: Kind, column: str) -> Harder:
+    """Find the end of a column, high or low, that is the hard one where nobody said so.
 
-    As the schema says, or `otherwise` where it says nothing; the high end of a dataset's own.
+    As the schema says; where it says nothing, the high end, but the low one of a column of the
+    table behind the reasoning groups, as of a confidence.
     """
-    return DIFFICULTY[column].harder or otherwise if column in DIFFICULTY else "higher"
+    if column not in DIFFICULTY:
+        return "higher"
+    return DIFFICULTY[column].harder or ("higher" if kind == "perceptual" else "lower")
 
 
-def cut_perceptual(
-    column: str, values: NDArray[np.float64], percentiles: tuple[float, float]
-) -> Grouping[str]:
-    """Perceptual groups by a column of the table, cut at its hard end (eq. 10)."""
-    return perceptual_groups(values, percentiles, harder=hard_end(column, "higher"))
-
-
-def cut_reasoning(column: str, values: NDArray[np.float64], bins: int) -> Grouping[int]:
-    """Reasoning groups by a column of the table, from its hard end (eq. 16)."""
-    return reasoning_groups(values, bins, harder=hard_end(column, "lower"))
-
-
-def cut_perceptual_at(
-    column: str, values: NDArray[np.float64], edges: Sequence[float]
-) -> Grouping[str]:
-    """Perceptual groups between two given cuts, or at one, which leaves no sample medium."""
-    return perceptual_at(values, edges, harder=hard_end(column, "higher"))
-
-
-def cut_reasoning_at(
-    column: str, values: NDArray[np.float64], edges: Sequence[float]
-) -> Grouping[int]:
-    """Reasoning groups between given cuts."""
-    return bins_at(values, edges, harder=hard_end(column, "lower"))
+def end_of(cuts: PerceptualCuts | ReasoningCuts) -> Harder:
+    """Find the end of the column behind a table's groups that is the hard one."""
+    kind: Kind = "perceptual" if isinstance(cuts, PerceptualCuts) else "reasoning"
+    return cuts.harder or hard_end(kind, cuts.measure)
 
 
 def describe_perceptual(
     column: str,
+    harder: Harder,
     percentiles: tuple[float, float] | Literal["auto"],
     grouping: Grouping[str],
     chosen: ChosenCuts | None = None,
 ) -> PerceptualCuts:
-    """How perceptual groups were cut; `chosen`: how "auto" came to it."""
+    """Record how perceptual groups were cut; `chosen`: how "auto" came to it."""
     return PerceptualCuts(
         measure=column,
+        harder=told_end("perceptual", column, harder),
         percentiles=percentiles,
         edges=grouping.edges,
         sizes=dict(grouping.sizes),
@@ -137,13 +151,15 @@ def describe_perceptual(
 
 def describe_reasoning(
     column: str,
+    harder: Harder,
     bins: int | Literal["auto"],
     grouping: Grouping[int],
     chosen: ChosenCuts | None = None,
 ) -> ReasoningCuts:
-    """How reasoning groups were cut; `chosen`: how "auto" came to it."""
+    """Record how reasoning groups were cut; `chosen`: how "auto" came to it."""
     return ReasoningCuts(
         measure=column,
+        harder=told_end("reasoning", column, harder),
         bins=bins,
         edges=grouping.edges,
         sizes={str(label): size for label, size in grouping.sizes.items()},
@@ -163,11 +179,13 @@ def reasoning_column(grouping: Grouping[int]) -> pa.Array:
 
 def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
     """Cut the measured samples of a run into perceptual and reasoning groups (eq. 10, 16)."""
-    names = [config.perceptual, config.reasoning]
-    table = run.read_part_columns(list(dict.fromkeys(names)))
-    seen, thought = (_floats(table[name]) for name in names)
-    perceptual = cut_perceptual(config.perceptual, seen, config.percentiles)
-    reasoning = cut_reasoning(config.reasoning, thought, config.bins)
+    asked = {kind: named_column(kind, getattr(config, kind)) for kind in KINDS}
+    names = {kind: column for kind, (column, _) in asked.items()}
+    ends = {kind: end or hard_end(kind, column) for kind, (column, end) in asked.items()}
+    table = run.read_part_columns(list(dict.fromkeys(names.values())))
+    seen, thought = (_floats(table[name]) for name in names.values())
+    perceptual = perceptual_groups(seen, config.percentiles, harder=ends["perceptual"])
+    reasoning = reasoning_groups(thought, config.bins, harder=ends["reasoning"])
     return Groups(
         columns={
             "perceptual_group": perceptual_column(perceptual),
@@ -175,10 +193,19 @@ def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
         },
         cuts=GroupCuts(
             version=1,
-            perceptual=describe_perceptual(config.perceptual, config.percentiles, perceptual),
-            reasoning=describe_reasoning(config.reasoning, config.bins, reasoning),
+            perceptual=describe_perceptual(
+                names["perceptual"], ends["perceptual"], config.percentiles, perceptual
+            ),
+            reasoning=describe_reasoning(
+                names["reasoning"], ends["reasoning"], config.bins, reasoning
+            ),
         ),
     )
+
+
+def numeric_names(run: Path) -> list[str]:
+    """The columns of numbers of a run, its dataset's among them."""
+    return list(dict.fromkeys([*_numeric_names(), *_dataset_names(run)]))
 
 
 def _numeric_names() -> list[str]:
@@ -199,5 +226,7 @@ def _dataset_names(run: Path) -> list[str]:
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    # An infinite number, as a dataset's own column may hold, would draw a quantile to infinity with
+    # it; it counts as missing.
     values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
     return np.where(np.isfinite(values), values, np.nan)

@@ -1,4 +1,4 @@
-"""From a profile's run folder to what training needs of each sample, by sample id."""
+"""Read from a profile's run folder what training needs of each sample, by sample id."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError, DatasetError, InputError, one_line
-from durian.groups import KINDS, PERCEPTUAL
+from durian.groups import KINDS, PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
 from durian.run.manifest import Manifest
 from durian.table.checked import check_difficulty, check_manifest, read_frame
-from durian.table.grouping import cut_perceptual, cut_reasoning, hard_end, read_measures
+from durian.table.grouping import end_of, read_measures
 
 FILTERED = "filtered out"
 UNKNOWN = "not in the table, so that the filter cannot tell"
@@ -47,6 +47,8 @@ class TrainingTable:
         """The table's labels of a sample as columns of the training set, or why it takes none."""
         place = self.number.get(sample_id)
         if place is None:
+            # With a filter a sample without measures is left out even where it may train in no
+            # group: whether it passes is unknown, and unknown is no, as for a NULL in the table.
             if self.filtered:
                 return UNKNOWN
             nan = float("nan")
@@ -85,9 +87,11 @@ class TrainingTable:
         """Positions in the order of training; ties and a shuffle keep the dataset's order."""
         if self.order_by == "shuffle":
             return list(range(len(ids)))
-        column = self.manifest.groups.reasoning.measure
-        sign = 1.0 if hard_end(column, "lower") == "higher" else -1.0  # rising: harder
+        by_reasoning = self.manifest.groups.reasoning
+        sign = 1.0 if end_of(by_reasoning) == "higher" else -1.0  # rising: harder
         sign = sign if self.order_by == "easy_first" else -sign
+        # NaN sorts last whatever the sign: samples without the measure are trained last in both
+        # orders, rather than as the easiest or the hardest.
         keys = [sign * self.confidence[self.number[i]] if i in self.number else np.nan for i in ids]
         return [int(place) for place in np.argsort(np.array(keys, np.float64), kind="stable")]
 
@@ -110,11 +114,14 @@ def open_table(config: TrainConfig) -> TrainingTable:
     table = _read_columns(RunFolder(run), condition)
     seen, thought = read_measures(run, measures)
     if config.percentiles is not None:
-        labels = cut_perceptual(by_perceptual, seen, config.percentiles).labels
+        end = end_of(groups.perceptual)
+        labels = perceptual_groups(seen, config.percentiles, harder=end).labels
         table = table.with_columns(pl.Series("perceptual_group", labels, pl.String))
     if config.bins is not None:
-        bins = cut_reasoning(by_reasoning, thought, config.bins).labels
+        bins = reasoning_groups(thought, config.bins, harder=end_of(groups.reasoning)).labels
         table = table.with_columns(pl.Series("reasoning_group", bins, pl.Int32))
+    # After the cuts, which are over the whole table: were they over what passes, a sample's group
+    # would change with the filter, and the std of groups with it.
     passes = _passes(table, condition, config.filter)
     if config.order != "shuffle" and not np.isfinite(thought[passes]).any():
         raise ConfigError(
@@ -140,6 +147,7 @@ def open_table(config: TrainConfig) -> TrainingTable:
 
 def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
     """The columns of a table that are needed; problems and answers only where the filter asks."""
+    # Only the columns that are needed are read: problems and answers are most of a table's bytes.
     asked = [] if condition is None else condition.meta.root_names()
     names, path = run.check_table().schema.names, run.path / DIFFICULTY_FILE
     needed = ("sample_id", *_GROUPS)
@@ -187,7 +195,7 @@ def _check_columns(asked: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _passes(table: pl.DataFrame, condition: pl.Expr | None, text: str | None) -> NDArray[np.bool_]:
-    """Which samples a condition holds for; unknown (NULL) is no."""
+    """Mark the samples that a condition holds for; unknown (NULL) is no. (N,)"""
     if condition is None or text is None:
         return np.ones(len(table), np.bool_)
     try:
@@ -234,10 +242,17 @@ def table_warnings(
         )
     for kind in KINDS:
         cuts = manifest.groups.by(kind)
+        samples = manifest.counts.samples
+        without = samples - sum(cuts.sizes.values())
         if not any(cuts.sizes.values()):
             lines.append(
                 f"no sample of the table has a {kind} group ({cuts.measure} was not "
                 f"measured): the {kind} term will be each sample's own"
+            )
+        elif without > 0:
+            lines.append(
+                f"{without:,} of the table's {samples:,} samples have no {kind} group (they have "
+                f"no {cuts.measure}): the {kind} term of each will be its own"
             )
     if made_by.fingerprint not in (None, model_print):
         same = made_by.name == model

@@ -1,4 +1,4 @@
-"""How a training normalizes: its settings, and the table's where they leave it open."""
+"""Settings by which a training normalizes, and the table's where they leave it open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from durian.config import TrainConfig
 from durian.groups import AUTO, PERCEPTUAL, Harder, PerceptualCuts, ReasoningCuts
 from durian.normalizer import NORMALIZERS, Groups
 from durian.run.manifest import Manifest
-from durian.table.grouping import hard_end
+from durian.table.grouping import end_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """How rewards become advantages in one training."""
+    """Settings by which rewards become advantages in one training."""
 
     normalizer: str
     weights: tuple[float, float, float]
@@ -25,7 +25,7 @@ class Normalization:
     online: bool
     percentiles: tuple[float, float]
     bins: int
-    perceptual_measure: str  # the table's column behind the perceptual groups
+    perceptual_harder: Harder  # end of the table's column behind the perceptual groups
     reasoning_harder: Harder
     whole_logprob: bool  # confidence is the sequence's log-probability, not the mean a token
 
@@ -41,7 +41,7 @@ class Normalization:
 
 
 def normalization_of(config: TrainConfig, manifest: Manifest) -> Normalization:
-    """How a training normalizes; what its config leaves open is as the table's manifest says."""
+    """Settle how a training normalizes; what its config leaves open is as the table has it."""
     perceptual, reasoning = manifest.groups.perceptual, manifest.groups.reasoning
     return Normalization(
         normalizer=config.normalizer,
@@ -50,8 +50,8 @@ def normalization_of(config: TrainConfig, manifest: Manifest) -> Normalization:
         online=config.groups == "online",
         percentiles=config.percentiles or _percentiles(perceptual),
         bins=config.bins or _bins(reasoning),
-        perceptual_measure=perceptual.measure,
-        reasoning_harder=hard_end(reasoning.measure, "lower"),
+        perceptual_harder=end_of(perceptual),
+        reasoning_harder=end_of(reasoning),
         whole_logprob=reasoning.measure == "sum_logprob",
     )
 
@@ -66,5 +66,5 @@ def _percentiles(cuts: PerceptualCuts) -> tuple[float, float]:
 
 
 def _bins(cuts: ReasoningCuts) -> int:
-    """As many as were asked of the table; where they were found in the data, as were found."""
+    """Number of bins that was asked of the table, or that was found where they were sought."""
     return len(cuts.sizes) if cuts.bins == AUTO else cuts.bins

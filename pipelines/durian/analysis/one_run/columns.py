@@ -18,6 +18,7 @@ DESCRIBING = ("n_images", "width", "height")
 FACETS = ("answer_kind",)  # the table's own texts that samples are told apart by
 SLICE_VALUES = 2, 20  # distinct values of a text column that is worth a slice
 KEYS = ("sample_id", "image_id")
+RENAMED = "dataset: "  # before the name of a column that the table has too
 LARGEST = 1e100  # sums and squares of larger numbers overflow
 
 Floats = NDArray[np.float64]
@@ -81,7 +82,7 @@ def _own_columns(
         ):
             continue
         while name in taken or name in found:
-            name = f"dataset: {name}"
+            name = f"{RENAMED}{name}"
         found[name] = column
     return found
 
@@ -105,6 +106,7 @@ def image_clusters(
     alone = columns["image_id"].is_null()
     if "n_images" in table.columns:
         alone = alone | (table["n_images"].fill_null(0) == 0)
+    # The words keep the two kinds of key apart: a row's number could otherwise be some image's id.
     own = pl.int_range(len(columns), eager=True).cast(pl.String)
     keys = pl.select(
         pl.when(alone).then("row " + own).otherwise("image " + columns["image_id"])

@@ -33,6 +33,8 @@ from durian.analysis.statistics.pass_rates import PassRates, pass_rate_shares
 from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Harder, Kind
 from durian.records import JsonObject, from_json, left_out, merged
 
+NO_GROUP = "no group"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quartiles:
@@ -48,7 +50,7 @@ class Quartiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """How many samples lack a measure for one reason."""
+    """Number of samples that lack a measure for one reason."""
 
     reason: str
     samples: int
@@ -64,7 +66,7 @@ class DrawnTogether:
 
 @dataclass(frozen=True, kw_only=True)
 class JointCell:
-    """Where one perceptual group and one reasoning bin meet."""
+    """The samples of one perceptual group and one reasoning bin together."""
 
     perceptual: str
     reasoning: int
@@ -112,12 +114,15 @@ class Scored:
     differences: list[AurocDifference]
     reliability: Reliability
     pass_rates: PassRates
+    ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
 
     def groups(self, kind: Kind) -> list[ErrorsOfGroup]:
-        """Errors by group of one grouping."""
-        return self.perceptual if kind == "perceptual" else self.reasoning
+        """Errors by group of one grouping, and at the end those of the samples in no group."""
+        groups = self.perceptual if kind == "perceptual" else self.reasoning
+        without = (self.ungrouped or {}).get(kind)
+        return groups if without is None else [*groups, without]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +222,10 @@ def _analyse_scored(
         "reasoning": (labels["reasoning"], bins),
         "joint": ([numbered.get(cell) for cell in crossed], range(len(cells))),
     }
+    for kind in KINDS:
+        members, order = ordered[kind]
+        if None in members and any(label is not None for label in members):
+            ordered[kind] = [NO_GROUP if g is None else g for g in members], [*order, NO_GROUP]
     for name, values in texts.items():
         ordered["slice", name] = values, sorted({text for text in values if text is not None})
     groups = {
@@ -227,8 +236,12 @@ def _analyse_scored(
         name: AgainstError(name, candidate, wrong, total, clusters)
         for name, candidate in candidates(table, measures, columns).items()
     }
-    differences = Differences(found, wrong, total)
+    now = None if grouping is None else grouping.perceptual.measure
+    differences = Differences(found, wrong, total, now=now)
     halves = {} if arrays is None else split_halves(measures, arrays, seed=seed)
+    # All numbers of the report are taken on the same resamples, in one pass. So the difference of
+    # any two has an interval of its own, most often narrower than two separate ones suggest, since
+    # a lucky draw lifts both.
     statistics: dict[Hashable, Statistic] = {("groups", key): each for key, each in groups.items()}
     for held in found.values():
         statistics |= held.statistics()
@@ -237,6 +250,7 @@ def _analyse_scored(
         statistics |= half.statistics()
     drawn = resample(statistics, len(table), seed=seed, clusters=clusters)
     rows = {key: each.rows(drawn["groups", key]) for key, each in groups.items()}
+    grouped_rows = {kind: [row for row in rows[kind] if row.group != NO_GROUP] for kind in KINDS}
     joint = JointView(
         rows=list(PERCEPTUAL),
         columns=bins,
@@ -256,8 +270,12 @@ def _analyse_scored(
             n=len(table) if clusters is None else int(clusters.max()) + 1,
         ),
         error_rate=rows["all"][0].error_rate,
-        perceptual=rows["perceptual"],
-        reasoning=rows["reasoning"],
+        perceptual=grouped_rows["perceptual"],
+        reasoning=grouped_rows["reasoning"],
+        ungrouped={
+            kind: rows[kind][-1] for kind in KINDS if len(rows[kind]) > len(grouped_rows[kind])
+        }
+        or None,
         contrast=_contrasts(groups, drawn),
         slices={name: rows["slice", name] for name in texts},
         measures={name: held.described(drawn) for name, held in found.items()},
@@ -282,7 +300,7 @@ def _contrasts(groups: Mapping[Hashable, GroupErrors], drawn: AllResampled) -> d
     """Error rate of the hardest group less that of the easiest."""
     contrasts: dict[Kind, Estimate] = {}
     for kind in KINDS:
-        order = groups[kind].order
+        order = [group for group in groups[kind].order if group != NO_GROUP]
         hard, easy = (order[-1:], order[:1]) if kind == "perceptual" else (order[:1], order[-1:])
         if len(order) < 2:
             reason = f"there are {len(order)} {kind} groups"

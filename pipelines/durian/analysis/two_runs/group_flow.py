@@ -29,7 +29,7 @@ class GroupPair:
 
     @classmethod
     def between(cls, a: Side, b: Side, kind: Kind) -> GroupPair:
-        """Codes of both sides' labels."""
+        """Pair one grouping of two runs of the same samples."""
         labels = a.groups[kind], b.groups[kind]
         orders = rising_groups(kind, labels[0]), rising_groups(kind, labels[1])
         first, second = (
@@ -42,7 +42,7 @@ class GroupPair:
 
     @property
     def both(self) -> NDArray[np.bool_]:
-        """Which samples are in a group of both runs."""
+        """Mark the samples that are in a group of both runs. (N,)"""
         return self.codes[0] >= 0
 
     @property
@@ -53,7 +53,7 @@ class GroupPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """How many samples went from which group of A to which of B, and how far beyond luck."""
+    """Counts of samples by their group in A and in B, and the share moved beyond luck."""
 
     groups_a: list[Label]  # as tables show them: bin 0 first
     groups_b: list[Label]
@@ -69,7 +69,7 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """How much better B's own groups order its errors than A's do, beyond the luck of the draw."""
+    """The gain in ordering B's errors by its own groups over A's, beyond the luck of the draw."""
 
     samples: int
     identical: bool  # no sample changed group
@@ -91,6 +91,8 @@ def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> Flow:
     """Count who went from which group of A to which of B."""
     rows, columns = len(pair.orders[0]), len(pair.orders[1])
     both, joint = pair.both, np.where(pair.both, pair.codes[0] * columns + pair.codes[1], 0)
+    # One number for each pair of groups, so that a table of all moves is a single count, for the
+    # samples as they are and for every resample.
     counts = np.bincount(joint[both], minlength=rows * columns).reshape(rows, columns)
     shown = slice(None, None, -1 if pair.kind == "reasoning" else 1)
 
@@ -131,6 +133,8 @@ def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> 
     scored = pair.both & b.scored
     alike = "all of B's completions are right, or all wrong"
     reason = alike if scored.any() else "no sample is in both's groups and scored in B"
+    # The same samples, errors and resamples for both groupings, so that their difference is of the
+    # grouping alone.
     stale, own = (
         auroc_statistic(np.where(scored, codes, np.nan), b.wrong, b.total) for codes in pair.codes
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Found:
-    """Where a form has the problem and the answer."""
+    """The columns in which a form has the problem and the answer."""
 
     form: str  # as its users call it
     problem: str
