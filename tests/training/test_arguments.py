@@ -1,5 +1,7 @@
 """What a `grpo:` section may say, and which groups a plan warns of: those that take part."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from durian.config import TrainConfig
@@ -60,6 +62,13 @@ def test_what_a_training_would_fail_on_after_its_images_is_refused_before(field,
     with pytest.raises(ConfigError, match=said) as refused:
         check_grpo({field: value}, manifest)
     assert field in str(refused.value)
+
+
+def test_completions_are_as_the_profile_drew_them_unless_the_section_says():
+    manifest = SimpleNamespace(config={"max_tokens": 40, "temperature": 0.7, "top_p": 0.9})
+    drawn = {"max_completion_length": 40, "temperature": 0.7, "top_p": 0.9}
+    assert check_grpo({}, manifest) == drawn
+    assert check_grpo({"temperature": "1e-1"}, manifest) == drawn | {"temperature": 0.1}
 
 
 @pytest.mark.parametrize(
