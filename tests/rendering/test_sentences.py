@@ -83,8 +83,8 @@ def scored():
             reasoning=GroupReliability(same_group=0.6, certain=0.2, neighbours=0.9),
         ),
         pass_rates=PassRates(
-            samples=100, never_right=0.1, always_right=0.2, no_variance=0.3, varied=70, by_rewards=True, extreme=0.1,
-            extreme_of_varied=0.2, histogram=[],
+            samples=100, never_right=0.1, always_right=0.2, no_variance=0.3, varied=70,
+            by_rewards=True, extreme=0.1, extreme_of_varied=0.2, histogram=[],
         ),
     )  # fmt: skip
 
