@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from durian.analysis.one_run.columns import image_clusters
 from durian.analysis.one_run.reliability import FROM_ROLLOUTS
-from durian.analysis.one_run.summary import DrawnTogether, Missing
+from durian.analysis.one_run.summary import Missing
+from durian.analysis.statistics.clusters import Clusters, image_clusters
 from durian.analysis.statistics.paired import Side
 from durian.analysis.two_runs.comparison import (
     KIND,
@@ -103,8 +103,10 @@ def compare_runs(
             f"{b.manifest.dataset.name}); compare runs of the same dataset, with the same "
             "--id-column"
         )
+    # From here on only the samples of both runs count, in A's order: a sample that one run lacks
+    # says nothing of what changed. The groups stay as each run cut them over all of its own.
     sides = _side(ids, a.table), _side(ids, b.table)
-    clusters, together = _clusters(ids, b.path, a.path)
+    clusters = _clusters(ids, b.path, a.path)
     (drawn_a, without_a), (drawn_b, without_b) = _drawn(ids, a), _drawn(ids, b)
     found = Comparison(
         a=_named(a),
@@ -112,7 +114,7 @@ def compare_runs(
         samples=SharedSamples(
             both=len(ids), only_a=len(a.table) - len(ids), only_b=len(b.table) - len(ids)
         ),
-        clusters=DrawnTogether(of=together, n=int(clusters.max()) + 1),
+        clusters=clusters.described,
         warnings=_warnings(a, b, len(ids)),
         missing=Both(a=_missing(a.table), b=_missing(b.table)),
         grouping=Both(a=a.manifest.groups, b=b.manifest.groups),
@@ -163,30 +165,27 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
     joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
     numbers = {
         name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        for name in (*HELD, "rollouts", "pass_rate")
+        for name in (*HELD, "rollouts", "pass_rate", "reward_std")
     }
     total = np.where(np.isnan(numbers["pass_rate"]), np.nan, numbers["rollouts"])
     return Side(
         wrong=np.round((1 - numbers["pass_rate"]) * total),
         total=total,
+        reward_std=numbers["reward_std"],
         groups={kind: joined[column].to_list() for kind, column in _KINDS.items()},
         measures={name: numbers[name] for name in HELD},
     )
 
 
-def _clusters(
-    ids: pl.DataFrame, *runs: Path
-) -> tuple[NDArray[np.intp], Literal["sample", "image"]]:
-    """Number of each sample's image, as the first run that kept it says; else its own number."""
+def _clusters(ids: pl.DataFrame, *runs: Path) -> Clusters:
+    """The samples that share an image, as the first run that kept it says."""
     for run in runs:
         file = run / COLUMNS_FILE
         if file.exists():
             images = read_frame(file, lambda frame: frame.select("sample_id", "image_id"))
             joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
-            if (clusters := image_clusters(ids, joined)) is not None:
-                return clusters.astype(np.intp), "image"
-            break
-    return np.arange(len(ids)), "sample"
+            return image_clusters(ids, joined)
+    return Clusters.apart(len(ids))
 
 
 def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, str]]:
@@ -219,6 +218,8 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, 
         elif not order:
             missing[kind] = "there are no groups"
         else:
+            # Shares of the joined samples, not of the whole table: redrawn profiles are cut into
+            # groups as large as those that are compared.
             shares[kind] = GroupShares(measure, tuple(labels.count(group) for group in order))
     return (None if wrong is None else Completions(values, shares, wrong)), missing
 

@@ -37,6 +37,7 @@ from durian.analysis.statistics.accuracy import (
     difference_by_group,
     rates,
 )
+from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine
@@ -48,7 +49,7 @@ from durian.measuring.first_rows import check_first_rows
 from durian.measuring.sampling import Drawn, Policy, one_behind, open_policy
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-from durian.rendering.text import estimate_text
+from durian.rendering.text import counted, estimate_text
 from durian.run.files import write_json
 from durian.run.folder import DIFFICULTY_FILE
 from durian.run.manifest import Manifest
@@ -106,6 +107,7 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
         raise RunError(f"none of {len(error):,} samples could be judged: {count:,} x {reason}")
     judged = [_judged(frame.filter(usable), config.rollouts) for frame in outcomes]
     ids = outcomes[0].filter(usable).select("sample_id")
+    clusters = clusters_of(outcomes[0].filter(usable)["image_id"])
     labels, used = _labels(ids, groups)
     result = Evaluation(
         durian=version("durian-rl"),
@@ -120,19 +122,22 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
             failed=sum(failed.values()),
             failed_by_reason=failed,
         ),
+        clusters=clusters.described,
         table=None if manifest is None else _describe_table(config, manifest, used),
         models=[
             JudgedModel(
                 name=model,
                 fingerprint=fingerprint,
-                greedy=rates(ways["greedy"], seed=config.seed),
-                sampled=rates(ways["sampled"], seed=config.seed) if config.rollouts else None,
-                perceptual=_accuracies(labels.get("perceptual"), ways, config.seed),
-                reasoning=_accuracies(labels.get("reasoning"), ways, config.seed),
+                greedy=rates(ways["greedy"], clusters),
+                sampled=rates(ways["sampled"], clusters) if config.rollouts else None,
+                perceptual=_accuracies(labels.get("perceptual"), ways, clusters),
+                reasoning=_accuracies(labels.get("reasoning"), ways, clusters),
             )
             for model, fingerprint, ways in zip(models, fingerprints, judged, strict=True)
         ],
-        comparison=_compare(models, judged, labels, config.seed) if config.compare else None,
+        comparison=_compare(models, judged, labels, clusters, config.seed)
+        if config.compare
+        else None,
         seconds={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
     )
     result = replace(result, sentences=_sentences(result))
@@ -223,12 +228,14 @@ def _outcomes(chunk: Chunk, begun: Mapping[str, Callable[[], list[Drawn]]]) -> p
         error = next((answer.error for answer in of_sample.values() if answer.error), None)
         row: dict[str, str | float | None] = {
             "sample_id": sample.sample_id,
+            "image_id": sample.image_id,
             "error": error and one_line(error),
         }
         for name, answer in of_sample.items():
             row.update((f"{name}_{kept}", value) for kept, value in _outcome(answer).items())
         rows.append(row)
-    return pl.DataFrame(rows, schema={"sample_id": pl.String, "error": pl.String, **schema})
+    texts = dict.fromkeys(("sample_id", "image_id", "error"), pl.String)
+    return pl.DataFrame(rows, schema={**texts, **schema})
 
 
 def _outcome(answer: Drawn) -> dict[str, float | None]:
@@ -293,6 +300,7 @@ def _compare(
     models: Sequence[str],
     judged: Sequence[Mapping[str, Judged]],
     labels: Mapping[Kind, Sequence[Any]],
+    clusters: Clusters,
     seed: int,
 ) -> JudgedDifference:
     first, second = judged
@@ -301,27 +309,33 @@ def _compare(
     return JudgedDifference(
         first=models[0],
         second=models[1],
-        greedy=compare_greedy(*pairs["greedy"], seed=seed),
-        sampled=None if sampled is None else compare_sampled(*sampled, seed=seed),
-        perceptual=_differences(labels.get("perceptual"), pairs, seed),
-        reasoning=_differences(labels.get("reasoning"), pairs, seed),
+        greedy=compare_greedy(*pairs["greedy"], clusters, seed=seed),
+        sampled=None if sampled is None else compare_sampled(*sampled, clusters, seed=seed),
+        perceptual=_differences(labels.get("perceptual"), pairs, clusters),
+        reasoning=_differences(labels.get("reasoning"), pairs, clusters),
     )
 
 
 def _accuracies(
-    labels: Sequence[Any] | None, ways: Mapping[str, Judged], seed: int
+    labels: Sequence[Any] | None, ways: Mapping[str, Judged], clusters: Clusters
 ) -> list[GroupAccuracy] | None:
     if labels is None:
         return None
-    return accuracy_by_group(labels, _order(labels), ways, seed=seed)
+    return accuracy_by_group(labels, _order(labels), ways, clusters)
 
 
 def _differences(
-    labels: Sequence[Any] | None, pairs: Mapping[str, tuple[Judged, Judged]], seed: int
+    labels: Sequence[Any] | None, pairs: Mapping[str, tuple[Judged, Judged]], clusters: Clusters
 ) -> list[GroupDifference] | None:
     if labels is None:
         return None
-    return difference_by_group(labels, _order(labels), pairs, seed=seed)
+    return difference_by_group(labels, _order(labels), pairs, clusters)
+
+
+def _counted(samples: int, result: Evaluation) -> str:
+    """'1,200 samples of 60 images', or the samples alone where images do not repeat."""
+    said, together = counted(samples, "sample"), result.clusters
+    return f"{said} of {counted(together.n, 'image')}" if together.of == "image" else said
 
 
 def _sentences(result: Evaluation) -> list[str]:
@@ -335,7 +349,8 @@ def _sentences(result: Evaluation) -> list[str]:
             if rates is not None
         ]
         said.append(
-            f"{model.name} is right in {' and '.join(parts)}, over {model.greedy.n:,} samples."
+            f"{model.name} is right in {' and '.join(parts)}, over "
+            f"{_counted(model.greedy.n, result)}."
         )
     if (compared := result.comparison) is not None:
         tests = {"greedy": compared.greedy, "sampled": compared.sampled}

@@ -36,10 +36,12 @@ class Sample:
 
     @property
     def image_id(self) -> str:
-        """The same for samples with the same images; the sample's own id where it has none."""
-        if not self.images or not all(self.images):
-            return self.sample_id
-        return sample_id("", "", self.images)
+        """Ids of its images, with a space between; the sample's own id where it has none.
+
+        Samples that share an id show the same image. Versions of before gave several images one id.
+        """
+        ids = [sample_id("", "", (image,)) for image in self.images if image]
+        return " ".join(dict.fromkeys(ids)) or self.sample_id
 
 
 @dataclass(frozen=True, kw_only=True)

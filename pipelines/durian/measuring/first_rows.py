@@ -95,6 +95,8 @@ def _look(
     reader: SampleReader, asked: Asked | None, template: PromptTemplate | None, pixel_limit: int
 ) -> _Seen:
     seen, some_image = _Seen(), False
+    # A row counts once, by the first thing that is wrong with it, in the order in which a run would
+    # find it: so what is said to be wrong of all rows is what to mend first.
     for sample in islice(reader.samples(), FIRST):
         seen.rows += 1
         seen.with_images += bool(sample.images)

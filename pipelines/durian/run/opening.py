@@ -34,6 +34,7 @@ def hold_run(path: Path, identity: JsonObject, *, fresh: bool = False) -> Iterat
     check_usable(path)
     existed = path.exists()
     run = RunFolder(path)
+    # A complete run is only read, so it is given without the lock, to several commands at a time.
     if not _is_complete(run, identity):
         way_out = "choose another --out"
         try:

@@ -8,6 +8,7 @@ from math import ceil, gcd, isfinite
 from typing import Any
 
 from durian.errors import ConfigError
+from durian.records import JsonObject, left_out, merged
 
 CHECKPOINT_EVERY = 50  # optimizer steps, about, where save_steps is not given
 THIN = 2  # prompts of a rollout batch that a group needs for a std over more than one sample
@@ -44,6 +45,27 @@ class BatchPlan:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """The plan of a training: who takes part, in which batches, with how much memory."""
+
+    dataset: str
+    read: JsonObject  # which of its columns are read as what
+    table: str
+    model: str
+    normalizer: str
+    weights: tuple[float, float, float]
+    groups: str
+    first_prompt: str | None = left_out()
+    rows: int
+    left_out: dict[str, int]  # by reason; what an image or a long prompt rules out is not known yet
+    batches: BatchPlan = merged()
+    longest_prompt: int  # tokens, at most
+    parameters_trained: int
+    parameters_left: int
+    memory_gib: dict[str, float]
+
+
 def plan_batches(
     fields: Mapping[str, Any],
     *,
@@ -76,9 +98,9 @@ def plan_batches(
     if samples is not None and prompts > samples:
         raise ConfigError(_too_few(samples, prompts, unit, each))
     micro_steps = whole // unit * fields["num_iterations"]
-    # An optimizer step would else mix the ends of two rollout batches, drawn from two policies, and
-    # no checkpoint would fall between two batches, where a training can be resumed exactly. TRL
-    # does so without a word.
+    # An optimizer step would otherwise mix the ends of two rollout batches, drawn from two
+    # policies, and no checkpoint would fall between two batches, where a training can be resumed
+    # exactly. TRL does so without a word.
     if micro_steps % accumulate and accumulate % micro_steps:
         raise ConfigError(
             f"grpo: 'gradient_accumulation_steps' is {accumulate}, and a rollout batch has "
