@@ -58,6 +58,13 @@ def test_one_place_nearby_that_has_them_is_named(png):
     assert f"looked in set; pass --image-root {os.getcwd()} (image not found" in told(NAMED)
 
 
+def test_of_two_places_nearby_that_have_them_none_is_named(png):
+    for place in ("set/one/images", "set/two/images"):
+        Path(place).mkdir(parents=True)
+        Path(place, "0.png").write_bytes(png)
+    assert "looked in set; name the images' folder with --image-root" in told(NAMED)
+
+
 def test_where_a_link_leads_is_named(png):
     Path("disk").mkdir()
     Path("set").mkdir()

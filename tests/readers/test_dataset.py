@@ -375,6 +375,13 @@ def test_a_broken_escape_is_an_error_and_its_text_can_be_written():
     assert sample.sample_id == sample_id("a\ud800b", "0", [])
 
 
+def test_a_long_text_is_no_kind_of_sample():
+    rows = [{"problem": "p", "answer": "1", "kind": "k" * 100, "notes": "n" * 101}]
+    Path("long.jsonl").write_text(json.dumps(rows[0]))
+    [sample] = open_dataset(DatasetConfig(dataset="long.jsonl")).samples()
+    assert sample.columns == {"kind": "k" * 100}
+
+
 def test_ids_come_from_their_column_when_it_is_named():
     write_jsonl("a.jsonl", row(0, uid="x-1"), row(1, uid=2), row(2, uid=None))
     samples = read("a.jsonl", id_column="uid")

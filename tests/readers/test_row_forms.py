@@ -440,6 +440,13 @@ def test_the_readme_of_a_clone_says_which_files_are_a_split():
     assert str(caught.value) == "set: no split 'val' (found: train, test); pass --split train"
 
 
+def test_a_readme_names_no_files_outside_its_folder():
+    readme("- config_name: default\n  data_files:\n  - split: train\n    path: ../*.jsonl\n")
+    write("outside.jsonl", [{"problem": "secret", "answer": "1"}])
+    with pytest.raises(DatasetError, match="its files of split 'train' are not here"):
+        read("set")
+
+
 def test_several_configurations_without_a_default_are_told():
     readme(
         "- config_name: easy\n  data_files: data/a.jsonl\n"
