@@ -273,7 +273,9 @@ def show_eval(result: Evaluation) -> None:
         ):
             if without:
                 lines.append(f"{label}: {without:,} of the samples judged")
-    if result.settings.out is not None:
+    if (folder := result.settings.folder) is not None:
+        lines += [f"written: {folder / 'rollouts.parquet'}", f"page:    {folder / 'index.html'}"]
+    elif result.settings.out is not None:
         lines.append(f"result:  {result.settings.out}")
     _print(lines)
 

@@ -47,6 +47,7 @@ def folder(tmp_path: Path, png: bytes, monkeypatch) -> Path:
         ]  # fmt: skip
         Path(f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "begun" / "parts").mkdir(parents=True)
+    (tmp_path / "taken.json").mkdir()
     return tmp_path
 
 
@@ -62,6 +63,19 @@ def test_json_is_one_object_and_the_file_holds_the_same(durian):
     assert not list(Path().glob("*.tmp"))
     assert found["models"][0]["greedy"]["accuracy"] == 1.0
     assert (found["counts"]["judged"], found["counts"]["failed"]) == (2, 1)
+
+
+def test_a_folder_is_kept_and_told_again(durian):
+    asked = (*BASE, "--model", "a.jsonl", "--compare", "b.jsonl", "--out", "kept")
+    code, out, _ = durian(*asked)
+    assert code == 0
+    assert out.splitlines()[-2:] == ["written: kept/rollouts.parquet", "page:    kept/index.html"]
+    names = {path.name for path in Path("kept").iterdir()}
+    assert names == {"summary.json", "rollouts.parquet", "index.html", "manifest.json"}
+    # Finished, it tells what it found: the script may be gone.
+    assert durian(*asked)[:2] == (0, out)
+    code, out, _ = durian(*asked, "--json")
+    assert json.loads(out) == json.loads(Path("kept/summary.json").read_text())
 
 
 def test_the_terminal_is_told_what_was_found_and_what_was_left_out(durian):
@@ -108,8 +122,10 @@ WRONG = [
     (["--model", "a.jsonl", "--engine", "vlm"], "--engine is given twice; give it once"),
     (["--model", "a.jsonl", "--table", "nowhere"], "nowhere: is not a run folder"),
     (["--model", "a.jsonl", "--table", "begun"], "begun: is not complete: run its profile again"),
-    (["--model", "a.jsonl", "--out", "begun"],
-     "out: begun is a folder; give a file, like begun/eval.json"),
+    (["--model", "a.jsonl", "--out", "a.jsonl"], "a.jsonl: is a file; --out names a folder"),
+    (["--model", "a.jsonl", "--out", "."], ".: holds other files and no run; choose another --out"),
+    (["--model", "a.jsonl", "--out", "taken.json"],
+     "out: taken.json is a folder; give a file, or a folder's name without .json"),
     (["--model", "a.jsonl", "--out", "no/eval.json"], "out: no folder no; make it first"),
     (["--model", "a.jsonl", "--answer-column", "solution"], "no column 'solution'"),
     (["--model", "a.jsonl", "--reward", "mine.py:f"], "mine.py"),

@@ -63,7 +63,8 @@ class ForkServer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True, cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-                 "POLARS_MAX_THREADS": "1", "PYTHONPATH": str(ROOT)},
+                 "POLARS_MAX_THREADS": "1",
+                 "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "pipelines")))},
         )  # fmt: skip
         assert self._reply() == 2  # its own first run, of no folder
 

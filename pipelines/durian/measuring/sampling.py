@@ -5,8 +5,9 @@ A training builds the same prompts, but TRL draws its completions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.base import RolloutEngine, nth_seed
@@ -19,6 +20,8 @@ from durian.measuring.look import Look
 from durian.rewards import Attempts, Reward, Score, open_reward
 from durian.run.progress import Progress, Stopwatch
 from durian.samples import Failed, Prompt, Rollout, Sample
+
+_Finished = TypeVar("_Finished")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +66,6 @@ class Policy:
         ]
         stage = "greedy" if greedy else "rollouts"
         with watch.time(stage):
-            # The engine is given the usable prompts alone, and gives as many results in that order:
-            # below, each sample that has a prompt takes the next one.
             usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
             self.progress.advance(stage, len(prompts) - len(usable))
             written = iter(
@@ -174,6 +175,21 @@ def _resizing(config: ProfileConfig | EvalConfig) -> Resizing | None:
     if config.engine in ("openai", "scripted"):  # the server's own matter; a table
         return None
     return find_resizing(load_chat(config.sampling).processor.image_processor)
+
+
+def one_behind(begun: Iterable[Callable[[], _Finished]]) -> Iterator[_Finished]:
+    """Finish each chunk once the next is drawn: its answers are graded while the engine draws.
+
+    Args:
+        begun: the drawn chunks, each as the function that waits for its scores.
+    """
+    held: Callable[[], _Finished] | None = None
+    for one in begun:
+        if held is not None:
+            yield held()
+        held = one
+    if held is not None:
+        yield held()
 
 
 def chunk_seed(seed: int, first: int) -> int:

@@ -17,6 +17,7 @@ from durian.analysis.one_run.against_error import (
     Predictor,
 )
 from durian.analysis.one_run.columns import candidates, image_clusters, numbers, slice_columns
+from durian.analysis.one_run.distribution import Distribution, distribution
 from durian.analysis.one_run.reliability import (
     REDRAWS,
     Reliability,
@@ -135,6 +136,7 @@ class Summary:
     missing: list[Missing]
     measured: int  # samples with scored completions
     grouping: GroupCuts | None = left_out()
+    alone: dict[str, Distribution] | None = left_out()  # of each measure, where nothing was scored
     scored: Scored | None = merged()  # None where no completion was scored
     sentences: list[str] = field(default_factory=list)
     advice: list[Advice] = field(default_factory=list)
@@ -187,6 +189,7 @@ def analyse(
         ],
         measured=int(is_scored.sum()),
         grouping=grouping,
+        alone=None if is_scored.any() else _distributions(table, measures, columns),
         scored=_analyse_scored(
             table.filter(is_scored), measures, scored_columns, rollouts, grouping, seed
         )
@@ -305,6 +308,14 @@ def _contrasts(groups: Mapping[Hashable, GroupErrors], drawn: AllResampled) -> d
         else:
             contrasts[kind] = groups[kind].contrast(drawn["groups", kind], hard[0], easy[0])
     return contrasts
+
+
+def _distributions(
+    table: pl.DataFrame, measures: Mapping[str, Harder], columns: pl.DataFrame | None
+) -> dict[str, Distribution]:
+    texts = slice_columns(table, columns, {*table.columns, *measures})
+    found = {name: distribution(numbers(table[name]), texts) for name in measures}
+    return {name: spread for name, spread in found.items() if spread is not None}
 
 
 def _quartiles(values: Floats) -> Quartiles:

@@ -20,7 +20,7 @@ from durian.analysis.statistics.paired import Bootstrap, Side
 from durian.analysis.statistics.pass_rates import pass_rate_shares
 from durian.analysis.two_runs.floor import RIGHT, Completions, Floor
 from durian.analysis.two_runs.group_flow import Flow, Gain, GroupPair, fresh_gain, group_flow
-from durian.analysis.two_runs.verdict import Verdict, verdict
+from durian.analysis.two_runs.verdict import Verdict, no_verdict, verdict
 from durian.groups import KINDS, Harder, Kind
 from durian.records import left_out
 
@@ -125,6 +125,7 @@ def drift(
     clusters: NDArray[np.intp],
     drawn: tuple[Completions | None, Completions | None],
     missing: tuple[Mapping[str, str], Mapping[str, str]],
+    unlike: Mapping[Kind, str] | None = None,
     seed: int = 0,
 ) -> Drift:
     """Hold two profiles of the same samples against each other.
@@ -136,13 +137,14 @@ def drift(
         drawn: the completions of A and of B, for the noise floors: of A for moves, of B for what
             its own groups gain by luck.
         missing: for A and for B, grouping or measure -> why it has no floor, as `floor.Floor`.
+        unlike: grouping -> how its rule differs in B from A's; nothing is then said of moves.
     """
     bootstrap = Bootstrap(clusters, seed)
     counts = _completions(a, drawn[0]), _completions(b, drawn[1])
     moves, luck = (
         Floor(taken, counts, why, seed=seed) for taken, why in zip(drawn, missing, strict=True)
     )
-    pairs = {kind: GroupPair.between(a, b, kind) for kind in KINDS}
+    pairs = {kind: GroupPair.between(a, b, kind, (unlike or {}).get(kind)) for kind in KINDS}
     gains = {kind: fresh_gain(pair, b, bootstrap, luck) for kind, pair in pairs.items()}
     change = a.pass_rate - b.pass_rate  # of the error rate
     return Drift(
@@ -159,7 +161,7 @@ def drift(
             name: _measure(name, a, b, end, bootstrap, moves, luck) for name, end in harder.items()
         },
         gains=gains,
-        verdict=verdict(gains),
+        verdict=no_verdict(unlike) if unlike else verdict(gains),
     )
 
 

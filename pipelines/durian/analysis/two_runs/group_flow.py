@@ -26,11 +26,15 @@ class GroupPair:
     orders: tuple[list[Label], list[Label]]  # the groups of A and of B, the easiest first
     codes: tuple[Codes, Codes]  # (N,) each, place in the order; -1: not in a group of both
     only: tuple[int, int]  # samples in a group of A alone, of B alone
+    unlike: str | None = None  # why groups of one name mean different things in the two runs
 
     @classmethod
-    def between(cls, a: Side, b: Side, kind: Kind) -> GroupPair:
-        """Codes of both sides' labels."""
+    def between(cls, a: Side, b: Side, kind: Kind, unlike: str | None = None) -> GroupPair:
+        """Codes of both sides' labels; of groupings that are unlike, no sample is in both's."""
         labels = a.groups[kind], b.groups[kind]
+        if unlike is not None:
+            none = np.full(len(labels[0]), -1, np.intp)
+            return cls(kind, ([], []), (none, none), (0, 0), unlike)
         orders = rising_groups(kind, labels[0]), rising_groups(kind, labels[1])
         first, second = (
             np.array([-1 if g is None else order.index(g) for g in side], np.intp)
@@ -110,6 +114,7 @@ def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> Flow:
 
     if not both.any() or not pair.comparable:
         reason = "the runs have different groups" if both.any() else "no sample is in both's groups"
+        reason = pair.unlike or reason
         return flow(*[Estimate(value=None, reason=reason)] * 4)
     changed, counted = (pair.codes[0] != pair.codes[1]) & both, both.astype(np.float64)
 
@@ -131,6 +136,7 @@ def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> 
     scored = pair.both & b.scored
     alike = "all of B's completions are right, or all wrong"
     reason = alike if scored.any() else "no sample is in both's groups and scored in B"
+    reason = pair.unlike or reason
     stale, own = (
         auroc_statistic(np.where(scored, codes, np.nan), b.wrong, b.total) for codes in pair.codes
     )
