@@ -33,8 +33,11 @@ demo: setup
 	$(RUN)/durian eval data/photo_shapes/test.parquet --table $(DEMO)/test --max-tokens 64 \
 	  --model $(DEMO)/policy --compare data/tiny_policy --out $(DEMO)/eval.json
 
+# As many processes as fit: each may hold an engine and take 6 GB.
+JOBS ?= 2
+PYTEST := $(RUN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder -p no:cacheprovider
 test: setup
-	$(RUN)/python -m pytest -q --basetemp=.venv/test-tmp -p no:cacheprovider
+	$(PYTEST) --basetemp=.venv/test-tmp
 
 # At each change: all rules that need no policy, no training and no killed process.
 QUICK := $(wildcard tests/test_*.py) tests/analysis tests/config tests/measures tests/plugins tests/readers tests/run \
@@ -44,7 +47,7 @@ SLOW := tests/test_face.py tests/test_report.py tests/test_regroup.py tests/imag
   tests/rendering/test_page.py tests/analysis/two_runs
 quick: setup
 	$(BIN)/ruff check .
-	$(RUN)/python -m pytest -q --basetemp=.venv/quick-tmp -p no:cacheprovider $(filter-out $(SLOW),$(QUICK)) \
+	$(PYTEST) --basetemp=.venv/quick-tmp $(filter-out $(SLOW),$(QUICK)) \
 	  $(addprefix --ignore=,$(SLOW))
 
 lint: setup

@@ -107,6 +107,9 @@ def _refuse_twice(words: list[str]) -> None:
     Raises:
         ConfigError: names the option.
     """
+    # Before Typer, which keeps the last of two values and says nothing of the first. Words are read
+    # as it will read them: what follows an option that takes a value is that value, though it look
+    # like an option.
     name = next((word for word in words if not word.startswith("-")), None)
     known = {
         word: option

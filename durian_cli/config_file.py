@@ -71,6 +71,8 @@ def _defaults(
 
 def _as_typed(path: Path, key: str, value: Any, repeats: bool) -> Any:
     """A YAML value as the command line would hold it: a text, or many where the option repeats."""
+    # A file's value becomes the text that a person would have typed, so that it is read and checked
+    # by the very code of the command line: `8`, "8" and --rollouts 8 cannot differ.
     if value is None or isinstance(value, str):
         return value if value is None or not repeats else [value]
     if isinstance(value, dict):

@@ -46,7 +46,7 @@ _EVERY = 15.0  # seconds between plain progress lines
 
 
 class Bars:
-    """One bar a stage, with its rate and the time left."""
+    """Draws a bar for each stage, with its rate and the time left."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -85,6 +85,8 @@ class Lines:
     def advance(self, stage: str, steps: int = 1) -> None:
         done, total, begun, first, shown = self._state[stage]
         done, now = done + steps, time.monotonic()
+        # The rate is of this attempt alone: what an earlier one had finished took no time now, and
+        # counting it would promise an end too soon.
         if steps and (now - shown >= _EVERY or done == total):
             rate = (done - first) / max(now - begun, 1e-3)
             left = f" of {total:,}, {duration((total - done) / rate)} left" if total else ""
@@ -222,7 +224,7 @@ def _first_prompt(text: str | None) -> list[str]:
 
 
 def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:
-    """The columns of each table."""
+    """Print the columns of each table."""
     console = Console()
     for name, columns in tables.items():
         table = Table(title=f"{name}.parquet", title_justify="left", box=None, pad_edge=False)
@@ -281,7 +283,7 @@ def show_eval(result: Evaluation) -> None:
 
 
 def show_group(result: Regrouped) -> None:
-    """How the samples are grouped now: each group's range, size and error rate."""
+    """Print the groups as they are now: where they are cut, their sizes and error rates."""
     from durian.analysis.one_run.summary import NO_GROUP  # here: it loads what --help need not
     from durian.rendering.sentences import in_no_group
 
@@ -330,7 +332,7 @@ def _by_group(
     reasoning: Sequence[Row] | None,
     show: Callable[[Any], str],
 ) -> Table:
-    """One row for all samples, then one a group; a column for each way completions were drawn."""
+    """Lay out a row for all samples, then one a group; a column for each way of drawing."""
     table = Table(box=None, pad_edge=False)
     ways: list[str] = [way for way in ("greedy", "sampled") if getattr(whole, way) is not None]
     for heading in ("", "samples", *ways):

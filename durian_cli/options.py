@@ -128,6 +128,9 @@ def command(*configs: type[Config]) -> Callable[[Callable[..., None]], Callable[
             values = {o.name: o.read(given[o.name], context.meta.get(o.name, {})) for o in options}
             function(*(kind(**{o.field: values[o.name] for o in kinds[kind]}) for kind in kinds))
 
+        # Typer makes options of a function's parameters, so a function is made whose parameters are
+        # the declarations. Written out by hand they would stand in each command again, and drift
+        # apart.
         signature = Signature([context, *(option.parameter(sections) for option in options)])
         run.__name__, run.__doc__, run.__annotations__ = function.__name__, function.__doc__, {}
         run.__dict__ |= {"__signature__": signature, "options": options}

@@ -29,6 +29,8 @@ class _PlainLoader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        # Refused while the tree is composed, before a value is made: aliases of aliases grow a few
+        # lines to gigabytes, tags make objects, and nesting ends in Python's own limit.
         event = self._next()
         if isinstance(event, yaml.AliasEvent):
             raise _refused("an alias (*name) stands for another value; write that out", event)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def value_text(value: Any) -> str:
-    """A plan's number, list or mapping."""
+    """Write a number, list or mapping of a plan as text."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {value_text(item)}" for key, item in value.items())
     if isinstance(value, list):
@@ -21,7 +21,7 @@ def value_text(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
+    """Write a length of time as a person reads it."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -31,5 +31,7 @@ def duration(seconds: float) -> str:
 
 def printable(text: str) -> str:
     """Text of a dataset or model without what could steer a terminal (escape codes)."""
+    # An escape code in a dataset could repaint the terminal, change its title or hide the line
+    # above.
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
     return shown.encode("utf-8", "backslashreplace").decode()

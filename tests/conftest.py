@@ -15,6 +15,22 @@ settings.register_profile("durian", deadline=None)
 settings.load_profile("durian")
 
 
+# Rooms whose files share an engine or trainings by fixtures: each is run by one process.
+SHARING = ("training", "engines", "faults")
+# The longest first, so that none is begun when the other processes have nothing left.
+LONGEST = ("gpu", "training", "end_to_end", "engines", "measuring", "faults", "cli", "rewards")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n`, keep what shares a fixture together, and begin with the longest rooms."""
+    place = {room: number for number, room in enumerate(LONGEST)}
+    rooms = {item: item.path.relative_to(ROOT / "tests").parts[0] for item in items}
+    for item, room in rooms.items():
+        name = room if room in SHARING else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: place.get(rooms[item], len(place)))
+
+
 @pytest.fixture
 def png() -> bytes:
     """A PNG, half black and half white: exactly 1 bit of pixel entropy."""

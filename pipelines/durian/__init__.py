@@ -1,4 +1,4 @@
-"""Which samples of a multimodal dataset are hard for a model, and why; then GRPO that knows it.
+"""Find the samples of a multimodal dataset that are hard for a model, and why; then GRPO by it.
 
     dataset
        | readers      forms of files and of rows            images   bytes -> pixels
@@ -15,7 +15,8 @@
        v
     policy                                                  STAGE 2: train.py
 
-Beside them: regroup.py, report.py, compare.py, evaluate.py and planning/ (what a run will cost).
+Beside them: regroup.py, report.py, compare.py, evaluate.py, runs.py (a finished run as one object)
+and planning/ (what a run will cost).
 What all of them share lies below: samples.py, records.py, config/, errors.py.
 
 The names below are the package's face. Each is loaded when it is first used, so that a mere

@@ -152,6 +152,8 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"out: {out} is a file; give a folder")
     if out.is_dir() and any(out.iterdir()):
         try:
+            # Only a folder that an earlier comparison wrote may be written over: the summary's kind
+            # says so.
             known = f'"kind": "{KIND}"' in (out / SUMMARY_FILE).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             known = False
@@ -160,7 +162,7 @@ def _check_out(out: Path) -> None:
 
 
 def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
-    """One run's part of the joined samples, in their order."""
+    """Take one run's part of the joined samples, in their order."""
     joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
     numbers = {
         name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -241,6 +243,8 @@ def _completions_of(
         for name, end in ends.items()
     }
     columns["wrong"] = 1 - pl.col("correct").cast(pl.Float64)
+    # A sample that lacks a completion, or the score of one, is left out whole: with fewer than were
+    # asked for it would show more luck than the run had.
     written = (
         read_frame(
             run.path / ROLLOUTS_FILE,

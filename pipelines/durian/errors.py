@@ -85,6 +85,8 @@ def one_line(error: BaseException | str, *, longest: int | None = LONGEST) -> st
     line = " ".join(str(error).split())
     if not line and isinstance(error, BaseException):
         line = type(error).__name__
+    # The longest first: where one secret is part of another (a password, and the address that holds
+    # it), the shorter replacement would break the longer one and leave its rest.
     for secret, name in sorted(_secrets(), key=lambda item: -len(item[0])):
         line = line.replace(secret, f"[{name}]")
     return line if longest is None or len(line) <= longest else line[: longest - 3] + "..."
@@ -130,7 +132,7 @@ def require(road: str, *packages: str) -> None:
 
 
 def way_out(package: str) -> str:
-    """How to install what an extra brings; from a clone, for no index has Durian yet."""
+    """Give the command that installs an extra from a clone, for no index has Durian yet."""
     return f'pip install ".[{EXTRAS[package]}]" in a clone of Durian'
 
 

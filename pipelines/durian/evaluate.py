@@ -155,6 +155,8 @@ def _evaluate(
         _judge(replace(config, model=model), policy, reader, index, run, progress, watch)
         for policy, model in asked.items()
     ]
+    # A sample that failed for one policy is left out for both: the tests pair them sample by
+    # sample, and a policy must not gain by failing on what is hard.
     error = outcomes[0]["error"]
     for other in outcomes[1:]:
         error = error.zip_with(error.is_not_null(), other["error"])
@@ -243,6 +245,8 @@ def _judge(
         policy: which of `_POLICIES` it is; the parts of the second stand behind the first's.
         run: keeps the parts, and has those of an earlier attempt.
     """
+    # In parts as a profile has them: chunks then end at the same samples, so that equal settings
+    # and one seed draw the same completions here as there.
     cut = index.parts(config.part_size)
     parts = list(enumerate(cut, len(cut) * _POLICIES.index(policy)))
     todo = parts
@@ -282,6 +286,8 @@ def _labels(
     """The groups of the judged samples, one label each, and how many samples have none."""
     if groups is None:
         return {}, {}
+    # `known` is set in every row of the table, so that a null there tells a sample that the table
+    # lacks from one that is in it and in no group.
     joined = ids.join(groups, on="sample_id", how="left", maintain_order="left")
     missing = joined["known"].null_count()
     without = {

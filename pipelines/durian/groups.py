@@ -26,7 +26,7 @@ AUTO: Literal["auto"] = "auto"  # percentiles or bins that were chosen from the 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenCuts:
-    """How "auto" came to its cuts."""
+    """The choices by which "auto" came to its cuts."""
 
     start: int  # bins that were begun with
     told_apart: bool  # the error rates of every two neighbours differ
@@ -37,7 +37,7 @@ class ChosenCuts:
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptualCuts:
-    """How perceptual groups were cut, and how large they came out."""
+    """The cuts of the perceptual groups, and the sizes that came of them."""
 
     measure: str  # a column
     harder: Harder | None = left_out()  # the end that was asked for; None: the column's own
@@ -52,7 +52,7 @@ class PerceptualCuts:
 
 @dataclass(frozen=True, kw_only=True)
 class ReasoningCuts:
-    """How reasoning groups were cut, and how large they came out."""
+    """The cuts of the reasoning groups, and the sizes that came of them."""
 
     measure: str  # a column
     harder: Harder | None = left_out()  # the end that was asked for; None: the column's own
@@ -67,14 +67,14 @@ class ReasoningCuts:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupCuts:
-    """How both groupings of a table were cut."""
+    """The cuts of both groupings of a table."""
 
     version: int | None = left_out()  # of the table's grouping, from 1; the first Durian wrote none
     perceptual: PerceptualCuts
     reasoning: ReasoningCuts
 
     def by(self, kind: Kind) -> PerceptualCuts | ReasoningCuts:
-        """One of the two."""
+        """The cuts of one of the two groupings."""
         return self.perceptual if kind == "perceptual" else self.reasoning
 
 
@@ -85,7 +85,7 @@ def _check_sizes(sizes: Mapping[str, int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Grouping(Generic[Label]):
-    """One label a sample, and how the cuts came out."""
+    """The label of each sample, with the cuts and the sizes of the groups."""
 
     labels: list[Label | None]  # (N,); None where the measure is missing
     edges: tuple[float, ...]  # the cut values, rising; fewer than asked where values are equal
@@ -112,6 +112,9 @@ def perceptual_groups(
     known = ~np.isnan(values)
     if not known.any():
         return Grouping(labels=[None] * len(values), edges=(), sizes=dict.fromkeys(PERCEPTUAL, 0))
+    # The measure is turned rather than the labels: eq. 10 gives a value on the low cut to easy and
+    # one on the high cut to hard, and that must hold at the hard end whichever way the measure
+    # grows.
     turned = sign * values[known]
     t_low, t_high = _quantiles(turned, [Fraction(low) / 100, Fraction(high) / 100])
     edges = tuple(sorted({float(sign * t_low), float(sign * t_high)}))
@@ -140,6 +143,8 @@ def reasoning_groups(
     cuts = _quantiles(turned, [Fraction(k, bins) for k in range(1, bins)])
     cuts = np.unique(cuts[cuts > turned.min()])  # nothing lies below the smallest value
     numbers = np.searchsorted(cuts, turned, side="right")
+    # Two cuts that fall between the same two values leave a bin without a sample. The others are
+    # numbered anew without a gap, because a bin's number is also its rank: 0 is the hardest.
     kept, numbers = np.unique(numbers, return_inverse=True)
     edges = tuple(sorted(float(sign * cuts[k - 1]) for k in kept if k > 0))
     sizes = {int(k): int(n) for k, n in enumerate(np.bincount(numbers))}
@@ -198,6 +203,7 @@ def cut_like(
         if not at_edges or not cuts.edges:
             return perceptual_groups(values, cuts.percentiles, harder=harder)
         sign, known = (1.0 if harder == "higher" else -1.0), ~np.isnan(values)
+        # One edge means that both percentiles fell on the same value: it is then both cuts.
         low, *_, high = sorted(sign * edge for edge in (*cuts.edges, cuts.edges[-1]))
         return _perceptual(_easy_medium_hard(sign * values[known], low, high), known, cuts.edges)
     if at_edges or cuts.bins == AUTO:

@@ -200,6 +200,8 @@ def as_profiled(config: Later, manifest: Manifest | None) -> Later:
     """
     profiled = named(type(config), "profiled")
     defaults: JsonObject = {f.name: f.default for f in fields(ProfileConfig) if f.name in profiled}
+    # A table of an older Durian is silent about options that came later: its runs did what the
+    # default does, so that the default stands for it, not what a newer version would choose.
     known = defaults | (manifest.config if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)
     taken_over: dict[str, Any] = {name: known[name] for name in left_open}

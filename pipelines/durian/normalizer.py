@@ -77,7 +77,7 @@ def durian_terms(
 
 
 def grpo_advantages(rewards: Tensor, *, eps: float = EPS) -> Tensor:
-    """Each sample scaled by the std of its own rewards. Otherwise as `durian_advantages`.
+    """Scale each sample by the std of its own rewards. Otherwise as `durian_advantages`.
 
     Source: eq. 2.
     """
@@ -86,20 +86,20 @@ def grpo_advantages(rewards: Tensor, *, eps: float = EPS) -> Tensor:
 
 
 def dr_grpo_advantages(rewards: Tensor) -> Tensor:
-    """Each sample centred and not scaled, as Dr. GRPO. Otherwise as `durian_advantages`."""
+    """Centre each sample and do not scale it, as Dr. GRPO. Otherwise as `durian_advantages`."""
     samples = _measure(rewards)
     return _scaled(samples, samples.count.new_ones(len(rewards)), rewards)
 
 
 def batch_advantages(rewards: Tensor, *, eps: float = EPS) -> Tensor:
-    """All samples scaled by the std of all rewards, as TRL's `scale_rewards="batch"`."""
+    """Scale all samples by the std of all rewards, as TRL's `scale_rewards="batch"`."""
     samples = _measure(rewards)
     together = samples.count.new_zeros(len(rewards)).long()
     return _scaled(samples, _inverse(_std_by(samples, together, 1)[together], eps), rewards)
 
 
 def rloo_advantages(rewards: Tensor) -> Tensor:
-    """Each reward less the mean of its sample's other rewards. Otherwise as `durian_advantages`.
+    """Subtract from each reward its sample's other rewards' mean. Otherwise as `durian_advantages`.
 
     A_i = r_i - mean_{j != i} r_j = (r_i - mean r) n / (n - 1), over the n scored completions.
 
@@ -110,7 +110,7 @@ def rloo_advantages(rewards: Tensor) -> Tensor:
 
 
 def maxrl_advantages(rewards: Tensor) -> Tensor:
-    """Each sample centred and divided by its mean reward. Otherwise as `durian_advantages`.
+    """Centre each sample and divide it by its mean reward. Otherwise as `durian_advantages`.
 
     A_i = (r_i - mean r) / mean r, so that the rarer a right completion is, the more it counts.
     A sample whose mean is below 1e-6 gets exactly 0: nothing is right, or the mean is round-off.
@@ -174,7 +174,7 @@ class _Samples:
 
     @property
     def std(self) -> Tensor:
-        """Of the sample's own rewards, n - 1; 0 for a single one. (B,)"""
+        """Std (n - 1) of each sample's own rewards; 0 for a single one. (B,)"""
         return (self.squares / (self.count - 1).clamp(min=1)).sqrt()
 
 
@@ -212,6 +212,9 @@ def _std_by(samples: _Samples, number: Tensor, groups: int) -> Tensor:
     def summed(values: Tensor) -> Tensor:
         return values.new_zeros(groups).index_add_(0, number, values)
 
+    # The sum of squares about the group's mean is that about each sample's own mean, which is known
+    # already, plus n times the square of how far the sample's mean lies from the group's. So no two
+    # large sums are subtracted, as in mean(r^2) - mean(r)^2, which can come out below 0.
     count = summed(samples.count)
     mean = summed(samples.total) / count.clamp(min=1)
     away = samples.total / samples.count.clamp(min=1) - mean[number]
@@ -228,12 +231,15 @@ def _scales(
     for group in (perceptual_group, reasoning_group):
         label = _labels(group, rewards)
         labels, number = label.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        # The samples of label -1 go through this as if they were a group, and then take their own
+        # std instead: they are in no group, so nothing of theirs may touch that of others.
         shared = _std_by(samples, number, len(labels))[number]
         scales.append(_inverse(samples.std.where(label < 0, shared), eps))
     return samples, scales
 
 
 def _inverse(std: Tensor, eps: float) -> Tensor:
+    # Without spread there is nothing to learn: 1 / eps would blow round-off up to a million.
     return (1 / (std + eps)).masked_fill(std < SPREAD, 0.0)
 
 

@@ -65,7 +65,7 @@ class _Errors:
 
 @dataclass(frozen=True, kw_only=True)
 class Regrouped:
-    """How a run is grouped now, and how it was before."""
+    """The groups of a run as they are now, and as they were before."""
 
     run: str
     changed: bool  # there is a new version of the table
@@ -89,6 +89,8 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
         perceptual, reasoning = before.perceptual, before.reasoning
         if config.perceptual is not None or config.percentiles is not None:
             perceptual, columns["perceptual_group"] = _perceptual(config, run, before.perceptual)
+        # Groups that "auto" has just found keep to the batch by themselves; those that were asked
+        # for, and those that stay, are checked.
         if perceptual.percentiles != AUTO or perceptual is before.perceptual:
             _check_batch(config, run, "perceptual", perceptual, samples)
         if config.reasoning is not None or config.bins is not None:
@@ -115,7 +117,7 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
 def _perceptual(
     config: GroupConfig, run: RunFolder, before: PerceptualCuts
 ) -> tuple[PerceptualCuts, pa.Array]:
-    """How samples are cut into perceptual groups now, and their labels."""
+    """Cut the samples into perceptual groups as asked; the cuts, and the labels."""
     column, harder = _asked(run, "perceptual", config.perceptual, before)
     asked = config.percentiles or before.percentiles
     values, chosen = _values(run, "perceptual", column), None
@@ -132,7 +134,7 @@ def _perceptual(
 def _reasoning(
     config: GroupConfig, run: RunFolder, before: ReasoningCuts
 ) -> tuple[ReasoningCuts, pa.Array]:
-    """How samples are cut into reasoning groups now, and their labels."""
+    """Cut the samples into reasoning groups as asked; the cuts, and the labels."""
     column, harder = _asked(run, "reasoning", config.reasoning, before)
     asked = config.bins or before.bins
     values, chosen = _values(run, "reasoning", column), None
@@ -214,6 +216,7 @@ def _errors(run: RunFolder, option: str) -> _Errors:
             "completions; give numbers, or profile with --model"
         )
     total = np.where(scored, rollouts, 0.0)
+    # Counts again: a pass rate that was stored as a mean of 3 is no exact third.
     wrong = np.where(scored, np.round((1 - pass_rate) * rollouts), 0.0)
     table = pl.DataFrame({"n_images": n_images})
     clusters = image_clusters(table, read_columns(run.path))

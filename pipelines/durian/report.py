@@ -68,6 +68,8 @@ def render_run(
             thumbnails are read.
     """
     table, rollouts = path / DIFFICULTY_FILE, path / ROLLOUTS_FILE
+    # Texts are most of a table's bytes. The analysis reads the numbers alone, and texts only of the
+    # hundred samples or so that the page shows, so that memory does not grow with the texts.
     numbers = read_frame(table, lambda frame: frame.drop(_TEXT))
     on_shelves = shelves(numbers, grouped_by(manifest.groups))
     shown = sample_ids(on_shelves)
@@ -139,6 +141,8 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
 
 def _jpeg(image: Image.Image) -> bytes:
     """The best quality that keeps within the limit."""
+    # A noisy image can take many times the bytes of a plain one at equal quality. The bound keeps a
+    # page of a hundred pictures small whatever the dataset holds.
     for quality in _QUALITIES:
         file = io.BytesIO()
         image.save(file, "JPEG", quality=quality)

@@ -47,6 +47,9 @@ def _measured(*coming: Column) -> Iterator[Column]:
     Args:
         coming: the columns of version 2, of which some have no measure yet.
     """
+    # Tables keep the order that was promised when a column was announced: a measure that comes
+    # later fills its column's place instead of being added behind, so a reader by position finds it
+    # where it was null.
     known = {c.name: c for measure in MEASURES.values() for c in measure.columns}
     promised = {column.name: column for column in _version_2(*coming)}
     yield from (column for name, column in known.items() if name not in promised)
@@ -140,6 +143,8 @@ def current(table: pa.Table, columns: dict[str, Column]) -> pa.Table:
     """A table of any version with the columns of this one: null where it lacks them."""
     return pa.table(
         {
+            # A column that a table lacks is null of the right type: parts of two versions can be
+            # joined, and nobody asks which version a table is before reading it.
             name: table[name]
             if name in table.schema.names
             else pa.nulls(len(table), arrow_type(column))

@@ -70,6 +70,9 @@ def train_policy(
 
     progress, out, begun = progress or Silent(), Path(config.out), time.perf_counter()
     check_training_folder(out)
+    # All that can be refused from the settings alone is refused first, then what the first rows
+    # show, then what a look at every image shows; only then are weights loaded. A mistake costs
+    # seconds instead of the hours in between.
     table = open_table(config)
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest)
@@ -82,6 +85,8 @@ def train_policy(
         resizing=find_resizing(processor.image_processor),
     )
     first = process_rank() == 0
+    # Only the first process holds the folder and knows the dataset. The others go ahead to the
+    # meeting point, unless the training is complete and nobody will come there.
     if not first and not fresh and read_manifest(out) is not None:
         return None  # complete: the first process says so
     with ExitStack() as held:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
 
@@ -19,9 +20,10 @@ from durian.analysis.evaluation import JudgedCounts
 from durian.config import EvalConfig, ProfileConfig
 from durian.errors import DatasetError, RunError, RunFolderError
 from durian.evaluate import evaluate_policy
+from durian.measuring import chunks, sampling
 from durian.profile import profile_dataset
 from durian.records import as_json
-from durian.samples import sample_id
+from durian.samples import Score, sample_id
 from tests.manifests import manifest
 
 ROWS, ROLLOUTS = 40, 4
@@ -76,6 +78,34 @@ def scripted(tmp_path: Path, png: bytes):
         return EvalConfig(**{k: str(v) if k in named else v for k, v in given.items()})
 
     return settings
+
+
+def test_a_chunk_is_scored_while_the_next_is_drawn(scripted, monkeypatch):
+    told = []
+
+    class Patient:
+        reads_images = False
+
+        def start(self, attempts):
+            told.append(("begun", attempts.question))
+
+            def wait():
+                told.append(("asked", attempts.question))
+                return [Score(1.0, True, True, None) for _ in attempts.completions]
+
+            return wait
+
+        def close(self):
+            told.append("closed")
+
+    monkeypatch.setattr(chunks, "ENCODED_BYTES", 1)  # a sample a chunk
+    monkeypatch.setattr(sampling, "open_reward", lambda *which: Patient())
+    evaluate_policy(scripted())
+    drawn = [name for name in OURS if name != "q6"]  # its image is damaged: a chunk without prompts
+    asks = [("asked", name) for name in drawn for _ in "gs"]  # greedy, sampled
+    assert [one for one in told if one[0] == "asked"] == asks and told[-1] == "closed"
+    for name, following in pairwise(drawn):
+        assert told.index(("asked", name)) > told.index(("begun", following))
 
 
 def test_rates_and_groups_are_what_was_scripted(scripted, tmp_path):

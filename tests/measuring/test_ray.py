@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,9 +28,11 @@ from ray.exceptions import ObjectLostError
 from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError
 from durian.measuring import ray_pool
+from durian.measuring.chunks import Chunk
 from durian.measuring.measuring import Measured
-from durian.measuring.ray_pool import Ask, plan_actors
+from durian.measuring.ray_pool import HELD, Ask, Worker, plan_actors
 from durian.profile import profile_dataset
+from durian.rewards.graders import Graders
 from durian.run.progress import Silent
 from durian.samples import sample_id
 
@@ -38,12 +41,13 @@ ROWS, ROLLOUTS, PART = 96, 2, 8
 TABLES = [f"{name}.parquet" for name in ("difficulty", "rollouts", "columns", "thumbnails")]
 
 JUDGE = """
-import os, signal
+import os, signal, threading
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
 def judge(reward_input):
+    assert threading.current_thread() is threading.main_thread()  # so that it may use signals
     # In an actor: the command itself tries the reward on the first row.
     import ray
     in_actor = ray.is_initialized() and ray.get_runtime_context().get_actor_id()
@@ -333,6 +337,33 @@ def test_a_node_without_durian_is_refused(cluster, settings, tmp_path):
         assert ray.is_initialized()  # a connection that was there before is left as it was
     finally:
         ray.shutdown()
+
+
+def test_an_actor_draws_the_next_chunk_while_it_scores_the_last(settings, monkeypatch):
+    monkeypatch.setattr(ray_pool, "graders", lambda: Graders(1))
+    worker = Worker(settings(), os.getcwd(), 1)
+    drawn = {first: threading.Event() for first in (0, 1)}
+
+    class Scored:
+        def measure(self, chunk, copies):
+            drawn[chunk.first].set()
+            # Chunk 0 is not scored before chunk 1 is drawn.
+            return lambda: drawn[1].wait(60) and Measured(seconds={"rewards": chunk.first})
+
+    worker._models = Scored()
+    with ThreadPoolExecutor(HELD) as threads:
+        begun = []
+        for first, event in drawn.items():
+            begun.append(threads.submit(worker.measure, Chunk(part=0, first=first), []))
+            event.wait(60)
+        assert [one.result().seconds for one in begun] == [{"rewards": 0}, {"rewards": 1}]
+
+
+def test_a_boxed_answer_comes_to_the_local_runs_tables(cluster, second_node, settings, tmp_path):
+    few = {"reward": "boxed", "limit": 20}
+    profile_dataset(settings("here", **few))
+    profile_dataset(settings("there", **few, distributed="ray", ray_address=cluster.address))
+    assert same(tmp_path / "there", tmp_path / "here")
 
 
 def node(name: str, alive: bool = True, **resources: float) -> dict:

@@ -34,6 +34,14 @@ def test_a_pool_gives_the_verdicts_that_are_given_at_once(pool):
     assert len(processes(pool)) == 2
 
 
+def test_a_pool_that_is_limited_starts_no_more_processes():
+    pool = Graders(4)
+    pool.limit(1)
+    pool.submit([asked(str(n), "7") for n in range(200)])[-1].result()
+    assert len(processes(pool)) == 1
+    pool.close()
+
+
 def test_words_and_choices_start_no_process(pool):
     pairs = [asked("blue", "red"), asked("(B)", "B"), asked("C2O", "CO2"), asked("3:30", "3:15")]
     assert [f.result() for f in pool.submit(pairs)] == [False, True, False, False]

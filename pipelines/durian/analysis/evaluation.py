@@ -30,7 +30,7 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class Rates(Accuracy):
-    """How often a policy is right, and what its completions are like."""
+    """Accuracy of a policy, and the length and form of its completions."""
 
     completions: int
     format_rate: float | None  # None where the reward does not judge it
@@ -40,7 +40,7 @@ class Rates(Accuracy):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupAccuracy:
-    """How often a policy is right within one group, by the way its completions were drawn."""
+    """Accuracy of a policy within one group, by the way its completions were drawn."""
 
     group: Label
     n: int  # samples
@@ -90,7 +90,7 @@ class JudgedDataset:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedCounts:
-    """How many samples there are, and how many count in the rates."""
+    """Counts of the samples that there are, and of those that the rates are over."""
 
     rows: int
     samples: int
@@ -116,7 +116,7 @@ class JudgedTable:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedModel:
-    """How often one policy is right: in all, and by the groups of the table."""
+    """Accuracy of one policy: in all, and by the groups of the table."""
 
     name: str
     fingerprint: str
@@ -128,7 +128,7 @@ class JudgedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedDifference:
-    """How much more often the first policy is right than the second."""
+    """The accuracy of the first policy less that of the second, on the same samples."""
 
     first: str
     second: str

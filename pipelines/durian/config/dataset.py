@@ -1,4 +1,4 @@
-"""Where the samples are."""
+"""Settings that name a dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from durian.config.options import DATA, Config, option, shared
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig(Config):
-    """Where the samples are, and which columns hold what."""
+    """Settings that name a dataset, and the columns of its samples' parts."""
 
     dataset: str = option(
         ...,

@@ -85,9 +85,10 @@ class GroupConfig(ReportConfig):
 
     @property
     def prompts(self) -> int:
-        """Of a rollout batch."""
+        """Number of prompts in a rollout batch."""
         return ROLLOUT_BATCH if self.rollout_batch is None else self.rollout_batch
 
     def least_samples(self, samples: int) -> int:
-        """How many of all `samples` a group needs to be expected in a batch as often as asked."""
+        """Samples that a group needs, of `samples` in all, to be expected in a batch as asked."""
+        # Of a group of n in N samples, a batch of M holds n M / N on average; n is rounded up.
         return 1 if self.min_per_batch is None else -(-self.min_per_batch * samples // self.prompts)

@@ -1,4 +1,4 @@
-"""How an option is declared: once, as a field of a config, from which all else about it follows.
+"""Declare an option once, as a field of a config, from which all else about it follows.
 
 The command line, the keys of config files, the checks at birth, a run's identity, what a later
 stage takes over from a profile, the estimate of a profile's cost and the option reference are read
@@ -47,7 +47,7 @@ class Option:
 
     @property
     def sentence(self) -> str:
-        """The help, without the default."""
+        """The help text of the option, without its default."""
         return self.help if isinstance(self.help, str) else self.help()
 
     @property
@@ -176,6 +176,8 @@ def either(words: Collection[str]) -> str:
 
 
 def _check(name: str, value: Any, about: Option) -> None:
+    # None is an option left open, for a later stage to fill. What a mapping holds is checked by
+    # whom it is passed on to.
     if value is None or isinstance(value, Mapping):
         return
     if isinstance(value, str):

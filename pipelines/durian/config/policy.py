@@ -16,7 +16,7 @@ ENGINES = ("vllm", "transformers", "openai", "scripted")
 
 @dataclass(frozen=True, kw_only=True)
 class PixelsConfig(Config):
-    """How large the images are that a policy sees."""
+    """Bounds on the size at which a policy sees images."""
 
     min_pixels: int | None = option(
         None,
@@ -40,7 +40,7 @@ class PixelsConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesConfig(PixelsConfig):
-    """How images are decoded."""
+    """The bound and the threads of decoding images."""
 
     pixel_limit: int = option(
         178_956_970,  # Pillow's own bound

@@ -17,7 +17,7 @@ class ReportConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(Config):
-    """Two runs, and where what differs goes."""
+    """The two runs to compare, and the folder for the page."""
 
     run_a: Path = option(..., "Run folder of the older profile: its groups.", positional=True)
     run_b: Path = option(..., "Run folder of the policy in hand.", positional=True)
@@ -35,7 +35,7 @@ class ResumeConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptConfig(ResumeConfig):
-    """How a stage is attempted this time."""
+    """Options of one attempt at a stage: only to plan it, or to begin it anew."""
 
     dry_run: bool = option(
         False,

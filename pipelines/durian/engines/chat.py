@@ -75,7 +75,7 @@ class Chat:
 
         Either all of the prompts have images or none has: processors do not mix them.
         """
-        given = {"images": [list(of_one) for of_one in images]} if any(images) else {}
+        given = {"images": [list(of_prompt) for of_prompt in images]} if any(images) else {}
         return self.processor(
             text=list(texts),
             **given,
@@ -189,7 +189,7 @@ def check_model_exists(model: str) -> None:
 
 
 def cannot_load(model: str, error: Exception) -> ConfigError:
-    """One line for whatever a loader raised."""
+    """Make one line of whatever a loader raised."""
     if why := refusal(error):
         return ConfigError(f"model '{model}': {why}")
     where = "" if Path(model).is_dir() else "no such folder, and the hub does not give it: "

@@ -303,7 +303,7 @@ def read_engine_args(engine_args: Mapping[str, Any]) -> tuple[Limits, dict[str, 
 
 
 def control_token(prompt: Prompt) -> Failed | None:
-    """Why dataset text would speak the template's own language: most servers let it."""
+    """Find a special token of the template in dataset text; most servers would let it through."""
     for message in prompt.messages:
         for part in message["content"]:
             if found := CONTROL.search(part.get("text", "")):

@@ -106,8 +106,8 @@ class ParallelEngine:
         except BaseException:
             self._end()
             raise
-        for worker, of_it in zip(self._workers, drawn, strict=True):
-            for place, rollouts in zip(worker.share, of_it, strict=True):
+        for worker, its_results in zip(self._workers, drawn, strict=True):
+            for place, rollouts in zip(worker.share, its_results, strict=True):
                 results[place] = rollouts
         return results
 
@@ -130,7 +130,7 @@ class ParallelEngine:
             raise self._died(worker) from error
 
     def _answers(self, kind: str, finished: Finished) -> list[Any]:
-        """One answer of that kind from each process, in their order."""
+        """Wait for one answer of a kind from each process, and give them in their order."""
         answers: dict[int, Any] = {}
         waiting = {worker.pipe: rank for rank, worker in enumerate(self._workers)}
         while waiting:

@@ -141,7 +141,7 @@ class ScriptedEngine:
             raise ConfigError(f"model '{self._path}': {fault}; mend it, or give another table")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, since no file is held open."""
 
 
 def _first(rollouts: list[Rollout], count: int) -> list[Rollout] | Failed:

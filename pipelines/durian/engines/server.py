@@ -44,7 +44,7 @@ class Served:
 
     @property
     def fingerprint(self) -> str:
-        """All that the server tells of the model, but for keys; it cannot vouch for the weights."""
+        """The server's words on the model, without keys; it cannot vouch for the weights."""
         told = {"by": self.owner, "root": self.root, "context": self.context}
         kept = [f"{name}={value}" for name, value in told.items() if value]
         return one_line(" ".join([self.name, *kept]), longest=None)
@@ -172,7 +172,7 @@ class Server:
         return answer
 
     def tell(self, error: BaseException) -> str:
-        """The gist of an error in one line."""
+        """Put the gist of an error into one line."""
         body = getattr(error, "body", None)
         said = body.get("message") if isinstance(body, dict) else None
         cause = error.__cause__ if isinstance(error, self._errors.APIConnectionError) else None

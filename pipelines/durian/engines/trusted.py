@@ -33,11 +33,11 @@ def check_weights(config: SamplingConfig) -> None:
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     pickles = [n for n in names if n.endswith(PICKLES) and not n.startswith(_NO_WEIGHTS)]
     for of_adapter in (False, True):
-        those = [name for name in pickles if name.startswith("adapter_") is of_adapter]
+        risky = [name for name in pickles if name.startswith("adapter_") is of_adapter]
         safe = [n for n in names if n.startswith("adapter_") is of_adapter]
-        if those and not any(name.endswith(".safetensors") for name in safe):
+        if risky and not any(name.endswith(".safetensors") for name in safe):
             raise ConfigError(
-                f"model '{config.model}': its weights are pickles ({those[0]}), which can run code "
+                f"model '{config.model}': its weights are pickles ({risky[0]}), which can run code "
                 "when they are loaded; load them where you trust them and write them again with "
                 "save_pretrained, as safetensors"
             )

@@ -149,7 +149,7 @@ class _Bounded(BytesIO):
 
 
 def _open(data: bytes) -> ImageFile | Failed:
-    """Read the header."""
+    """Open an image by its header, or say why it cannot be."""
     if not data:
         return Failed("cannot decode image: no data")
     if len(data) > LARGEST_BYTES:
@@ -183,7 +183,7 @@ def _open(data: bytes) -> ImageFile | Failed:
 
 
 def _refused(image: ImageFile, data: bytes, pixel_limit: int) -> str | None:
-    """Why an image is not decoded though its header was read."""
+    """Give the reason why an image is not decoded though its header was read; None to decode it."""
     width, height = image.size
     pixels = width * height
     if pixels > pixel_limit:
@@ -244,7 +244,7 @@ def _is_float_tiff(data: bytes) -> bool:
 
 
 def _phrase(error: Exception) -> str:
-    """One short line without addresses in memory, so that equal data give equal words."""
+    """Put an error into one short line without addresses, so that equal data give equal words."""
     text = one_line(re.sub(r"<[^>]*>", "", str(error)), longest=100)
     if "truncated" in text.lower():
         return "truncated file"

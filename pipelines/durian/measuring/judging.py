@@ -89,6 +89,7 @@ def _begin(
 ) -> Callable[[], tuple[_Rows, _Rows]]:
     """Draw a chunk's completions; the function that comes back waits for their scores."""
     watch.add("images", chunk.seconds)
+    # The greedy completions are scored while the sampled ones are drawn.
     begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
     if rollouts:
         begun["sampled"] = policy.draw(chunk, watch)

@@ -1,4 +1,4 @@
-"""One sample's images, decoded, or why not."""
+"""Decode one sample's images, or say why not."""
 
 from __future__ import annotations
 

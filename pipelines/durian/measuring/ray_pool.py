@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -35,10 +36,12 @@ from durian.errors import ConfigError, RunError, one_line
 from durian.measuring.chunks import Chunk, cut_chunks, decode_chunk
 from durian.measuring.measuring import Measured, Models, stages, start_stages
 from durian.readers.scan import DatasetIndex
+from durian.rewards.custom import NAMED
+from durian.rewards.graders import graders
 from durian.run.progress import Progress, Silent
 from durian.samples import Sample
 
-HELD = 2  # chunks an actor has at a time: one at work, one already carried there
+HELD = 2  # chunks an actor has at a time: one at work, one being scored or already carried there
 AHEAD = 2 * HELD  # chunks an actor's worth that may be begun past the first unfinished one
 LOSSES = 3  # of actors, over one chunk, before the chunk is taken for their cause
 REACH_SECONDS = 10.0  # for the head of a cluster to answer
@@ -65,6 +68,8 @@ class Worker:
         """
         self._config, self._threads = config, threads
         self._models: Models | None = None
+        self._drawing = threading.Lock()
+        graders().limit(threads)  # the node's other cores are other actors'
         with suppress(OSError):  # not on this node: such a path is then reported by its name
             os.chdir(folder)
 
@@ -83,15 +88,17 @@ class Worker:
         return node
 
     def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
-        """As `Models.measure`, of a chunk that is not decoded."""
-        self._models = self._models or Models(self._config, Silent())
+        """Measure a chunk that is not decoded; while it is scored, the next may be drawn."""
         decode_chunk(
             chunk,
             keep=self._config.needs_model,
             pixel_limit=self._config.pixel_limit,
             workers=self._threads,
         )
-        return self._models.measure(chunk, copies)()
+        with self._drawing:
+            self._models = self._models or Models(self._config, Silent())
+            scored = self._models.measure(chunk, copies)
+        return scored()
 
 
 @dataclass(eq=False, kw_only=True)
@@ -133,7 +140,7 @@ def measure_on_ray(
     index: DatasetIndex,
     progress: Progress,
 ) -> Generator[tuple[int, Measured], None, None]:
-    """As `measure_here`, over a cluster; memory does not grow with the number of samples.
+    """Measure as `measure_here` does, over a cluster; memory does not grow with the dataset.
 
     Raises:
         ConfigError: no cluster, or one that does not fit; or as `measure_here`, from an actor.
@@ -158,7 +165,7 @@ def measure_on_ray(
 
 
 def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> list[Ask]:
-    """As many actors as the cluster has room for, each with its share of a node.
+    """Plan as many actors as the cluster has room for, each with its share of a node.
 
     A policy or its encoder takes `tensor_parallel` GPUs and a like share of the node's CPUs, or,
     in a cluster without GPUs, all CPUs of a node. Images and scripts take one CPU an actor.
@@ -200,7 +207,7 @@ def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> li
 
 
 class _Pool:
-    """Actors and their chunks."""
+    """The actors, each with the chunks that it has now, and the chunks that wait for one."""
 
     def __init__(
         self, actors: list[_Actor], config: ProfileConfig, index: DatasetIndex, progress: Progress
@@ -339,6 +346,8 @@ def _start(config: ProfileConfig, ask: Ask) -> _Actor:
     actor = ray.remote(Worker).options(
         num_cpus=ask.cpus,
         num_gpus=ask.gpus,
+        # A user's own reward is called in the actor's main thread: it may use signals.
+        max_concurrency=HELD if config.needs_rollouts and config.reward in NAMED else 1,
         max_restarts=-1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(ask.node, soft=True),
     )

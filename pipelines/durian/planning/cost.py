@@ -45,7 +45,7 @@ MOST_NAMED = 5  # images that are named one by one
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """How much a finished run read and wrote, and how fast; None where it is not known."""
+    """The lengths of a finished run's prompts and completions, and its speed; None: not known."""
 
     prompt_of_one: float | None = None  # tokens, mean over samples
     completion_of_one: float | None = None  # tokens, mean over completions
@@ -63,6 +63,8 @@ class ImageSizes:
 
     def watch(self, samples: Iterator[Sample]) -> Iterator[Sample]:
         """The same samples, their images counted as they pass."""
+        # The sizes are read while the scan goes over the dataset anyway, from headers alone: all
+        # images are judged and none is decoded.
         judge = lru_cache(1024)(self._judge)  # many images are of few sizes
         for sample in samples:
             for number, data in enumerate(sample.images, start=1):
@@ -87,7 +89,7 @@ class ImageSizes:
         return "shrunk" if after < before else "enlarged" if after > before else "kept", bounded
 
     def described(self) -> ImageFates:
-        """The counts so far."""
+        """Give the counts of the images that have passed so far."""
         return ImageFates(
             min_pixels=self.resizing.min_pixels,
             max_pixels=self.resizing.max_pixels,
@@ -121,6 +123,9 @@ def count_prompts(
     the run that follows.
     """
     drawn = spread(len(index.rows), cost.cost_sample, seed=config.seed)
+    # Prompts are drawn one from each of equal blocks of the dataset: datasets are often sorted by
+    # source or size, and their first rows would price one source for all. A prompt that fails stays
+    # 0 and counts so in the total: the run will not pay for it either.
     lengths = np.zeros(len(drawn.places))  # (n,) tokens
     of_images, failed, first = 0, Counter[str](), None
     progress.start("prompts", len(lengths))
@@ -189,6 +194,8 @@ def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
             f"rate-from: {cost.rate_from}: counted no tokens (it drew no completions, or an older "
             "Durian made it); give another run, or pass --tokens-per-second"
         )
+    # The run's own clock over its own tokens. That rate holds for settings that are equal; those
+    # that differ and matter are named beside the estimate instead of being corrected for.
     seconds, known = (manifest.seconds or {}).get("rollouts"), manifest.config
     measured = tokens.completion / seconds if seconds else None
     return Rate(

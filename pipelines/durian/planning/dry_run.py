@@ -69,6 +69,8 @@ def plan_profile(
         chat=None if chat is None else lambda: chat,
     )
     sizes = sizes_of(chat) if chat else None
+    # One pass over the dataset serves the scan and the sizes: its images may take longer to read
+    # than all the rest.
     rows = sizes.watch(reader.samples()) if sizes else reader.samples()
     index = scan(rows, progress, own_ids=config.id_column is not None)
     out, samples = Path(config.out), len(index.rows)
@@ -111,6 +113,8 @@ def _with_reward(
         return plan
     samples = list(islice(reader.samples(), PROBE))
     if config.reward == "boxed+judge":
+        # An upper bound: the judge is asked of free text alone, and only where the rule has said
+        # wrong, which no one knows before the run.
         asked = sum(answer_kind(sample.answer) == "text" for sample in samples)
         completions = plan.samples * config.rollouts
         return replace(plan, judged_at_most=-(-completions * asked // max(1, len(samples))))

@@ -29,7 +29,7 @@ class NamedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFates:
-    """How many images the policy sees smaller or larger than they are; repeats count each time."""
+    """Counts of images that the policy sees smaller or larger than they are, repeats included."""
 
     min_pixels: int | None
     max_pixels: int | None

@@ -93,6 +93,8 @@ def main() -> None:
         )
     settings = Settings.read()  # here, so that a wrong one stops before Ray starts
 
+    # Ray makes the actor in another process, which imports EasyR1 anew: what was patched here would
+    # not be there. So the actor's own `run` installs the plug-in, as the first thing it does.
     class Runner(runner.modified_class):  # type: ignore[name-defined, misc]
         def run(self, config: Any) -> None:
             from verl.trainer import ray_trainer

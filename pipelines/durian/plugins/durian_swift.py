@@ -111,6 +111,9 @@ def _rows(
             f"durian: the data has no column {SAMPLE_ID!r}; "
             "write it by `durian export RUN --to swift`"
         )
+    # A reward function that has nothing to say of a completion gives NaN and is left out of its
+    # sum. Only a completion that none of them scored is unscored: as a 0 it would be a wrong
+    # answer.
     weighed = rewards_per_func * trainer.reward_weights.unsqueeze(0)
     rewards = weighed.nansum(dim=1).masked_fill(weighed.isnan().all(dim=1), torch.nan)
     known = [value for _, value in gathered if value is not None]

@@ -75,6 +75,9 @@ def estimate(
     rewards = token_level_rewards.sum(dim=-1).double()
     # Rows that verl adds so that a batch divides evenly have no response.
     rewards = rewards.masked_fill(response_mask.sum(dim=-1) == 0, torch.nan)
+    # In verl's V1 a session of several turns is several rows, of which the last has the reward.
+    # Each counted, a session of many turns would weigh more in a group's std than one of few; so
+    # the last rows are normalized, and the others take their advantage.
     last = _last_outputs(batch.keys, len(rewards))
     final = sorted(set(last))
     rows = Rows(
@@ -92,7 +95,7 @@ def estimate(
 
 
 def _last_outputs(keys: Sequence[str] | None, rows: int) -> list[int]:
-    """For each row, the row of its session's last output, whose reward and advantage serve all."""
+    """Find, for each row, that of its session's last output, whose reward serves all of them."""
     if keys is None:
         return list(range(rows))
     last: dict[str, tuple[int, int]] = {}
@@ -119,6 +122,9 @@ def wrapped_function(original: Callable[..., Any]) -> Callable[..., Any]:
     Raises:
         PluginError: its signature is not one that is known.
     """
+    # The wrapper leaves the columns in a context variable for the time of one call, and the
+    # estimator takes them from there. So verl's own function runs unchanged around it: its KL, its
+    # masks, its logging.
     found = inspect.signature(original)
     if not found.parameters.keys() >= _NEEDED:
         raise PluginError(

@@ -36,7 +36,7 @@ class PluginError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a plug-in normalizes: `durian train`'s options of the same names."""
+    """Settings of a plug-in: `durian train`'s options of the same names."""
 
     normalizer: str = "durian"
     weights: tuple[float, float, float] = (0.4, 0.3, 0.3)  # own, perceptual, reasoning
@@ -139,6 +139,9 @@ def row_advantages(
         [numbers.setdefault(key, len(numbers)) for key in rows.sample], np.intp
     )  # (N,)
     place = _places(sample)
+    # From here on it is what `durian train` does: a rectangle of samples by completions, with NaN
+    # where a sample has fewer, through the same functions. At the end each row takes its own place
+    # out of it again, so the trainer never sees another order.
     packed = rows.rewards.new_full((len(numbers), int(place.max(initial=-1)) + 1), float("nan"))
     packed[sample, place] = rows.rewards  # (B, G)
     first = np.unique(sample, return_index=True)[1]  # a sample's first row knows its columns
@@ -158,7 +161,9 @@ def row_advantages(
 
 
 def _places(sample: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """How many rows of the same sample stand before each row. (N,)"""
+    """Number each row among those of its sample, from 0, in the order of the rows. (N,)"""
+    # Sorted by sample, a row's number is its place less the place where its sample begins; then
+    # back to the order of the rows. Stable, or completions of one sample would change places.
     order = np.argsort(sample, kind="stable")
     starts = np.searchsorted(sample[order], sample[order])
     place = np.empty(len(sample), np.intp)
@@ -180,6 +185,8 @@ def _online(
             "use groups=offline"
         )
     confidence = rows.confidence.detach().double().cpu().numpy()
+    # A row without a reward is kept out of the confidence too: padding may repeat a real row with
+    # its log-probabilities, and would shift its sample's mean, perhaps into another bin.
     counts = ~np.isnan(confidence) & ~np.isnan(rows.rewards.detach().double().cpu().numpy())
     seen = np.bincount(sample[counts], minlength=len(columns))
     with np.errstate(invalid="ignore"):
@@ -262,7 +269,7 @@ class Teller:
         self._say(f"{replaced} now gives Durian's advantages ({how})")
 
     def batch(self, metrics: Mapping[str, float]) -> None:
-        """One line a rollout batch; the first one with thin groups warns of them."""
+        """Print a line for a rollout batch; the first one with thin groups warns of them."""
         shares = ", ".join(
             f"{text} {100 * metrics[f'durian/{name}']:.0f} %"
             for name, text in (("no_variance", "no variance"), ("extreme", "extreme"))

@@ -29,7 +29,7 @@ class ParquetSource:
         self.path = path
 
     def columns(self) -> list[str]:
-        """As the footer says."""
+        """The names of the columns, by the file's footer."""
         with self._open() as file:
             return distinct_names(self.name, file.schema_arrow)
 
@@ -90,7 +90,7 @@ class ArrowSource:
         self.path = path
 
     def columns(self) -> list[str]:
-        """As the schema says."""
+        """The names of the columns, by the file's schema."""
         with self._open() as (schema, _):
             return distinct_names(self.name, schema)
 

@@ -178,7 +178,7 @@ def _samples(
 def _opened(
     sources: Sequence[Source], config: DatasetConfig, roots: Sequence[Path]
 ) -> Iterator[tuple[Source, Columns, ImageFiles, Head]]:
-    """Each data file with its columns: looked for once, and again where a file has others."""
+    """Give each data file with its columns, sought once, and again where a file has others."""
     known: Head | None = None
     for source in sources:
         files = _image_files(source, config, roots)

@@ -197,19 +197,19 @@ def _is_named_for(file: Path, split: str) -> bool:
 
 
 def _shard_mark(path: Path, split: str) -> str | None:
-    """`data/NAME-00000-of-00002.parquet`, as `push_to_hub` writes it, for any NAME."""
+    """Read the split from `data/NAME-00000-of-00002.parquet`, as `push_to_hub` writes it."""
     match = re.match(r"(\w+(?:\.\w+)*)-\d{5}-of-\d{5}", path.name)
     return match[1] if match and path.parent.name == "data" else None
 
 
 def _folder_mark(path: Path, split: str) -> str | None:
-    """`train/anything.parquet`."""
+    """Read the split from a folder's name, as in `train/anything.parquet`."""
     marks = (_word_mark(part, split) for part in reversed(path.parent.parts))
     return next(filter(None, marks), None)
 
 
 def _name_mark(path: Path, split: str) -> str | None:
-    """`anything_train.parquet`."""
+    """Read the split from the file's own name, as in `anything_train.parquet`."""
     return _word_mark(path.name, split)
 
 

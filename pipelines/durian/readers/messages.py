@@ -20,7 +20,7 @@ _KEYS = (("role", "content"), ("from", "value"))
 
 @dataclass(frozen=True, kw_only=True)
 class Turns:
-    """A list of messages, read."""
+    """The text and the images of a list of messages, by speaker."""
 
     problem: str  # the user's turns, one below the other, a mark where an image stands
     system: str | None

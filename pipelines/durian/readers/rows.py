@@ -68,7 +68,7 @@ class Source(Protocol):
         """Names of the columns, by the head of the file; None where it has no rows to tell."""
 
     def head(self) -> Head:
-        """The first rows, whole."""
+        """The first rows of the file, whole, images and all."""
 
     def light(self, columns: Sequence[str]) -> list[str]:
         """The columns that can be read at no cost, since they hold no images, in order."""

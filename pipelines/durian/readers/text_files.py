@@ -49,7 +49,7 @@ class JsonSource:
         return lists_of(content) if isinstance(content, dict) else []
 
     def light(self, columns: Sequence[str]) -> list[str]:
-        """All: an object is parsed whole."""
+        """Give all columns, since an object is parsed whole."""
         return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
@@ -163,7 +163,7 @@ class CsvSource:
         csv.field_size_limit(sys.maxsize)  # its default refuses a long problem
 
     def columns(self) -> list[str]:
-        """The header."""
+        """The names in the file's header line."""
         header = next(self._lines(), [])
         if twice := [name for name, count in Counter(header).items() if count > 1]:
             raise DatasetError(
@@ -176,7 +176,7 @@ class CsvSource:
         return Head(self.columns(), first_rows(self.rows([], Wanted(stop=HEAD))))
 
     def light(self, columns: Sequence[str]) -> list[str]:
-        """All: a line is read whole."""
+        """Give all columns, since a line is read whole."""
         return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:

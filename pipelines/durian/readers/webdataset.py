@@ -45,7 +45,7 @@ class WebDatasetSource:
         return Head(self.columns() or [], first_rows(self.rows([], Wanted(stop=HEAD))))
 
     def light(self, columns: Sequence[str]) -> list[str]:
-        """All: a sample's members are read whole."""
+        """Give all columns, since a sample's members are read whole."""
         return list(columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
@@ -123,7 +123,7 @@ def _field(member: tarfile.TarInfo) -> str:
 
 
 def _natural(name: str) -> _Order:
-    """Sorts `2` before `10`."""
+    """Make a key that sorts `2` before `10`."""
     # Text and digits in turn; a number is compared by its count of digits first, then by the
     # digits.
     parts = re.split(r"(\d+)", name)

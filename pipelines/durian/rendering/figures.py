@@ -1,4 +1,4 @@
-"""What all figures share: colours, style, labels, files. Colours are Okabe and Ito's, told apart
+"""Colours, style, labels and files of all figures. Colours are Okabe and Ito's, told apart
 by the colour-blind; a figure is the same on a light and on a dark page."""
 
 from __future__ import annotations

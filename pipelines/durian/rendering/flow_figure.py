@@ -50,6 +50,8 @@ def _ribbons(counts: Floats, first: list[str], second: list[str], width: float) 
     colours = colormaps["cividis"](np.linspace(0.05, 0.9, len(first)))
     total = counts.sum()
     left, right = _stack(counts.sum(axis=1) / total), _stack(counts.sum(axis=0) / total)
+    # Each ribbon takes the next free piece of its block on either side, in the order of the groups,
+    # so that ribbons of one block lie side by side and cross as little as they can.
     from_a, to_b = left.copy(), right.copy()
     for (a, b), count in np.ndenumerate(counts):
         if count:

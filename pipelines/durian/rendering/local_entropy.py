@@ -1,4 +1,4 @@
-"""Where in an image the detail is: the entropy of the gray levels around each pixel, as a picture.
+"""Show where an image has detail: the entropy of the gray levels around each pixel, as a picture.
 
 A reader sees at a glance what pixel entropy, one number for the whole image, counts: clutter
 everywhere, or one busy corner.

@@ -108,7 +108,7 @@ def _estimates(
     kinds: Mapping[str, str],
     wrap: int,
 ) -> None:
-    """One row a measure, the first at the top."""
+    """Draw the estimate of each measure in a row of its own, the first at the top."""
     rising = list(estimates)[::-1]
     for place, name in enumerate(rising):
         if (estimate := estimates[name]) is not None:

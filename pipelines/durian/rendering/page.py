@@ -154,6 +154,9 @@ def page_environment() -> jinja2.Environment:
 
 def page_parts() -> dict[str, str]:
     """The style and the script of a page, and its policy: nothing is loaded, one script runs."""
+    # The page holds text of a dataset and of a model. Should any of it get past the escaping, the
+    # browser still runs no script but the one whose hash stands here, and loads nothing from
+    # anywhere.
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return {

@@ -1,4 +1,4 @@
-"""Which figures a report has, in the order of the page, and what each one shows."""
+"""Draw the figures of a report, in the order of the page, each with its caption."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class ReportFigure:
     draw: Callable[[float], Figure]  # width in inches -> figure
 
     def drawn(self, width: float = WIDE) -> Figure:
-        """In the report's style."""
+        """Draw the figure in the report's style."""
         with rc_context(STYLE):
             return self.draw(width)
 
     def narrow(self) -> Figure:
-        """For a phone."""
+        """Draw the figure for a phone."""
         return self.drawn(NARROW)
 
 
@@ -86,6 +86,8 @@ def _capital(words: str) -> str:
 
 def drawn_measures(measures: Mapping[str, Predictor]) -> list[str]:
     """Names of those that figures show: every measure, and the columns that predict error best."""
+    # A dataset may bring 32 columns; figures show those that tell most of error, in either
+    # direction (0.5 says nothing).
     columns = {
         name: abs(predictor.auroc.value - 0.5)
         for name, predictor in measures.items()

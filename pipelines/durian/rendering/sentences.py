@@ -70,7 +70,7 @@ def difference_between(scored: Scored, first: str, second: str) -> Estimate | No
 
 
 def _rollouts(scored: Scored) -> str:
-    """'8', or '2 to 16'."""
+    """Write how many rollouts samples have: '8', or '2 to 16'."""
     drawn = scored.reliability
     if drawn.unequal:
         return f"{drawn.fewest_rollouts} to {drawn.most_rollouts}"

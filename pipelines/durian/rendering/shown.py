@@ -1,4 +1,4 @@
-"""Which samples a report shows: a bounded gallery, shelf by shelf."""
+"""Choose the samples that a report shows: a bounded gallery, shelf by shelf."""
 
 from __future__ import annotations
 
@@ -76,6 +76,8 @@ def sample_ids(shelves: Sequence[Shelf]) -> list[str]:
 
 def _outcomes(scored: pl.DataFrame) -> Iterator[_Places]:
     rate, sure = pl.col("pass_rate"), pl.col("mean_logprob")
+    # Each sort ends in the row, or in the haphazard order, which comes of it: polars may give equal
+    # keys in any order, and the same table must give the same gallery.
     unsure_first = scored.sort(sure, "row", nulls_last=True)
     sure_first = scored.sort(sure, "row", descending=[True, False], nulls_last=True)
     even = scored.filter((rate > 0) & (rate < 1)).sort((rate - 0.5).abs(), "_haphazard")

@@ -26,7 +26,7 @@ def shown_text(text: str | None, clip: int = CLIP) -> str:
 
 
 def percent_text(share: float | None, digits: int = 1) -> str:
-    """'31.4 %'; a dash where there is none."""
+    """Write a share as '31.4 %'; a dash where there is none."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 

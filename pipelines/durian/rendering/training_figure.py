@@ -79,7 +79,7 @@ def training_figure(log: Sequence[Mapping[str, float]], stem: Path) -> list[Path
 
 
 def draw_training(log: Sequence[Mapping[str, float]]) -> Figure | None:
-    """One panel for each thing that was logged; None where nothing was.
+    """Draw a panel for each thing that was logged; None where nothing was.
 
     Each line stands over its running mean; a step without a finite number is passed over.
     """

@@ -50,6 +50,9 @@ class BoxedReward:
         answer = extract_answer(completion)
         written = [] if answer is None else [answer]
         if written and answer_kind(reference) in ("list", "choice"):
+            # "x = \boxed{1} or x = \boxed{-4}" is one answer in two boxes: where the reference has
+            # several parts, all boxes together are tried beside the last one alone. Together all
+            # must be right, so nothing is won by boxing guesses.
             boxes = extract_boxes(completion)
             if len(boxes) > 1:
                 written.append(", ".join(boxes))

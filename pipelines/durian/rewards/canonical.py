@@ -30,6 +30,9 @@ def distinct_answers(answers: Sequence[str | None]) -> list[int | None]:
     counts = Counter(form for form in forms if form is not None)
     written = {form: a for form, a in zip(forms, answers, strict=True) if form is not None and a}
     merged: dict[str, str] = {}  # a form to the form that it is one with
+    # Forms that differ may still mean the same, and only a comparison tells. At most G - 1 of them
+    # are made, the commonest forms first, since pairs grow with the square of G and a form that
+    # stands once moves the entropy least.
     left = len(answers) - 1
     for form, _ in counts.most_common():
         for other in dict.fromkeys(merged.values()):
@@ -47,7 +50,7 @@ def distinct_answers(answers: Sequence[str | None]) -> list[int | None]:
 
 @lru_cache(maxsize=16_384)
 def canonical(answer: str) -> str:
-    """One text for all the ways to write an answer, as far as its own kind can tell."""
+    """Bring the ways to write one answer to one text, as far as its own kind can tell."""
     text = answer.strip()
     if len(text) > MAX_LENGTH:
         return text

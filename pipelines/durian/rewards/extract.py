@@ -62,6 +62,8 @@ def extract_boxes(completion: str) -> list[str]:
         elif text == "}" and stack:
             is_box, begun, before = stack.pop()
             inner = completion[begun : mark.start()].strip() if is_box else ""
+            # Only the innermost: had a box been closed since this one was opened, it stands inside
+            # of it.
             if inner and len(boxes) == before:
                 boxes.append(inner)
     return boxes

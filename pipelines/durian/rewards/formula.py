@@ -95,6 +95,9 @@ def same_number(a: Number, b: Number, *, decimal: bool, tolerance: float = TOLER
 
 def same_formula(a: Formula, b: Formula, *, tolerance: float = TOLERANCE) -> bool | None:
     """Whether two formulas mean the same; None if they could not be worked out."""
+    # Formulas that differ agree at a point by chance alone, and at several hardly ever (Schwartz
+    # and Zippel). Points where one has no value, or leaves the real line, say nothing; with fewer
+    # than three that say something the answer is "cannot tell", and the slower judge is asked.
     decimal = a.decimal or b.decimal
     tried = 0
     letters = sorted(a.letters | b.letters)
@@ -138,6 +141,8 @@ def difference(a: Formula, b: Formula) -> Formula:
 
 def point(letters: list[str], number: int) -> dict[str, float]:
     """Fixed values for some letters, in the order of the alphabet; the first ones are positive."""
+    # Positive first: logarithms and roots have a real value there. The later points are negative
+    # too, or |x| would be x.
     if number < 2:
         return {
             letter: abs(_POINTS[(place + 5 * number) % len(_POINTS)]) * (1 + place / 37)

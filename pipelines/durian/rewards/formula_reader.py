@@ -10,6 +10,8 @@ from typing import Any
 from durian.rewards.formula_value import FUNCTIONS
 
 _DEEPEST = 40  # brackets in brackets
+# Possessive throughout: a token is taken once and never tried shorter, so that a line of digits
+# costs its length and not its square.
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d{1,3}(?:,\d{3})++(?![\d,])|\d++)(?:\.\d*+)?(?:[eE][+-]?\d++(?![\d.]))?"
     r"|\.\d++(?:[eE][+-]?\d++)?)"
@@ -27,6 +29,10 @@ class Unreadable(ValueError):
 class Reader:
     """A reader by recursive descent; each method takes what it reads off the tokens."""
 
+    # The grammar, each line in terms of the next: a sum of products; a product of powers, with
+    # signs or side by side; a power of a postfixed atom (5!, 30°); an atom, which is a numeral, a
+    # letter, a command or a sum in brackets. No text is run, so none can do more than be
+    # unreadable.
     def __init__(self, text: str) -> None:
         """Cut a text into tokens. Raises: Unreadable."""
         self._tokens = _tokens(text)
@@ -57,6 +63,8 @@ class Reader:
 
     def _sum(self) -> tuple[Any, ...]:
         self._depth += 1
+        # Each bracket is a few calls deep here; ten thousand of them would end in Python's own
+        # limit, which is another depth for each caller.
         if self._depth > _DEEPEST:
             raise Unreadable
         terms = [self._product()]
@@ -87,6 +95,9 @@ class Reader:
                 tree, last = ("/" if token == "/" else "*", tree, other), "sign"
             elif kind == "number":
                 raise Unreadable  # "x2", "1 7", "2x4": no product is written so
+            # Side by side is a product too, and binds no tighter than a sign: 1/2x is half of x. A
+            # numeral on the right makes none (x2 is a label), and a fraction behind a numeral makes
+            # a mixed number: 2\frac12 is two and a half.
             elif kind in ("letter", "command", "word") or (kind == "sign" and token in "([{⌊⌈"):
                 if in_function and (kind in ("command", "word") and token in FUNCTIONS):
                     return tree  # sin x cos x
@@ -231,6 +242,7 @@ class Reader:
             elif self._peek() == ("sign", "_"):
                 self._take()
                 base = self._argument()
+        # LaTeX's \sin^{-1} x is the inverse function, while \sin^{2} x is the square of the sine.
         if power == ("-", ("n", Fraction(1))) and name in _INVERSE:
             name, power = _INVERSE[name], None
         if self._peek() in (("sign", "("), ("sign", "{")):

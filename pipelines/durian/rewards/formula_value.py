@@ -66,6 +66,8 @@ def work_out(tree: tuple[Any, ...], at: Mapping[str, float]) -> Any:
 
 
 def _applied(name: str, argument: Any) -> Any:
+    # The complex functions never fail: arcsin 2 has a value. What came out real but for round-off
+    # is made real again, since only real numbers have an order, a floor or a factorial.
     result = FUNCTIONS[name](argument)
     if isinstance(argument, complex) or abs(result.imag) > 1e-12 * abs(result):
         return result
@@ -75,6 +77,8 @@ def _applied(name: str, argument: Any) -> Any:
 def _powered(base: Any, exponent: Any) -> Any:
     if isinstance(base, Fraction) and isinstance(exponent, Fraction):
         if exponent.denominator == 1:
+            # Estimated before it is made: 9^{9^9} written by a policy would fill the memory with
+            # digits.
             size = max(base.numerator.bit_length(), base.denominator.bit_length())
             if size * abs(exponent.numerator) <= _BITS:
                 return base**exponent.numerator
@@ -96,6 +100,9 @@ def _rooted(radicand: Any, degree: Any) -> Any:
         if degree % 2 == 1:
             return -_rooted(-radicand, degree)
         return complex(radicand) ** (1 / float(degree))
+    # A root that comes out stays a fraction, so that √4 is 2 exactly and not to a tolerance; the
+    # odd root of a negative number is the real one that a school book means, not the complex
+    # principal root.
     if degree == 2 and isinstance(radicand, Fraction):
         top, bottom = math.isqrt(radicand.numerator), math.isqrt(radicand.denominator)
         if top * top == radicand.numerator and bottom * bottom == radicand.denominator:

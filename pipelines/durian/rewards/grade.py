@@ -1,4 +1,4 @@
-r"""Is an answer right? The reference is recognized first, then compared by its kind's rule.
+r"""Judge whether an answer is right: recognize the reference, then compare by its kind's rule.
 
 A reference that is no mathematics (a date, a code, a score) never reaches an algebra system, and
 an answer that is not of its kind is not equal to it.
@@ -54,7 +54,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict, and by which rule it came."""
+    """A verdict, and the rule by which it came."""
 
     right: bool
     kind: str  # of the reference, a key of KINDS
@@ -99,7 +99,7 @@ def answers_equal(answer: str, reference: str | Sequence[str] | Reference) -> bo
 
 
 def answer_kind(reference: str | Sequence[str] | Reference) -> str:
-    """By which kind a reference is compared: a key of KINDS."""
+    """Name the kind by which a reference is compared: a key of KINDS."""
     return _kind(Reference.of(reference).text.strip()).name
 
 
@@ -130,6 +130,8 @@ def _right(
     if max(len(left), len(right)) > MAX_LENGTH or left == right:
         return left == right
     setting = _Elements(question, options, tolerance, algebra).setting(0)
+    # By the kind of the reference, never of the answer: an answer that is a formula cannot turn a
+    # comparison of names into algebra, which hostile text would otherwise choose.
     if _kind(reference).same(left, right, setting):
         return True
     return bool(options) and _by_option(left, right, options, setting)
@@ -149,6 +151,8 @@ class _Elements:
 
         def element(answer: str, reference: str) -> bool:
             answer, reference = tidy(answer), tidy(reference)
+            # Elements may be lists again. Text of brackets in brackets would recurse without end,
+            # so a list too deep is unequal.
             if not answer or not reference or depth >= _DEEPEST:
                 return False
             return answer == reference or _kind(reference).same(
@@ -165,6 +169,7 @@ class _Elements:
 
 
 def _accepted(text: str) -> tuple[str, ...]:
+    # Looked at before it is parsed: most references are no lists, and [1, 2] is one answer.
     if text.startswith('["') and text.endswith('"]'):
         try:
             listed = json.loads(text)
@@ -183,6 +188,9 @@ def _by_option(answer: str, reference: str, options: tuple[str, ...], setting: S
 
 def _option(text: str, options: tuple[str, ...], setting: Setting) -> int | None:
     """The place of the one option that a text names by its content, else by its letter."""
+    # The content first: among the options "B" and "C" of a question about letters, the answer B
+    # names an option by its content, and only else the second one by its letter. A content that two
+    # options share names neither.
     contents = [tidy(_without_label(option)) for option in options]
     named = [place for place, content in enumerate(contents) if setting.element(text, content)]
     if len(named) == 1:

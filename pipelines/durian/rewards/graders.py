@@ -53,10 +53,17 @@ class Graders:
         self._own = threading.local()
         self._started: list[_Process] = []
 
+    def limit(self, workers: int) -> None:
+        """Start no more than so many processes from now on."""
+        self._workers = min(self._workers, workers)
+
     def submit(self, pairs: Sequence[Pair]) -> list[Future[bool]]:
         """Begin to judge pairs; each future gives whether its answer is right, or RunError."""
         futures: list[Future[bool]] = []
         new: list[Pair] = []
+        # A pair is known from the moment it is asked, not only once it is judged: eight rollouts of
+        # one answer that come in together wait for one verdict. The verdicts are made outside of
+        # the lock.
         with self._lock:
             for pair in pairs:
                 future = self._known.get(pair)
@@ -216,7 +223,7 @@ class _Shared:
 
 
 def graders() -> Graders:
-    """The process's one pool."""
+    """The one pool of graders of this process."""
     return _Shared.graders
 
 

@@ -109,6 +109,8 @@ class ServedJudge:
             known = self._kept.execute("select same from verdicts where key = ?", (key,)).fetchone()
         if known is not None:
             return bool(known[0])
+        # Asked without the lock, which guards the file alone: with it, one request would be on its
+        # way at a time.
         same = self._ask(asked)
         with self._lock, self._kept:
             self._kept.execute("insert or replace into verdicts values (?, ?)", (key, same))

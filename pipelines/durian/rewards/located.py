@@ -48,7 +48,7 @@ class Place:
     label: str = ""
 
     def scaled(self, x: float, y: float) -> Place:
-        """With its x and y multiplied."""
+        """The place with its x and y multiplied."""
         return Place(
             tuple(n * (x if i % 2 == 0 else y) for i, n in enumerate(self.numbers)), self.label
         )
@@ -60,6 +60,9 @@ def read_places(text: str, *, boxes: bool) -> list[Place]:
     Args:
         boxes: take two points in a row for the corners of a box.
     """
+    # A policy's text may be anything, so the surest reading is tried first: JSON, in a fence or
+    # bare; then marks, attributes, brackets, and at last bare numbers. A text with places of both
+    # kinds, or with very many, names nothing rather than something by luck.
     if len(text) > _LONGEST:
         return []
     fenced = _FENCE.search(text)
@@ -136,7 +139,7 @@ def _corners(box: Place) -> tuple[float, float, float, float]:
 
 
 def nearness(point: Place, reference: Place, diagonal: float) -> float:
-    """How well a point (or a box's middle) meets a reference box or point, 0 to 1."""
+    """Nearness of a point (or a box's middle) to a reference box or point, from 0 to 1."""
     x, y = _middle(point)
     if len(reference.numbers) == 4:
         x1, y1, x2, y2 = _corners(reference)
@@ -249,6 +252,9 @@ class LocatedReward:
             return table[0]
         from scipy.optimize import linear_sum_assignment  # here: it takes long to load
 
+        # One to one, for the largest sum in all. Each object matched with its nearest alone, ten
+        # boxes on one object would all count; matched in the order written, a list in another order
+        # would be wrong.
         rows, columns = linear_sum_assignment(table, maximize=True)
         return [table[row][column] for row, column in zip(rows, columns, strict=True)]
 

@@ -38,6 +38,9 @@ class MathJudge:
         Raises:
             RunError: the process cannot be started, so nothing could ever be found equal.
         """
+        # One question at a time, whole, under the lock: the pipe has no other way to tell whose
+        # answer comes. A worker that ends itself by SIGPROF has used up its time, and its silence
+        # is the verdict "not equal"; one that is gone otherwise is started again, once.
         question = json.dumps([answer, reference]).encode() + b"\n"
         with self._lock:
             for _ in range(2):  # again, if the process had been ended from outside
@@ -102,6 +105,8 @@ class MathJudge:
 
     def _read(self, process: subprocess.Popen[bytes], seconds: float) -> object:
         assert process.stdout is not None
+        # Read by hand rather than by `readline`, which a worker that hangs in the middle of a line
+        # would block for good.
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -136,7 +141,7 @@ class _Shared:
 
 
 def judge() -> MathJudge:
-    """The process's one judge."""
+    """The one judge of mathematics of this process."""
     return _Shared.judge
 
 

@@ -52,7 +52,7 @@ def _load() -> Any:
         PSParser.AtomContext.FUNC_GAMMA = lambda self: None
     logging.disable(logging.CRITICAL)  # it warns that its own timeouts are off
     # Only the LaTeX road: the other one (`ExprExtractionConfig`) hands the text to `eval`.
-    # Units are this project's own affair (plain.py): here "10 am" would equal "10 pm".
+    # Units are this project's own affair (units.py): here "10 am" would equal "10 pm".
     normalization = NormalizationConfig(
         basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
     )

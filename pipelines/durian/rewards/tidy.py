@@ -105,6 +105,9 @@ def tidy(text: str) -> str:
     Letter case is kept. Superscripts become powers before NFKC can turn 5² into 52. Linear in the
     length of the text, up to a constant for braces in braces.
     """
+    # The order matters: powers and vulgar fractions before NFKC flattens them to plain digits;
+    # wrappers and dollars before LaTeX, whose braces they hide; leads such as "the answer is" last,
+    # when no bold or quote stands before them any more.
     text = _SUPERSCRIPT.sub(lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
     text = _SUBSCRIPT.sub(lambda m: "_{" + m.group().translate(_SUBSCRIPTS) + "}", text)
     text = _VULGAR_AFTER_DIGIT.sub(" ", text).translate(_CHARACTERS)

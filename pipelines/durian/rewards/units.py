@@ -126,7 +126,7 @@ def _table() -> dict[str, Unit]:
 
 @lru_cache(maxsize=1)
 def _folded() -> dict[str, Unit | None]:
-    """By casefolded spelling; None where two units differ in letter case alone (mW, MW)."""
+    """The units by casefolded spelling; None where two differ in letter case alone (mW, MW)."""
     folded: dict[str, Unit | None] = {}
     for name, unit in _table().items():
         key = name.casefold()
@@ -160,6 +160,9 @@ def _looked_up(name: str) -> Unit | None:
 
 def known_unit(text: str) -> Unit | None:
     """The product of known units with powers that a text is, or None."""
+    # From left to right. A unit waits in `pending` until the next one, since a power may follow it
+    # ("m^2", "metres squared"). A slash turns the sign of the one unit behind it, or of all in the
+    # bracket behind it: m/s kg is m s^-1 kg, and m/(s kg) is m s^-1 kg^-1.
     factor, powers = Fraction(1), dict[str, int]()
     place, sign, before, last = 0, 1, 1, ""
     open_brackets = 0

@@ -75,7 +75,7 @@ def find_json(path: Path, way_out: str) -> JsonObject | None:
 
 
 def read_json(path: Path, way_out: str) -> JsonObject:
-    """As `find_json`, of a file that must be there.
+    """Read a JSON object as `find_json` does, from a file that must be there.
 
     Raises:
         RunFolderError: it is not there, or as `find_json`.

@@ -108,7 +108,7 @@ class RunFolder:
         return found
 
     def check_tables(self) -> pq.FileMetaData:
-        """As `check_table`, once all tables of the run are found whole.
+        """Find all tables of the run whole, then do as `check_table`.
 
         Raises:
             RunFolderError: one is not there, cut short, or of a newer Durian.

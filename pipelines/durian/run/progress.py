@@ -15,10 +15,10 @@ class Progress(Protocol):
         """A stage begins; `total` steps in all if known, `done` of them from an earlier run."""
 
     def advance(self, stage: str, steps: int = 1) -> None:
-        """So many more steps of a stage are done."""
+        """Count some more steps of a stage as done."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Tell whoever watches one line of text."""
 
 
 class Silent:

@@ -23,6 +23,7 @@ class Tokens:
     completion: int = 0  # tokens of all the completions
 
     def __add__(self, other: Tokens) -> Tokens:
+        # A sum of which one part is unknown is unknown: as 0 it would price the run too low.
         known = self.prompt is not None and other.prompt is not None
         return Tokens(
             prompts=self.prompts + other.prompts,

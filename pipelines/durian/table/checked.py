@@ -32,6 +32,8 @@ from durian.run.manifest import Manifest, manifest_of
 from durian.schema import DIFFICULTY, ROLLOUTS, arrow_type, known_at
 from durian.table.columns import COLUMNS_FILE, KEYS
 
+# A panic of polars' Rust code, which some damaged files cause, is no `Exception`: unless it is
+# named it passes every other handler.
 DAMAGE = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _FILLED = ("row", "copies", "problem", "answer", "n_images")  # in every row, beside the id
 _SHARES = ("pass_rate", "format_rate")
@@ -104,6 +106,8 @@ def check_difficulty(path: Path, columns: Sequence[str]) -> None:
     _check_types(file, {name: _kind(arrow_type(DIFFICULTY[name])) for name in columns})
     text = {name for name in columns if DIFFICULTY[name].type == "string"}
     filled = [name for name in ("sample_id", *_FILLED) if name in columns]
+    # All faults of a table are asked for in one pass: it may have millions of rows, and a pass
+    # reads every column that it asks about.
     checks = [pl.col(name).is_null().any().alias(f"null {name}") for name in filled]
     checks += _finite(name for name in columns if DIFFICULTY[name].type == "float64")
     checks += [_outside(name, 0, 1) for name in _SHARES if name in columns]
@@ -183,6 +187,9 @@ def _check_further(path: Path) -> None:
     if checks:
         found = read_frame(file, lambda frame: frame.select(checks))
         _refuse_first(file, found.row(0, named=True))
+    # The rows are joined to the table by their place, not by id: in another order each sample would
+    # have the level or the source of another one, and every number by column be wrong without a
+    # sign.
     ids = [
         read_frame(one, lambda frame: frame.select("sample_id"))["sample_id"]
         for one in (file, path / DIFFICULTY_FILE)

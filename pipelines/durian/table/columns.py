@@ -40,8 +40,8 @@ def with_columns(difficulty: pa.Table, further: Sequence[Further]) -> pa.Table:
     Whether a column holds numbers is known only at the end, so each row keeps a JSON object.
     """
     values = (
-        [of_it.image_id for of_it in further],
-        [json.dumps(dict(of_it.columns)) for of_it in further],
+        [sample.image_id for sample in further],
+        [json.dumps(dict(sample.columns)) for sample in further],
     )
     for field, column in zip(_PART_FIELDS, values, strict=True):
         difficulty = difficulty.append_column(field, pa.array(column, field.type))
@@ -54,6 +54,8 @@ def write_columns(run: RunFolder) -> None:
     A column is float64 where all its values are numbers (or text that reads as such, as CSV has
     it), otherwise string. Parts of an older version, which hold none of this, give no file.
     """
+    # Twice over the parts: a column's type must be known before the first row is written, and only
+    # the last row tells whether all its values read as numbers.
     names: dict[str, bool] = {}  # column -> whether all its values are numbers
     for rows in _parts(run):
         if rows is None:

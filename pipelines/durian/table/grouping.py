@@ -62,6 +62,8 @@ def named_column(
         ConfigError: the column's other end is the hard one, whatever is asked.
     """
     column, _, end = text.rpartition(":")
+    # A dataset's own column may have a colon in its name; a name that is there is taken before it
+    # is taken apart.
     if text in columns or end not in ("lower", "higher"):
         return text, None
     own = DIFFICULTY[column].harder if column in DIFFICULTY else None
@@ -113,7 +115,7 @@ def read_measures(run: Path, columns: Sequence[str]) -> list[NDArray[np.float64]
 
 
 def hard_end(kind: Kind, column: str) -> Harder:
-    """Which end of a column is the hard one, where nobody said so.
+    """Find the end of a column, high or low, that is the hard one where nobody said so.
 
     As the schema says; where it says nothing, the high end, but the low one of a column of the
     table behind the reasoning groups, as of a confidence.
@@ -124,7 +126,7 @@ def hard_end(kind: Kind, column: str) -> Harder:
 
 
 def end_of(cuts: PerceptualCuts | ReasoningCuts) -> Harder:
-    """Which end of the column behind a table's groups is the hard one."""
+    """Find the end of the column behind a table's groups that is the hard one."""
     kind: Kind = "perceptual" if isinstance(cuts, PerceptualCuts) else "reasoning"
     return cuts.harder or hard_end(kind, cuts.measure)
 
@@ -136,7 +138,7 @@ def describe_perceptual(
     grouping: Grouping[str],
     chosen: ChosenCuts | None = None,
 ) -> PerceptualCuts:
-    """How perceptual groups were cut; `chosen`: how "auto" came to it."""
+    """Record how perceptual groups were cut; `chosen`: how "auto" came to it."""
     return PerceptualCuts(
         measure=column,
         harder=told_end("perceptual", column, harder),
@@ -154,7 +156,7 @@ def describe_reasoning(
     grouping: Grouping[int],
     chosen: ChosenCuts | None = None,
 ) -> ReasoningCuts:
-    """How reasoning groups were cut; `chosen`: how "auto" came to it."""
+    """Record how reasoning groups were cut; `chosen`: how "auto" came to it."""
     return ReasoningCuts(
         measure=column,
         harder=told_end("reasoning", column, harder),
@@ -224,5 +226,7 @@ def _dataset_names(run: Path) -> list[str]:
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    # An infinite number, as a dataset's own column may hold, would draw a quantile to infinity with
+    # it; it counts as missing.
     values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
     return np.where(np.isfinite(values), values, np.nan)

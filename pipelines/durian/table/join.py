@@ -1,4 +1,4 @@
-"""From a profile's run folder to what training needs of each sample, by sample id."""
+"""Read from a profile's run folder what training needs of each sample, by sample id."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class TrainingTable:
         """The table's labels of a sample as columns of the training set, or why it takes none."""
         place = self.number.get(sample_id)
         if place is None:
+            # With a filter a sample without measures is left out even where it may train in no
+            # group: whether it passes is unknown, and unknown is no, as for a NULL in the table.
             if self.filtered:
                 return UNKNOWN
             nan = float("nan")
@@ -88,6 +90,8 @@ class TrainingTable:
         by_reasoning = self.manifest.groups.reasoning
         sign = 1.0 if end_of(by_reasoning) == "higher" else -1.0  # rising: harder
         sign = sign if self.order_by == "easy_first" else -sign
+        # NaN sorts last whatever the sign: samples without the measure are trained last in both
+        # orders, rather than as the easiest or the hardest.
         keys = [sign * self.confidence[self.number[i]] if i in self.number else np.nan for i in ids]
         return [int(place) for place in np.argsort(np.array(keys, np.float64), kind="stable")]
 
@@ -141,6 +145,7 @@ def open_table(config: TrainConfig) -> TrainingTable:
 
 def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
     """The columns of a table that are needed; problems and answers only where the filter asks."""
+    # Only the columns that are needed are read: problems and answers are most of a table's bytes.
     asked = [] if condition is None else condition.meta.root_names()
     names, path = run.check_table().schema.names, run.path / DIFFICULTY_FILE
     needed = ("sample_id", *_GROUPS)
@@ -188,7 +193,7 @@ def _check_columns(asked: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _passes(table: pl.DataFrame, condition: pl.Expr | None, text: str | None) -> NDArray[np.bool_]:
-    """Which samples a condition holds for; unknown (NULL) is no."""
+    """Mark the samples that a condition holds for; unknown (NULL) is no. (N,)"""
     if condition is None or text is None:
         return np.ones(len(table), np.bool_)
     try:

@@ -129,7 +129,10 @@ def grpo_config(
     on_gpu = torch.cuda.is_available()
     room = int(grpo["max_completion_length"])
     given = {k: v for k, v in grpo.items() if k not in ("generation_batch_size", "save_steps")}
+    # The plan has worked out the generation batch; TRL refuses to be told the same by two fields.
     given.pop("steps_per_generation", None)
+    # The order decides: defaults of ours that the section may change, then the section, and last
+    # what follows from Durian's own options and may not be changed.
     values: dict[str, Any] = {
         "logging_steps": 1,
         "report_to": "none",
@@ -197,7 +200,7 @@ def plan_of(
 
 
 def _smallest_groups(config: TrainConfig, table: TrainingTable) -> dict[str, tuple[int, float]]:
-    """By option: how many groups it makes, and the share of samples expected in the smallest."""
+    """Count the groups that each option makes, and the share of samples in the smallest."""
     if not NORMALIZERS[config.normalizer].weighted:
         return {}
     _, perceptual, reasoning = config.weights
@@ -215,6 +218,6 @@ def _smallest_groups(config: TrainConfig, table: TrainingTable) -> dict[str, tup
 
 
 def _smallest(labels: NDArray[np.int64]) -> tuple[int, float]:
-    """How many groups there are, and the share of all samples in the smallest."""
+    """Number of groups, and the share of all samples in the smallest."""
     _, sizes = np.unique(labels[labels >= 0], return_counts=True)
     return len(sizes), float(sizes.min() / len(labels)) if len(sizes) else 0.0

@@ -70,6 +70,9 @@ def weights_digest(model: torch.nn.Module) -> str:
     digest = blake2b(digest_size=16)
     for name, weight in model.named_parameters():
         if weight.requires_grad:
+            # Spread values of each tensor are enough to tell the weights of one step from another's
+            # or from those that the training began with, which is what a failed resume leaves; to
+            # read all of a large model at every checkpoint would take long.
             flat = weight.detach().flatten()
             some = flat[:: max(1, len(flat) // TAKEN)].cpu().contiguous()
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())

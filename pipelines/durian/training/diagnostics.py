@@ -29,7 +29,7 @@ def batch_metrics(
     reasoning_group: Tensor,
     perceptual_names: Sequence[str] = PERCEPTUAL,
 ) -> dict[str, float]:
-    """How the groups of one rollout batch scale its advantages.
+    """Numbers that say how the groups of one rollout batch scale its advantages.
 
     Keys, each under `durian/`:
         no_variance: share of samples whose rewards spread (std) less than 1e-6.
@@ -66,7 +66,7 @@ def batch_metrics(
 def drift(
     stored: NDArray[np.floating], current: NDArray[np.floating], bins: int | None
 ) -> dict[str, float]:
-    """How far offline reasoning groups have gone stale, over the samples of one rollout batch.
+    """Tell how stale offline reasoning groups are, over the samples of one rollout batch.
 
     Keys, each under `durian/drift/`:
         kendall_tau: Kendall's tau-b between stored and current confidence; 1 is the same order.
@@ -96,6 +96,8 @@ def drift(
 
 
 def _shares_of_samples(rewards: Tensor, correct: Tensor) -> dict[str, float]:
+    # Each sample as a group of its own: the std is then the normalizer's own, with its rule for
+    # round-off and for what nobody scored.
     each = torch.arange(len(rewards), device=rewards.device)
     stds = [std for std, _ in group_spread(rewards, each).values()]
     if not stds:

@@ -61,6 +61,8 @@ def open_training(out: Path, identity: JsonObject, *, fresh: bool) -> Iterator[J
     with locked(out / LOCK, out, way_out=way_out):
         if fresh:
             write_json(out / IDENTITY, {})  # first: what is left of a cut clearing is no one's
+        # An identity of nothing ({}) marks a folder whose clearing was cut short by a kill: what is
+        # left in it belongs to no one and is cleared, never resumed.
         known = find_json(out / IDENTITY, "choose another --out, or pass --fresh")
         if known:
             way_out = "repeat the old value, choose another --out, or --fresh"

@@ -12,12 +12,12 @@ DDP_TIMEOUT = 1800  # seconds; GRPOConfig's own default
 
 
 def launched_processes() -> int:
-    """How many processes this launch has; 1 without a launcher."""
+    """Number of processes of this launch; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def process_rank() -> int:
-    """Which process of the launch this is, from 0."""
+    """Rank of this process in the launch, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 

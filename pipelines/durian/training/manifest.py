@@ -33,7 +33,7 @@ class TrainedTable:
 
 @dataclass(frozen=True, kw_only=True)
 class RowCounts:
-    """How many rows there are, and how many took part."""
+    """Counts of the rows that there are, and of those that took part."""
 
     rows: int
     samples: int

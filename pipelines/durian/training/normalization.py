@@ -1,4 +1,4 @@
-"""How a training normalizes: its settings, and the table's where they leave it open."""
+"""Settings by which a training normalizes, and the table's where they leave it open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """How rewards become advantages in one training."""
+    """Settings by which rewards become advantages in one training."""
 
     normalizer: str
     weights: tuple[float, float, float]
@@ -41,7 +41,7 @@ class Normalization:
 
 
 def normalization_of(config: TrainConfig, manifest: Manifest) -> Normalization:
-    """How a training normalizes; what its config leaves open is as the table's manifest says."""
+    """Settle how a training normalizes; what its config leaves open is as the table has it."""
     perceptual, reasoning = manifest.groups.perceptual, manifest.groups.reasoning
     return Normalization(
         normalizer=config.normalizer,
@@ -66,5 +66,5 @@ def _percentiles(cuts: PerceptualCuts) -> tuple[float, float]:
 
 
 def _bins(cuts: ReasoningCuts) -> int:
-    """As many as were asked of the table; where they were found in the data, as were found."""
+    """Number of bins that was asked of the table, or that was found where they were sought."""
     return len(cuts.sizes) if cuts.bins == AUTO else cuts.bins

@@ -20,7 +20,7 @@ _OPEN = ("steps_per_generation", "generation_batch_size")  # may be None
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPlan:
-    """How a training is cut into rollout batches and optimizer steps.
+    """The sizes in which a training is cut into rollout batches and optimizer steps.
 
     Either a rollout batch takes one optimizer step or more, or one step takes whole rollout
     batches: one of the two numbers that say so is 1.
@@ -76,6 +76,9 @@ def plan_batches(
     if samples is not None and prompts > samples:
         raise ConfigError(_too_few(samples, prompts, unit, each))
     micro_steps = whole // unit * fields["num_iterations"]
+    # An optimizer step would else mix the ends of two rollout batches, drawn from two policies, and
+    # no checkpoint would fall between two batches, where a training can be resumed exactly. TRL
+    # does so without a word.
     if micro_steps % accumulate and accumulate % micro_steps:
         raise ConfigError(
             f"grpo: 'gradient_accumulation_steps' is {accumulate}, and a rollout batch has "
@@ -89,6 +92,8 @@ def plan_batches(
     total = fields["max_steps"]
     if total < 0:
         total = ceil(fields["num_train_epochs"] * epoch)
+    # Completions are written by whole rollout batches: all of each full epoch, and of the last, cut
+    # one as many as its steps need, where a step may take several batches or a batch several steps.
     epochs, rest = divmod(total, epoch)
     written = epochs * batches + min(batches, ceil(rest * batches_a_step / steps))
     left_out = known - batches * prompts
@@ -150,7 +155,7 @@ def memory_estimate(
 
 
 def _generation_batch(fields: Mapping[str, Any], rollout_batch: int | None, unit: int) -> int:
-    """Completions of a rollout batch."""
+    """Number of completions in a rollout batch."""
     each = fields["num_generations"]
     size, steps = fields["generation_batch_size"], fields["steps_per_generation"]
     if rollout_batch is not None:
@@ -158,6 +163,7 @@ def _generation_batch(fields: Mapping[str, Any], rollout_batch: int | None, unit
             if value is not None:
                 raise ConfigError(f"grpo: '{name}' and rollout-batch say the same; leave one out")
         if rollout_batch * each % unit:
+            # The fewest prompts whose completions fill whole micro-steps; any multiple of it fits.
             step = unit // gcd(unit, each)
             below = rollout_batch // step * step
             near = f"{below} or {below + step}" if below else f"{step}"

@@ -73,7 +73,7 @@ def merge_adapter(trainer: Any, folder: Path) -> None:
 
 
 def not_merged(model: str, folder: Path) -> str:
-    """How to come by the whole model where the adapter was trained over shards."""
+    """Say how to make the whole model where the adapter was trained over shards."""
     return (
         f"{folder}: the adapter alone, without {MERGED}/: no process holds the whole model; load "
         f"{model}, then peft's PeftModel.from_pretrained(model, '{folder}').merge_and_unload()"
@@ -113,6 +113,7 @@ def freeze_vision(model: nn.Module, name: str) -> int:
             f"model '{name}': no vision encoder found (looked for {', '.join(VISION)}); "
             "leave out --freeze-vision"
         )
+    # Towers can lie within each other, and weights be shared: each is counted once.
     frozen = {id(weight): weight for tower in towers for weight in tower.parameters()}
     for weight in frozen.values():
         weight.requires_grad_(False)

@@ -108,6 +108,8 @@ def write_results(out: Path, log: Log, manifest: TrainingManifest) -> None:
     Args:
         log: as `finite_log` gives it.
     """
+    # The manifest comes last, since it is what makes a training complete: after a kill before it,
+    # the same command takes the last checkpoint and writes all of these again.
     write_json(out / LOG_FILE, {"steps": log})
     training_figure(log, out / "training")
     with written_aside(out / CARD_FILE) as aside:

@@ -54,6 +54,8 @@ class TrainingReward:
         failed = 0
         self.correct = []
         begun = []
+        # TRL repeats each sample in a row, G times, so neighbours of one id are one sample's
+        # completions: the reward reads its reference once, and may compare them with each other.
         for _id, places in groupby(range(len(texts)), key=lambda place: sample_id[place]):
             own = list(places)
             sizes = list(image_sizes[own[0]]) if image_sizes else []

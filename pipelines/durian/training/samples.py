@@ -106,7 +106,7 @@ class PreparedSamples:
 
     @property
     def rows(self) -> int:
-        """How many rows take part."""
+        """Number of rows that take part."""
         return len(self.dataset)
 
 
@@ -204,6 +204,8 @@ def prepare_samples(
     Raises:
         ConfigError: no sample is left.
     """
+    # Written last: where the counts are, the rows are whole, and a resumed training maps them again
+    # instead of decoding the dataset once more.
     if (out / COUNTS_FILE).exists():
         return
     n_rows, ids, left_out = len(scanned.ids), list[str](), Counter[str]()
@@ -266,7 +268,9 @@ class ForTrl:
         self._kept: dict[str, list[tuple[Image.Image, Size]]] = {}
 
     def __call__(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """A batch of rows, by column."""
+        """Turn a batch of rows, by column, into what TRL reads."""
+        # Only the images of the latest batch are kept, and those that the batch before it had go
+        # over: memory holds two rollout batches at most, whatever the dataset.
         before, self._kept = self._kept, {}
         for sample_id, encoded in zip(rows["sample_id"], rows["encoded"], strict=True):
             if sample_id not in self._kept:

@@ -58,7 +58,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO whose advantages are scaled within groups of samples of like difficulty (eq. 12-20)."""
 
     def __init__(self, *, normalization: Normalization, reward: TrainingReward, **trl: Any) -> None:
-        """As TRL's trainer, which takes all the other arguments."""
+        """Set up TRL's trainer, which takes all the other arguments."""
         self._normalization = normalization
         self._reward = reward
         self._batch: RolloutBatch | None = None
@@ -91,7 +91,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         )
 
     def _generate(self, prompts: list[Any]) -> Any:
-        """TRL's completions, timed."""
+        """Draw TRL's completions, and log the time."""
         begun = time.perf_counter()
         drawn = super()._generate(prompts)
         self._took("rollout", begun)
@@ -125,6 +125,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             dtype=torch.float64 if device.type != "mps" else torch.float32,
             device=device,
         )
+        # TRL has gathered the rewards of all processes; the columns of the samples are known to
+        # this one alone and are gathered likewise. The completions of a sample stand side by side,
+        # so every G rows are one sample, and the first of them has its groups.
         columns = gather(local).view(len(rewards) // self._generations, self._generations, -1)
         of_sample = columns[:, 0]
         scored = rewards * self.reward_weights.to(device).unsqueeze(0)
@@ -160,6 +163,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         advantages = self._normalization.advantages(
             batch.rewards, Groups(batch.perceptual_group, batch.reasoning_group)
         )
+        # The std of a group spans the rollout batch, which spans the processes: each of them
+        # computes all advantages, equal to the bit, and takes the rows that are its own.
         flat = advantages.flatten()
         out["advantages"] = flat[first : first + rows].to(out["advantages"].dtype)
         logged = self._logs["advantages"]
@@ -172,6 +177,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         if training:
             self._log_batch(batch, advantages)
             device = out["advantages"].device
+            # TRL shuffles the rows and cuts them into micro-steps. Each row carries its place in
+            # the batch along, by which its confidence finds its way back in `_compute_loss`.
             out["durian_slot"] = torch.arange(first, first + rows, device=device)
             self._confidence.clear()
         return out
@@ -190,6 +197,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         slots = inputs.get("durian_slot")
         cycle = self.args.steps_per_generation * self.num_iterations
         if model.training and slots is not None and self._logps is not None:
+            # Of several passes over a rollout batch only the first is kept, in which each row comes
+            # once and the policy is nearest to the one that wrote it.
             if self._step % cycle < self.args.steps_per_generation:  # the first pass over them
                 confidence = self._sequence_confidence(self._logps, inputs["completion_mask"])
                 self._confidence.append(torch.stack([slots.to(confidence), confidence], dim=1))
@@ -305,6 +314,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's checkpoint, then a mark that it is whole; only then may older ones go."""
+        # Transformers deletes old checkpoints before ours is marked: a kill in between could leave
+        # none that is whole. So its limit is lifted while it saves.
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             super()._save_checkpoint(model, trial)

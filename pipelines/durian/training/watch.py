@@ -35,14 +35,14 @@ class Watch(TrainerCallback):
             self._progress.start("train", state.max_steps, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """One more optimizer step."""
+        """Count one more optimizer step as done."""
         if state.is_world_process_zero:
             self._progress.advance("train")
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
     ) -> None:
-        """The gist of a step."""
+        """Show the gist of a logged step."""
         shown = [
             f"{name} {logs[key]:.3g}"
             for key, name in _SHOWN.items()

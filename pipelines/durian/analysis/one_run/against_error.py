@@ -1,4 +1,4 @@
-"""One column held against error, and two of them against each other."""
+"""Hold one column against error, and two of them against each other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor(Associations, _Column):
-    """How well one column tells wrong completions from right ones."""
+    """Numbers of how one column tells wrong completions from right ones."""
 
     base_rate: float | None  # error rate of the samples that have it
     curve: list[CurvePoint]
@@ -79,13 +79,13 @@ class AgainstError:
         self._association = Association(self.order) if len(self.order) else None
 
     def statistics(self) -> dict[Hashable, Statistic]:
-        """To be taken on the shared resamples."""
+        """Give the statistics that are to be taken on the shared resamples."""
         if self._association is None:
             return {}
         return {self.name: self._association, (self.name, "curve"): self._curve.groups}
 
     def described(self, drawn: AllResampled) -> Predictor:
-        """The column's entry in the summary."""
+        """Describe the column against error, for the summary."""
         n, kind, harder = len(self.order), self.kind, self._curve.harder
         if self._association is None:
             return Predictor(
@@ -133,6 +133,9 @@ class Differences:
         ]
         self._orders: dict[Hashable, ScoreOrder] = {}
         self._keys = []
+        # Two measures are compared on the samples that have both, or the one that is missing where
+        # it would fail would win. Pairs that lack the same samples share the order of a measure, by
+        # that mask as key: sorting is what takes long.
         for pair in self._pairs:
             scores = [usable[name].score for name in pair]
             lacking = np.isnan(scores[0]) | np.isnan(scores[1])
@@ -151,7 +154,7 @@ class Differences:
         }
 
     def statistics(self) -> dict[Hashable, Statistic]:
-        """To be taken on the shared resamples."""
+        """Give the statistics that are to be taken on the shared resamples."""
         return {
             key: Aurocs(order)
             for key, order in self._orders.items()

@@ -1,4 +1,4 @@
-"""Where to cut a measure into groups, from the errors themselves."""
+"""Find the cuts of a measure into groups from the errors themselves."""
 
 from __future__ import annotations
 
@@ -88,6 +88,8 @@ def choose_cuts(
         _resampled_sums(counts, bins, None if clusters is None else cluster, seed=seed)
         for counts in (wrong, total)
     )
+    # Bins are only ever merged, so the resampled sums of the first bins are enough for the whole
+    # search: a merge adds two columns, and nothing is drawn again.
     pairs = int(bins.max())
     while True:
         deviations, sizes = _deviations(errors, completions), np.bincount(bins)
@@ -103,6 +105,7 @@ def choose_cuts(
         else:
             pair = int(deviations.argmin())
         bins = bins - (bins > pair)
+        # The columns of a pair become one: `reduceat` adds up from each kept place to the next.
         kept = [k for k in range(len(sizes)) if k != pair + 1]
         errors = np.add.reduceat(errors, kept, axis=1)
         completions = np.add.reduceat(completions, kept, axis=1)
@@ -124,7 +127,7 @@ def _first_bins(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 
 def _clusters_in(bins: NDArray[np.int64], cluster: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """How many clusters each bin has something of."""
+    """Number of clusters that each bin has samples of. (K,)"""
     count = int(bins.max()) + 1
     return np.bincount(np.unique(cluster * count + bins) % count, minlength=count)
 
@@ -157,7 +160,7 @@ def _resampled_sums(
 def _deviations(
     errors: NDArray[np.float64], completions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How far apart each two neighbours are, (K - 1,): |difference| in standard deviations.
+    """Distance of each two neighbours, (K - 1,): |difference| in standard deviations.
 
     0 where a rate is not known; infinite where nothing varies and the rates differ.
     """

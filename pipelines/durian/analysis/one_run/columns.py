@@ -106,6 +106,7 @@ def image_clusters(
     alone = columns["image_id"].is_null()
     if "n_images" in table.columns:
         alone = alone | (table["n_images"].fill_null(0) == 0)
+    # The words keep the two kinds of key apart: a row's number could else be some image's id.
     own = pl.int_range(len(columns), eager=True).cast(pl.String)
     keys = pl.select(
         pl.when(alone).then("row " + own).otherwise("image " + columns["image_id"])

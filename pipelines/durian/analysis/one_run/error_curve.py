@@ -80,6 +80,8 @@ def isotonic_error(
     """
     if not len(values):
         return harder or "higher", np.empty(0)
+    # Samples of equal value are pooled before the fit: left apart, the fit would order them by
+    # chance and show a step where the measure says nothing.
     _, place = np.unique(values, return_inverse=True)
     weight = np.bincount(place, weights=total)
     rate = np.bincount(place, weights=wrong) / weight

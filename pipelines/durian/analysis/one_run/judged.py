@@ -22,7 +22,7 @@ class Overturned:
 
 @dataclass(frozen=True)
 class Judged:
-    """How often the judge was asked, how often it overturned the rule, and what to check."""
+    """Counts of a judge's verdicts and of those against the rule, with examples to check."""
 
     asked: int  # completions
     overturned: int
@@ -39,6 +39,8 @@ def judged(table: pl.DataFrame, rollouts: pl.DataFrame) -> Judged | None:
     asked = rollouts.filter(pl.col("judged"))
     if asked.is_empty():
         return None
+    # One answer of a sample is shown once, however many rollouts gave it, and the examples are
+    # spread over the table: the first fifty could be of one source.
     right = asked.filter(pl.col("correct")).unique(["sample_id", "answer"], maintain_order=True)
     rows = right.join(table, on="sample_id", suffix="_wanted").sort("row", maintain_order=True)
     places = np.unique(np.linspace(0, max(0, len(rows) - 1), min(SHOWN, len(rows))).astype(int))

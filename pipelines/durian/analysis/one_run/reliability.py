@@ -1,4 +1,4 @@
-"""Had the rollouts been drawn again: would pass rates and groups be the same?"""
+"""Tell whether pass rates and groups would be the same had the rollouts been drawn again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Codes = NDArray[np.intp]  # (N,), the group of each sample as a number, -1 for n
 
 @dataclass(frozen=True, kw_only=True)
 class PassRateReliability:
-    """How much of the spread of pass rates is between samples rather than luck of the draw."""
+    """The share of the spread of pass rates that is between samples, not luck of the draw."""
 
     reliability: float | None  # 0 to 1
     standard_error: float | None  # of a sample's pass rate; None where no sample has two rollouts
@@ -40,7 +40,7 @@ class PassRateReliability:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupReliability:
-    """How many samples keep their group when rollouts are drawn again."""
+    """Shares of samples that keep their group when rollouts are drawn again."""
 
     fixed: bool | None = left_out()  # all: the measure does not come from rollouts
     same_group: float | None = left_out(beside="fixed")  # share that keeps it, mean over redraws
@@ -51,7 +51,7 @@ class GroupReliability:
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Had the rollouts been drawn again: how far pass rates and groups would be the same."""
+    """Reliability of the pass rates and of the groups, had the rollouts been drawn again."""
 
     rollouts: int  # of most samples
     fewest_rollouts: int
@@ -68,7 +68,7 @@ class Reliability:
 
 
 def pass_rate_reliability(wrong: Floats, total: Floats) -> PassRateReliability:
-    """How much of the spread of pass rates is between samples rather than luck of the draw.
+    """Measure what share of the spread of pass rates is between samples, not luck of the draw.
 
     One-way variance components of the 0/1 completions: with MSB the mean square between samples and
     MSW within them, the intraclass correlation of one completion is

@@ -23,7 +23,7 @@ class RolloutArrays:
     sum_logprob: Floats  # nats
 
     def confidence(self, name: str) -> Floats:
-        """Of each completion, (N, G): `sum_logprob`, or by its tokens `mean_logprob` (eq. 14)."""
+        """Confidence of each completion, (N, G): `sum_logprob` or `mean_logprob` (eq. 14)."""
         if name == "sum_logprob":
             return self.sum_logprob
         return np.divide(

@@ -60,7 +60,7 @@ class SplitHalf:
         self._reasons = [[_undefined(half, wrong) for wrong in half.wrong] for half in self._halves]
 
     def statistics(self) -> dict[Hashable, Statistic]:
-        """To be taken on the shared resamples."""
+        """Give the statistics that are to be taken on the shared resamples."""
         return {
             (self.name, "half", i): Aurocs(
                 ScoreOrder(half.score, half.wrong[0], half.total), half.wrong[1]
@@ -94,12 +94,14 @@ def _undefined(half: _Half, wrong: Floats) -> str | None:
 
 
 def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> list[_Half]:
-    """One random split, either half measured."""
+    """Split each sample's rollouts at random, and measure either half."""
     confidence = rollouts.confidence(name)
     usable = rollouts.present & ~np.isnan(confidence)
     size = usable.sum(axis=1) // 2  # (N,), an odd rollout is left out
     # The random place of each rollout among its sample's usable ones.
     keys = np.where(usable, rng.random(usable.shape), 2.0)
+    # Sorted twice, random keys become a random order of each sample's rollouts; the key 2 puts what
+    # cannot be used behind all others.
     place = np.argsort(np.argsort(keys, axis=1), axis=1)
     halves = (
         place < size[:, None],

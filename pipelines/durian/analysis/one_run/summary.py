@@ -51,7 +51,7 @@ class Quartiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """How many samples lack a measure for one reason."""
+    """Number of samples that lack a measure for one reason."""
 
     reason: str
     samples: int
@@ -67,7 +67,7 @@ class DrawnTogether:
 
 @dataclass(frozen=True, kw_only=True)
 class JointCell:
-    """Where one perceptual group and one reasoning bin meet."""
+    """The samples of one perceptual group and one reasoning bin together."""
 
     perceptual: str
     reasoning: int
@@ -242,6 +242,9 @@ def _analyse_scored(
     now = None if grouping is None else grouping.perceptual.measure
     differences = Differences(found, wrong, total, now=now)
     halves = {} if arrays is None else split_halves(measures, arrays, seed=seed)
+    # All numbers of the report are taken on the same resamples, in one pass. So the difference of
+    # any two has an interval of its own, most often narrower than two separate ones suggest, since
+    # a lucky draw lifts both.
     statistics: dict[Hashable, Statistic] = {("groups", key): each for key, each in groups.items()}
     for held in found.values():
         statistics |= held.statistics()

@@ -1,4 +1,4 @@
-"""How often a policy is right, and whether another is right more often: rates, intervals, tests.
+"""Accuracy of a policy, and whether another is right more often: rates, intervals, tests.
 
 A sample is the unit throughout: its rollouts go together, and two policies meet sample by sample.
 """

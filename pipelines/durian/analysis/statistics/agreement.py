@@ -1,4 +1,4 @@
-"""Do two profiles of the same samples agree? Kappa of groups, tau-b of a measure, under weights."""
+"""Agreement of two profiles: kappa of their groups, tau-b of a measure, under weights."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ class Tau:
         """
         places = np.flatnonzero(~np.isnan(first) & ~np.isnan(second))
         if len(places) > TAU_SAMPLES:
+            # The same samples in every resample and for every redraw, by the seed: what is compared
+            # must not differ by what was picked.
             places = np.random.default_rng(seed).choice(places, TAU_SAMPLES, replace=False)
         self._places = places[np.argsort(first[places], kind="stable")]
         self._ranks = [

@@ -1,4 +1,4 @@
-"""Does a measure predict error? AUROC and AURC over completions, rank correlations over samples."""
+"""Hold a measure against error: AUROC and AURC over completions, rank correlations over samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AUROC, SPEARMAN, KENDALL, AURC, EXCESS = range(5)
 
 @dataclass(frozen=True, kw_only=True)
 class Associations:
-    """How a score goes with error, in the order of the constants above.
+    """Numbers of how a score goes with error, in the order of the constants above.
 
     `auroc`: chance that a wrong completion's sample scores higher than a right one's, ties count
     half (the Mann-Whitney statistic over completions; 0.5 is no better than chance). `spearman`,
@@ -101,12 +101,14 @@ class Aurocs:
 
 
 class Association:
-    """All that holds a score against error, as one statistic: (b, N) weights to (b, 5), `NAMES`."""
+    """The five numbers of a score against error, as one statistic: (b, N) weights to (b, 5)."""
 
     def __init__(self, order: ScoreOrder) -> None:
         self.order = order
         self._harmonic = Harmonic()
         rates, self._levels = np.unique(order.wrong / order.total, return_inverse=True)
+        # One column a distinct error rate: a product with it adds up the weights of all samples of
+        # equal rate, for a whole block of resamples at once.
         self._of_level = (self._levels[:, None] == np.arange(len(rates))).astype(np.float64)
         blocks = np.repeat(
             np.arange(len(order.starts)), np.diff(np.r_[order.starts, len(order)])
@@ -150,7 +152,7 @@ class Association:
         )
 
     def estimates(self, resampled: Resampled) -> Associations:
-        """Each number with its interval, or why it is missing."""
+        """Give each number with its interval, or why it is missing."""
         reasons = undefined(self.order)
         return Associations(
             **{
@@ -198,7 +200,7 @@ def no_estimates() -> Associations:
 
 
 def undefined(order: ScoreOrder) -> Sequence[str | None]:
-    """Why a number of `NAMES` is undefined, None where it is not."""
+    """Give the reason why each number of `NAMES` is undefined; None where it is not."""
     if not len(order):
         return ["no sample has it"] * len(NAMES)
     errors, right = order.wrong.any(), (order.wrong < order.total).any()
@@ -217,7 +219,7 @@ def _or_nan(number: Floats, scale: Floats) -> Floats:
 
 
 def starts_of(ordered: Floats) -> Ints:
-    """Where each distinct value begins in a rising array."""
+    """Places where each distinct value begins in a rising array."""
     if not len(ordered):
         return np.empty(0, np.intp)
     return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

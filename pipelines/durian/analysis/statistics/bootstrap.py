@@ -26,14 +26,14 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def resamples_for(n: int) -> int:
-    """How often to resample `n` samples: fewer for large tables, whose intervals are narrow."""
+    """Number of resamples of `n` samples: fewer for large tables, whose intervals are narrow."""
     return RESAMPLES if n <= MANY else FEWER_RESAMPLES
 
 
 def resampled_weights(
     n: int, *, seed: int, clusters: NDArray[np.integer[Any]] | None = None
 ) -> Iterator[Floats]:
-    """How often each of `n` samples is drawn in each resample, in blocks of shape (b, n).
+    """Draw how often each of `n` samples counts in each resample, in blocks of shape (b, n).
 
     Args:
         clusters: (n,), the cluster of each sample, numbered from 0 without gaps; samples of one
@@ -87,6 +87,8 @@ def with_interval(value: float, draws: Floats) -> Estimate:
     Resamples that all agree (one sample, or no error at all) say nothing of the uncertainty: the
     interval is then missing, not of width 0.
     """
+    # A resample can lack what a number needs, such as any wrong completion. A few of these are
+    # passed over; where they are most, the rest would be an interval of the lucky draws alone.
     usable = draws[~np.isnan(draws)]
     if len(usable) < len(draws) / 2:
         return Estimate(value=float(value), reason="undefined in most resamples")

@@ -64,6 +64,7 @@ class Concordance:
 
 def _split(blocks: Ints, levels: Ints, digit: int) -> _Split | None:
     segment, is_high = levels >> (digit + 1), (levels >> digit) & 1 == 1
+    # Only a segment that has samples of either digit holds pairs that this digit decides.
     both = np.intersect1d(segment[is_high], segment[~is_high])
     if not len(both):
         return None

@@ -18,7 +18,7 @@ Clusters = NDArray[np.integer[Any]] | None  # (N,), as `bootstrap.resampled_weig
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorsOfGroup:
-    """How many completions one group has, how many are wrong, and what share that is."""
+    """Counts of one group's completions and errors, with their shares."""
 
     group: Label
     samples: int
@@ -55,6 +55,9 @@ class GroupErrors:
         placed = code[self._index]
         self.samples = np.bincount(placed, minlength=len(order))
         self._filled = np.flatnonzero(self.samples)
+        # Samples of one group stand together, so that a resample's sums are one `reduceat`. It
+        # cannot take an empty group (it would give the next one's first value), hence only those
+        # that are filled.
         self._starts = np.searchsorted(placed, self._filled)
         self._wrong, self._total = wrong[self._index], total[self._index]
         self.errors, self.completions = (

@@ -30,7 +30,7 @@ class Side:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Which samples have scored completions."""
+        """Mark the samples that have scored completions. (N,)"""
         return ~np.isnan(self.wrong)
 
     @property
@@ -48,7 +48,7 @@ class Bootstrap:
 
     @property
     def resamples(self) -> int:
-        """How many resamples there are."""
+        """Number of resamples."""
         return resamples_for(len(self.clusters))
 
     def estimates(self, statistic: Statistic, undefined: str) -> list[Estimate]:
@@ -68,6 +68,8 @@ class Bootstrap:
         Args:
             columns: (N, k), NaN where unknown.
         """
+        # A mean is a quotient of two sums, each under the same weights: in a resample the number of
+        # known values is drawn too.
         known = ~np.isnan(columns)
         filled, counted = np.where(known, columns, 0.0), known.astype(np.float64)
         return self.estimates(lambda w: (w @ filled) / (w @ counted), undefined)

@@ -1,4 +1,4 @@
-"""How many samples can teach: pass rates, extreme samples, samples without variance."""
+"""Count the samples that can teach: pass rates, extreme ones, ones without variance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesAtRate:
-    """How many samples have one pass rate."""
+    """Number of samples that have one pass rate."""
 
     pass_rate: float
     samples: int

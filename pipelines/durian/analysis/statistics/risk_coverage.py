@@ -48,13 +48,13 @@ class Kept:
 
 
 class Harmonic:
-    """H_0, H_1, ..., kept as a table."""
+    """Harmonic numbers H_0, H_1, ..., kept as a table."""
 
     def __init__(self) -> None:
         self._known: Floats = np.zeros(1)
 
     def __call__(self, k: Floats) -> Floats:
-        """H of whole numbers, of any shape."""
+        """Look up the harmonic numbers of whole numbers, of any shape."""
         places = k.astype(np.intp)
         most = int(places.max(initial=0))
         if most >= len(self._known):

@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class Both(Generic[Item]):
-    """The same thing of run A and of run B."""
+    """A pair of values of one kind, of run A and of run B."""
 
     a: Item
     b: Item
@@ -35,7 +35,7 @@ class ComparedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedSamples:
-    """How many samples both runs have, and one of them alone."""
+    """Counts of the samples that both runs have, and one of them alone."""
 
     both: int
     only_a: int

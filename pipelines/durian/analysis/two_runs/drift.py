@@ -1,4 +1,4 @@
-"""How far a policy has moved away from the groups that another one's profile cut.
+"""Measure how far a policy has moved from the groups that another one's profile cut.
 
 Two profiles of the same samples, A (the older) and B (the policy in hand): who changed group, what
 was learned, which measures kept their meaning, and whether A's groups still serve B.
@@ -145,6 +145,8 @@ def drift(
         Floor(taken, counts, why, seed=seed) for taken, why in zip(drawn, missing, strict=True)
     )
     pairs = {kind: GroupPair.between(a, b, kind, (unlike or {}).get(kind)) for kind in KINDS}
+    # Two floors: of A's policy for what moves by luck between its own two profiles, and of B's for
+    # what B's groups gain by sharing the luck of the errors that they are held against.
     gains = {kind: fresh_gain(pair, b, bootstrap, luck) for kind, pair in pairs.items()}
     change = a.pass_rate - b.pass_rate  # of the error rate
     return Drift(
@@ -179,7 +181,7 @@ def learned_samples(a: Side, b: Side) -> tuple[list[int], list[int]]:
 
 
 def _completions(side: Side, drawn: Completions | None) -> int | None:
-    """Of each sample; None where they are not the same number."""
+    """Number of completions of each sample; None where samples have different numbers."""
     if side.scored.any():
         most = int(np.nanmax(side.total))
         return most if most == np.nanmin(side.total) else None
@@ -206,7 +208,7 @@ def _outcome(side: Side, seed: int) -> Outcome:
 def _by_group(
     a: Side, b: Side, kind: Kind, bootstrap: Bootstrap, floor: Floor
 ) -> list[GroupChange]:
-    """Of the groups of A that have samples scored in both."""
+    """Changes within those groups of A that have samples scored in both runs."""
     pair = GroupPair.between(a, a, kind)
     scored = a.scored & b.scored
     shown = pair.orders[0][:: -1 if kind == "reasoning" else 1]
@@ -261,6 +263,7 @@ def _beyond_doubt(a: Side, b: Side) -> tuple[int, int]:
     if not both.any():
         return 0, 0
     counts = np.stack([a.wrong, a.total, b.wrong, b.total], axis=1)[both].astype(int)
+    # With a few completions a sample there are few different tables of counts: each is tested once.
     kinds, inverse = np.unique(counts, axis=0, return_inverse=True)
     p = np.array([fisher_exact([[w, n - w], [v, m - v]]).pvalue for w, n, v, m in kinds])
     named = false_discovery_control(p[inverse.ravel()]) <= FALSE_DISCOVERIES
@@ -297,6 +300,8 @@ def _measure(
             for score in (first, second)
         )
 
+        # Both on the same resamples, and their difference with them: its interval would else be
+        # that of two independent draws, too wide to see a change.
         def told_apart(weights: Floats) -> Floats:
             by_a, by_b = old(weights), new(weights)
             return np.concatenate([by_a, by_b, by_b - by_a], axis=1)

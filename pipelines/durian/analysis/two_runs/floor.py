@@ -88,6 +88,9 @@ def redraws(drawn: Completions, counts: Counts, *, seed: int) -> Iterator[Redraw
     centred = {name: _without_noise(values) for name, values in drawn.values.items()}
     overall, own = np.nanmean(drawn.wrong, axis=1).mean(), _kept(drawn.wrong)
     for _ in range(redraws_for(n)):
+        # One pick of completions gives both the measures and the errors of a redrawn profile: drawn
+        # apart, a measure would no longer share the luck of the errors that it is held against, and
+        # its gain by luck would come out as none.
         picks = [rng.integers(count[:, None], size=(n, size.max())) for size in sizes]
         wrong = [np.take_along_axis(drawn.wrong, pick, axis=1) for pick in picks]
         exchanged = [
@@ -114,7 +117,7 @@ def redraws(drawn: Completions, counts: Counts, *, seed: int) -> Iterator[Redraw
 
 
 def redraws_for(n: int) -> int:
-    """How often to redraw `n` samples: fewer for large tables, whose floors vary little."""
+    """Number of redraws of `n` samples: fewer for large tables, whose floors vary little."""
     return REDRAWS if n <= MANY else FEWER_REDRAWS
 
 
@@ -210,7 +213,7 @@ def _means(values: Floats, sizes: Codes) -> Floats:
 
 
 def _kept(values: Floats) -> float:
-    """By how much to draw the means of (N, G) together for their variance to lose their noise's."""
+    """Factor that draws the means of (N, G) together, so that their variance loses its noise."""
     return float(np.sqrt(mean_reliability(values)))
 
 

@@ -30,7 +30,7 @@ class GroupPair:
 
     @classmethod
     def between(cls, a: Side, b: Side, kind: Kind, unlike: str | None = None) -> GroupPair:
-        """Codes of both sides' labels; of groupings that are unlike, no sample is in both's."""
+        """Pair one grouping of two runs of the same samples; unlike, no sample is in both's."""
         labels = a.groups[kind], b.groups[kind]
         if unlike is not None:
             none = np.full(len(labels[0]), -1, np.intp)
@@ -46,7 +46,7 @@ class GroupPair:
 
     @property
     def both(self) -> NDArray[np.bool_]:
-        """Which samples are in a group of both runs."""
+        """Mark the samples that are in a group of both runs. (N,)"""
         return self.codes[0] >= 0
 
     @property
@@ -57,7 +57,7 @@ class GroupPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """How many samples went from which group of A to which of B, and how far beyond luck."""
+    """Counts of samples by their group in A and in B, and the share moved beyond luck."""
 
     groups_a: list[Label]  # as tables show them: bin 0 first
     groups_b: list[Label]
@@ -73,7 +73,7 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """How much better B's own groups order its errors than A's do, beyond the luck of the draw."""
+    """The gain in ordering B's errors by its own groups over A's, beyond the luck of the draw."""
 
     samples: int
     identical: bool  # no sample changed group
@@ -95,6 +95,8 @@ def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> Flow:
     """Count who went from which group of A to which of B."""
     rows, columns = len(pair.orders[0]), len(pair.orders[1])
     both, joint = pair.both, np.where(pair.both, pair.codes[0] * columns + pair.codes[1], 0)
+    # One number for each pair of groups, so that a table of all moves is a single count, for the
+    # samples as they are and for every resample.
     counts = np.bincount(joint[both], minlength=rows * columns).reshape(rows, columns)
     shown = slice(None, None, -1 if pair.kind == "reasoning" else 1)
 

@@ -1,4 +1,4 @@
-"""Have a profile's groups gone stale for the policy in hand? One verdict, and what it rests on."""
+"""Judge whether a profile's groups have gone stale for the policy in hand, and on what grounds."""
 
 from __future__ import annotations
 

@@ -54,6 +54,8 @@ def read_choice(text: str) -> Chosen | None:
     if _SEVERAL.fullmatch(text) or _BRACKETED.fullmatch(text):
         letters = _LETTERS.findall(re.sub(r"\band\b", "", text, flags=re.IGNORECASE))
         return Chosen(frozenset(letter.upper() for letter in letters))
+    # A letter with words behind it chooses that letter, unless the words begin like another choice:
+    # "A or B", read as A, would be right half of the time.
     one = _ONE.fullmatch(text)
     if one is not None and (not one["content"] or not _ANOTHER.match(one["content"])):
         return Chosen(frozenset(one["letter"].upper()), one["content"] or "")

@@ -104,6 +104,9 @@ def _split(text: str) -> tuple[tuple[str, ...], bool, bool] | None:
             return None
     if depth:
         return None
+    # Where some comma has a space behind it, a comma before three digits that has none groups
+    # thousands: "1,200, 3" has two elements. Without any such space all commas are alike, and
+    # "1,200,3" has three.
     spaced = ", " in text
     elements, start, joined, semicolon = [], 0, False, False
     for found in _JOINED.finditer(text):
@@ -158,6 +161,8 @@ def _match(answers: list[str], references: list[str], ordered: bool, setting: Se
         return all(setting.element(a, r) for a, r in zip(answers, references, strict=True))
     left = list(answers)
     for reference in references:
+        # Each reference takes the first answer that equals it, and takes it away: 1, 1, 2 is not 1,
+        # 2, 2.
         place = next((i for i, a in enumerate(left) if setting.element(a, reference)), None)
         if place is None:
             return False
@@ -189,6 +194,7 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
         return False
     if not wanted.elements or not read.elements:
         return not wanted.elements and not read.elements
+    # A set forgets order and repetition, also where only one side wrote its braces.
     if "⦃⦄" in (read.brackets, wanted.brackets):
         answers, references = _distinct(read.elements, setting), _distinct(wanted.elements, setting)
         return _match(answers, references, False, setting)
@@ -196,6 +202,8 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
         return False  # "red or blue" is a guess at "red and blue"; "1 or -4" are two solutions
     names, answers = _values(read.elements)
     wanted_names, references = _values(wanted.elements)
+    # Names of several variables, as in "x = 2, y = 3", decide what is compared with what. Names of
+    # one variable ("x = 1 or x = -4", x_1 and x_2) only say that these are its values.
     if all(names) and all(wanted_names) and not (_one_letter(names) and _one_letter(wanted_names)):
         pairs = dict(zip(names, answers, strict=True))
         return len(names) == len(wanted_names) and all(

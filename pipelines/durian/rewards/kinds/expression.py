@@ -95,6 +95,8 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
     matrix, wanted_matrix = _entries(answer), _entries(reference)
     if matrix is not None or wanted_matrix is not None:
         return _same_matrix(matrix, wanted_matrix, setting)
+    # Letter case counts first, and is forgiven only where the reference does not tell letters apart
+    # by it: with v and V in it they are two quantities.
     verdict = _compared(answer, reference)
     if verdict is None and _one_case(reference):
         verdict = _compared(_folded(answer), _folded(reference))
@@ -132,6 +134,8 @@ def _compared(answer: str, reference: str) -> bool | None:
         return _same_relation(read, wanted)
     if sign == "=" or wanted_sign == "=":
         # "y = 2x + 1" is "2x + 1".
+        # One side has an equation, the other a formula alone. The equation's left side may then be
+        # no more than a name: in "x + y = 4" it would make 4 equal to the answer 4.
         lone, value, other = (
             (left, right, wanted_left) if sign else (wanted_left, wanted_right, left)
         )
@@ -177,6 +181,8 @@ def _sides(text: str) -> _Sides | None:
 def _same_relation(read: _Sides, wanted: _Sides) -> bool:
     (left, sign, right), (wanted_left, wanted_sign, wanted_right) = read, wanted
     assert right is not None and wanted_right is not None
+    # Relations are the same where their differences are in a fixed proportion; a negative one turns
+    # an inequality round.
     ratio = formula.proportion(
         formula.difference(left, right), formula.difference(wanted_left, wanted_right)
     )

@@ -102,6 +102,8 @@ def _meet(text: str) -> Interval | None:
         if met is not None:
             if met.letter != one.letter:
                 return None
+            # The meeting of two intervals: the higher low end, the lower high end, and at equal
+            # values the open one, which leaves its value out.
             low = max(met.low, one.low, key=lambda end: (_real(end.value), not end.closed))
             high = min(met.high, one.high, key=lambda end: (_real(end.value), end.closed))
             one = Interval(low, high, one.letter)
@@ -134,6 +136,7 @@ def _inequality(text: str) -> Interval | None:
     pieces = _RELATION.split(text)
     if len(pieces) == 3:
         left, sign, right = pieces[0], _plain(pieces[1]), pieces[2]
+        # Turned so that the letter stands on the left: 2 > x is x < 2.
         if not _LETTER.fullmatch(left):
             left, right, sign = right, left, _RELATIONS[sign][0]
         letter, end = left, _end(right, sign in "≤≥")

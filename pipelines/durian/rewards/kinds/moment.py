@@ -88,6 +88,8 @@ def _date(text: str) -> Date | None:
         return _certain(int(found[2]), _MONTHS[found[1].lower()], None)
     if found := _YEAR_LAST.fullmatch(text):
         first, second, year = int(found[1]), int(found[3]), int(found[4])
+        # Day or month first is a matter of country. A number above 12 decides; otherwise the parts
+        # stay in the order written, uncertain, and equal only the same order.
         if len(found[4]) == 4 and first != second:
             if first > 12 >= second:
                 return _certain(year, second, first)
@@ -128,6 +130,8 @@ def _clock(text: str) -> Clock | None:
 def _same_clock(a: Clock, b: Clock) -> bool:
     if (a.minute, a.second) != (b.minute, b.second):
         return False
+    # "3:30" and "3:30 pm" are taken as one, because answers leave out what the picture shows;
+    # "15:30" and "3:30 pm" are one by the clock, and "3:30 am" is never "3:30 pm".
     if bool(a.half) != bool(b.half) and a.hour == b.hour:
         return True  # left out on one side
     if a.half or b.half:

@@ -30,6 +30,8 @@ def without_name(text: str) -> tuple[str | None, str]:
     name = None
     if sides and is_name(sides[0]):
         name = re.sub(r"\s|^m(?=∠)", "", sides.pop(0))
+    # A chain of equal signs is a calculation only if it holds: of "2 + 3 = 6" the 6 is no answer,
+    # or a policy could write what it likes before the right number.
     if not all(_near(side, last) for side in sides):
         return None, text
     return name, last

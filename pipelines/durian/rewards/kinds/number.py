@@ -90,6 +90,8 @@ def same_constant(answer: Constant, reference: Constant, setting: Setting) -> bo
     if answer.name and reference.name and answer.name != reference.name:
         return False
     decimal = answer.decimal or reference.decimal
+    # A per cent sign on one side alone may have been left out on the other or worked out there: 50%
+    # is 50, and it is 0.5. On both sides, or on none, the numbers are compared as they stand.
     pairs = [(answer.value, reference.value)]
     if answer.percent and not reference.percent:
         pairs.append((answer.value / 100, reference.value))
@@ -124,6 +126,8 @@ def _plain(text: str) -> tuple[formula.Number, bool] | None:
             return None  # "4 10/3" is no mixed number, and nothing else either
         total = whole + Fraction(top, bottom)
         return (-total if mixed[1] == "-" else total), False
+    # Worked out, the score 3-1 would be 2 and equal every other score two goals apart; so would
+    # dates, sizes and times.
     if NO_ARITHMETIC.fullmatch(text) or (DEGREE in text and not _ANGLE_OF.search(text)):
         return None
     if _SHARES.fullmatch(text):

@@ -51,6 +51,9 @@ def read_quantity(text: str) -> Quantity | None:
         unit = read_unit(currency["unit"].rstrip("."))
         if number is not None:
             return Quantity(replace(number, name=name), unit)
+    # The unit may begin at any letter, as "2 x 10^3 kg" has several: the first place with a unit
+    # behind it and a number before it counts, so the unit is the longest there is. Bounded, for
+    # each place is a parse.
     for place in [found.start() for found in _UNIT_START.finditer(text)][:_STARTS]:
         before, after = text[:place], text[place:]
         if not before:

@@ -65,6 +65,7 @@ def _compare_words(answer: str, reference: str, setting: Setting) -> bool:
     wanted = _words(reference, punctuated=punctuated)
     if _words(answer, punctuated=punctuated) == wanted:
         return bool(wanted) or squashed(answer) == squashed(reference)
+    # "Yes, it is" answers yes, as long as what follows does not take it back ("yes, but no").
     said = _YES.match(answer)
     return (
         said is not None
