@@ -93,6 +93,16 @@ def test_the_terminal_is_told_what_was_found_and_what_was_left_out(durian):
     assert any(line.endswith("above 0, a.jsonl is right more often.") for line in lines)
 
 
+def test_no_name_becomes_markup_in_the_page(durian, folder):
+    name = '"><img src=x onerror=alert(1)><b>.jsonl'
+    (folder / name).write_bytes((folder / "a.jsonl").read_bytes())
+    code, _, err = durian(*BASE, "--model", name, "--compare", name, "--out", "kept")
+    assert code == 0, err
+    page = Path("kept/index.html").read_text()
+    assert "<img" not in page and "<b>" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;&lt;b&gt;.jsonl" in page
+
+
 def test_quiet_shows_nothing(durian):
     assert durian(*BASE, "--model", "a.jsonl", "-q") == (0, "", "")
 

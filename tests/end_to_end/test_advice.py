@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 from durian.analysis.one_run.summary import Advice
+from durian.compare import compare_runs
 from durian.config import ProfileConfig
 from durian.normalizer import durian_advantages
 from durian.profile import profile_dataset
+from durian.rendering.compare_sentences import compare_advice
 from durian.report import build_report
 from durian.samples import sample_id
 from durian.table.checked import check_summary
@@ -69,8 +71,8 @@ def world(tmp_path_factory):
     return folder
 
 
-def profiled(world, data: str, **changed) -> str:
-    run = str(world / f"{data}-{len(changed)}")
+def profiled(world, name: str, data: str = "data", **changed) -> str:
+    run = str(world / name)
     asked = {"dataset": str(world / f"{data}.parquet"), "engine": "scripted", "rollouts": G,
              "model": str(world / f"{G}.jsonl"), "out": run}  # fmt: skip
     profile_dataset(ProfileConfig(**(asked | changed)))
@@ -79,7 +81,19 @@ def profiled(world, data: str, **changed) -> str:
 
 @pytest.fixture(scope="module")
 def run(world) -> str:
-    return profiled(world, "data")
+    return profiled(world, "run")
+
+
+@pytest.fixture(scope="module")
+def plain(world) -> str:
+    """A run whose images say nothing of the errors, with no other column, by a confidence."""
+    return profiled(world, "plain", "plain", reasoning="sum_logprob")
+
+
+@pytest.fixture(scope="module")
+def pixels(world) -> str:
+    """A run of images alone."""
+    return profiled(world, "pixels", measures=("pixel",), model=None, engine="vllm")
 
 
 def the(advice: list[Advice], start: str) -> Advice:
@@ -203,11 +217,10 @@ def test_the_filter_against_failures_leaves_those_that_have_all_measures(
 
 
 def test_the_weights_that_it_advises_make_the_perceptual_groups_count_for_nothing(
-    world, tiny_policy, tmp_path
+    world, plain, tiny_policy, tmp_path
 ) -> None:
-    run = profiled(world, "plain", reasoning="sum_logprob")
-    line = the(check_summary(Path(run)).advice, "durian train … --weights")
-    plan = dry_run(line, world, run, tiny_policy, tmp_path, data="plain")
+    line = the(check_summary(Path(plain)).advice, "durian train … --weights")
+    plan = dry_run(line, world, plain, tiny_policy, tmp_path, data="plain")
     rewards = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.1, 0.0, 1.0]])
     bins = torch.tensor([0, 0, 1])
     one, other = (
@@ -219,9 +232,8 @@ def test_the_weights_that_it_advises_make_the_perceptual_groups_count_for_nothin
 
 
 def test_the_profile_that_a_page_of_images_alone_advises_scores_completions(
-    world, tmp_path
+    world, pixels, tmp_path
 ) -> None:
-    pixels = profiled(world, "data", measures=("pixel",), model=None, engine="vllm")
     summary = check_summary(Path(pixels))
     (line,) = summary.advice
     assert line.do == "durian profile … --model MODEL --measures pixel,confidence"
@@ -235,11 +247,22 @@ def test_the_profile_that_a_page_of_images_alone_advises_scores_completions(
     assert found["summary"]["error_rate"]["value"] == pytest.approx(1 - right)
 
 
-def test_every_line_of_advice_is_followed_here(run, world) -> None:
+def test_the_table_that_a_comparison_advises_is_trained_on(
+    world, run, tiny_policy, tmp_path
+) -> None:
+    later = profiled(world, "later", rollouts=2 * G, model=str(world / f"{2 * G}.jsonl"))
+    (line,) = compare_advice(compare_runs(run, later, tmp_path / "compared"))
+    plan = followed(line, run, world / "data.parquet", "--model", tiny_policy, "--out",
+                    tmp_path / "trained", "--dry-run")  # fmt: skip
+    assert plan["table"] in (run, later)
+    assert plan["left_out"] == {}  # of that dataset
+
+
+def test_every_line_of_advice_is_followed_here(run, plain, pixels) -> None:
     """A new one needs its own test above."""
     known = ("group RUN --perceptual", "group RUN --reasoning", "group RUN --bins auto",
              'train … --filter "pass_rate', 'train … --filter "error', "profile … --rollouts",
              "train … --weights 0.7,0,0.3", "profile … --model MODEL")  # fmt: skip
-    for path in (run, str(world / "plain-1"), str(world / "data-3")):
+    for path in (run, plain, pixels):
         for line in build_report(Path(path)).advice:
             assert any(line.do.startswith(f"durian {start}") for start in known), line.do
