@@ -108,8 +108,8 @@ def _refuse_twice(words: list[str]) -> None:
         ConfigError: names the option.
     """
     # Before Typer, which keeps the last of two values and says nothing of the first. Words are read
-    # as it will read them: what follows an option that takes a value is that value, though it look
-    # like an option.
+    # as it will read them: what follows an option that takes a value is that value, even if it
+    # looks like an option.
     name = next((word for word in words if not word.startswith("-")), None)
     known = {
         word: option

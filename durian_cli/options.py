@@ -77,7 +77,7 @@ class Declared:
         if self.field == "config":
             how |= {"callback": load_config(*sections), "is_eager": True}
             if sections:
-                under = ", ".join(f"{of} under `{name}:`" for name, of in sections.items())
+                under = ", ".join(f"{held} under `{name}:`" for name, held in sections.items())
                 help = help.replace(";", f", also under `{OPTIONS}:`, and {under};", 1)
         plain = self.kind in (bool, int, float, str, Path)
         kind = self.kind if plain else list[str] if self.repeats else str
@@ -172,7 +172,7 @@ def _read(text: str, kind: Any) -> Any:
     parts = get_args(kind)
     if parts[-1] is ...:
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    return tuple(part(of) for part, of in zip(parts, text.split(","), strict=True))
+    return tuple(read(part) for read, part in zip(parts, text.split(","), strict=True))
 
 
 def key_values(pairs: list[str], option: str = "engine-arg") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from durian.analysis.one_run.reliability import GroupReliability
-from durian.analysis.one_run.summary import DrawnTogether
+from durian.analysis.statistics.estimate import DrawnTogether
 from durian.config import ProfileConfig
 from durian.profile import profile_dataset
 from durian.records import as_json
@@ -19,8 +19,7 @@ from tests.benchmarks.synthetic_run import write_run
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Few resamples and no figures: neither is looked at here."""
-    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
+    """Few redraws and no figures: neither is looked at here."""
     monkeypatch.setattr("durian.analysis.one_run.reliability.REDRAWS", 20)
     monkeypatch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])
 
@@ -33,7 +32,7 @@ def test_the_datasets_columns_images_and_rollouts_are_in_the_numbers(tmp_path, q
     assert [row.group for row in scored.slices["clutter kind"]] == ["a ", "b ", "c ", "d "]
     assert set(scored.split_half) >= {"mean_logprob", "sum_logprob"}
     assert scored.reliability.perceptual == GroupReliability(fixed=True)  # clutter is no luck
-    assert "hard by clutter" in summary.sentences[1]
+    assert "high clutter" in summary.sentences[1]
     written = json.loads((tmp_path / "run" / "report" / "summary.json").read_text())
     assert written == json.loads(json.dumps(as_json(summary)))
     assert written["sentences"] == summary.sentences and len(written["advice"]) > 0

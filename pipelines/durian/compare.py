@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from durian.analysis.one_run.columns import image_clusters
 from durian.analysis.one_run.reliability import FROM_ROLLOUTS
-from durian.analysis.one_run.summary import DrawnTogether, Missing
+from durian.analysis.one_run.summary import Missing
+from durian.analysis.statistics.clusters import Clusters, image_clusters
 from durian.analysis.statistics.paired import Side
 from durian.analysis.two_runs.comparison import (
     KIND,
@@ -103,8 +103,10 @@ def compare_runs(
             f"{b.manifest.dataset.name}); compare runs of the same dataset, with the same "
             "--id-column"
         )
+    # From here on only the samples of both runs count, in A's order: a sample that one run lacks
+    # says nothing of what changed. The groups stay as each run cut them over all of its own.
     sides = _side(ids, a.table), _side(ids, b.table)
-    clusters, together = _clusters(ids, b.path, a.path)
+    clusters = _clusters(ids, b.path, a.path)
     rules = {kind: (a.manifest.groups.by(kind), b.manifest.groups.by(kind)) for kind in KINDS}
     unlike = {kind: why for kind, cuts in rules.items() if (why := unlike_cuts(*cuts)) is not None}
     (drawn_a, without_a), (drawn_b, without_b) = _drawn(ids, a), _drawn(ids, b)
@@ -114,7 +116,7 @@ def compare_runs(
         samples=SharedSamples(
             both=len(ids), only_a=len(a.table) - len(ids), only_b=len(b.table) - len(ids)
         ),
-        clusters=DrawnTogether(of=together, n=int(clusters.max()) + 1),
+        clusters=clusters.described,
         warnings=_warnings(a, b, len(ids)),
         missing=Both(a=_missing(a.table), b=_missing(b.table)),
         grouping=Both(a=a.manifest.groups, b=b.manifest.groups),
@@ -177,19 +179,15 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
     )
 
 
-def _clusters(
-    ids: pl.DataFrame, *runs: Path
-) -> tuple[NDArray[np.intp], Literal["sample", "image"]]:
-    """Number of each sample's image, as the first run that kept it says; else its own number."""
+def _clusters(ids: pl.DataFrame, *runs: Path) -> Clusters:
+    """The samples that share an image, as the first run that kept it says."""
     for run in runs:
         file = run / COLUMNS_FILE
         if file.exists():
             images = read_frame(file, lambda frame: frame.select("sample_id", "image_id"))
             joined = ids.join(images, on="sample_id", how="left", maintain_order="left")
-            if (clusters := image_clusters(ids, joined)) is not None:
-                return clusters.astype(np.intp), "image"
-            break
-    return np.arange(len(ids)), "sample"
+            return image_clusters(ids, joined)
+    return Clusters.apart(len(ids))
 
 
 def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, str]]:
@@ -222,6 +220,8 @@ def _drawn(ids: pl.DataFrame, run: _Run) -> tuple[Completions | None, dict[str, 
         elif not order:
             missing[kind] = "there are no groups"
         else:
+            # Shares of the joined samples, not of the whole table: redrawn profiles are cut into
+            # groups as large as those that are compared.
             shares[kind] = GroupShares(measure, tuple(labels.count(group) for group in order))
     return (None if wrong is None else Completions(values, shares, wrong)), missing
 

@@ -38,6 +38,7 @@ from durian.analysis.statistics.accuracy import (
     difference_by_group,
     rates,
 )
+from durian.analysis.statistics.clusters import Clusters, clusters_of, named
 from durian.config import EvalConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine
@@ -166,6 +167,7 @@ def _evaluate(
         raise RunError(f"none of {len(error):,} samples could be judged: {count:,} x {reason}")
     judged = [_judged(frame.filter(usable), config.rollouts) for frame in outcomes]
     ids = outcomes[0].filter(usable).select("sample_id")
+    clusters = clusters_of(outcomes[0].filter(usable)["image_id"])
     labels, used = _labels(ids, groups)
     result = Evaluation(
         durian=version("durian-rl"),
@@ -180,19 +182,22 @@ def _evaluate(
             failed=sum(failed.values()),
             failed_by_reason=failed,
         ),
+        clusters=clusters.described,
         table=None if manifest is None else _describe_table(config, manifest, used),
         models=[
             JudgedModel(
                 name=model,
                 fingerprint=fingerprint,
-                greedy=rates(ways["greedy"], seed=config.seed),
-                sampled=rates(ways["sampled"], seed=config.seed) if config.rollouts else None,
-                perceptual=_accuracies(labels.get("perceptual"), ways, config.seed),
-                reasoning=_accuracies(labels.get("reasoning"), ways, config.seed),
+                greedy=rates(ways["greedy"], clusters),
+                sampled=rates(ways["sampled"], clusters) if config.rollouts else None,
+                perceptual=_accuracies(labels.get("perceptual"), ways, clusters),
+                reasoning=_accuracies(labels.get("reasoning"), ways, clusters),
             )
             for model, fingerprint, ways in zip(models, fingerprints, judged, strict=True)
         ],
-        comparison=_compare(models, judged, labels, config.seed) if config.compare else None,
+        comparison=_compare(models, judged, labels, clusters, config.seed)
+        if config.compare
+        else None,
         seconds={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
     )
     return replace(result, sentences=_sentences(result))
@@ -318,6 +323,7 @@ def _compare(
     models: Sequence[str],
     judged: Sequence[Mapping[str, Judged]],
     labels: Mapping[Kind, Sequence[Any]],
+    clusters: Clusters,
     seed: int,
 ) -> JudgedDifference:
     first, second = judged
@@ -326,27 +332,35 @@ def _compare(
     return JudgedDifference(
         first=models[0],
         second=models[1],
-        greedy=compare_greedy(*pairs["greedy"], seed=seed),
-        sampled=None if sampled is None else compare_sampled(*sampled, seed=seed),
-        perceptual=_differences(labels.get("perceptual"), pairs, seed),
-        reasoning=_differences(labels.get("reasoning"), pairs, seed),
+        greedy=compare_greedy(*pairs["greedy"], clusters, seed=seed),
+        sampled=None if sampled is None else compare_sampled(*sampled, clusters, seed=seed),
+        perceptual=_differences(labels.get("perceptual"), pairs, clusters),
+        reasoning=_differences(labels.get("reasoning"), pairs, clusters),
     )
 
 
 def _accuracies(
-    labels: Sequence[Any] | None, ways: Mapping[str, Judged], seed: int
+    labels: Sequence[Any] | None, ways: Mapping[str, Judged], clusters: Clusters
 ) -> list[GroupAccuracy] | None:
     if labels is None:
         return None
-    return accuracy_by_group(labels, _order(labels), ways, seed=seed)
+    return accuracy_by_group(labels, _order(labels), ways, clusters)
 
 
 def _differences(
-    labels: Sequence[Any] | None, pairs: Mapping[str, tuple[Judged, Judged]], seed: int
+    labels: Sequence[Any] | None, pairs: Mapping[str, tuple[Judged, Judged]], clusters: Clusters
 ) -> list[GroupDifference] | None:
     if labels is None:
         return None
-    return difference_by_group(labels, _order(labels), pairs, seed=seed)
+    return difference_by_group(labels, _order(labels), pairs, clusters)
+
+
+def _counted(samples: int, result: Evaluation) -> str:
+    """'1,200 samples of 60 images', or the samples alone where images do not repeat."""
+    said, together = f"{samples:,} {named(samples, 'sample')}", result.clusters
+    return (
+        f"{said} of {together.n:,} {named(together.n, 'image')}" if together.of == "image" else said
+    )
 
 
 def _sentences(result: Evaluation) -> list[str]:
@@ -360,7 +374,8 @@ def _sentences(result: Evaluation) -> list[str]:
             if rates is not None
         ]
         said.append(
-            f"{model.name} is right in {' and '.join(parts)}, over {model.greedy.n:,} samples."
+            f"{model.name} is right in {' and '.join(parts)}, over "
+            f"{_counted(model.greedy.n, result)}."
         )
     if (compared := result.comparison) is not None:
         tests = {"greedy": compared.greedy, "sampled": compared.sampled}

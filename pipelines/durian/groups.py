@@ -30,7 +30,6 @@ class ChosenCuts:
 
     start: int  # bins that were begun with
     told_apart: bool  # the error rates of every two neighbours differ
-    seed: int  # of the bootstrap
     min_per_batch: int | None = left_out()  # prompts that each group was to have in a batch
     rollout_batch: int | None = left_out()  # prompts
 

@@ -143,7 +143,7 @@ def describe_run(
             name=reader.name,
             split=config.split,
             fingerprint=index.fingerprint,
-            read=reader.described,
+            read=reader.described_with(index.notes),
         ),
         model=ProfiledModel(name=config.model, fingerprint=identity["model"]),
         config=asdict(config),

@@ -163,6 +163,9 @@ def finish_run(
 
     progress.start("report", None)
     with watch.time("tables"):
+        # Quantiles need all samples, so groups are cut when every part is there; the parts are read
+        # for it by column, and again one by one for the tables. The manifest is written last, which
+        # makes the run complete.
         groups = group_samples(config, run)
         write_columns(run)
         run.join_parts(groups.columns, groups.cuts)

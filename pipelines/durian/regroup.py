@@ -14,9 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from durian.analysis.one_run.bin_choice import Choice, choose_cuts
-from durian.analysis.one_run.columns import image_clusters
 from durian.analysis.one_run.summary import Summary
-from durian.analysis.statistics.error_share import Clusters
+from durian.analysis.statistics.clusters import Clusters, image_clusters
 from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import (
@@ -51,8 +50,6 @@ from durian.table.grouping import (
     reasoning_column,
 )
 
-SEED = 0  # of the bootstrap behind "auto"
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Errors:
@@ -60,7 +57,7 @@ class _Errors:
 
     wrong: NDArray[np.float64]
     total: NDArray[np.float64]  # 0 where no completion was scored
-    clusters: Clusters  # (N,), samples with the same images share one; None: each is its own
+    clusters: Clusters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +188,7 @@ def _choose(
     least = config.least_samples(len(values))
     choice = choose_cuts(
         values, errors.wrong, errors.total, clusters=errors.clusters, most=most,
-        least_samples=least, seed=SEED,
+        least_samples=least,
     )  # fmt: skip
     if choice.start == 1:
         raise ConfigError(
@@ -226,9 +223,11 @@ def _errors(run: RunFolder, option: str) -> _Errors:
 def _chosen(config: GroupConfig, choice: Choice) -> ChosenCuts:
     batch = None if config.min_per_batch is None else config.prompts
     return ChosenCuts(
-        start=choice.start, told_apart=choice.told_apart, seed=SEED,
-        min_per_batch=config.min_per_batch, rollout_batch=batch,
-    )  # fmt: skip
+        start=choice.start,
+        told_apart=choice.told_apart,
+        min_per_batch=config.min_per_batch,
+        rollout_batch=batch,
+    )
 
 
 def _check_batch(

@@ -31,14 +31,17 @@ class Sample:
     columns: Mapping[str, float | str] = field(default_factory=dict)  # the dataset's own further
     # All cells of the row that hold no image, as they stand there: for templates and rewards.
     cells: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    user_turns: int = field(default=1, compare=False)  # of its messages, joined as the problem
     source_file: str = field(default="", compare=False)  # within the dataset's folder
 
     @property
     def image_id(self) -> str:
-        """The same for samples with the same images; the sample's own id where it has none."""
-        if not self.images or not all(self.images):
-            return self.sample_id
-        return sample_id("", "", self.images)
+        """Ids of its images, with a space between; the sample's own id where it has none.
+
+        Samples that share an id show the same image. Versions of before gave several images one id.
+        """
+        ids = [sample_id("", "", (image,)) for image in self.images if image]
+        return " ".join(dict.fromkeys(ids)) or self.sample_id
 
 
 @dataclass(frozen=True, kw_only=True)

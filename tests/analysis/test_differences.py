@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from durian.analysis.one_run.against_error import AgainstError, Differences
+from durian.analysis.one_run.against_error import AgainstError, auroc_differences
 from durian.analysis.one_run.columns import Candidate
-from durian.analysis.statistics.association import associate
-from durian.analysis.statistics.bootstrap import resample
-from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.association import ScoreOrder, associate
+from durian.analysis.statistics.clusters import Clusters
+from durian.analysis.statistics.estimate import AGREED, Estimate
 
 N = 300
 
@@ -19,15 +19,16 @@ def planted(seed=0):
 
 
 def compare(wrong, total, **columns):
+    given = wrong, total, Clusters.apart(len(wrong))
     found = {
-        name: AgainstError(name, Candidate(kind=kind, values=values, harder="higher"), wrong, total)
+        name: AgainstError(Candidate(kind=kind, values=values, harder="higher"), *given)
         for name, (kind, values) in columns.items()
     }
-    differences = Differences(found, wrong, total)
-    statistics = differences.statistics()
-    for held in found.values():
-        statistics |= held.statistics()
-    return differences.described(resample(statistics, len(wrong), seed=0))
+    return auroc_differences(found, *given)
+
+
+def auroc(score, wrong, total):
+    return associate(ScoreOrder(score, wrong, total), Clusters.apart(len(score))).auroc
 
 
 def test_measures_meet_the_baseline_and_each_other():
@@ -46,8 +47,8 @@ def test_measures_meet_the_baseline_and_each_other():
         ("entropy", "length"), ("scatter", "length"), ("entropy", "scatter"),
     ]  # fmt: skip
     # scatter is entropy turned round: their AUROCs are a and 1 - a.
-    auroc = associate(hard, wrong, total, seed=0).auroc.value
-    assert entries[2].difference.value == pytest.approx(2 * auroc - 1)
+    alone = auroc(hard, wrong, total).value
+    assert entries[2].difference.value == pytest.approx(2 * alone - 1)
     assert entries[0].difference.low > 0.2 and entries[0].n == N
 
 
@@ -55,7 +56,7 @@ def test_a_measure_differs_from_itself_by_nothing():
     hard, wrong, total = planted()
     (entry,) = compare(wrong, total, one=("measure", hard), two=("measure", 3 * hard))
     assert entry.difference.value == 0
-    assert entry.difference.reason == "all resamples agree"
+    assert entry.difference.reason == AGREED
 
 
 def test_pairing_narrows_the_interval():
@@ -63,7 +64,7 @@ def test_pairing_narrows_the_interval():
     rng = np.random.default_rng(2)
     near = hard + 0.05 * rng.normal(size=N)
     (entry,) = compare(wrong, total, one=("measure", hard), two=("measure", near))
-    alone = associate(hard, wrong, total, seed=0).auroc
+    alone = auroc(hard, wrong, total)
     paired = entry.difference.high - entry.difference.low
     assert paired < 0.5 * (alone.high - alone.low)
 
@@ -74,10 +75,7 @@ def test_only_samples_that_have_both_are_compared():
     rest = np.where(np.arange(N) < 50, np.nan, hard**2 - 0.5 * hard)
     entries = compare(wrong, total, one=("measure", half), two=("measure", rest))
     both = slice(50, 200)
-    apart = [
-        associate(score[both], wrong[both], total[both], seed=0).auroc.value
-        for score in (half, rest)
-    ]
+    apart = [auroc(score[both], wrong[both], total[both]).value for score in (half, rest)]
     assert entries[0].n == 150
     assert entries[0].difference.value == pytest.approx(apart[0] - apart[1])
 

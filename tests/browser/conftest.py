@@ -46,8 +46,7 @@ def reports(tmp_path_factory) -> dict[str, Path]:
         "later": {"n": 120, "text": HOSTILE, "column": f"a/b {HOSTILE}", "seed": 1},
     }
     with pytest.MonkeyPatch.context() as patch:
-        # A page looks the same with few resamples, and weighs the same.
-        patch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
+        # A page looks the same with few redraws, and weighs the same.
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 20)
         patch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
         for name, kind in kinds.items():

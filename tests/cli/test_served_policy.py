@@ -68,6 +68,51 @@ def test_a_server_without_logprobs_is_refused_and_nothing_is_written(profile, se
     assert not (tmp_path / "run").exists()
 
 
+def without_system(handler, body):
+    """Refuse what a template without a system role refuses."""
+    if any(message["role"] == "system" for message in body["messages"]):
+        reply(handler, 400, {"error": {"message": "System role not supported"}})
+        return True
+    return False
+
+
+@pytest.mark.parametrize("command", ["profile", "eval"])
+def test_a_served_template_without_a_system_role_is_told_before_anything_is_asked(
+    command, server, tmp_path, png
+):
+    data = tmp_path / "data.parquet"
+    rows = [(f"q{i}", "yes", [png]) for i in range(3)]
+    pl.DataFrame(rows, schema=["problem", "answer", "images"], orient="row").write_parquet(data)
+    server.refuses = without_system
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable, "-m", "durian_cli", command, str(data), "--engine", "openai",
+                "--out", "run", "--model", "m", "--base-url", server.url, "--rollouts", "2",
+                "--engine-arg", "retries=0", "--quiet", *more,
+            ],
+            capture_output=True, text=True, cwd=tmp_path,
+        )  # fmt: skip
+
+    told = run()
+    assert (told.returncode, told.stderr) == (
+        2,
+        "durian: prompt refused: System role not supported; it takes no system message: pass "
+        "--system-prompt '', and say what it says in a --prompt-template\n",
+    )
+    assert not (tmp_path / "run").exists()
+    assert "q1" not in server.asked or len(server.asked["q1"]) == 1  # a few are tried, once each
+    assert run("--system-prompt", "").returncode == 0
+
+
+def test_a_dry_run_asks_no_server(profile, server):
+    server.refuses = without_system
+    done = profile("--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert not server.asked
+
+
 def test_a_run_whose_server_goes_away_resumes_when_it_is_back(profile, server, tmp_path):
     def leave(handler):
         server.always = status(502, "nobody there")
@@ -83,7 +128,8 @@ def test_a_run_whose_server_goes_away_resumes_when_it_is_back(profile, server, t
     assert done.returncode == 0, done.stderr
     table = pl.read_parquet(tmp_path / "run" / "difficulty.parquet")
     assert table["mean_logprob"].to_list() == [-0.5] * 3
-    assert len(server.asked["q0"]) == 1  # its part was kept
+    drawn = [body for body in server.asked["q0"] if body["max_tokens"] > 1]
+    assert len(drawn) == 1  # its part was kept
 
 
 def test_an_evaluation_asks_for_the_greedy_completion_too(server, tmp_path, png):
@@ -99,4 +145,5 @@ def test_an_evaluation_asks_for_the_greedy_completion_too(server, tmp_path, png)
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [(body["n"], body["temperature"]) for body in server.asked["q0"]] == [(1, 0.0), (2, 1.0)]
+    _, *drawn = server.asked["q0"]  # the first is the trial of its chat template
+    assert [(body["n"], body["temperature"]) for body in drawn] == [(1, 0.0), (2, 1.0)]

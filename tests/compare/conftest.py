@@ -16,8 +16,7 @@ N, G = 40, 4
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    """A page looks the same with a few resamples and redraws."""
-    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 50)
+    """A page looks the same with a few redraws."""
     monkeypatch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from durian.analysis.one_run.summary import DrawnTogether
+from durian.analysis.statistics.estimate import DrawnTogether
 from durian.analysis.two_runs.comparison import SharedSamples
 from durian.compare import compare_runs
 from durian.config import GroupConfig

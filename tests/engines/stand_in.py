@@ -17,6 +17,7 @@ class StandIn:
     def __init__(self) -> None:
         self.plans: dict[str, list[Callable[[Any], None]]] = {}
         self.always: Callable[[Any], None] | None = None  # for any prompt at all
+        self.refuses: Callable[[Any, dict[str, Any]], bool] = lambda handler, body: False
         self.listing: dict[str, Any] = {"data": [{"id": "m"}, {"id": "other"}]}
         self.choice: Callable[[dict[str, Any]], dict[str, Any]] = choice
         self.asked: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -40,6 +41,8 @@ class StandIn:
                     fault = stand_in.always or (plan.pop(0) if plan else None)
                 if fault is not None:
                     fault(self)
+                elif stand_in.refuses(self, body):
+                    pass
                 else:
                     choices = [
                         stand_in.choice(body) | {"index": i} for i in range(body.get("n", 1))

@@ -21,12 +21,11 @@ N, G = 12, 4
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    """What is said is the same with a few resamples and redraws, and figures that are not drawn."""
+    """What is said is the same with a few redraws, and figures that are not drawn."""
     patch_draws(monkeypatch)
 
 
 def patch_draws(patch):
-    patch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
     patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
     patch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
     patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from durian.config import DatasetConfig, ProfileConfig
-from durian.engines.chat import Chat
+from durian.engines.base import RefusedPrompt
 from durian.errors import ConfigError, InputError
 from durian.measuring.first_rows import check_first_rows
 from durian.readers.dataset import open_dataset
@@ -66,6 +66,31 @@ def test_where_a_link_leads_is_named(png):
     assert f"where a link leads out; pass --image-root {os.path.realpath('disk')} (" in told(NAMED)
 
 
+def test_addresses_are_to_be_downloaded():
+    rows = [row(n, image=f"https://example.org/{n}.png") for n in range(3)]
+    said = told(rows)
+    assert "; download them, and put their paths in place of the addresses (image is a URL" in said
+
+
+def test_an_image_under_an_unknown_key_is_named(png):
+    import base64
+
+    text = base64.b64encode(png).decode()
+    rows = [row(n, image={"src": text}) for n in range(3)]
+    assert "pass --images-column image.src, which holds images (image is a dict of src" in told(
+        rows
+    )
+
+
+def test_references_that_are_no_places_are_told(png):
+    Path("set").mkdir()
+    Path("set/x.png").write_bytes(png)
+    rows = [row(n, image="x.png") for n in range(3)]
+    for reward, what in (("iou", "a box of four numbers"), ("point", "a point of two numbers")):
+        assert f"no answer of the first 3 rows is {what}" in told(rows, reward=reward)
+        check([*rows, row(4, image="x.png") | {"answer": "[1, 2, 3, 4]"}], reward=reward)
+
+
 def test_another_column_that_holds_images_is_named(png):
     import base64
 
@@ -93,6 +118,8 @@ def test_files_that_are_no_images_are_told_by_what_they_are():
         ({"answer": "A", "options": ["red", "blue"]},
          "the answers are letters, like 'A', and the problems do not show their options; "
          "pass --options-column options, or ''"),
+        ({"problem": "<video> what?"}, "the problem holds a <video> mark; only images are read"),
+        ({"answer": "<answer></answer>"}, "answer is empty"),
         ({"answer": "}"}, "no answer of the first 3 rows equals itself in a box"),
     ],
 )  # fmt: skip
@@ -112,6 +139,15 @@ def test_one_good_row_and_rows_of_text_are_legal(png):
     check(NAMED)
     check([row(n) for n in range(3)])
     check([row(0), row(1), row(2, image="images/absent.png")])
+
+
+def test_options_that_cannot_be_read_name_their_option():
+    rows = [row(n, options="red or blue") for n in range(3)]
+    assert told(rows, options_column="options").endswith(
+        "options are a text that is no list, nor lettered from A on; problem is read from problem, "
+        "answer from answer, options from options: pass another --problem-column or "
+        "--answer-column or --options-column"
+    )
 
 
 def test_options_that_are_shown_or_declined_are_legal():
@@ -138,10 +174,8 @@ class NoSystem:
     """A chat whose template takes no system message, as Llama 3.2 Vision's and Gemma's."""
 
     def render(self, prompt):
-        from durian.samples import Failed
-
         if any(message["role"] == "system" for message in prompt.messages):
-            return Failed(f"{Chat.TEMPLATE_FAILED} System role not supported")
+            return RefusedPrompt("System role not supported")
         return "text"
 
 
@@ -149,8 +183,8 @@ def test_a_chat_template_without_a_system_role_is_told_with_the_way_out():
     with pytest.raises(ConfigError) as caught:
         check([row(0)], chat=NoSystem)
     assert str(caught.value) == (
-        "the policy's chat template raises on the prompt: System role not supported; it takes no "
-        "system message: pass --system-prompt '', and say what it says in a --prompt-template"
+        "System role not supported; it takes no system message: pass --system-prompt '', and say "
+        "what it says in a --prompt-template"
     )
     check([row(0)], chat=NoSystem, system_prompt="")
 

@@ -1,5 +1,6 @@
 """The same five rows in every accepted form give the same samples."""
 
+import base64
 import csv
 import io
 import json
@@ -230,6 +231,53 @@ def test_a_damaged_member_of_a_shard_is_an_error_of_that_row_alone(tmp_path):
     shard = tar(tmp_path / "a.tar", [("a.json", row), ("b.json", b"{"), ("c.json", row)])
     samples = list(open_dataset(DatasetConfig(dataset=str(shard))).samples())
     assert [sample.error for sample in samples] == [None, "b.json is not JSON", None]
+
+
+PNG = b"\x89PNG\r\n\x1a\n and no more of it than how it begins"
+
+
+def test_rows_of_messages_options_and_several_images_come_from_a_shard_too(tmp_path):
+    text, other = base64.b64encode(PNG).decode(), base64.b64encode(PNG + b"b").decode()
+    asked = [{"role": "user", "content": "<image>p"}, {"role": "assistant", "content": "1"}]
+    for row, members, expected in (
+        ({"messages": asked}, {"png": PNG}, ("<image>p", "1", (PNG,))),
+        ({"prompt": asked[:1], "reward_model": {"ground_truth": "1"}, "images": [{"bytes": text}]},
+         {}, ("<image>p", "1", (PNG,))),
+        ({"problem": "<image 2>, <image 1>?", "answer": 1, "choices": ["x", "y"], "image_1": text,
+          "image_2": f"data:image/png;base64,{other}"},
+         {}, ("<image>, <image>?\nA. x\nB. y", "B", (PNG + b"b", PNG))),
+        ({"problem": "<image 2>, <image 1>?", "answer": "1"}, {"1.png": PNG, "2.png": PNG + b"b"},
+         ("<image>, <image>?", "1", (PNG + b"b", PNG))),
+    ):  # fmt: skip
+        inner = [(f"k.{ending}", data) for ending, data in members.items()]
+        shard = tar(tmp_path / "a.tar", [*inner, ("k.json", json.dumps(row).encode())])
+        options = {"options_column": "choices"} if "choices" in row else {}
+        [sample] = open_dataset(DatasetConfig(dataset=str(shard), **options)).samples()
+        assert (sample.problem, sample.answer, sample.images) == expected
+
+
+def test_a_member_that_cannot_be_decoded_is_an_image_all_the_same(tmp_path):
+    row = json.dumps({"problem": "p", "answer": "1"}).encode()
+    shard = tar(tmp_path / "a.tar", [("k.json", row), ("k.heic", b"h"), ("k.svg", b"<svg/>")])
+    [sample] = open_dataset(DatasetConfig(dataset=str(shard))).samples()
+    assert sample.images == (b"h", b"<svg/>")  # in no order of their own
+
+
+def test_a_key_that_stands_twice_in_a_member_is_told(tmp_path):
+    shard = tar(tmp_path / "a.tar", [("a.json", b'{"problem": "p", "answer": "1"}'),
+                                     ("k.json", b'{"problem": "p", "problem": "q"}')])  # fmt: skip
+    samples = list(open_dataset(DatasetConfig(dataset=str(shard))).samples())
+    assert [sample.error for sample in samples] == [None, "k.json has the key 'problem' twice"]
+
+
+def test_images_of_a_shard_s_rows_beside_its_members_are_said(tmp_path):
+    text = base64.b64encode(PNG).decode()
+    row = json.dumps({"problem": "p", "answer": "1", "image": text}).encode()
+    shard = tar(tmp_path / "a.tar", [("k.json", row), ("k.png", PNG)])
+    reader = open_dataset(DatasetConfig(dataset=str(shard)))
+    assert reader.described["notes"] == [
+        "images in image are not read; --images-column images,image reads them too"
+    ]
 
 
 READ_OFFLINE = """

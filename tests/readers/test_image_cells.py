@@ -216,6 +216,47 @@ def test_images_that_would_not_be_read_are_refused_by_the_column_s_name():
     assert blind.said == ["rows: images in scan are not read; --images-column scan reads them too"]
 
 
+def test_a_column_is_of_images_by_its_type_where_the_first_rows_have_none():
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    empty = pa.array([None], kind)
+    table = pa.table({"problem": ["p"], "answer": ["1"], "scan": empty})
+    pq.write_table(table, "a.parquet")
+    with pytest.raises(DatasetError, match="pass --images-column scan$"):
+        opened("a.parquet")
+    with pa.OSFile("a.arrow", "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(DatasetError, match="pass --images-column scan$"):
+        opened("a.arrow")
+    several = pa.array([None], pa.list_(kind))
+    pq.write_table(table.append_column("pages", several).append_column("image", empty), "b.parquet")
+    assert opened("b.parquet").described["notes"] == [
+        "images in scan, pages are not read; --images-column scan,pages reads them too"
+    ]
+
+
+def test_a_group_of_columns_that_another_one_hides_is_said():
+    name = write("a.jsonl", {"problem": "p", "image": URI, "image_1": URI})
+    assert opened(name).described["notes"] == [
+        "images in image_1 are not read; --images-column image,image_1 reads them too"
+    ]
+    # Each row from the first group that it has: nothing is hidden.
+    rows = {"problem": "p", "image": URI, "images": []}, {"problem": "q", "images": [URI]}
+    reader = opened(write("b.jsonl", *rows))
+    assert reader.described["notes"] == []
+    assert [sample.images for sample in reader.samples()] == [(A,), (A,)]
+
+
+def test_an_image_under_a_key_that_says_nothing_of_it_is_named_with_its_path():
+    name = write("a.jsonl", {"problem": "p", "shot": {"src": BASE64}})
+    with pytest.raises(DatasetError, match="pass --images-column shot.src$"):
+        opened(name)
+    assert [s.images for s in opened(name, images_column="shot.src").samples()] == [(A,)]
+    name = write("a.jsonl", {"problem": "p", "image": {"src": BASE64}})
+    assert opened(name).described["notes"] == [
+        "images in image.src are not read; --images-column image.src reads them too"
+    ]
+
+
 def test_further_images_beside_those_that_are_read_are_said():
     name = write("a.jsonl", {"problem": "p", "image": "a.png", "overlay": URI})
     reader = opened(name)

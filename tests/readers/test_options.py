@@ -26,6 +26,8 @@ def read(*rows: dict, **options) -> list[Sample]:
 @pytest.mark.parametrize(
     ("cell", "options"),
     [
+        ("['red' 'blue']", {"A": "red", "B": "blue"}),  # an array of NumPy, as pandas writes it
+        ("['red'\n \"it's 'blue'\"]", {"A": "red", "B": "it's 'blue'"}),
         (["red", "blue"], {"A": "red", "B": "blue"}),
         ("['red', 'blue']", {"A": "red", "B": "blue"}),  # MMMU
         ('["red", "blue"]', {"A": "red", "B": "blue"}),
@@ -94,6 +96,12 @@ def test_a_number_beside_a_list_of_choices_is_their_0_based_index():
     assert indexed("1", choices=["red", "blue"]) == ["B"]  # as CSV has it
     assert indexed(0, 3, choices=["red", "blue"]) == ["A", "answer 3 is no index of 2 options"]
     assert indexed(5, 7, choices=[3, 5, 7]) == ["5", "7"]  # they stand among the choices
+    assert indexed(1.0, None, choices=["red", "blue"]) == [
+        "B",
+        "answer is null",
+    ]  # as pandas has it
+    assert indexed(1.0, 2.0, choices=["1.0", "2.0"]) == ["1.0", "2.0"]
+    assert indexed(1.5, choices=["red", "blue"]) == ["1.5"]
     assert indexed(True, choices=["red", "blue"]) == ["True"]
 
 

@@ -2,12 +2,19 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from durian.readers.cells import canonical
+from durian.config import DatasetConfig
+from durian.readers.cells import Narrow, canonical
+from durian.readers.dataset import open_dataset
 from durian.readers.references import reference_field
+from durian.samples import sample_id
 
 
 @pytest.mark.parametrize(
@@ -39,6 +46,15 @@ from durian.readers.references import reference_field
         ([1, 2.5], "[1, 2.5]"),
         ([[1, 2], [3, 4]], "[[1, 2], [3, 4]]"),
         (["yes"], "yes"),
+        (["2", "two"], '["2", "two"]'),
+        ("['2', 'two']", '["2", "two"]'),  # as pandas writes a list into CSV
+        ("['2' 'two']", '["2", "two"]'),  # and an array of NumPy
+        ('["2", "<answer>two</answer>"]', '["2", "two"]'),
+        ("[1, 2]", "[1, 2]"),  # numbers: for a reward that wants them
+        ("['2', 3]", "['2', 3]"),
+        (Narrow.of(0.10000000149011612, np.float32), "0.1"),  # the double next to float32's 0.1
+        (Narrow.of(1.0000000116860974e-07, np.float32), "0.0000001"),
+        (Narrow.of(0.0999755859375, np.float16), "0.1"),  # 1638 * 2**-14, float16's nearest
         (["yes", "yes"], "yes"),
         ([{"role": "assistant", "content": "<answer>5</answer>"}], "5"),
     ],
@@ -54,6 +70,8 @@ def test_a_cell_gives_its_answer_as_text(cell, answer):
     [
         (None, "answer is null"),
         ("", "answer is empty"),
+        ("<answer> </answer>", "answer is empty"),
+        ("[' ']", "answer is empty"),
         (" \n", "answer is empty"),
         ([], "answer is empty"),
         (["", " "], "answer is empty"),
@@ -76,6 +94,8 @@ def test_a_cell_that_holds_no_answer_says_so(cell, error):
     [
         ("<answer> 3 </answer>", "<answer> 3 </answer>"),  # the raw cell, whatever is unwrapped
         (1e-07, "1e-07"),
+        (Narrow.of(0.10000000149011612, np.float32), "0.10000000149011612"),  # as it always was
+        ("['2', 'two']", "['2', 'two']"),
         (7, "7"),
         ("", ""),
         (None, "\0null"),
@@ -88,3 +108,24 @@ def test_a_cell_that_holds_no_answer_says_so(cell, error):
 def test_the_sample_id_is_fed_the_cell_as_it_stands(cell, fed):
     assert reference_field(cell).key == fed
     assert fed == canonical(cell) or not isinstance(cell, list | dict | dt.date)
+
+
+def test_numbers_of_few_bits_are_spelled_as_stored_wherever_they_stand(tmp_path):
+    narrow = pa.array([0.1, None], pa.float32())
+    inner = pa.StructArray.from_arrays([narrow, pa.array(["a", "b"])], ["value", "unit"])
+    # 16384 is a power of two, 0.3 is not one of any width.
+    table = pa.table({"problem": ["p", "q"], "answer": pa.array([0.3, 16384], pa.float32()),
+                      "A": narrow, "B": ["x", "y"], "extra": inner})  # fmt: skip
+    pq.write_table(table, tmp_path / "a.parquet")
+    config = DatasetConfig(dataset=str(tmp_path / "a.parquet"), options_column="A,B")
+    first, second = open_dataset(config).samples()
+    assert (first.answer, second.answer) == ("0.3", "16384.0")
+    assert (first.options, second.options) == (("0.1", "x"), ("", "y"))
+    assert str(first.cells["extra"]["value"]) == "0.1"
+    assert second.cells["extra"] == {"value": None, "unit": "b"}
+    # Rewards and ids have the number itself: float32's 0.1 is 13421773 / 2**27.
+    assert first.cells["A"] == 0.10000000149011612
+    within = replace(config, options_column=None, answer_column="extra.value")
+    [found, _] = open_dataset(within).samples()
+    assert found.answer == "0.1"
+    assert found.sample_id == sample_id("p", "0.10000000149011612", [])

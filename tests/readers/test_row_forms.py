@@ -15,6 +15,8 @@ from PIL import Image
 from durian.config import DatasetConfig
 from durian.errors import DatasetError
 from durian.readers.dataset import SampleReader, open_dataset
+from durian.readers.scan import scan
+from durian.run.progress import Silent
 from durian.samples import Sample, sample_id
 
 
@@ -173,6 +175,41 @@ def test_several_turns_are_joined_and_a_system_turn_is_the_sample_s_own_prompt()
     assert reader.described["notes"] == ["system messages stand in place of --system-prompt"]
 
 
+def test_a_system_column_beside_messages_is_the_sample_s_own_prompt():
+    turns = [user("p"), assistant("1")]
+    own = [{"role": "system", "content": "Be long."}, *turns]
+    rows = [
+        {"messages": turns, "system": "Be brief."},
+        {"messages": own, "system": "Be brief."},
+        {"messages": turns, "system": ""},
+    ]
+    reader = opened(write("a.jsonl", rows))
+    assert [sample.system for sample in reader.samples()] == ["Be brief.", "Be long.", None]
+    assert reader.described["notes"] == ["system messages stand in place of --system-prompt"]
+    # Beside a problem that is no list of messages it is a column like any other.
+    [plain] = read(write("b.jsonl", [{"problem": "p", "answer": "1", "system": "solar"}]))
+    assert plain.system is None
+
+
+def test_rows_with_several_turns_of_the_user_are_counted_once_for_all():
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            noted.append(text)
+
+    noted: list[str] = []
+    once = [user("p"), assistant("1")]
+    rows = [once, [*once, user("q"), assistant("2")], [user("p"), user("q"), assistant("2")]]
+    reader = opened(write("a.jsonl", [{"messages": turns} for turns in rows]))
+    index = scan(reader.samples(), Notes(), own_ids=False)
+    said = (
+        "2 rows have several turns of the user: they are one problem, one below the other, and "
+        "what the assistant says between them is left out"
+    )
+    assert index.notes == [said] and noted == [f"rows: {said}"]
+    assert reader.described_with(index.notes)["notes"] == [said]
+    assert scan(read(write("b.jsonl", [{"messages": once}])), Silent(), own_ids=False).notes == []
+
+
 @pytest.mark.parametrize(
     ("message", "error"),
     [
@@ -242,6 +279,9 @@ def test_a_hint_names_no_column_that_cannot_serve():
         opened(write("a.jsonl", rows))
     with pytest.raises(DatasetError, match="pass --images-column COLUMN$"):
         opened("a.jsonl", images_column="pics", answer_column="label")
+    write("b.jsonl", [{"note": "x", "dialogue": [user("p"), assistant("1")]}])
+    with pytest.raises(DatasetError, match="pass --problem-column dialogue$"):
+        opened("b.jsonl")
 
 
 # Files
@@ -292,6 +332,16 @@ FILES = {
         {"columns": list(plain_rows()[0]), "index": [0, 1, 2],
          "data": [list(row.values()) for row in plain_rows()]}
     ),
+    "splits_under_a_key.json": lambda: json.dumps(
+        {"version": 2, "data": {"test": plain_rows()[:1], "train": plain_rows()}}
+    ),
+    "ids_under_a_key.json": lambda: json.dumps(
+        {"version": 2, "data": {str(i): row for i, row in enumerate(plain_rows())}}
+    ),
+    "objects.json": lambda: json.dumps(
+        {**{name: dict(enumerate(of)) for name, of in by_column().items()},
+         "image": {i: {"path": row["image"]} for i, row in enumerate(plain_rows())}}
+    ),
     "ids.json": lambda: json.dumps({str(i): row for i, row in enumerate(plain_rows(), start=41)}),
 }  # fmt: skip
 
@@ -330,6 +380,22 @@ def test_several_json_files_of_lines_are_one_dataset():
     reader = opened("set", image_root=".")
     assert [sample.source_file for sample in reader.samples()] == ["0.json", "1.json", "2.json"]
     assert [sample.problem for sample in reader.samples()] == QUESTIONS
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.json", "a.csv", "a.arrow", "a.tar"])
+def test_a_pointer_of_git_lfs_in_place_of_the_data_is_named(name):
+    Path(name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(DatasetError) as caught:
+        opened(name)
+    assert str(caught.value) == (
+        f"{name}: a Git LFS pointer in place of the data; fetch that with `git lfs pull`"
+    )
+
+
+def test_columns_between_semicolons_are_told():
+    Path("a.csv").write_text("problem;answer\np;1\n")
+    with pytest.raises(DatasetError, match="are separated by ';'; save it with commas, or with"):
+        opened("a.csv")
 
 
 def test_a_cut_archive_is_named():

@@ -98,12 +98,6 @@ def write(tmp_path, thumbnail):
     return write
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    """A page looks the same with fifty resamples."""
-    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 50)
-
-
 @pytest.fixture
 def laid_out(monkeypatch):
     """Figures are drawn up to their layout and not encoded: for tests that look at the page."""

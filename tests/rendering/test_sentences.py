@@ -7,9 +7,9 @@ import pytest
 from durian.analysis.one_run.against_error import AurocDifference, Predictor
 from durian.analysis.one_run.reliability import GroupReliability, PassRateReliability, Reliability
 from durian.analysis.one_run.split_half import SplitHalves
-from durian.analysis.one_run.summary import DrawnTogether, Missing, Scored, Summary
+from durian.analysis.one_run.summary import Missing, Scored, Summary
 from durian.analysis.statistics.error_share import ErrorsOfGroup
-from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.estimate import DrawnTogether, Estimate
 from durian.analysis.statistics.pass_rates import PassRates
 from durian.groups import GroupCuts, PerceptualCuts, ReasoningCuts
 from durian.rendering.advice import advice
@@ -56,7 +56,6 @@ def scored():
     """800 completions over 100 samples, with all that an analysis gives that words are made of."""
     return Scored(
         completions=800,
-        resamples=1000,
         clusters=DrawnTogether(of="sample", n=100),
         error_rate=sure(0.4, 0.35, 0.45),
         perceptual=[group("easy", sure(0.3, 0.2, 0.4)), group("hard", sure(0.5, 0.4, 0.6))],

@@ -20,7 +20,7 @@ PLAIN = [
     ("Ｙｅｓ", "yes", True, "full-width letters (NFKC)"),
     ("yes", "no", False, "yes is not no"),
     ("no", "on", False, "the same letters are another word"),
-    ("dark-blue", "dark blue", False, "a hyphen is a hyphen"),
+    ("dark-blue", "dark blue", True, "a hyphen between words (VQA v2)"),
     ("red", "5", False, "a word is no number"),
     ("five", "5", True, "a small number in words"),
     ("B", "b", True, "choice, letter case"),

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from durian.rewards import Reference, answer_kind, grade
+from durian.rewards import Reference, answer_kind, boxed_reward, grade
 from durian.rewards.kinds import KINDS
 from tests.rewards.more_pairs import MORE_PAIRS
 from tests.rewards.pairs import PAIRS
+from tests.rewards.third_pairs import LEFT, NEAR_PAIRS, THIRD_COMPLETIONS, THIRD_PAIRS
 
 CASES = [
     json.loads(line)
@@ -37,6 +38,27 @@ def test_more_pairs():
     assert given == MORE_PAIRS
 
 
+@pytest.mark.parametrize("kind", THIRD_PAIRS)
+def test_the_third_set_by_kinds(kind):
+    wrong = {(a, r) for a, r, right in THIRD_PAIRS[kind] if grade(a, r).right is not right}
+    assert wrong == {(a, r) for a, r, _ in THIRD_PAIRS[kind]} & LEFT.keys()
+
+
+def test_what_is_left_is_never_wrongly_right():
+    rows = [row for rows in THIRD_PAIRS.values() for row in rows if row[:2] in LEFT]
+    assert len(rows) == len(LEFT) and all(right for _, _, right in rows)
+
+
+@pytest.mark.parametrize(("completion", "reference", "right"), THIRD_COMPLETIONS)
+def test_whole_completions(completion, reference, right):
+    [score] = boxed_reward([completion], [1], reference)
+    assert score.correct is right
+
+
+def test_each_rule_takes_in_what_it_should_and_no_more():
+    assert [(a, r, grade(a, r).right) for a, r, _ in NEAR_PAIRS] == NEAR_PAIRS
+
+
 REFERENCES = [
     ("12", "number"), ("1,200.5", "number"), (r"\frac{\pi}{2}", "number"), ("50%", "number"),
     (r"5\sqrt{3}", "number"), ("6.02e23", "number"), ("two", "number"), ("1 1/2", "number"),
@@ -52,7 +74,9 @@ REFERENCES = [
     ("12.5.2024", "time"),
     ("CO2", "code"), ("KL 204", "code"), ("192.168.0.1", "code"), ("3x4", "code"),
     ("555-1234", "interval"), ("2-1", "code"), ("1980s", "code"), ("2nd", "code"),
-    ("0.1.2", "code"),
+    ("0.1.2", "code"), ("3 x 5 cm", "code"), ("SO4^{2-}", "code"), ("+1 555 123 4567", "code"),
+    ("half past 3", "time"), ("noon", "time"), ("5 o'clock", "time"), ("二月", "name"),
+    ("三角形", "name"), ("twenty-five", "number"), ("三分之一", "number"), ("3 to 4", "interval"),
     ("red", "name"), ("New York", "name"), ("yes", "name"), ("ab", "name"), ("红色", "name"),
     ("A man rides a horse", "text"), ("图中有三只狗和一只猫", "text"), ("", "text"), ("$$", "text"),
 ]  # fmt: skip

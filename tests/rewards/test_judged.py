@@ -113,9 +113,17 @@ def test_a_request_that_is_refused_is_that_samples_fault(server, open_judge):
         score(reward, ["a rider"])
 
 
-def test_an_answer_that_is_neither_yes_nor_no_leaves_the_rule_as_it_is(server, open_judge):
-    server.choice = lambda body: choice(body) | {"message": {"content": "Perhaps yes"}}
-    assert not score(open_judge(), ["a rider"])[0].correct
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("yes", True), ("**Yes.**", True), ("Yes, the same", True), ("Perhaps yes", False),
+        ("yes or no", False), ("yes, but not brown", False), ("yesterday", False), ("", False),
+        ("No", False), ("<think>yes", False),
+    ],
+)  # fmt: skip
+def test_only_yes_overturns_the_rule(server, open_judge, said, right):
+    server.choice = lambda body: choice(body) | {"message": {"content": said}}
+    assert score(open_judge(), ["a rider"])[0].correct is right
 
 
 def test_what_an_answer_says_cannot_end_its_line(server, open_judge):

@@ -57,6 +57,15 @@ def test_hostile_answers_are_not_equal_and_the_next_question_is_answered(answer,
     assert judge().equal(r"\sqrt{8}", r"2\sqrt{2}")
 
 
+@pytest.mark.parametrize(("said", "most"), [(False, 10), (None, 1)])
+def test_a_list_asks_few_questions_and_none_after_one_that_takes_too_long(said, most, monkeypatch):
+    asked = []
+    monkeypatch.setattr(MathJudge, "ask", lambda self, *texts: asked.append(texts) or said)
+    answer = ", ".join(rf"\int_0^{number} x^{most} dx" for number in range(20))
+    assert not answers_equal(answer, r"\{1, 2\}")
+    assert len(asked) == most
+
+
 def test_a_per_cent_sign_within_mathematics_is_read():
     # latex2sympy2's parser for antlr 4.9.3, as Hydra and OmegaConf ask for, fails at each of them.
     assert judge().equal(r"50\% x", r"\frac{x}{2}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from durian.analysis.statistics.estimate import Estimate, Label
+from durian.analysis.statistics.estimate import DrawnTogether, Estimate, Label
 from durian.config import EvalConfig
 from durian.records import left_out
 
@@ -56,7 +56,7 @@ class GreedyDifference:
     only_first_right: int  # samples
     only_second_right: int
     p: float  # two-sided
-    test: str = "exact McNemar"
+    test: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class SampledDifference:
 
     difference: Estimate
     p: float  # two-sided
-    test: str = "sign-flip permutation of samples"
+    test: str
     flips: int
 
 
@@ -148,6 +148,7 @@ class Evaluation:
     dataset: JudgedDataset
     settings: EvalConfig
     counts: JudgedCounts
+    clusters: DrawnTogether  # what intervals and tests take as a whole
     table: JudgedTable | None
     models: list[JudgedModel]
     comparison: JudgedDifference | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Finished = Callable[[int], None]  # told how many more prompts are done
+
+
+@dataclass(frozen=True)
+class RefusedPrompt(Failed):
+    """The policy's chat template, or its server, does not take a prompt of this shape."""
+
+
+class Renderer(Protocol):
+    """Tells whether the policy's chat template takes a prompt."""
+
+    def render(self, prompt: Prompt) -> str | Failed:
+        """The text that the policy reads, where it is at hand; `RefusedPrompt` where there is none.
+
+        Another `Failed` is the matter of this problem alone.
+        """
 
 
 class RolloutEngine(Protocol):

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from durian.config import SamplingConfig
+from durian.engines.base import RefusedPrompt
 from durian.engines.trusted import check_weights, refusal
 from durian.errors import ConfigError, one_line
 from durian.rewards import opens_thinking
 from durian.samples import Failed, Prompt, Rollout
 
 REACH_SECONDS = 10.0
+_PRINTED = "[{'type': "  # as Jinja prints a message's parts where a template wants a text
 
 
 class Chat:
     """Renders prompts by the policy's chat template, and encodes them with its processor."""
-
-    TEMPLATE_FAILED = "the policy's chat template raises on the prompt:"
 
     def __init__(self, processor: Any, image_size: dict[str, int] | None = None) -> None:
         """Wrap a transformers processor that has a tokenizer and an image processor.
@@ -38,8 +38,10 @@ class Chat:
         """The text that the policy reads, up to where its completion begins.
 
         Dataset text must not speak the template's own language: a control token in it would end
-        a turn, or count as an image that is not there. Such a prompt comes back as `Failed`.
+        a turn, or count as an image that is not there. Such a prompt comes back as `Failed`, one
+        that the template cannot render as `RefusedPrompt`.
         """
+        texts = [part.get("text", "") for m in prompt.messages for part in m["content"]]
         for message in prompt.messages:
             for part in message["content"]:
                 found = next((t for t in self._control if t in part.get("text", "")), None)
@@ -47,13 +49,20 @@ class Chat:
                     place = "system prompt" if message["role"] == "system" else "problem"
                     return Failed(f"{place} holds the special token {found}")
         try:
-            return str(
+            text = str(
                 self.processor.apply_chat_template(
                     prompt.messages, tokenize=False, add_generation_prompt=True
                 )
             )
         except Exception as error:  # a template raises what it likes, by raise_exception or not
-            return Failed(one_line(f"{self.TEMPLATE_FAILED} {error}"))
+            return RefusedPrompt(
+                one_line(f"the policy's chat template raises on the prompt: {error}")
+            )
+        if _PRINTED in text and not any(_PRINTED in part for part in texts):
+            return RefusedPrompt(
+                "the policy's chat template takes no parts of a message: it prints them as a list"
+            )
+        return text
 
     @property
     def opens_thinking(self) -> bool:
@@ -63,11 +72,9 @@ class Chat:
         # malformed. What the template writes is the same for all prompts, so one is rendered to
         # see.
         if self._opens is None:
-            asked = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-            prompt = self.processor.apply_chat_template(
-                asked, tokenize=False, add_generation_prompt=True
-            )
-            self._opens = opens_thinking(str(prompt))
+            asked = {"role": "user", "content": [{"type": "text", "text": "?"}]}
+            prompt = self.render(Prompt(sample_id="", messages=[asked], images=()))
+            self._opens = isinstance(prompt, str) and opens_thinking(prompt)
         return self._opens
 
     def encode(self, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Any:

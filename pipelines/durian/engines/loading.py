@@ -10,7 +10,7 @@ from durian.engines.base import PatchEncoder, RolloutEngine
 from durian.errors import ConfigError, require
 
 if TYPE_CHECKING:
-    from durian.engines.chat import Chat
+    from durian.engines.base import Renderer
 
 # By engine. A completion may hold mathematics, which the boxed reward then compares; only what
 # replays a table can do without, where all answers are choices, words and numbers.
@@ -73,17 +73,19 @@ def check_encoder(config: SamplingConfig) -> None:
     find_family(config)
 
 
-def chat_of(config: SamplingConfig) -> Callable[[], Chat] | None:
-    """Loads the policy's own chat template; None where a server or a script keeps the prompt."""
-    if config.engine not in ("vllm", "transformers"):
-        return None
+def chat_of(config: SamplingConfig) -> Callable[[], Renderer] | None:
+    """Loads what tells whether the policy's chat template takes a prompt; None for a script."""
 
-    def load() -> Chat:
+    def load() -> Renderer:
+        if config.engine == "openai":
+            from durian.engines.openai import ServedChat
+
+            return ServedChat(config)
         from durian.engines.chat import load_chat
 
         return load_chat(config)
 
-    return load
+    return None if config.engine == "scripted" else load
 
 
 def open_encoder(config: SamplingConfig, *, features: str) -> PatchEncoder:

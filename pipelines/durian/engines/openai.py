@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from durian.config import SamplingConfig
 from durian.engines.answers import logprob_list, read_rollouts
-from durian.engines.base import Finished, nth_seed
+from durian.engines.base import Finished, RefusedPrompt, nth_seed
 from durian.engines.server import Refused, Server, Unanswered
-from durian.errors import ConfigError, RunError
+from durian.errors import ConfigError, RunError, one_line
 from durian.records import JsonObject
 from durian.samples import Failed, Prompt, Rollout
 
@@ -40,6 +40,7 @@ OWN = {
 }
 # The form of most models' special tokens; the tokenizer that would tell them all is the server's.
 CONTROL = re.compile(r"<\|[^\s<>|]+\|>")
+REFUSED = "prompt refused: "  # by the server, in whose words follows why
 LIKELIEST = 5  # tokens whose log-probabilities are compared
 SAME = 0.1  # nats: bfloat16 and another batch move them less, a temperature moves some more
 
@@ -161,7 +162,7 @@ class OpenAIEngine:
             try:
                 answer = await self._server.ask(body | {"n": together, **seeded})
             except Refused as error:
-                return Failed(f"prompt refused: {error}")
+                return Failed(f"{REFUSED}{error}")
             except Unanswered as error:
                 await self._check_alive(error)
                 return Failed(f"the server gave no answer: {error}")
@@ -263,6 +264,34 @@ class OpenAIEngine:
 
 
 WORD = [{"role": "user", "content": "Hello"}]
+
+
+class ServedChat:
+    """The chat template of a served policy, which only the server has: prompts are tried on it."""
+
+    def __init__(self, config: SamplingConfig) -> None:
+        """Keep the settings; the server is not asked yet."""
+        self._config = config
+
+    def render(self, prompt: Prompt) -> str | Failed:
+        """Ask for one token after this prompt, whose text is not told: "" where it is taken.
+
+        A server that gives no answer refuses nothing: the engine will say what is wrong with it.
+        """
+        if found := control_token(prompt):
+            return found
+        _, fields = read_engine_args(self._config.engine_args)
+        body = {"model": self._config.model, "messages": chat_messages(prompt), **fields}
+        server = open_server(self._config)
+        try:
+            server.run(partial(server.ask, body | {"max_tokens": 1}, retries=1))
+        except Refused as error:
+            return RefusedPrompt(one_line(f"{REFUSED}{error}"))
+        except (Unanswered, RunError):
+            pass
+        finally:
+            server.close()
+        return ""
 
 
 def open_server(config: SamplingConfig) -> Server:

@@ -135,8 +135,8 @@ class ParallelEngine:
         waiting = {worker.pipe: rank for rank, worker in enumerate(self._workers)}
         while waiting:
             # All pipes are watched at once, also while one answers: a process that dies (out of
-            # memory, a signal) shows as the end of its pipe, and would else be waited for without
-            # end.
+            # memory, a signal) shows as the end of its pipe, and would otherwise be waited for
+            # without end.
             for pipe in wait(list(waiting)):
                 assert isinstance(pipe, Connection)
                 worker = self._workers[waiting[pipe]]
@@ -219,6 +219,7 @@ def serve(pipe: Connection, config: SamplingConfig, share: Share, open_engine: O
     """The life of one process: load, say so, then draw until told to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     Thread(target=_end_with_parent, daemon=True).start()
+    # Before the engine is imported: CUDA and OpenMP look at these once, when they are loaded.
     if share.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = share.gpus
     if share.cores:

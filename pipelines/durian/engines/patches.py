@@ -307,8 +307,8 @@ def _without_language(config: Any, language: str) -> Any:
 def _batches(images: Sequence[Image.Image], most: int) -> Iterator[list[Image.Image]]:
     batch: list[Image.Image] = []
     for image in images:
-        # Bounded by pixels, since memory goes with patches: sixteen photographs need a hundred
-        # times what sixteen icons do.
+        # Bounded by pixels, since memory goes with patches: sixteen photographs need many times
+        # what sixteen icons do.
         pixels = sum(i.width * i.height for i in [*batch, image])
         if batch and (len(batch) == most or pixels > BATCH_PIXELS):
             yield batch

@@ -90,6 +90,8 @@ class VLLMEngine:
         taken: list[int] = []  # places of the prompts that vLLM took
         requests: list[str] = []
         try:
+            # One by one: handed over together, one prompt that vLLM refuses would raise for all of
+            # them.
             for place, prompt in enumerate(prompts):
                 request = self._enqueue(prompt, params)
                 if isinstance(request, Failed):

@@ -62,7 +62,7 @@ def _from_16_bit(image: Image.Image) -> Image.Image | Failed:
         return Failed("cannot decode image: 32-bit pixels with negative values")
     if values.size and values.max() >= 1 << 16:
         return Failed("cannot decode image: 32-bit pixels with values above 65535")
-    # Compared before the shift: several 16-bit grays become one 8-bit gray, and only one of them is
+    # Compared at 16 bits: several 16-bit grays become one 8-bit gray, and only one of them is
     # see-through.
     gray = (values >> 8).astype(np.uint8)
     if (transparent := image.info.get("transparency")) is not None:

@@ -8,24 +8,28 @@ row; so the first rows are read, prompted and graded here, without the policy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
 from durian.analysis.reasons import grouped
-from durian.engines.chat import Chat
+from durian.engines.base import RefusedPrompt, Renderer
 from durian.engines.prompts import PromptTemplate, build_messages, load_template
 from durian.errors import ConfigError, DatasetError, one_line
 from durian.images.decode import decode, size
+from durian.measuring.look import look
+from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import SampleReader
 from durian.readers.image_files import NAME_FOLDER
 from durian.rewards import Attempts, answers_equal, open_reward
 from durian.rewards.custom import DEFAULT
 from durian.rewards.extract import extract_answer
 from durian.rewards.grade import Reference
+from durian.rewards.located import read_places
 from durian.samples import Failed, Prompt, Sample
 
 FIRST = 100  # rows
+TRIED = 4  # rows with images, and as many without, whose prompts the chat template may refuse
 
 
 class Asked(Protocol):
@@ -51,8 +55,8 @@ class _Seen:
     whole: list[str] = field(default_factory=list)  # why a row cannot be read
     questions: list[str] = field(default_factory=list)  # why a row cannot be asked
     prompts: list[str] = field(default_factory=list)  # why a row has no prompt
-    first: tuple[Sample, Prompt] | None = None  # the first row that can be asked
-    graded: list[Sample] = field(default_factory=list)  # those that can, without their images
+    graded: list[Sample] = field(default_factory=list)  # those that can be asked
+    tried: dict[bool, list[Sample]] = field(default_factory=lambda: {True: [], False: []})
 
 
 def check_first_rows(
@@ -60,13 +64,13 @@ def check_first_rows(
     asked: Asked | None,
     *,
     pixel_limit: int,
-    chat: Callable[[], Chat] | None = None,
+    chat: Callable[[], Renderer] | None = None,
 ) -> None:
     """Refuse a dataset whose first rows are all spoilt by one mistake.
 
     Args:
         asked: what a policy is asked and how it is judged; None where only images are measured.
-        chat: loads the policy's chat template, where it is at hand.
+        chat: loads what tells whether the policy's chat template takes a prompt.
     Raises:
         DatasetError, ConfigError: one line that names what was found and what to pass.
     """
@@ -80,8 +84,8 @@ def check_first_rows(
     _check_all(reader, seen, seen.whole + seen.questions, "can be asked", _columns(reader))
     failed = seen.whole + seen.questions + seen.prompts
     _check_all(reader, seen, failed, "has a prompt", "see --prompt-template, --images-column")
-    if chat is not None and seen.first is not None:
-        _check_template(chat(), seen.first[1])
+    if chat is not None and seen.graded:
+        _check_chat(chat(), seen, asked, template, pixel_limit)
     if asked.options_column is None:
         _check_letters(reader, seen.graded)
     _check_reward(asked.reward, seen.graded, reader.name)
@@ -91,6 +95,8 @@ def _look(
     reader: SampleReader, asked: Asked | None, template: PromptTemplate | None, pixel_limit: int
 ) -> _Seen:
     seen, some_image = _Seen(), False
+    # A row counts once, by the first thing that is wrong with it, in the order in which a run would
+    # find it: so what is said to be wrong of all rows is what to mend first.
     for sample in islice(reader.samples(), FIRST):
         seen.rows += 1
         seen.with_images += bool(sample.images)
@@ -115,10 +121,13 @@ def _look(
             if isinstance(messages, Failed):
                 seen.prompts.append(messages.error)
                 continue
-            if seen.first is None:
-                prompt = Prompt(sample_id=sample.sample_id, messages=messages, images=())
-                seen.first = sample, prompt
-            seen.graded.append(sample)
+            # Few keep their images, which may be large: to be graded, their rows need none.
+            alike = seen.tried[bool(sample.images)]
+            if len(alike) < TRIED:
+                alike.append(sample)
+                seen.graded.append(sample)
+            else:
+                seen.graded.append(replace(sample, images=()))
     return seen
 
 
@@ -153,27 +162,61 @@ def _check_all(
 
 def _columns(reader: SampleReader) -> str:
     read = reader.described
+    options = f", options from {','.join(read['options'])}" if read["options"] else ""
     return (
-        f"problem is read from {read['problem']}, answer from {read['answer']}: pass another "
-        "--problem-column or --answer-column"
+        f"problem is read from {read['problem']}, answer from {read['answer']}{options}: pass "
+        "another --problem-column or --answer-column" + (" or --options-column" if options else "")
     )
 
 
-def _check_template(chat: Chat, prompt: Prompt) -> None:
-    """Refuse a chat template that raises on the first prompt, whatever it says."""
-    rendered = chat.render(prompt)
-    if not isinstance(rendered, Failed) or not rendered.error.startswith(Chat.TEMPLATE_FAILED):
-        return  # a special token in one problem is that row's matter
+def _check_chat(
+    chat: Renderer, seen: _Seen, asked: Asked, template: PromptTemplate | None, pixel_limit: int
+) -> None:
+    """Refuse a chat template that takes no first row with images, or none without.
+
+    A template may refuse images beside a system message, and take either alone.
+    """
+    for alike in seen.tried.values():
+        refused: tuple[Sample, Prompt, str] | None = None
+        for sample in alike:
+            prompt = build_prompt(
+                sample,
+                look(sample, pixel_limit=pixel_limit, keep=True),
+                system_prompt=asked.system_prompt or "",
+                template=template,
+            )
+            if isinstance(prompt, Failed):
+                continue  # another of its images: that row's matter
+            rendered = chat.render(prompt)
+            if not isinstance(rendered, RefusedPrompt):
+                refused = None
+                break  # a special token in one problem is that row's matter, too
+            refused = refused or (sample, prompt, rendered.error)
+        if refused is not None:
+            raise _refusal(chat, *refused)
+
+
+def _refusal(chat: Renderer, sample: Sample, prompt: Prompt, why: str) -> ConfigError:
+    """Name the way out where a template refuses a prompt, whatever that says."""
     # Some templates raise on any system message, and the default prompt has one. That is the
     # likeliest cause and the one the user can mend, so it is tried before the model is blamed.
-    without = [message for message in prompt.messages if message["role"] != "system"]
-    plain = Prompt(sample_id=prompt.sample_id, messages=without, images=())
-    if len(without) < len(prompt.messages) and not isinstance(chat.render(plain), Failed):
-        raise ConfigError(
-            f"{rendered.error}; it takes no system message: pass --system-prompt '', and say what "
-            "it says in a --prompt-template"
+    asked = [message for message in prompt.messages if message["role"] != "system"]
+    takes_it = len(asked) < len(prompt.messages) and not isinstance(
+        chat.render(replace(prompt, messages=asked)), Failed
+    )
+    if takes_it and sample.system is None:
+        way_out = (
+            "it takes no system message: pass --system-prompt '', and say what it says in a "
+            "--prompt-template"
         )
-    raise ConfigError(f"{rendered.error}; choose another model, or mend its chat template")
+    elif takes_it:
+        way_out = (
+            "it takes no system message, and the rows bring their own: choose another model, or "
+            "mend its chat template"
+        )
+    else:
+        way_out = "choose another model, or mend its chat template"
+    return ConfigError(f"{one_line(why, longest=160)}; {way_out}")
 
 
 def _check_letters(reader: SampleReader, samples: Sequence[Sample]) -> None:
@@ -204,6 +247,8 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
             except ValueError as error:
                 errors.append(str(error))
         raise ConfigError(one_line(f"reward {name}: it raises on the first row: {errors[0]}"))
+    if name in ("iou", "point"):
+        _check_places(name, samples, dataset)
     if (name or DEFAULT).startswith(DEFAULT) and not any(map(_equals_itself, samples)):
         raise DatasetError(
             one_line(
@@ -212,6 +257,19 @@ def _check_reward(name: str | None, samples: Sequence[Sample], dataset: str) -> 
                 "reads it"
             )
         )
+
+
+def _check_places(name: str, samples: Sequence[Sample], dataset: str) -> None:
+    """Refuse references that are no boxes or points, where completions must be."""
+    if any(read_places(sample.answer, boxes=name == "iou") for sample in samples):
+        return
+    what = "a box of four numbers" if name == "iou" else "a point of two numbers, or a box"
+    raise DatasetError(
+        one_line(
+            f"{dataset}: no answer of the first {_rows(len(samples))} is {what}, like "
+            f"'{samples[0].answer[:80]}': pass another --answer-column, or another --reward"
+        )
+    )
 
 
 def _attempt(sample: Sample, completion: str) -> Attempts:

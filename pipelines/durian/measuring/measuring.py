@@ -121,7 +121,7 @@ class Models:
             no_image = NO_IMAGE if config.needs_images and not sample.images else None
             unasked = sample.question_error if self.policy else None  # images are measured anyway
             # All that kept a measure from the row, each reason once. What could be measured stays
-            # beside it: an image has its entropy though its question cannot be asked.
+            # beside it: an image has its entropy even if its question cannot be asked.
             reasons = (
                 sample.error, unasked, seen.error, no_image, of_images.error, answer.error,
                 of_rollouts.error,

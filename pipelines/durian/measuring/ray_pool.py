@@ -264,7 +264,7 @@ class _Pool:
             part=chunk.part,
             first=chunk.first,
             size=size,
-            # Put by the driver, which thereby owns it: the samples outlive the node of the actor
+            # Put by the driver, which then owns it: the samples outlive the node of the actor
             # that had them.
             arguments=(ray.put(chunk), copies),
         )

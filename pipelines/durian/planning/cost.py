@@ -225,6 +225,8 @@ def price(
     """
     of_one = rate.completion_of_one
     tokens = _completion_tokens(config, rate, samples)
+    # Tokens to seconds to hours to money: each step is taken of both bounds, and one that is not
+    # known stays unknown through all of them.
     seconds = _each(tokens, lambda n: rate.tokens_per_second and n / rate.tokens_per_second)
     gpus = config.tensor_parallel * config.data_parallel
     hours = _each(seconds, lambda s: s / 3600 * gpus)

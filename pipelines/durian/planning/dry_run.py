@@ -62,6 +62,8 @@ def plan_profile(
     # A script has no prompts, and a server keeps its own template and processor.
     local = config.needs_rollouts and config.engine in ("vllm", "transformers")
     chat = load_chat(config.sampling) if local else None
+    if config.needs_rollouts and config.engine == "openai":
+        progress.note("the server is not asked yet: the run tries its chat template first of all")
     check_first_rows(
         reader,
         config if config.needs_rollouts else None,
@@ -76,7 +78,7 @@ def plan_profile(
     out, samples = Path(config.out), len(index.rows)
     plan = ProfilePlan(
         dataset=reader.name,
-        read=reader.described,
+        read=reader.described_with(index.notes),
         rows=index.n_rows,
         samples=samples,
         parts=len(index.parts(config.part_size)),

@@ -179,6 +179,8 @@ def wrapped_method(original: Callable[..., Any], store: Any) -> Callable[..., An
         fields = ["extra_info", "response_mask"]
         if settings_of(self.config.algorithm).online:
             fields.append("old_log_probs")
+        # V1 keeps the columns of a batch in a store apart. Only those that are needed are fetched,
+        # since a batch of tensors is large.
         held = store.kv_batch_get(
             keys=batch.keys, partition_id=batch.partition_id, select_fields=fields
         )
@@ -220,6 +222,8 @@ def install() -> None:
         ) from error
     if getattr(ray_trainer.compute_advantage, _DONE, False):
         return
+    # Both wrappers look at what they wrap before anything is changed: a version that differs is
+    # refused, and verl stays as it was.
     function = wrapped_function(ray_trainer.compute_advantage)
     setattr(function, _DONE, True)
     replaced = ["compute_advantage"]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
 from durian.errors import DatasetError, one_line
+from durian.readers.cells import Narrow
 from durian.readers.head import HEAD, Head
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
 BATCH_ROWS = 64  # rows may hold megabytes of images
+
+Mend = Callable[[Any], Any]  # of one value, null too
 
 
 class ParquetSource:
@@ -36,7 +41,9 @@ class ParquetSource:
     def head(self) -> Head:
         """See `Source.head`."""
         columns = self.columns()
-        return Head(columns, first_rows(self.rows(columns, Wanted(stop=HEAD))))
+        with self._open() as file:
+            typed = image_names(file.schema_arrow)
+        return Head(columns, first_rows(self.rows(columns, Wanted(stop=HEAD))), typed)
 
     def light(self, columns: Sequence[str]) -> list[str]:
         """See `Source.light`."""
@@ -53,7 +60,7 @@ class ParquetSource:
         with self._open() as file:
             schema = file.schema_arrow
             present = [name for name in columns if name in schema.names]
-            labels = label_names(schema)
+            mends = mends_of(schema)
             first = 0
             # The footer gives the rows of each group, so groups without a wanted row are stepped
             # over unread. Within a group a few rows at a time are decoded: their images may be
@@ -67,7 +74,7 @@ class ParquetSource:
                     for batch in batches:
                         if wanted.done(first):
                             return first
-                        yield from batch_rows(batch, first, wanted, labels)
+                        yield from batch_rows(batch, first, wanted, mends)
                         first += batch.num_rows
                 first = end
             return first
@@ -97,7 +104,9 @@ class ArrowSource:
     def head(self) -> Head:
         """See `Source.head`."""
         columns = self.columns()
-        return Head(columns, first_rows(self.rows(columns, Wanted(stop=HEAD))))
+        with self._open() as (schema, _):
+            typed = image_names(schema)
+        return Head(columns, first_rows(self.rows(columns, Wanted(stop=HEAD))), typed)
 
     def light(self, columns: Sequence[str]) -> list[str]:
         """See `Source.light`."""
@@ -113,13 +122,13 @@ class ArrowSource:
         """See `Source.rows`."""
         with self._open() as (schema, batches):
             present = [name for name in columns if name in schema.names]
-            labels = label_names(schema)
+            mends = mends_of(schema)
             first = 0
             for batch in batches:
                 if wanted.done(first):
                     break
                 if wanted.touches(first, first + batch.num_rows):
-                    yield from batch_rows(batch.select(present), first, wanted, labels)
+                    yield from batch_rows(batch.select(present), first, wanted, mends)
                 first += batch.num_rows
             return first
 
@@ -146,28 +155,24 @@ def _let_go(pages: mmap, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
 
 
 def batch_rows(
-    batch: pa.RecordBatch, first: int, wanted: Wanted, labels: Mapping[str, list[str]]
+    batch: pa.RecordBatch, first: int, wanted: Wanted, mends: Mapping[str, Mend]
 ) -> Iterator[tuple[int, Mapping[str, Any] | BadRow]]:
     """The wanted rows of a batch whose first row stands at `first`, one by one as Python values."""
+    columns = list(zip(batch.schema.names, batch.columns, strict=True))
+    mended = [(name, mends[name]) for name, _ in columns if name in mends]
+    some = wanted.rows is not None or not wanted.covers(first, first + batch.num_rows)
     for index in range(batch.num_rows):
-        if not wanted.touches(first + index, first + index + 1):
+        if some and not wanted.touches(first + index, first + index + 1):
             continue
         try:
             # Cell by cell rather than `to_pylist`: text that is not UTF-8 fails when it becomes a
             # Python string, and must cost one row, not the 64 of its batch.
-            values = {
-                name: column[index].as_py()
-                for name, column in zip(batch.schema.names, batch.columns, strict=True)
-            }
+            values = {name: column[index].as_py() for name, column in columns}
         except UnicodeDecodeError as error:
             yield first + index, BadRow("text is not UTF-8", error.object)
             continue
-        # A `ClassLabel` is stored as a number, and a policy is asked for a name: left as they are,
-        # all answers "cat" would be compared with "0" and be wrong.
-        for name, known in labels.items():
-            label = values.get(name)
-            if isinstance(label, int) and 0 <= label < len(known):
-                values[name] = known[label]
+        for name, mend in mended:
+            values[name] = mend(values[name])
         yield first + index, values
 
 
@@ -219,7 +224,49 @@ def plain_names(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
     return [name for name in columns if name in found]
 
 
-def label_names(schema: pa.Schema) -> dict[str, list[str]]:
+def image_names(schema: pa.Schema) -> list[str]:
+    """Columns of the `Image` feature of `datasets`, or of lists of it, by their type."""
+    return [field.name for field in schema if _is_image(field.type)]
+
+
+def _is_image(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _is_image(kind.value_type)
+    if not pa.types.is_struct(kind) or kind.num_fields != 2:
+        return False
+    fields = {field.name: field.type for field in (kind.field(0), kind.field(1))}
+    return fields.keys() == {"bytes", "path"} and bool(pa.types.is_binary(fields["bytes"]))
+
+
+def mends_of(schema: pa.Schema) -> dict[str, Mend]:
+    """What is done to the values of some columns, by their types: decided once for a file.
+
+    A number of a `ClassLabel` column becomes its name, one stored in fewer bits a `Narrow`.
+    """
+    # A `ClassLabel` is stored as a number, and a policy is asked for a name: left as they are, all
+    # answers "cat" would be compared with "0" and be wrong.
+    by_type = {field.name: mend for field in schema if (mend := _narrowed(field.type)) is not None}
+    return by_type | {name: partial(_named, known) for name, known in _labels(schema).items()}
+
+
+def _narrowed(kind: pa.DataType) -> Mend | None:
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        width = np.float32 if pa.types.is_float32(kind) else np.float16
+        return lambda value: None if value is None else Narrow.of(value, width)
+    if not pa.types.is_struct(kind):
+        return None  # of a list, too: an embedding is long, and no answer
+    fields = (kind.field(place) for place in range(kind.num_fields))
+    inner = {f.name: mend for f in fields if (mend := _narrowed(f.type)) is not None}
+    if not inner:
+        return None
+    return lambda value: value and value | {name: mend(value[name]) for name, mend in inner.items()}
+
+
+def _named(known: Sequence[str], label: Any) -> Any:
+    return known[label] if isinstance(label, int) and 0 <= label < len(known) else label
+
+
+def _labels(schema: pa.Schema) -> dict[str, list[str]]:
     """The names behind the numbers of each `ClassLabel` column that `datasets` has written."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]

@@ -5,13 +5,19 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from durian.readers.image_files import without_surrogates
 
+if TYPE_CHECKING:
+    import numpy as np
+
+# A text in quotes, and the space before the next one where no comma stands between them.
+_QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""", re.DOTALL)
 LONGEST_LABEL = 100  # characters; a longer text names no kind of sample
 
 
@@ -22,6 +28,26 @@ class Field:
     value: Any
     key: Any  # what stands for the value in the sample id
     error: str | None = None
+
+
+class Narrow(float):
+    """A number that its file stores in fewer bits than a float of Python has.
+
+    As text it is the shortest that gives the stored number again: 0.1, where the float is
+    0.10000000149011612. Its JSON, and with it a sample id, is the float's.
+    """
+
+    spelled: str
+
+    @classmethod
+    def of(cls, value: float, width: type[np.floating[Any]]) -> Narrow:
+        """Spell a value as numbers of its stored width are spelled."""
+        narrow = cls(value)
+        narrow.spelled = str(width(value))
+        return narrow
+
+    def __str__(self) -> str:
+        return self.spelled
 
 
 def reach(row: Mapping[str, Any], path: str) -> Any:
@@ -38,7 +64,7 @@ def reach(row: Mapping[str, Any], path: str) -> Any:
 def parsed(text: str) -> Any:
     """The list or object that a text spells, as JSON or as Python prints it; None for all else.
 
-    CSV has no lists, and pandas writes Python's own spelling of them.
+    CSV has no lists, and pandas writes Python's own spelling of them, or NumPy's without commas.
     """
     # `literal_eval` builds literals alone and runs nothing, so the text may be hostile; nesting
     # without end is caught as the error that the parser raises for it.
@@ -48,10 +74,14 @@ def parsed(text: str) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         try:
-            value = ast.literal_eval(text.strip())
+            value = ast.literal_eval(_QUOTED.sub(_with_comma, text.strip()))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return None
     return value if isinstance(value, list | dict) else None
+
+
+def _with_comma(quoted: re.Match[str]) -> str:
+    return f"{quoted[1]}, " if quoted[2] else quoted[1]
 
 
 def text_field(value: object, name: str) -> Field:
@@ -62,6 +92,8 @@ def text_field(value: object, name: str) -> Field:
         return Field("", "\0null", f"{name} is null")  # "\0": unlike any text, "" or "null"
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return Field("", str(value), f"{name} is {value}")
+    if isinstance(value, Narrow):
+        return Field(str(value), repr(value))
     if isinstance(value, (bool, int, float, Decimal)):
         value = str(value)
     if not isinstance(value, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -34,6 +34,7 @@ _USUAL = {
     "id": ("id", "uid", "uuid", "sample_id", "question_id", "index"),
 }  # fmt: skip
 PLAIN = "columns"  # the form of rows that have a column for each part of a sample
+_SYSTEM = "system"  # as ms-swift and LLaMA-Factory call the column
 _NUMBERED = re.compile(r"image_?\d+")
 
 
@@ -46,6 +47,7 @@ class Columns:
     images: tuple[tuple[str, ...], ...]  # the first group of which a row has anything
     id: str | None
     options: tuple[str, ...] = ()
+    system: str | None = None  # beside messages: the sample's own system prompt
     indexed: bool = False  # a number in place of the answer is a 0-based index of the options
     form: str = PLAIN  # what the rows are known as
     read: tuple[str, ...] = ()  # the file's columns that all of these need, whole
@@ -55,7 +57,9 @@ class Columns:
     @property
     def needed(self) -> list[str]:
         """The columns that make a sample, each once."""
-        named = [self.problem, self.answer, *sum(self.images, ()), self.id, *self.options]
+        named = [
+            self.problem, self.answer, *sum(self.images, ()), self.id, self.system, *self.options,
+        ]  # fmt: skip
         return list(dict.fromkeys(name for name in named if name is not None))
 
 
@@ -71,7 +75,11 @@ def choose_columns(head: Head, config: DatasetConfig, source: str) -> Columns:
     answer = _answer(head, config, source, problem, answers)
     if config.id_column is not None:
         _check(source, head, "id", config.id_column)
-    columns = Columns(problem=problem, answer=answer, images=(), id=config.id_column, form=form)
+    beside = head.holds_messages(problem) and head.holds_text(_SYSTEM) and answer != _SYSTEM
+    columns = Columns(
+        problem=problem, answer=answer, images=(), id=config.id_column, form=form,
+        system=_SYSTEM if beside else None,
+    )  # fmt: skip
     columns = replace(columns, images=_images(head, config, source, columns))
     if not config.options_column:
         return columns
@@ -88,7 +96,7 @@ def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
     notes = []
     if head.holds_messages(columns.problem):
         read = [read_turns(messages_of(cell) or []) for cell in head.values(columns.problem)]
-        if any(turns.system for turns in read):
+        if columns.system or any(turns.system for turns in read):
             notes.append("system messages stand in place of --system-prompt")
     if columns.options:
         notes.append(
@@ -97,7 +105,8 @@ def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
     if columns.indexed:
         notes.append(f"numbers in {columns.answer} are 0-based indices of the options: 0 is A")
     if unread := unread_images(head, columns):
-        names = ",".join([*images, *unread])
+        within = {name.partition(".")[0] for name in unread if "." in name}
+        names = ",".join([*(name for name in images if name not in within), *unread])
         notes.append(
             f"images in {', '.join(unread)} are not read; --images-column {names} reads them too"
         )
@@ -127,13 +136,36 @@ def unshown_options(head: Head, columns: Columns) -> str | None:
 
 
 def unread_images(head: Head, columns: Columns) -> list[str]:
-    """Columns that hold images by their content, and are not among those that are read."""
-    read = {name.partition(".")[0] for name in columns.needed} | set(columns.needed)
-    return [
-        name
-        for name in head.columns
-        if name not in read and any(looks_like_image(cell) for cell in head.values(name))
-    ]
+    """Columns of images, by their content or their type, that some row has and that it is not read.
+
+    An image in a struct, under a key that says nothing of images, is named as `a.b`.
+    """
+    groups = {name for group in columns.images for name in group}
+    others = {path for name in columns.needed if name not in groups for path in _paths(name)}
+    found = dict.fromkeys(name for name in head.typed if name not in groups | others)
+    for row in head.rows:
+        read = others | {path for name in read_group(row, columns) for path in _paths(name)}
+        for name in head.columns:
+            places = _image_paths(name, row.get(name))
+            found |= dict.fromkeys(place for place in places if place not in read)
+    return [name for name in head.columns if name in found] + [n for n in found if "." in n]
+
+
+def read_group(row: Mapping[str, Any], columns: Columns) -> tuple[str, ...]:
+    """The columns of a row that its images are read from: the first group that has any."""
+    groups = (g for g in columns.images if any(image_cells(reach(row, name)) for name in g))
+    return next(groups, ())
+
+
+def _paths(name: str) -> tuple[str, str]:
+    return name, name.partition(".")[0]
+
+
+def _image_paths(name: str, cell: Any) -> Iterator[str]:
+    if looks_like_image(cell):
+        yield name
+    elif isinstance(cell, dict):
+        yield from (f"{name}.{key}" for key, value in cell.items() if looks_like_image(value))
 
 
 def _problem(
@@ -265,6 +297,8 @@ def _check(source: str, head: Head, field: str, column: str, likely: Sequence[st
     # before a similar one: the message ends in an option that works.
     serving = [name for name in head.columns if _serves(field, head.values(name))]
     usual = [name for name in _USUAL[field] if name in serving]
+    if field == "problem":
+        usual += [name for name in serving if head.holds_messages(name)]
     close = get_close_matches(column, serving, n=1)
     found = ", ".join(head.columns) or "none"
     found = found if len(found) <= 150 else f"{found[:147]}..."

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from glob import has_magic
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from durian.config import DatasetConfig
 from durian.errors import ConfigError, DatasetError
@@ -33,6 +35,8 @@ from durian.readers.sample import to_sample
 from durian.readers.text_files import CsvSource, JsonSource
 from durian.readers.webdataset import WebDatasetSource
 from durian.samples import Sample
+
+_LFS = b"version https://git-lfs.github.com/"  # how a pointer of Git LFS begins
 
 
 class SampleReader:
@@ -68,6 +72,10 @@ class SampleReader:
                 f"{read['answer']}, images from {images}",
             )
         return lines
+
+    def described_with(self, notes: Sequence[str]) -> dict[str, Any]:
+        """Where what stands, with what was noted of all rows."""
+        return {**self.described, "notes": [*self.described["notes"], *notes]}
 
     def image_hint(self) -> str:
         """Suggest the option to pass where no image of the first rows can be read."""
@@ -142,6 +150,11 @@ def _short_name(path: Path) -> str:
 
 
 def _source(path: Path, config: DatasetConfig) -> Source:
+    with suppress(OSError), path.open("rb") as file:  # one that cannot be read says so itself
+        if file.read(len(_LFS)) == _LFS:
+            raise DatasetError(
+                f"{path}: a Git LFS pointer in place of the data; fetch that with `git lfs pull`"
+            )
     match kind_of(path):
         case ".parquet":
             return ParquetSource(path)

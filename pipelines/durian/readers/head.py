@@ -18,6 +18,7 @@ class Head:
 
     columns: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
+    typed: Sequence[str] = ()  # columns that are of images by their type, whatever the rows hold
 
     def has(self, path: str) -> bool:
         """Whether there is such a column, or a field `a.b` of a struct that is not null."""

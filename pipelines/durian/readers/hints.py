@@ -27,6 +27,8 @@ def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) ->
     path = next(_paths(head, columns), None)
     if path is None:
         return "pass --images-column with the column that holds them"
+    if "://" in path:
+        return "download them, and put their paths in place of the addresses"
     looked = f"looked in {files.base}"
     if os.path.isabs(path):
         place = os.path.dirname(path)
@@ -52,8 +54,8 @@ def _paths(head: Head, columns: Columns) -> Iterator[str]:
         for group in columns.images:
             for value in (image for name in group for image in image_cells(reach(row, name))):
                 if isinstance(value, dict):
-                    value = value.get("path") or value.get("image")
-                if isinstance(value, str) and len(value) < 1000 and "://" not in value:
+                    value = value.get("path") or value.get("image") or value.get("url")
+                if isinstance(value, str) and len(value) < 1000:
                     yield value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,21 @@ from durian.readers.messages import messages_of
 # A key of a row, and not one that rows stand under.
 _OF_ONE_ROW = {"images", "image", "options", "choices", "answers", "messages", "conversations"}
 _COLUMNS = {"problem", "question", "prompt", "query", "answer", "solution", "messages"}
+
+
+class KeyTwice(ValueError):
+    """An object has one key twice, which its text names: one of the two values would be lost."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, as `object_pairs_hook` gives it. Raises: KeyTwice."""
+    # Python's parser keeps the last of two equal keys and is silent. Another tool keeps the first,
+    # so the sample would depend on who reads it.
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise KeyTwice(f"'{twice[:40]}'")
+    return found
 
 
 def rows_of_object(content: Mapping[str, Any], split: str, name: str) -> list[Any] | None:
@@ -32,12 +48,13 @@ def rows_of_object(content: Mapping[str, Any], split: str, name: str) -> list[An
         return None
     lists = lists_of(content)
     if len(lists) > 1 and split not in lists:
-        raise DatasetError(
-            f"{name}: rows stand under several keys ({', '.join(lists)[:150]}); "
-            f"pass --split with one of them"
-        )
+        raise _several(name, lists)
     if lists:
         return list(content[split if split in lists else lists[0]])
+    if groups := _groups(content):
+        if len(groups) > 1 and split not in groups:
+            raise _several(name, groups)
+        return rows_of_object(content[split if split in groups else groups[0]], split, name)
     values = list(content.values())
     if values and all(isinstance(value, list) for value in values):
         if len({len(value) for value in values}) == 1 and not _OF_ONE_ROW.issuperset(content):
@@ -68,6 +85,25 @@ def _of_objects(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:
 
 def _holds_rows(key: str, value: object) -> bool:
     return key not in _OF_ONE_ROW and _are(value, dict) and messages_of(value) is None
+
+
+def _groups(content: Mapping[str, Any]) -> list[str]:
+    """The keys of objects that hold all rows themselves: under their ids, or in lists."""
+    objects = {key: value for key, value in content.items() if isinstance(value, dict)}
+    if not _COLUMNS.isdisjoint(content):
+        return []  # columns, whose cells may be objects
+    for value in objects.values():
+        inner = list(value.values())
+        if not _are(inner, dict) and not (inner and all(_holds_rows("", v) for v in inner)):
+            return []
+    return list(objects)
+
+
+def _several(name: str, keys: list[str]) -> DatasetError:
+    return DatasetError(
+        f"{name}: rows stand under several keys ({', '.join(keys)[:150]}); "
+        "pass --split with one of them"
+    )
 
 
 def _are(values: object, kind: type) -> bool:

@@ -24,6 +24,7 @@ class Turns:
 
     problem: str  # the user's turns, one below the other, a mark where an image stands
     system: str | None
+    asked: int = 1  # turns of the user
     reply: str | None  # the assistant's turn, if it is the last one
     images: tuple[Any, ...] = ()  # cells of images that stand in the messages themselves
     error: str | None = None
@@ -76,6 +77,7 @@ def read_turns(messages: Sequence[Mapping[str, Any]]) -> Turns:
     return Turns(
         problem="\n".join(said["user"]),
         system="\n".join(said["system"]) or None,
+        asked=len(said["user"]),
         reply=said["assistant"][-1] if speaker == "assistant" else None,
         images=tuple(images),
         error=None if said["user"] else "no message is of the user",

@@ -66,14 +66,15 @@ def are_indices(answers: Sequence[Any], options: Sequence[Mapping[str, str]]) ->
     """Whether the answers of some rows are 0-based indices of their options.
 
     Whole numbers are, unless one is out of range and all stand among the options themselves; a
-    text of digits, as CSV has it, only where one does not stand among them.
+    text of digits, as CSV has it, or a float, as pandas makes of integers where one is missing,
+    only where one does not stand among them.
     """
     # The answer 2 to the options 1, 2, 3, 4 is the third option as an index and the second by
     # content: no row alone can say. Taken the wrong way, every sample is scored against a wrong
     # letter. So all rows of the head decide together, and the type has a say where both fit: a
     # number is an index, digits in a text (all that CSV has) are content.
-    pairs = [pair for pair in zip(answers, options, strict=True) if pair[1]]
-    if not pairs or not all(_is_index(answer) for answer, _ in pairs):
+    pairs = [pair for pair in zip(answers, options, strict=True) if pair[1] and pair[0] is not None]
+    if not pairs or not all(is_index(answer) for answer, _ in pairs):
         return False
     among = all(str(answer).strip() in found.values() for answer, found in pairs)
     if all(letter_at(int(answer), found) for answer, found in pairs):
@@ -81,9 +82,12 @@ def are_indices(answers: Sequence[Any], options: Sequence[Mapping[str, str]]) ->
     return not among and isinstance(pairs[0][0], int)
 
 
-def _is_index(answer: object) -> bool:
+def is_index(answer: object) -> bool:
+    """Whether a cell is a whole number, or a text of its digits."""
     if isinstance(answer, str):
         return answer.strip().isdecimal()
+    if isinstance(answer, float):
+        return answer.is_integer()
     return isinstance(answer, int) and not isinstance(answer, bool)
 
 

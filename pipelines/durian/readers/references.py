@@ -5,7 +5,7 @@ r"""References: the answer that a cell means, out of its tags, its solution or i
 | `<answer> 3 </answer>` | `3`: what the last such tags hold |
 | `... #### 4` | `4`: what follows the last `####` of the last line (GSM8K) |
 | a solution with a `\boxed{...}` | what the last box holds |
-| a list of texts, or of objects with an `answer` (VQAv2) | any of them |
+| a list of texts, or of objects with an `answer` (VQAv2), also as CSV spells it | any of them |
 | a list of numbers | the list, as JSON |
 | a list of messages | the assistant's last turn (TRL's `completion`) |
 | a date, a time, a flag, a number | its text; no exponent in a number |
@@ -18,17 +18,21 @@ import json
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
-from durian.readers.cells import Field, canonical, text_field
+from durian.readers.cells import Field, canonical, parsed, text_field
 from durian.readers.messages import Turns, messages_of, read_turns
 from durian.rewards import extract_answer
 
 _LONGEST_NUMBER = 320  # digits, more than any float has; a Decimal can ask for millions
+_BARE = re.compile(r"[A-Za-z0-9-][A-Za-z0-9 .,:;()+*/%$'-]*")
 _TAGS = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 
 
 def reference_field(cell: object) -> Field:
     """The answer of a cell; the sample id is fed the cell as it stands."""
+    if isinstance(cell, str) and _BARE.fullmatch(cell):  # nearly every row: nothing to unwrap
+        return Field(cell, cell)
     if isinstance(cell, list):
         return _of_list(cell)
     if isinstance(cell, dict):
@@ -42,9 +46,10 @@ def reference_field(cell: object) -> Field:
         return field
     if isinstance(cell, float | Decimal):
         return Field(_plain(cell), field.key)
-    if not field.value.strip():
-        return Field("", field.key, "answer is empty")
-    return Field(unwrap(field.value), field.key)
+    accepted = parsed(field.value)
+    if isinstance(accepted, list) and accepted and all(isinstance(a, str) for a in accepted):
+        return _any_of(accepted, field.key)
+    return _any_of([field.value], field.key)
 
 
 def unwrap(text: str) -> str:
@@ -53,7 +58,7 @@ def unwrap(text: str) -> str:
     # wins, and of several the last, since the end of a solution concludes it. Without any mark the
     # text is the answer as it stands.
     if tagged := _TAGS.findall(text):
-        text = tagged[-1].strip() or text
+        text = tagged[-1].strip()
     else:
         last = text.rstrip().rpartition("\n")[2]
         _, hashes, after = last.rpartition("####")
@@ -75,8 +80,8 @@ def _of_list(cell: list[object]) -> Field:
     return Field("", key, "answer is a list of neither texts nor numbers")
 
 
-def _any_of(texts: Sequence[str], key: str) -> Field:
-    accepted = list(dict.fromkeys(unwrap(text) for text in texts if text.strip()))
+def _any_of(texts: Sequence[str], key: Any) -> Field:
+    accepted = list(dict.fromkeys(a for text in texts if (a := unwrap(text)).strip()))
     if not accepted:
         return Field("", key, "answer is empty")
     if len(accepted) == 1:

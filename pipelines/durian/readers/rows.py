@@ -38,6 +38,11 @@ class Wanted:
         place = bisect_left(self.rows, first)
         return place < len(self.rows) and self.rows[place] < end
 
+    def covers(self, first: int, end: int) -> bool:
+        """Whether no position of `first` to `end - 1` stands before `start` or after `stop`."""
+        first, end = first + self.offset, end + self.offset
+        return self.start <= first and (self.stop is None or end <= self.stop)
+
     def done(self, position: int) -> bool:
         """Whether nothing is wanted from `position` on."""
         position += self.offset

@@ -14,6 +14,7 @@ from durian.readers.messages import Turns, messages_of, read_turns
 from durian.readers.options import (
     UnreadableOptions,
     in_order,
+    is_index,
     letter_at,
     read_options,
     with_options,
@@ -63,7 +64,10 @@ def to_sample(
         fed.append(canonical([reach(values, name) for name in columns.options]).encode())
     key = sample_id(problem.key, answer.key, fed)
     if own_id is not None and own_id.error is None:
-        key = own_id.value
+        key = own_id.key
+    system = turns.system if turns else None
+    if system is None and columns.system is not None:
+        system = text_field(reach(values, columns.system), "system").value or None
     unreadable = turns.error if turns else None  # then nothing else of the messages is known
     text, placed, misplaced = place_images(
         with_options(problem.value, options) if options else problem.value, images
@@ -80,7 +84,8 @@ def to_sample(
         ),
         question_error=unreadable
         or _joined(problem.error, answer.error, unreadable_options, misplaced),
-        system=turns.system if turns else None,
+        system=system,
+        user_turns=turns.asked if turns else 1,
         columns={
             name: plain
             for name in columns.further
@@ -98,11 +103,11 @@ def _options(values: Mapping[str, Any], columns: Columns) -> tuple[dict[str, str
         return {}, str(error)
 
 
-def _of_index(cell: object, options: Mapping[str, str], answer: Field) -> Field:
+def _of_index(cell: Any, options: Mapping[str, str], answer: Field) -> Field:
     """The letter that a number stands for; the answer itself where there are no options."""
-    if not options or answer.error is not None or not str(cell).strip().isdecimal():
+    if not options or answer.error is not None or not is_index(cell):
         return answer
-    letter = letter_at(int(str(cell)), options)
+    letter = letter_at(int(cell), options)
     if letter is not None:
         return Field(letter, answer.key)
     return Field("", answer.key, f"answer {cell} is no index of {len(options)} options")
@@ -123,17 +128,16 @@ def _images(
     found: list[tuple[int, object]] = []
     for group in columns.images:
         cells = [image_cells(reach(values, name)) for name in group]
+        if not any(cells):
+            continue
+        found = list(enumerate((image for of_cell in cells for image in of_cell), start=1))
         # Columns such as image_1 and image_3 carry the numbers that marks in the problem call, also
         # where the row leaves image_2 empty. Where there are more images than columns, some cell
         # holds a list, the numbers mean nothing, and images are counted in order.
-        if len(group) > 1:
-            numbers = image_numbers(group)
-            pairs = zip(numbers, cells, strict=True)
+        if 1 < len(group) >= len(found):
+            pairs = zip(image_numbers(group), cells, strict=True)
             found = [(number, image) for number, of_cell in pairs for image in of_cell]
-        if len(group) == 1 or len(found) > len(group):  # a list in a cell: by place
-            found = list(enumerate((image for of_cell in cells for image in of_cell), start=1))
-        if found:
-            break
+        break
     in_messages = turns.images if turns else ()
     clash = None
     if found and in_messages:

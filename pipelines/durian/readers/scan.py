@@ -20,7 +20,19 @@ class DatasetIndex:
     copies: array[int]  # how many dataset rows each sample stands for
     n_rows: int
     fingerprint: str  # hex; over all sample ids in row order
+    several_turns: int  # rows whose messages ask more than once
     marks: array[int]  # of each sample's id, to know it again while this process runs
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines that say how rows were understood, where only all rows together tell."""
+        if not self.several_turns:
+            return []
+        rows = "1 row has" if self.several_turns == 1 else f"{self.several_turns:,} rows have"
+        return [
+            f"{rows} several turns of the user: they are one problem, one below the other, and "
+            "what the assistant says between them is left out"
+        ]
 
     def parts(self, size: int) -> list[range]:
         """Samples (by number, not row) cut into parts of `size`."""
@@ -41,9 +53,10 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
     content: list[str] = []  # of each sample, kept only where ids are the dataset's own
     rows, copies, marks = array("q"), array("l"), array("q")
     digest = blake2b(digest_size=16)
-    n_rows = 0
+    n_rows = several_turns = 0
     for sample in samples:
         n_rows += 1
+        several_turns += sample.user_turns > 1
         digest.update(sample.sample_id.encode("utf-8", "surrogatepass") + b"\0")
         # Rows of equal id are one sample: it is measured once and counted in `copies`. The first of
         # them stands for all, so the order of the table is the order of the dataset.
@@ -72,7 +85,10 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
         progress.advance("scan")
     if not rows:
         raise DatasetError("the dataset has no rows; check the path, --split and --limit")
-    return DatasetIndex(rows, copies, n_rows, digest.hexdigest(), marks)
+    index = DatasetIndex(rows, copies, n_rows, digest.hexdigest(), several_turns, marks)
+    for note in index.notes:
+        progress.note(f"rows: {note}")
+    return index
 
 
 def distinct(samples: Iterable[Sample], index: DatasetIndex, start: int) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from durian.errors import DatasetError
 from durian.readers.head import HEAD, Head
-from durian.readers.json_shapes import lists_of, rows_of_object
+from durian.readers.json_shapes import KeyTwice, lists_of, once, rows_of_object
 from durian.readers.opened import kind_of, open_bytes
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
@@ -78,7 +78,7 @@ class JsonSource:
                 for number, line in enumerate(file, start=1):
                     if line.strip():
                         yield f"line {number}", line
-        except _KeyTwice as error:
+        except KeyTwice as error:
             raise DatasetError(
                 f"{self.name}: an object has the key {error} twice; remove one"
             ) from error
@@ -95,12 +95,12 @@ class JsonSource:
         with open_bytes(self.path) as file:
             first = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
         if first.startswith(b"["):
-            return list(json.loads(self._text(), object_pairs_hook=_once))
+            return list(json.loads(self._text(), object_pairs_hook=once))
         if not first.startswith(b"{") or self._has_lines():
             return None
         try:
-            content = json.loads(self._text(), object_pairs_hook=_once)
-        except _KeyTwice:
+            content = json.loads(self._text(), object_pairs_hook=once)
+        except KeyTwice:
             raise
         except ValueError:
             return None  # lines, the first of them damaged
@@ -123,34 +123,20 @@ class JsonSource:
             return file.read().removeprefix(b"\xef\xbb\xbf")
 
 
-class _KeyTwice(ValueError):
-    pass
-
-
 def _object(place: str, item: Any) -> Mapping[str, Any] | BadRow:
     line = item if isinstance(item, bytes) else json.dumps(item).encode()
     if isinstance(item, bytes):
         try:
-            item = json.loads(item, object_pairs_hook=_once)
+            item = json.loads(item, object_pairs_hook=once)
         except UnicodeDecodeError:
             return BadRow(f"{place} is not UTF-8", line)
-        except _KeyTwice as error:
+        except KeyTwice as error:
             return BadRow(f"{place} has the key {error} twice", line)
         except (ValueError, RecursionError):
             return BadRow(f"{place} is not JSON", line)
     if not isinstance(item, dict):
         return BadRow(f"{place} is not a JSON object", line)
     return item
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python's parser keeps the last of two equal keys and is silent. Another tool keeps the first,
-    # so the sample would depend on who reads it.
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-        raise _KeyTwice(f"'{twice[:40]}'")
-    return found
 
 
 class CsvSource:
@@ -168,6 +154,11 @@ class CsvSource:
         if twice := [name for name, count in Counter(header).items() if count > 1]:
             raise DatasetError(
                 f"{self.name}: column '{twice[0]}' stands there twice; rename one of them"
+            )
+        if len(header) == 1 and header[0].count(";") > 0:
+            raise DatasetError(
+                f"{self.name}: its columns are separated by ';'; save it with commas, or with tabs "
+                "as .tsv"
             )
         return header
 

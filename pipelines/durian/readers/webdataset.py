@@ -13,9 +13,14 @@ from typing import Any
 
 from durian.errors import DatasetError
 from durian.readers.head import HEAD, Head
+from durian.readers.json_shapes import KeyTwice, once
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
 
-_IMAGES = {"avif", "bmp", "gif", "jp2", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"}
+# What cannot be decoded is an image too: its row says so, rather than be asked without it.
+_IMAGES = {
+    "avif", "bmp", "eps", "exr", "gif", "hdr", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg",
+    "jxl", "pdf", "png", "ppm", "psd", "svg", "tga", "tif", "tiff", "webp",
+}  # fmt: skip
 
 _Member = tuple[str, tarfile.TarInfo]  # its key and itself
 _Order = list[tuple[str, int, str]]
@@ -89,7 +94,13 @@ class WebDatasetSource:
                 images.append((_natural(name), data))
                 continue
             try:
-                content = data.decode() if kind == "txt" else json.loads(data)
+                if kind == "txt":
+                    content = data.decode()
+                else:
+                    content = json.loads(data, object_pairs_hook=once)
+            except KeyTwice as error:
+                bad = BadRow(f"{member.name} has the key {error} twice", data)
+                continue
             except (ValueError, RecursionError):
                 what = "UTF-8" if kind == "txt" else "JSON"
                 bad = BadRow(f"{member.name} is not {what}", data)

@@ -44,7 +44,7 @@ def estimate_text(
     sign: str = "",
     named: bool = False,
 ) -> str:
-    """'47.1 % (44.0 to 50.2)', or why there is no number.
+    """'47.1 % (44.0 to 50.2)', or why there is no number, or no interval.
 
     Args:
         scale: what the number is multiplied by.
@@ -56,6 +56,8 @@ def estimate_text(
         return f"– ({estimate.reason})"
     ends = interval_text(estimate, scale=scale, digits=digits, sign=sign)
     interval = ends and f" ({'95 % interval ' if named else ''}{ends})"
+    if not ends and estimate.reason:
+        interval = f" (no interval: {estimate.reason})"
     return f"{scale * estimate.value:{sign}.{digits}f}{unit}{interval}"
 
 

@@ -65,8 +65,8 @@ def open_reward(name_or_file: str | None = None, config: PromptConfig | None = N
     if name_or_file in ("iou", "point"):
         systems: Any = config.coords or ("pixel",)
         right = RIGHT if config.iou is None else config.iou
-        of: Any = name_or_file
-        return LocatedReward(of=of, references=systems[0], answers=systems[-1], right=right)
+        located_by: Any = name_or_file
+        return LocatedReward(of=located_by, references=systems[0], answers=systems[-1], right=right)
     path, name = _parts(name_or_file)
     module = _load(path)
     function = getattr(module, name, None)

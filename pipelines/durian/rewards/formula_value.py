@@ -31,6 +31,8 @@ def work_out(tree: tuple[Any, ...], at: Mapping[str, float]) -> Any:
         return at[tree[1]]
     if operation == "f":
         return _applied(tree[1], work_out(tree[2], at))
+    # From the leaves up. Fractions stay exact until an operation has no exact result (a root, a
+    # sine, π); after that floats go on, and the comparison allows for their round-off.
     values = [work_out(branch, at) for branch in tree[1:]]
     match operation:
         case "+":
@@ -66,8 +68,9 @@ def work_out(tree: tuple[Any, ...], at: Mapping[str, float]) -> Any:
 
 
 def _applied(name: str, argument: Any) -> Any:
-    # The complex functions never fail: arcsin 2 has a value. What came out real but for round-off
-    # is made real again, since only real numbers have an order, a floor or a factorial.
+    # The complex functions have a value where the real ones fail: arcsin 2 is a number. What came
+    # out real but for round-off is made real again, since only real numbers have an order, a floor
+    # or a factorial.
     result = FUNCTIONS[name](argument)
     if isinstance(argument, complex) or abs(result.imag) > 1e-12 * abs(result):
         return result

@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -35,6 +36,8 @@ PROMPT = (
     "something that the reference contradicts, or names several alternatives.\n"
     "Question: {question}\nReference: {reference}\nAnswer: {answer}\nSame meaning, yes or no?"
 )
+# "Yes", "**Yes.**", "yes, the same"; but not "yes or no", and no longer word.
+_YES = re.compile(r"\W*yes\b(?!.*\b(?:no|not|but)\b).*", re.IGNORECASE | re.DOTALL)
 _LONGEST = 2_000  # characters of each text
 _AT_ONCE = 16  # requests
 _SECONDS = 120.0  # for one answer
@@ -127,11 +130,9 @@ class ServedJudge:
         }
         reply = self._request("/chat/completions", body)
         try:
-            said = reply["choices"][0]["message"]["content"]
-            word = said.strip().strip("*\"'.").lower()
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            return _YES.fullmatch(reply["choices"][0]["message"]["content"]) is not None
+        except (KeyError, IndexError, TypeError) as error:
             raise ValueError("reward failed: the judge's answer has no text") from error
-        return bool(word.startswith("yes"))
 
     def _check(self) -> None:
         try:

@@ -33,7 +33,11 @@ class MathJudge:
         self._unread = b""
 
     def equal(self, answer: str, reference: str) -> bool:
-        """Whether two LaTeX texts mean the same; False where that takes too long to find out.
+        """Whether two LaTeX texts mean the same; False where that takes too long to find out."""
+        return self.ask(answer, reference) is True
+
+    def ask(self, answer: str, reference: str) -> bool | None:
+        """As `equal`, but None where it takes too long to find out.
 
         Raises:
             RunError: the process cannot be started, so nothing could ever be found equal.
@@ -51,14 +55,14 @@ class MathJudge:
                     return self._read(process, _WALL_SECONDS) is True
                 except TimeoutError:
                     self._end(process)
-                    return False
+                    return None
                 except (EOFError, OSError, ValueError):  # gone, or closed by another thread
                     if self._end(process) == -signal.SIGPROF:  # its bound of processor time
-                        return False
+                        return None
                 except BaseException:  # Ctrl-C: its answer must not be taken for the next one's
                     self._end(process)
                     raise
-            return False
+            return None
 
     @property
     def pid(self) -> int | None:

@@ -25,7 +25,8 @@ _CHARACTERS = str.maketrans(
      "⩽": "≤", "⩾": "≥", "≃": "≈", "≅": "≈", "▲": "△", "〜": "~",
      "“": '"', "”": '"', "„": '"', "「": '"', "」": '"', "『": '"', "』": '"', "《": '"',
      "》": '"', "‘": "'", "’": "'", "′": "'", "″": '"', "。": ".", "．": ".", "、": ",", "【": "[",
-     "】": "]", "〔": "[", "〕": "]", "\u200b": None, "\ufeff": None, "\u2060": None}
+     "】": "]", "⟨": "(", "⟩": ")", "〔": "[", "〕": "]", "\u200b": None, "\ufeff": None,
+     "\u2060": None}
 )  # fmt: skip
 
 # Commands that stand for one character. Longest names first, so that \in does not eat \infty.
@@ -42,7 +43,8 @@ _SYMBOLS = {
     "lceil": "⌈", "rceil": "⌉", "colon": ":", "prime": "'", "degree": "°", "circ": "°",
     "textdegree": "°", "celsius": "°C", "euro": "€", "pounds": "£", "yen": "¥", "ohm": "Ω",
     "lbrace": "⦃", "rbrace": "⦄", "lparen": "(", "rparen": ")", "lbrack": "[", "rbrack": "]",
-    "checkmark": "✓", "backslash": " ", "therefore": "", "because": "", "complement": "∁",
+    "langle": "(", "rangle": ")", "checkmark": "✓", "backslash": " ", "therefore": "",
+    "because": "", "complement": "∁",
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε",
     "zeta": "ζ", "eta": "η", "theta": "θ", "vartheta": "θ", "iota": "ι", "kappa": "κ",
     "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ", "sigma": "σ",
@@ -63,7 +65,7 @@ _DEEPEST_DRESS = 5
 # Each repetition below is possessive or excludes its own end: one pass, whatever the text.
 _DRESSED = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|up|sl|sc|normal)?|math(?:rm|bf|it|sf|tt|normal|cal|scr|bb)|bm|"
-    r"boldsymbol|pmb|[mh]box|emph|bold|underline|ensuremath|operatorname|vec|overrightarrow|boxed|fbox)"
+    r"boldsymbol|pmb|[mh]box|ce|emph|bold|underline|ensuremath|operatorname|vec|overrightarrow|boxed|fbox)"
     r"\*?\s*+\{((?:[^{}]++|\{[^{}]*+\})*+)\}"
 )
 _COLOUR = re.compile(r"\\(?:text)?color(?:box)?\s*+\{[^{}]*+\}")
@@ -93,6 +95,15 @@ _LEAD = re.compile(
     r"|[=:∴⇒]\s?",
     re.IGNORECASE,
 )
+# A bullet stands before a word: "- x" is a number.
+_LISTED = re.compile(
+    r"#{1,6}\s+(?=\S)|[-*·]\s+(?!arc|sin|cos|tan|cot|sec|csc|log|exp|sqrt)(?=[^\W\d_]{4})"
+)
+_REALS = re.compile(
+    r"[$\s]*(?:[A-Za-z]\s*(?:\\in|∈)\s*)?"
+    r"(?:\\mathbb\s*(?:\{\s*R\s*\}|R)|ℝ|all reals?(?: numbers)?)[$.\s]*",
+    re.IGNORECASE,
+)
 _WRAPPERS = (
     ("\\(", "\\)"), ("\\[", "\\]"), ("***", "***"), ("**", "**"), ("__", "__"), ("*", "*"),
     ("```", "```"), ("`", "`"), ("{", "}"), ('"', '"'), ("'", "'"),
@@ -105,6 +116,8 @@ def tidy(text: str) -> str:
     Letter case is kept. Superscripts become powers before NFKC can turn 5² into 52. Linear in the
     length of the text, up to a constant for braces in braces.
     """
+    if len(text) < 40 and _REALS.fullmatch(text):
+        return "(-∞, ∞)"
     # The order matters: powers and vulgar fractions before NFKC flattens them to plain digits;
     # wrappers and dollars before LaTeX, whose braces they hide; leads such as "the answer is" last,
     # when no bold or quote stands before them any more.
@@ -112,7 +125,8 @@ def tidy(text: str) -> str:
     text = _SUBSCRIPT.sub(lambda m: "_{" + m.group().translate(_SUBSCRIPTS) + "}", text)
     text = _VULGAR_AFTER_DIGIT.sub(" ", text).translate(_CHARACTERS)
     text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS).replace("...", "…")
-    text = _without_dollars(_unwrapped(_ended(text)))
+    text = _LISTED.sub("", _ended(text), count=1) if text.lstrip()[:1] in "#-*·" else _ended(text)
+    text = _without_dollars(_unwrapped(text))
     if "\\" in text or "{" in text:
         text = _without_dress(text)
     text = _SPACING.sub(" ", text)

@@ -29,7 +29,8 @@ class Unit:
 
 
 _PREFIXES = {
-    "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "d": -1, "c": -2, "m": -3, "μ": -6, "n": -9, "p": -12,
+    "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "d": -1, "c": -2, "m": -3, "μ": -6, "u": -6, "n": -9,
+    "p": -12,
 }  # fmt: skip
 _SPELLED_PREFIXES = {
     "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2, "deci": -1, "centi": -2, "milli": -3,
@@ -87,7 +88,7 @@ _NOT_UNITS = frozenset(
 )
 _DEGREES = re.compile(r"(?:°|degrees?)\s?([CF])(?:elsius|ahrenheit)?\b", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"\s*(?:(?P<name>°\s?[CF](?![A-Za-z])|[A-Za-zμΩÅ]+|US＄|[°＄€£¥₹₩¢'\"]|[\u4e00-\u9fff]+)"
+    r"\s*(?:(?P<name>°\s?[CF](?![A-Za-z])|US＄|[A-Za-zμΩÅ]+|[°＄€£¥₹₩¢'\"]|[\u4e00-\u9fff]+)"
     r"|(?P<power>\^\s?\{?\s?(-?\d)\s?\}?)|(?P<digit>(?<=\S)[23](?!\d))|(?P<sign>[/·*.()\-×]))"
 )
 
@@ -224,6 +225,11 @@ def known_unit(text: str) -> Unit | None:
         return None
     multiply(*pending)
     return Unit(factor, {base: power for base, power in powers.items() if power})
+
+
+def is_counter(character: str) -> bool:
+    """Whether a Chinese character stands between a number and what is counted."""
+    return character in _COUNTERS
 
 
 def _counted(text: str) -> Unit | None:

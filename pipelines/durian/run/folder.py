@@ -347,7 +347,7 @@ def check_same(
     """
     # Without the option, an older Durian did what its default does.
     # Through JSON, as the folder's own was: a tuple of settings and the list that was read back
-    # would else differ without a difference.
+    # would otherwise differ without a difference.
     then, now = json.loads(json.dumps([{**default_values(config), **known}, identity]))
     # First of all, what kind of run it is.
     for key in sorted(known.keys() | now.keys(), key=lambda name: (name != "kind", name)):

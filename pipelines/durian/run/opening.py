@@ -42,6 +42,7 @@ def hold_run(
     check_usable(path)
     existed = path.exists()
     run = RunFolder(path)
+    # A complete run is only read, so it is given without the lock, to several commands at a time.
     if not _is_complete(run, identity, config):
         way_out = "choose another --out"
         try:

@@ -120,6 +120,8 @@ def open_table(config: TrainConfig) -> TrainingTable:
     if config.bins is not None:
         bins = reasoning_groups(thought, config.bins, harder=end_of(groups.reasoning)).labels
         table = table.with_columns(pl.Series("reasoning_group", bins, pl.Int32))
+    # After the cuts, which are over the whole table: were they over what passes, a sample's group
+    # would change with the filter, and the std of groups with it.
     passes = _passes(table, condition, config.filter)
     if config.order != "shuffle" and not np.isfinite(thought[passes]).any():
         raise ConfigError(

@@ -76,9 +76,9 @@ def plan_batches(
     if samples is not None and prompts > samples:
         raise ConfigError(_too_few(samples, prompts, unit, each))
     micro_steps = whole // unit * fields["num_iterations"]
-    # An optimizer step would else mix the ends of two rollout batches, drawn from two policies, and
-    # no checkpoint would fall between two batches, where a training can be resumed exactly. TRL
-    # does so without a word.
+    # An optimizer step would otherwise mix the ends of two rollout batches, drawn from two
+    # policies, and no checkpoint would fall between two batches, where a training can be resumed
+    # exactly. TRL does so without a word.
     if micro_steps % accumulate and accumulate % micro_steps:
         raise ConfigError(
             f"grpo: 'gradient_accumulation_steps' is {accumulate}, and a rollout batch has "

@@ -331,6 +331,8 @@ def _rows(
             a rollout batch to the processor whole, which refuses the mixture.
     """
     for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
+        # The cheapest reasons first: what the table says, then whether there are images, and only
+        # then the prompt, which is rendered and counted.
         known = table.find(sample.sample_id)
         if isinstance(known, str):
             left_out[known] += 1

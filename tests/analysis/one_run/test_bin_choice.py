@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from durian.analysis.one_run.bin_choice import choose_cuts
+from durian.analysis.statistics.clusters import Clusters
 
 G = 8  # completions a sample
 
@@ -69,8 +70,8 @@ def test_questions_about_one_image_are_no_independent_evidence():
             image = np.repeat(np.arange(200), 5)
             values = rng.random(200)[image]
             wrong = rng.binomial(G, rng.choice([0.1, 0.9], 200)[image]).astype(np.float64)
-            names = [f"image {number}" for number in image] if with_clusters else None
-            choice = choose_cuts(values, wrong, np.full(1000, float(G)), clusters=names)
+            clusters = Clusters(image) if with_clusters else None
+            choice = choose_cuts(values, wrong, np.full(1000, float(G)), clusters=clusters)
             found += len(choice.sizes) > 2
         return found
 
@@ -81,7 +82,7 @@ def test_questions_about_one_image_are_no_independent_evidence():
 def test_few_images_begin_with_few_bins_however_many_questions_they_have():
     values = np.repeat(np.arange(60.0), 20)
     wrong = np.tile([2.0, 6.0], 600)
-    choice = choose_cuts(values, wrong, np.full(1200, 8.0), clusters=[f"{v}" for v in values])
+    choice = choose_cuts(values, wrong, np.full(1200, 8.0), clusters=Clusters(values.astype(int)))
     assert choice.start == 3  # 60 images, 20 a bin
 
 
@@ -162,14 +163,14 @@ def test_rates_without_any_spread_that_differ_are_told_apart():
 
 def test_cuts_depend_neither_on_the_order_of_rows_nor_on_the_scale():
     values, wrong, total = drawn(600, lambda v: 0.1 + 0.7 * v)
-    images = [f"image {number // 3}" for number in range(600)]
-    first = choose_cuts(values, wrong, total, clusters=images)
+    images = np.arange(600) // 3
+    first = choose_cuts(values, wrong, total, clusters=Clusters(images))
     order = np.random.default_rng(1).permutation(600)
     shuffled = choose_cuts(
-        values[order], wrong[order], total[order], clusters=[images[place] for place in order]
+        values[order], wrong[order], total[order], clusters=Clusters(images[order])
     )
     assert shuffled == first
-    assert choose_cuts(np.exp(values), wrong, total, clusters=images).sizes == first.sizes
+    assert choose_cuts(np.exp(values), wrong, total, clusters=Clusters(images)).sizes == first.sizes
 
 
 def test_rows_that_tie_can_stand_in_any_order():

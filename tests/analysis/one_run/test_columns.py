@@ -2,9 +2,8 @@
 
 import numpy as np
 import polars as pl
-import pytest
 
-from durian.analysis.one_run.columns import candidates, image_clusters, numbers, slice_columns
+from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 
 MEASURES = {"pixel_entropy": "higher", "mean_logprob": "lower", "mean_tokens": "higher"}
 TABLE = pl.DataFrame(
@@ -97,29 +96,3 @@ def test_the_kind_of_the_reference_is_a_slice_where_there_are_several():
     kinds = pl.DataFrame({"answer_kind": ["number", "choice", None], "error": ["a", "b", "c"]})
     assert slice_columns(kinds, None, set()) == {"answer_kind": ["number", "choice", None]}
     assert slice_columns(kinds.head(1), None, set()) == {}
-
-
-@pytest.mark.parametrize(
-    ("image_id", "clusters"),
-    [
-        (["x", "y", "x", None], [0, 1, 0, 2]),
-        # d has no images: alike with nobody, whatever its id.
-        (["x", "x", "y", "y"], [0, 0, 1, 2]),
-        (["x", "y", "z", None], None),
-        ([None, None, None, None], None),
-    ],
-)
-def test_samples_of_one_image_are_a_cluster(image_id, clusters):
-    given = dataset(image_id=pl.Series(image_id, dtype=pl.String))
-    found = image_clusters(TABLE, given)
-    if clusters is None:
-        assert found is None
-    else:
-        alike = [[a == b for b in clusters] for a in clusters]
-        assert (found[:, None] == found[None, :]).tolist() == alike
-        assert sorted(set(found.tolist())) == [0, 1, 2]
-
-
-def test_without_image_ids_every_sample_is_its_own():
-    assert image_clusters(TABLE, None) is None
-    assert image_clusters(TABLE, dataset(clutter=[1.0, 2, 3, 4])) is None

@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from durian.analysis.one_run.error_curve import error_curve, isotonic_error
+from durian.analysis.statistics.clusters import Clusters
 
 
 def test_the_curve_runs_along_the_measure_in_its_own_direction():
     # 24 samples into 12 bins of two: 0 and 1, 2 and 3, ...; wrong grows with the measure.
     values = np.arange(24.0)
     wrong = np.repeat(np.arange(12.0), 2)
-    curve = error_curve(values, wrong, np.full(24, 11.0), seed=0)
+    harder, curve = error_curve(values, wrong, np.full(24, 11.0), Clusters.apart(24))
+    assert harder == "higher"
     assert [point.mean for point in curve] == [2 * k + 0.5 for k in range(12)]
     assert [point.error_rate.value for point in curve] == [k / 11 for k in range(12)]
     assert [point.isotonic for point in curve] == pytest.approx([k / 11 for k in range(12)])
@@ -22,8 +24,8 @@ def test_the_curve_runs_along_the_measure_in_its_own_direction():
 
 def test_the_curve_of_no_sample_is_empty():
     nothing = np.empty(0)
-    assert error_curve(nothing, nothing, nothing, seed=0) == []
-    assert error_curve(np.array([np.nan]), np.ones(1), np.ones(1), seed=0) == []
+    assert error_curve(nothing, nothing, nothing, Clusters.apart(0))[1] == []
+    assert error_curve(np.array([np.nan]), np.ones(1), np.ones(1), Clusters.apart(1))[1] == []
 
 
 def test_the_fit_pools_what_falls_by_hand():
@@ -66,7 +68,7 @@ def test_the_fit_keeps_the_number_of_wrong_completions():
     rng = np.random.default_rng(0)
     values, total = rng.normal(size=200), rng.integers(1, 9, 200).astype(float)
     wrong = rng.binomial(total.astype(int), 0.4).astype(float)
-    curve = error_curve(values, wrong, total, seed=0, harder="lower")
+    _, curve = error_curve(values, wrong, total, Clusters.apart(200), "lower")
     fitted = sum(row.isotonic * row.completions for row in curve)
     assert fitted == pytest.approx(wrong.sum())
     assert (np.diff([row.isotonic for row in curve]) < 1e-12).all()  # but for round-off

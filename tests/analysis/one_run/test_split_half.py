@@ -5,14 +5,9 @@ import polars as pl
 import pytest
 
 from durian.analysis.one_run.rollouts import rollout_arrays
-from durian.analysis.one_run.split_half import SPLITS, SplitHalf, split_halves
-from durian.analysis.statistics.bootstrap import resample
+from durian.analysis.one_run.split_half import SPLITS, _both_ways, split_halves
+from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.estimate import Estimate
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 60)
 
 
 def frame(correct, logprob, n_tokens=1):
@@ -32,8 +27,7 @@ def frame(correct, logprob, n_tokens=1):
 
 def check(rollouts, n, name="mean_logprob"):
     arrays = rollout_arrays(rollouts, pl.Series([f"s{i}" for i in range(n)]))
-    half = SplitHalf(name, arrays, seed=0)
-    return half.estimates(resample(half.statistics(), n, seed=0))
+    return split_halves([name], arrays, Clusters.apart(n), seed=0)[name]
 
 
 def test_noise_that_error_and_confidence_share_shows_on_the_same_half_only():
@@ -65,8 +59,7 @@ def test_an_odd_rollout_is_left_out_and_halves_do_not_overlap():
     assert found.same.value == 1 and found.other.value == 0
     three = np.array([[False, True, True]] * 4)
     arrays = rollout_arrays(frame(three, three - 1.0), pl.Series([f"s{i}" for i in range(4)]))
-    half = SplitHalf("mean_logprob", arrays, seed=0)
-    for each in half._halves:
+    for each in _both_ways("mean_logprob", arrays, np.random.default_rng(0)):
         assert each.total.tolist() == [1, 1, 1, 1]
         assert ((each.wrong[0] + each.wrong[1]) <= 1).all()
 
@@ -101,7 +94,10 @@ def test_what_is_undefined_is_none_with_its_reason(correct, reason):
 def test_only_confidence_can_be_split():
     arrays = rollout_arrays(frame([[True, False]], [[-1, -2]]), pl.Series(["s0"]))
     names = ["pixel_entropy", "sum_logprob", "answer_entropy", "mean_logprob"]
-    assert list(split_halves(names, arrays, seed=0)) == ["mean_logprob", "sum_logprob"]
+    assert list(split_halves(names, arrays, Clusters.apart(1), seed=0)) == [
+        "mean_logprob",
+        "sum_logprob",
+    ]
 
 
 def test_rollouts_follow_the_order_of_the_samples_whatever_theirs():

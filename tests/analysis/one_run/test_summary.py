@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durian.analysis.one_run.summary import (
-    DrawnTogether,
     Missing,
     Quartiles,
     analyse,
     read_summary,
 )
+from durian.analysis.statistics.estimate import DrawnTogether
 from durian.groups import (
     GroupCuts,
     PerceptualCuts,
@@ -246,7 +246,7 @@ def test_contrasts_are_the_ends_of_the_groups(whole):
     for kind, hard, easy in (("perceptual", -1, 0), ("reasoning", 0, -1)):
         rates = [row.error_rate.value for row in whole.groups(kind)]
         assert whole.contrast[kind].value == pytest.approx(rates[hard] - rates[easy])
-        assert whole.contrast[kind].low < whole.contrast[kind].value
+        assert "images are too few for an interval" in whole.contrast[kind].reason
 
 
 def test_images_that_repeat_widen_the_intervals(whole):
@@ -297,7 +297,6 @@ ODD = st.fixed_dictionaries(
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 def test_odd_tables_never_fail_and_never_hold_nan(rows, all_right, one_image):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 8)
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 3)
         summary = analyse(**odd(rows, all_right, one_image))
     json.dumps(as_json(summary), allow_nan=False)

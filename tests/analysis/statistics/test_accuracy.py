@@ -1,11 +1,11 @@
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest, t
 
-from durian.analysis.evaluation import Accuracy
 from durian.analysis.statistics.accuracy import (
     Judged,
     accuracy,
@@ -19,6 +19,8 @@ from durian.analysis.statistics.accuracy import (
     sign_flips,
     wilson,
 )
+from durian.analysis.statistics.clusters import Clusters
+from durian.analysis.statistics.estimate import AGREED
 from durian.records import as_json
 
 
@@ -48,45 +50,75 @@ def test_wilsons_interval_is_scipys(n):
         assert 0.0 <= low <= right / n <= high <= 1.0  # to the last bit
 
 
-def test_one_completion_a_sample_has_wilsons_interval_and_more_have_the_bootstraps():
-    one = accuracy(np.array([1.0, 0.0, 1.0, 1.0]), np.ones(4), seed=0)
-    known = binomtest(3, 4).proportion_ci(method="wilson")
+def apart(n):
+    return Clusters.apart(n)
+
+
+def test_one_completion_a_cluster_has_wilsons_interval_and_more_have_korn_and_graubards():
+    right = np.array([1.0, 0.0, 1.0, 1.0] * 4)
+    one = accuracy(right, np.ones(16), apart(16))
+    known = binomtest(12, 16).proportion_ci(method="wilson")
     assert one.accuracy == 0.75 and one.interval == "wilson"
     assert (one.low, one.high) == pytest.approx((known.low, known.high))
-    # 8 of 8 and 0 of 8: the two samples drawn again give 0, 1/2 or 1 with chance 1/4, 1/2, 1/4,
-    # so the 2.5th and 97.5th percentiles are 0 and 1, though 16 completions were judged.
-    more = accuracy(np.array([8.0, 0.0]), np.array([8.0, 8.0]), seed=0)
-    assert more == Accuracy(accuracy=0.5, low=0.0, high=1.0, n=2, interval="cluster bootstrap")
-    assert as_json(more) == {"accuracy": 0.5, "low": 0.0, "high": 1.0, "n": 2,
-                             "interval": "cluster bootstrap"}  # fmt: skip
+    more = accuracy(8 * right, np.full(16, 8.0), apart(16))
+    assert more.interval == "korn-graubard over samples"
+    assert as_json(more) == {"accuracy": 0.75, "low": more.low, "high": more.high, "n": 16,
+                             "interval": "korn-graubard over samples"}  # fmt: skip
+
+
+def test_fewer_than_ten_samples_or_images_have_no_interval_and_it_is_said():
+    few = accuracy(np.array([8.0, 0.0]), np.array([8.0, 8.0]), apart(2))
+    assert (few.accuracy, few.low) == (0.5, None)
+    assert few.reason == "2 samples are too few for an interval"
+    images = accuracy(np.ones(100), np.ones(100), Clusters(np.arange(100) % 9))
+    assert images.reason == "9 images are too few for an interval"
 
 
 def test_where_all_completions_are_right_the_bound_counts_samples():
-    # Clopper and Pearson's with 4 trials: 0.025 ** (1/4) = 0.397635.
-    sure = accuracy(np.full(4, 8.0), np.full(4, 8.0), seed=0)
+    # Clopper and Pearson's with 12 trials: 0.025 ** (1/12) = 0.735353.
+    sure = accuracy(np.full(12, 8.0), np.full(12, 8.0), apart(12))
     assert (sure.accuracy, sure.high) == (1.0, 1.0)
-    assert sure.low == pytest.approx(0.397635, abs=1e-6)
-    never = accuracy(np.zeros(4), np.full(4, 8.0), seed=0)
+    assert sure.low == pytest.approx(0.025 ** (1 / 12))
+    never = accuracy(np.zeros(12), np.full(12, 8.0), apart(12))
     assert (never.accuracy, never.low) == (0.0, 0.0)
-    assert never.high == pytest.approx(1 - 0.397635, abs=1e-6)
+    assert never.high == pytest.approx(1 - 0.025 ** (1 / 12))
 
 
-def test_the_bootstraps_interval_covers_where_samples_differ():
-    # Pass rates from Beta(0.5, 0.5), mean 1/2: most samples are nearly always right or wrong.
-    # Taking the 480 completions for independent trials covers 2 times in 3.
-    rng, covered, naive = np.random.default_rng(0), 0, 0
-    for seed in range(200):
-        right = rng.binomial(8, rng.beta(0.5, 0.5, size=60)).astype(np.float64)
-        found = accuracy(right, np.full(60, 8.0), seed=seed)
-        covered += found.low <= 0.5 <= found.high
-        low, high = wilson(int(right.sum()), 480)
-        naive += low <= 0.5 <= high
-    assert 0.90 <= covered / 200 <= 0.99
-    assert naive / 200 < 0.8
+def shared_images():
+    """60 images x 20 questions; the two policies are right or wrong by image, 28 and 25 of 60."""
+    image = np.repeat(np.arange(60), 20)
+    ours, theirs = np.arange(60) < 28, (np.arange(60) >= 10) & (np.arange(60) < 35)
+    return Clusters(image), judged(1.0 * ours[image]), judged(1.0 * theirs[image])
+
+
+def test_the_accuracy_of_questions_about_shared_images_is_as_sure_as_the_images():
+    clusters, ours, _ = shared_images()
+    found = rates(ours, clusters)
+    # 60 trials, 28 right; jackknife variance p (1 - p) / 59, so 59 effective trials, made 58 and a
+    # half by (1.96 / t_59)^2: Clopper and Pearson's interval of these, from beta quantiles.
+    p, trials = 28 / 60, 59 * (1.959964 / t.ppf(0.975, 59)) ** 2
+    low = beta.ppf(0.025, p * trials, trials - p * trials + 1)
+    high = beta.ppf(0.975, p * trials + 1, trials - p * trials)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+    assert found.low < 0.34 and found.high > 0.60  # of 1,200 questions apart: 43.9 to 49.5
+
+
+def test_two_equally_good_policies_are_not_told_apart_by_questions_about_shared_images():
+    # 10 images only ours has right, 7 only theirs: of 17 coins, at least 10 heads or at most 7.
+    clusters, ours, theirs = shared_images()
+    coins = 2 * sum(math.comb(17, k) for k in range(10, 18)) / 2**17
+    found = compare_greedy(ours, theirs, clusters, seed=0)
+    assert found.test == "sign-flip permutation of images"
+    assert found.p == pytest.approx(coins, abs=0.02) and coins > 0.6
+    assert found.difference.value == pytest.approx(0.05)
+    # 17 of 60 images differ: a deviation of sqrt(17 / 60 - 0.05^2) / sqrt(59) = 0.069.
+    width = found.difference.high - found.difference.low
+    assert width == pytest.approx(2 * 2.0 * 0.069, rel=0.1)
+    assert compare_greedy(ours, theirs, apart(1200), seed=0).p < 0.01  # as it was said before
 
 
 def test_rates_are_json_and_a_format_that_is_not_judged_is_null():
-    found = rates(judged([2, 1, 0], completions=2, formatted=np.nan), seed=0)
+    found = rates(judged([2, 1, 0], completions=2, formatted=np.nan), apart(3))
     assert found.accuracy == 0.5 and found.completions == 6
     assert (found.format_rate, found.mean_tokens, found.truncated) == (None, 1.0, 0.0)
     json.dumps(as_json(found), allow_nan=False)
@@ -135,14 +167,15 @@ def test_sign_flips_seldom_find_what_is_not_there():
 
 
 def test_differences_are_ours_minus_theirs():
-    ours, theirs = judged([1, 1, 0, 1]), judged([0, 1, 1, 0])
-    found = compare_greedy(ours, theirs, seed=0)
+    ours, theirs = judged([1, 1, 0, 1] * 4), judged([0, 1, 1, 0] * 4)
+    found = compare_greedy(ours, theirs, apart(16), seed=0)
     assert found.difference.value == 0.25
-    assert (found.only_first_right, found.only_second_right) == (2, 1)
-    assert found.p == 1.0  # 2 against 1: twice 4/8
-    back = compare_greedy(theirs, ours, seed=0)
+    assert (found.only_first_right, found.only_second_right) == (8, 4)
+    # 8 against 4: twice (1 + 12 + 66 + 220 + 495) / 4096.
+    assert found.test == "exact McNemar" and found.p == pytest.approx(2 * 794 / 4096)
+    back = compare_greedy(theirs, ours, apart(16), seed=0)
     assert back.difference.value == -0.25
-    assert back.difference.low == -found.difference.high
+    assert back.difference.low == pytest.approx(-found.difference.high)
 
 
 def test_a_paired_difference_is_surer_than_the_two_rates():
@@ -151,28 +184,28 @@ def test_a_paired_difference_is_surer_than_the_two_rates():
     theirs = rng.integers(0, 8, 100).astype(np.float64)
     ours = theirs + (rng.random(100) < 0.9)
     pair = judged(ours, completions=8), judged(theirs, completions=8)
-    found = compare_sampled(*pair, seed=0)
+    found = compare_sampled(*pair, apart(100), seed=0)
     assert found.difference.value == pytest.approx((ours - theirs).mean() / 8)
     width = found.difference.high - found.difference.low
-    apart = rates(pair[0], seed=0)
-    assert width < (apart.high - apart.low) / 5
+    alone = rates(pair[0], apart(100))
+    assert width < (alone.high - alone.low) / 5
     assert found.p == pytest.approx(1 / 10_001)
 
 
 def test_a_difference_that_is_the_same_everywhere_has_no_interval():
-    found = difference(judged([1, 1]), judged([0, 0]), seed=0)
-    assert (found.value, found.low, found.reason) == (1.0, None, "all resamples agree")
+    found = difference(judged([1, 1]), judged([0, 0]), apart(2))
+    assert (found.value, found.low, found.reason) == (1.0, None, AGREED)
 
 
 def test_groups_are_in_order_and_hold_their_own_samples_alone():
     labels = ["hard", "easy", None, "easy", "hard", "easy"]
     policy = {"greedy": judged([1, 1, 1, 0, 0, 1]), "sampled": judged([2, 4, 4, 0, 1, 4], 4)}
-    found = accuracy_by_group(labels, ["easy", "medium", "hard"], policy, seed=0)
+    found = accuracy_by_group(labels, ["easy", "medium", "hard"], policy, apart(6))
     assert [(row.group, row.n) for row in found] == [("easy", 3), ("hard", 2)]
     assert [row.greedy.accuracy for row in found] == [pytest.approx(2 / 3), 0.5]
     assert [row.sampled.accuracy for row in found] == [pytest.approx(8 / 12), 3 / 8]
     other = {"greedy": judged([0, 1, 0, 0, 0, 0]), "sampled": judged([0, 4, 0, 0, 1, 2], 4)}
     pairs = {name: (policy[name], other[name]) for name in policy}
-    moved = difference_by_group(labels, ["easy", "medium", "hard"], pairs, seed=0)
+    moved = difference_by_group(labels, ["easy", "medium", "hard"], pairs, apart(6))
     assert [row.greedy.value for row in moved] == [pytest.approx(1 / 3), 0.5]
     assert [row.sampled.value for row in moved] == [pytest.approx(2 / 12), 2 / 8]

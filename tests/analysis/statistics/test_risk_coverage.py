@@ -7,27 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durian.analysis.statistics.association import Association, ScoreOrder, associate
-from durian.analysis.statistics.risk_coverage import (
-    POINTS,
-    Harmonic,
-    aurc,
-    best_aurc,
-    counts,
-    risk_coverage_points,
+from durian.analysis.statistics.association import (
+    ScoreOrder,
+    area_under_risk,
+    associate,
+    excess_area,
 )
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    """The point estimates do not need a thousand."""
-    monkeypatch.setattr("durian.analysis.statistics.bootstrap.RESAMPLES", 20)
+from durian.analysis.statistics.clusters import Clusters
+from durian.analysis.statistics.risk_coverage import POINTS, risk_coverage_points
 
 
 def areas(score, wrong, total):
     """AURC and excess AURC of samples."""
     order = ScoreOrder(*(np.array(x, np.float64) for x in (score, wrong, total)))
-    return Association(order)(np.ones((1, len(score))))[0, 3:].tolist()
+    return [area_under_risk(order).value, excess_area(order).value]
 
 
 def risks(wrong):
@@ -147,7 +140,8 @@ def test_those_cases_tend_to_the_published_limits():
 
 
 def test_all_right_has_no_order_to_judge():
-    found = associate(np.arange(4.0), np.zeros(4), np.full(4, 2.0), seed=0)
+    order = ScoreOrder(np.arange(4.0), np.zeros(4), np.full(4, 2.0))
+    found = associate(order, Clusters.apart(4))
     assert found.aurc.value == 0 and found.excess_aurc.reason == "all are right"
 
 
@@ -168,9 +162,3 @@ def test_a_long_curve_has_few_points_and_ends_with_the_base_rate():
 
 def test_the_curve_of_no_completion_is_empty():
     assert risk_coverage_points(np.empty(0), np.empty(0)) == []
-
-
-def test_rows_with_nothing_drawn_are_undefined():
-    at = counts(np.zeros((1, 3)), np.zeros((1, 3)))
-    assert np.isnan(aurc(at, Harmonic())).all()
-    assert np.isnan(best_aurc(np.zeros(1), np.zeros(1), Harmonic())).all()

@@ -6,13 +6,15 @@ from scipy.stats import fisher_exact, kendalltau
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
-from durian.analysis.statistics.agreement import Tau, auroc_statistic, by_code, kappa
-from durian.analysis.statistics.estimate import Estimate
-from durian.analysis.statistics.paired import Bootstrap, Side
+from durian.analysis.statistics.agreement import kappa, score_order, tau
+from durian.analysis.statistics.association import auroc
+from durian.analysis.statistics.clusters import Clusters
+from durian.analysis.statistics.estimate import AGREED, Estimate
+from durian.analysis.statistics.paired import Side
 from durian.analysis.two_runs.drift import drift, learned_samples
 from durian.analysis.two_runs.floor import Completions, Floor, GroupShares, redraws
 from durian.analysis.two_runs.group_flow import Gain, GroupPair, fresh_gain, group_flow
-from durian.analysis.two_runs.verdict import AGAIN, AGREED, KEEP, verdict
+from durian.analysis.two_runs.verdict import AGAIN, KEEP, verdict
 from durian.groups import reasoning_groups
 from durian.records import as_json
 
@@ -30,56 +32,61 @@ def side(right, g=8, perceptual=None, reasoning=None, **measures):
     )
 
 
-def bootstrap(n):
-    return Bootstrap(np.arange(n), 0)
-
-
 def test_weighted_kappa_by_hand_and_as_scikit_learn_has_it():
     # A: 0 0 1 2, B: 0 1 1 0. Seen |i - j|: 0 1 0 2 = 3, over 4 samples. By chance, rows (2, 1, 1)/4
     # and columns (2, 2, 0)/4: distances 0 1 2 | 1 0 1 | 2 1 0 give (2*2*1 + 1*2*1 + 1*2*2 + 1*2*1)
     # / 16 = 12/16. kappa = 1 - (3/4) / (12/16) = 0.
     a, b = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0])
-    table = by_code(np.ones((1, 4)), a * 3 + b, 9).reshape(1, 3, 3)
-    assert kappa(table)[0] == pytest.approx(0.0, abs=1e-12)
+    assert kappa(a, b).value == pytest.approx(0.0, abs=1e-12)
     rng = np.random.default_rng(0)
     a = rng.integers(5, size=200)
     b = np.clip(a + rng.integers(-1, 2, size=200), 0, 4)
-    weights = rng.integers(0, 3, size=200)
-    table = by_code(weights[None].astype(float), a * 5 + b, 25).reshape(1, 5, 5)
-    peer = cohen_kappa_score(a, b, weights="linear", sample_weight=weights)
-    assert kappa(table)[0] == pytest.approx(peer, abs=1e-12)
+    peer = cohen_kappa_score(a, b, weights="linear")
+    assert kappa(np.r_[a, -1, 2], np.r_[b, 3, -1]).value == pytest.approx(peer, abs=1e-12)
+
+
+def test_the_influence_on_kappa_is_the_slope_of_scikit_learns_by_a_samples_weight():
+    rng = np.random.default_rng(1)
+    a = rng.integers(4, size=60)
+    b = np.clip(a + rng.integers(-1, 2, size=60), 0, 3)
+    found = kappa(a, b)
+    for sample in (3, 30):
+        weights = np.ones((2, 60))
+        weights[:, sample] += [-1e-5, 1e-5]
+        less, more = (
+            cohen_kappa_score(a, b, weights="linear", sample_weight=each) for each in weights
+        )
+        assert found.influence[sample] == pytest.approx((more - less) / 2e-5, rel=1e-4)
+    assert found.influence.sum() == pytest.approx(0, abs=1e-12)
 
 
 def test_kappa_of_one_group_is_undefined():
-    assert np.isnan(kappa(np.array([[[4.0, 0.0], [0.0, 0.0]]]))[0])
+    assert kappa(np.zeros(4, int), np.zeros(4, int)) is None
 
 
-def test_tau_under_weights_is_scipys_of_the_samples_repeated():
+def test_tau_is_scipys_of_the_samples_that_have_both():
     rng = np.random.default_rng(1)
     x = np.round(rng.normal(size=80), 1)  # ties
     y = np.round(x + rng.normal(size=80), 1)
+    expected = kendalltau(np.delete(x, 3), np.delete(y, 3)).statistic
     x[3] = np.nan  # left out
-    weights = rng.integers(0, 4, size=(5, 80)).astype(float)
-    ours = Tau(x, y, seed=0)(weights)[:, 0]
-    for row, tau in zip(weights, ours, strict=True):
-        again = np.repeat(np.arange(80), row.astype(int))
-        again = again[again != 3]
-        assert tau == pytest.approx(kendalltau(x[again], y[again]).statistic, abs=1e-12)
+    found = tau(x, y, seed=0)
+    assert found.value == pytest.approx(expected, abs=1e-12)
+    assert found.influence[3] == found.part[3] == 0 and found.part.sum() == 79
 
 
 def test_tau_of_the_same_values_is_one_and_of_a_constant_undefined():
     x = np.random.default_rng(2).normal(size=300)
-    ones = np.ones((1, 300))
-    assert Tau(x, x, seed=0)(ones)[0, 0] == pytest.approx(1.0, abs=1e-15)
-    assert Tau(x, -x, seed=0)(ones)[0, 0] == pytest.approx(-1.0, abs=1e-15)
-    assert np.isnan(Tau(x, np.zeros(300), seed=0)(ones)[0, 0])
+    assert tau(x, x, seed=0).value == pytest.approx(1.0, abs=1e-15)
+    assert tau(x, -x, seed=0).value == pytest.approx(-1.0, abs=1e-15)
+    assert tau(x, np.zeros(300), seed=0) is None
 
 
 def test_tau_of_many_samples_is_of_five_thousand():
     rng = np.random.default_rng(3)
     x = rng.normal(size=8000)
     y = x + rng.normal(size=8000)
-    ours = Tau(x, y, seed=0)(np.ones((1, 8000)))[0, 0]
+    ours = tau(x, y, seed=0).value
     assert ours != (whole := kendalltau(x, y).statistic) and ours == pytest.approx(whole, abs=0.02)
 
 
@@ -88,12 +95,12 @@ def test_flows_count_who_went_where():
     # group in A, one none in B.
     a = side([1] * 5, reasoning=[0, 0, 1, None, 1])
     b = side([1] * 5, reasoning=[1, 0, 1, 0, None])
-    flow = group_flow(GroupPair.between(a, b, "reasoning"), bootstrap(5), NO_FLOOR)
+    flow = group_flow(GroupPair.between(a, b, "reasoning"), Clusters.apart(5), NO_FLOOR)
     assert flow.groups_a == flow.groups_b == [0, 1]
     assert flow.counts == [[1, 1], [0, 1]]
     assert (flow.samples, flow.only_a, flow.only_b) == (3, 1, 1)
     assert flow.moved.value == pytest.approx(1 / 3)
-    assert flow.moved.low <= 1 / 3 <= flow.moved.high
+    assert flow.moved.reason == "3 samples are too few for an interval"
     # Seen distance 1/3. Rows (2, 1)/3, columns (1, 2)/3: (2*2 + 1*1)/9 = 5/9. 1 - 3/5.
     assert flow.kappa.value == pytest.approx(0.4)
 
@@ -101,14 +108,14 @@ def test_flows_count_who_went_where():
 def test_perceptual_flows_run_from_easy_to_hard():
     a = side([1] * 3, perceptual=["hard", "easy", "medium"])
     b = side([1] * 3, perceptual=["easy", "easy", "medium"])
-    flow = group_flow(GroupPair.between(a, b, "perceptual"), bootstrap(3), NO_FLOOR)
+    flow = group_flow(GroupPair.between(a, b, "perceptual"), Clusters.apart(3), NO_FLOOR)
     assert flow.groups_a == ["easy", "medium", "hard"]
     assert flow.counts == [[1, 0, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_different_groups_are_counted_and_not_said_to_agree():
     a, b = side([1] * 4, reasoning=[0, 1, 0, 1]), side([1] * 4, reasoning=[0, 1, 2, 2])
-    flow = group_flow(GroupPair.between(a, b, "reasoning"), bootstrap(4), NO_FLOOR)
+    flow = group_flow(GroupPair.between(a, b, "reasoning"), Clusters.apart(4), NO_FLOOR)
     assert flow.counts == [[1, 0, 1], [0, 1, 1]]
     assert flow.moved == Estimate(value=None, reason="the runs have different groups")
 
@@ -119,7 +126,7 @@ def test_the_gain_of_fresh_groups_is_the_difference_of_aurocs():
     stale, own = rng.integers(0, 4, size=60), (right // 3).astype(int)  # 0 is the hardest
     a = side(right, reasoning=stale.tolist())
     b = side(right, reasoning=own.tolist())
-    gain = fresh_gain(GroupPair.between(a, b, "reasoning"), b, bootstrap(60), NO_FLOOR)
+    gain = fresh_gain(GroupPair.between(a, b, "reasoning"), b, Clusters.apart(60), NO_FLOOR)
     is_wrong = np.concatenate([[1] * (8 - r) + [0] * r for r in right])
     for key, bins in (("stale", stale), ("own", own)):
         peer = roc_auc_score(is_wrong, np.repeat(-bins, 8))
@@ -134,7 +141,7 @@ def test_the_auroc_of_perceptual_groups_rises_with_hardness():
     labels = ["easy", "easy", "medium", "medium", "hard", "hard"]
     b = side(right, perceptual=labels)
     floor = Floor(None, (8, 8), {"perceptual": "fixed"}, seed=0)
-    gain = fresh_gain(GroupPair.between(b, b, "perceptual"), b, bootstrap(6), floor)
+    gain = fresh_gain(GroupPair.between(b, b, "perceptual"), b, Clusters.apart(6), floor)
     # Wrong: 8 medium, 16 hard; right: 16 easy, 8 medium. Of 24 x 24 pairs: medium beats easy 128,
     # ties medium 64/2, hard beats all 16 * 24 = 384: 544 / 576.
     assert gain.stale.value == pytest.approx(544 / 576)
@@ -150,7 +157,7 @@ def test_learned_is_from_at_most_half_right_to_more():
 def whole(a, b, **given):
     n = len(a.wrong)
     settings = {
-        "harder": {}, "clusters": np.arange(n), "drawn": (None, None), "missing": ({}, {}),
+        "harder": {}, "clusters": Clusters.apart(n), "drawn": (None, None), "missing": ({}, {}),
     }  # fmt: skip
     return drift(a, b, **{**settings, **given})
 
@@ -197,7 +204,7 @@ def test_a_measure_of_the_images_cannot_move():
     found = whole(a, b, harder={"pixel_entropy": "higher"}, missing=(fixed, fixed))
     measure = found.measures["pixel_entropy"]
     assert measure.identical and measure.tau.value == pytest.approx(1.0, abs=1e-15)
-    assert measure.tau.low is None and measure.tau.reason == "all resamples agree"
+    assert measure.tau.low is None and measure.tau.reason == "4 samples are too few for an interval"
     assert measure.difference.value == 0.0
     assert measure.tau_floor.value == 1.0 and measure.difference_floor.value == 0.0
 
@@ -220,16 +227,16 @@ def test_a_measures_meaning_is_its_auroc_of_bs_errors():
     assert measure.difference.low > 0  # planted: only B's values follow its errors
 
 
-def test_clusters_are_drawn_together():
-    # Ten images of ten questions, all learned or none: whole images are drawn, and the interval
-    # is that of ten, about sqrt(0.25 / 10) = 0.16 either side doubled, not that of a hundred.
-    images = np.repeat(np.arange(10), 10)
-    a, b = side([0] * 100), side(np.where(images % 2, 8, 0))
+def test_samples_of_an_image_go_together():
+    # Forty images of ten questions, all learned or none: the interval is that of forty,
+    # sqrt(0.25 / 40) = 0.079 either side doubled, not that of four hundred.
+    images = np.repeat(np.arange(40), 10)
+    a, b = side([0] * 400), side(np.where(images % 2, 8, 0))
     apart = whole(a, b).learned.learned.share
-    together = whole(a, b, clusters=images).learned.learned.share
+    together = whole(a, b, clusters=Clusters(images)).learned.learned.share
     assert together.value == apart.value == 0.5
-    assert together.high - together.low == pytest.approx(2 * 1.96 * 0.158, rel=0.15)
-    assert apart.high - apart.low == pytest.approx(2 * 1.96 * 0.05, rel=0.15)
+    assert together.high - together.low == pytest.approx(2 * 1.96 * 0.079, rel=0.15)
+    assert apart.high - apart.low == pytest.approx(2 * 1.96 * 0.025, rel=0.15)
 
 
 def policy(rng, n, skill):
@@ -394,7 +401,7 @@ def test_what_is_undefined_is_null_with_its_reason(a, b):
 def test_auroc_leaves_out_what_lacks_a_score_or_completions():
     score, wrong = np.array([1.0, np.nan, 2.0, 3.0]), np.array([0.0, 4.0, 4.0, np.nan])
     # What is left: one all right at 1, one all wrong at 2.
-    assert auroc_statistic(score, wrong, np.full(4, 4.0))(np.ones((1, 4)))[0, 0] == 1.0
+    assert auroc(score_order(score, wrong, np.full(4, 4.0))).value == 1.0
 
 
 def test_samples_of_unequal_completions_are_redrawn_as_often_as_each_was_drawn():

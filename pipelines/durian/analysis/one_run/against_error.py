@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from durian.analysis.one_run.columns import Candidate
-from durian.analysis.one_run.error_curve import CurvePoint, ErrorCurve
+from durian.analysis.one_run.error_curve import CurvePoint, error_curve
 from durian.analysis.statistics.association import (
-    AUROC,
-    Association,
     Associations,
-    Aurocs,
     ScoreOrder,
-    no_estimates,
-    undefined,
+    associate,
+    auroc,
+    risk_coverage,
+    why_no_auroc,
 )
-from durian.analysis.statistics.bootstrap import (
-    Floats,
-    Resampled,
-    Statistic,
-    with_interval,
-)
-from durian.analysis.statistics.error_share import Clusters
+from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.estimate import Estimate
 from durian.analysis.statistics.risk_coverage import Kept
 from durian.groups import Harder
 
-AllResampled = Mapping[Hashable, Resampled]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,123 +55,78 @@ class AurocDifference:
 
 
 class AgainstError:
-    """One column's association with error, its curves, and what they need of the resamples."""
+    """One column's association with error, its curves, and what its differences are taken from."""
 
     def __init__(
-        self,
-        name: str,
-        candidate: Candidate,
-        wrong: Floats,
-        total: Floats,
-        clusters: Clusters = None,
+        self, candidate: Candidate, wrong: Floats, total: Floats, clusters: Clusters
     ) -> None:
         """Sort the samples by the column; (N,) each."""
-        self.name, self.kind = name, candidate.kind
-        self._curve = ErrorCurve(candidate.values, wrong, total, candidate.harder, clusters)
-        self.score = candidate.values * (1 if self._curve.harder == "higher" else -1)
+        self.kind, self._clusters = candidate.kind, clusters
+        self.harder, self._curve = error_curve(
+            candidate.values, wrong, total, clusters, candidate.harder
+        )
+        self.score = candidate.values * (1 if self.harder == "higher" else -1)
         self.order = ScoreOrder(self.score, wrong, total)
-        self._association = Association(self.order) if len(self.order) else None
 
-    def statistics(self) -> dict[Hashable, Statistic]:
-        """Give the statistics that are to be taken on the shared resamples."""
-        if self._association is None:
-            return {}
-        return {self.name: self._association, (self.name, "curve"): self._curve.groups}
-
-    def described(self, drawn: AllResampled) -> Predictor:
-        """Describe the column against error, for the summary."""
-        n, kind, harder = len(self.order), self.kind, self._curve.harder
-        if self._association is None:
-            return Predictor(
-                n=n, kind=kind, harder=harder, **vars(no_estimates()), base_rate=None, curve=[],
-                risk_coverage=[],
-            )  # fmt: skip
+    def described(self) -> Predictor:
+        """The column's entry in the summary."""
+        order = self.order
         return Predictor(
-            n=n,
-            kind=kind,
-            harder=harder,
-            **vars(self._association.estimates(drawn[self.name])),
-            base_rate=float(self.order.wrong.sum() / self.order.total.sum()),
-            curve=self._curve.rows(drawn[self.name, "curve"]),
-            risk_coverage=self._association.risk_coverage(),
+            n=len(order),
+            kind=self.kind,
+            harder=self.harder,
+            **vars(associate(order, self._clusters)),
+            base_rate=float(order.wrong.sum() / order.total.sum()) if len(order) else None,
+            curve=self._curve,
+            risk_coverage=risk_coverage(order),
         )
 
 
-class Differences:
-    """AUROC of one measure less that of another, on the samples that have both."""
+def auroc_differences(
+    found: Mapping[str, AgainstError],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+    *,
+    now: str | None = None,
+) -> list[AurocDifference]:
+    """AUROC of one measure less that of another, on the samples that have both.
 
-    def __init__(
-        self,
-        found: Mapping[str, AgainstError],
-        wrong: Floats,
-        total: Floats,
-        *,
-        now: str | None = None,
-    ) -> None:
-        """Pair the measures: each with the baseline, each with each, each column with `now`.
+    Each measure is held against the baseline, each against each, each column against `now`.
 
-        Args:
-            now: the column behind the perceptual groups, which others might stand behind.
-        """
-        usable = {name: held for name, held in found.items() if len(held.order)}
-        measures = [name for name, held in usable.items() if held.kind == "measure"]
-        baselines = [name for name, held in usable.items() if held.kind == "baseline"]
-        self._pairs = [
-            *((name, baseline) for baseline in baselines for name in measures),
-            *combinations(measures, 2),
-            *(
-                (name, now)
-                for name, held in usable.items()
-                if now in usable and "column" in (held.kind, usable[now].kind) and name != now
-            ),
-        ]
-        self._orders: dict[Hashable, ScoreOrder] = {}
-        self._keys = []
-        # Two measures are compared on the samples that have both, or the one that is missing where
-        # it would fail would win. Pairs that lack the same samples share the order of a measure, by
-        # that mask as key: sorting is what takes long.
-        for pair in self._pairs:
-            scores = [usable[name].score for name in pair]
-            lacking = np.isnan(scores[0]) | np.isnan(scores[1])
-            keys = [(name, "on", lacking.tobytes()) for name in pair]
-            for key, score in zip(keys, scores, strict=True):
-                if key not in self._orders:
-                    both = np.where(lacking, np.nan, score)
-                    self._orders[key] = ScoreOrder(both, wrong, total)
-            self._keys.append(keys)
-        # Where a measure has no samples but those of the pair, its own AUROC serves.
-        self._own = {
-            key: key[0]
-            for keys in self._keys
-            for key in keys
-            if len(self._orders[key]) == len(usable[key[0]].order)
-        }
-
-    def statistics(self) -> dict[Hashable, Statistic]:
-        """Give the statistics that are to be taken on the shared resamples."""
-        return {
-            key: Aurocs(order)
-            for key, order in self._orders.items()
-            if key not in self._own and undefined(order)[AUROC] is None
-        }
-
-    def described(self, drawn: AllResampled) -> list[AurocDifference]:
-        """The differences, positive where the first tells errors better."""
-        entries = []
-        for (first, second), keys in zip(self._pairs, self._keys, strict=True):
-            orders = [self._orders[key] for key in keys]
-            reasons = [reason for order in orders if (reason := undefined(order)[AUROC])]
-            if not len(orders[0]):
-                difference = Estimate(value=None, reason="no sample has both")
-            elif reasons:
-                difference = Estimate(value=None, reason=reasons[0])
-            else:
-                ours, theirs = (drawn[self._own.get(key, key)] for key in keys)
-                difference = with_interval(
-                    ours.value[AUROC] - theirs.value[AUROC],
-                    ours.draws[:, AUROC] - theirs.draws[:, AUROC],
-                )
-            entries.append(
-                AurocDifference(first=first, second=second, n=len(orders[0]), difference=difference)
+    Args:
+        now: the column behind the perceptual groups, which others might stand behind.
+    """
+    usable = {name: held for name, held in found.items() if len(held.order)}
+    measures = [name for name, held in usable.items() if held.kind == "measure"]
+    baselines = [name for name, held in usable.items() if held.kind == "baseline"]
+    pairs = [(name, baseline) for baseline in baselines for name in measures]
+    others = [
+        (name, now)
+        for name, held in usable.items()
+        if now in usable and "column" in (held.kind, usable[now].kind) and name != now
+    ]
+    entries = []
+    # On the samples that have both, or a measure that is missing where it would fail would win.
+    for first, second in (*pairs, *combinations(measures, 2), *others):
+        scores = [usable[name].score for name in (first, second)]
+        lacking = np.isnan(scores[0]) | np.isnan(scores[1])
+        orders = [ScoreOrder(np.where(lacking, np.nan, s), wrong, total) for s in scores]
+        entries.append(
+            AurocDifference(
+                first=first,
+                second=second,
+                n=len(orders[0]),
+                difference=_difference(orders, clusters),
             )
-        return entries
+        )
+    return entries
+
+
+def _difference(orders: Sequence[ScoreOrder], clusters: Clusters) -> Estimate:
+    if not len(orders[0]):
+        return Estimate(value=None, reason="no sample has both")
+    for order in orders:
+        if reason := why_no_auroc(order):
+            return Estimate(value=None, reason=reason)
+    return orders[0].shown(auroc(orders[0]).less(auroc(orders[1])), clusters, "plain")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from durian.analysis.statistics.bootstrap import resampled_weights
-from durian.analysis.statistics.error_share import Clusters
+from durian.analysis.statistics.clusters import Clusters
 from durian.groups import reasoning_groups
 
 START = 20  # bins to begin with, where there are samples enough
@@ -34,11 +32,10 @@ def choose_cuts(
     wrong: NDArray[np.float64],
     total: NDArray[np.float64],
     *,
-    clusters: Sequence[str] | Clusters = None,
+    clusters: Clusters | None = None,
     fewest: int = 2,
     most: int | None = None,
     least_samples: int = 1,
-    seed: int = 0,
 ) -> Choice:
     """Cut a measure where its error rate changes.
 
@@ -47,8 +44,7 @@ def choose_cuts(
     1. Begin with 20 quantile bins; with fewer where there are less than 20 clusters or
        `least_samples` a bin; with one bin a value where there are no more values than that.
     2. Hold the error rates of each two neighbours against each other: their difference over its
-       standard deviation when whole clusters are drawn again (bootstrap), as a normal deviate,
-       two-sided.
+       standard deviation between clusters (as `influence` has it), as a normal deviate, two-sided.
     3. Merge the pair that differs least, and go on at 2, until all neighbours that are left differ
        at 5 %, or `fewest` bins are left. Holm's correction is over all the pairs of step 1: those
        that were merged were tried too. (Over the pairs that are left alone, pure noise of 4,000
@@ -66,26 +62,25 @@ def choose_cuts(
         values: (N,), finite, or NaN where missing; such samples are left out.
         wrong, total: (N,), a sample's wrong completions, and all of them; 0 of 0 where none was
             scored: the sample then counts in sizes alone.
-        clusters: (N,), what is drawn again together, like the image of several questions; None:
-            each sample by itself.
+        clusters: samples that go together, like the questions about an image; None: each sample
+            by itself.
         fewest, most: bins to end with. Fewer than `fewest` only where the measure has so few
             values, nearly all samples share one, or `least_samples` leaves no other way.
-        seed: of the bootstrap.
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
-    # In an order of their own, so that what is drawn does not depend on the order of the rows.
     order = np.lexsort((total, wrong, values))[: np.count_nonzero(~np.isnan(values))]  # NaN last
     values, wrong, total = values[order], wrong[order], total[order]
     cluster = (
         np.arange(len(order))
         if clusters is None
-        else np.unique(np.asarray(clusters)[order], return_inverse=True)[1]
+        else np.unique(clusters.codes[order], return_inverse=True)[1]
     )
     clusters_in_all, samples = int(cluster.max()) + 1, len(values)
     begun = min(START, clusters_in_all // THIN, samples // least_samples)
     bins = _first_bins(values, max(fewest, begun))
+    by_cluster = Clusters(cluster)
     errors, completions = (
-        _resampled_sums(counts, bins, None if clusters is None else cluster, seed=seed)
+        by_cluster.table(bins.astype(np.intp), counts, int(bins.max()) + 1)
         for counts in (wrong, total)
     )
     # Bins are only ever merged, so the resampled sums of the first bins are enough for the whole
@@ -138,40 +133,23 @@ def _nearer(thin: int, deviations: NDArray[np.float64]) -> int:
     return min(pairs, key=lambda pair: float(deviations[pair]))
 
 
-def _resampled_sums(
-    counts: NDArray[np.float64],
-    bins: NDArray[np.int64],
-    clusters: NDArray[np.integer[Any]] | None,
-    *,
-    seed: int,
-) -> NDArray[np.float64]:
-    """Completions by bin, (1 + R, K): the data as they are, then each resample.
-
-    Args:
-        bins: rising.
-    """
-    starts = np.flatnonzero(np.diff(bins, prepend=-1))
-    weights = resampled_weights(len(counts), seed=seed, clusters=clusters)
-    sums = [np.add.reduceat(counts[None, :], starts, axis=1)]
-    sums += [np.add.reduceat(block * counts, starts, axis=1) for block in weights]
-    return np.concatenate(sums)
-
-
 def _deviations(
     errors: NDArray[np.float64], completions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Distance of each two neighbours, (K - 1,): |difference| in standard deviations.
 
     0 where a rate is not known; infinite where nothing varies and the rates differ.
+
+    Args:
+        errors, completions: (m, K), by cluster and bin.
     """
+    m, totals = len(errors), completions.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        difference = np.diff(errors / completions, axis=1)
-        value, draws = difference[0], difference[1:]
-        usable = ~np.isnan(draws)  # a small bin can be left out of a resample
-        count = usable.sum(axis=0)
-        mean = np.where(usable, draws, 0.0).sum(axis=0) / count
-        squares = np.where(usable, (draws - mean) ** 2, 0.0).sum(axis=0)
-        deviations = np.abs(value) / np.sqrt(squares / (count - 1))
+        rates = errors.sum(axis=0) / totals
+        moves = np.diff((errors - rates * completions) / totals, axis=1)
+        variance = m / (m - 1) * (moves**2).sum(axis=0)
+        variance[variance < 1e-24] = 0.0  # round-off
+        deviations = np.abs(np.diff(rates)) / np.sqrt(variance)
     return np.where(np.isnan(deviations), 0.0, deviations)
 
 

@@ -1,10 +1,10 @@
-"""Choose the columns that are held against error, and the samples that share an image."""
+"""Choose the columns that are held against error."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -91,25 +91,3 @@ def numbers(column: pl.Series) -> Floats:
     """A column's values, NaN where they are missing, not finite, or as good as infinite."""
     values = column.cast(pl.Float64).to_numpy().astype(np.float64)
     return np.where(np.abs(values) <= LARGEST, values, np.nan)
-
-
-def image_clusters(
-    table: pl.DataFrame, columns: pl.DataFrame | None
-) -> NDArray[np.integer[Any]] | None:
-    """The cluster of each sample, numbered from 0: its images, where images repeat.
-
-    None where no two samples share their images, or it is not known; a sample without images is a
-    cluster of its own.
-    """
-    if columns is None or "image_id" not in columns.columns:
-        return None
-    alone = columns["image_id"].is_null()
-    if "n_images" in table.columns:
-        alone = alone | (table["n_images"].fill_null(0) == 0)
-    # The words keep the two kinds of key apart: a row's number could else be some image's id.
-    own = pl.int_range(len(columns), eager=True).cast(pl.String)
-    keys = pl.select(
-        pl.when(alone).then("row " + own).otherwise("image " + columns["image_id"])
-    ).to_series()
-    _, clusters = np.unique(keys.to_numpy(), return_inverse=True)
-    return clusters if clusters.max(initial=-1) + 1 < len(clusters) else None

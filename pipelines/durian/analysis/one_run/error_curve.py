@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from durian.analysis.statistics.bootstrap import Resampled, resample
-from durian.analysis.statistics.error_share import Clusters, ErrorsOfGroup, GroupErrors
+from durian.analysis.statistics.clusters import Clusters
+from durian.analysis.statistics.error_share import ErrorsOfGroup, errors_by_group, group_codes
 from durian.groups import Harder, reasoning_groups
 
 CURVE_BINS = 12
@@ -23,43 +23,6 @@ class CurvePoint(ErrorsOfGroup):
 
     mean: float  # of the measure
     isotonic: float  # error rate by the fit
-
-
-class ErrorCurve:
-    """Up to 12 quantile bins of a measure, from its lowest value to its highest."""
-
-    def __init__(
-        self,
-        values: Floats,
-        wrong: Floats,
-        total: Floats,
-        harder: Harder | None = None,
-        clusters: Clusters = None,
-    ) -> None:
-        """Cut the bins and fit the curve.
-
-        Args:
-            values: (N,), NaN where missing.
-            wrong, total: (N,), a sample's wrong completions, and all of them.
-            harder: whether errors rise or fall with the measure; None takes the better fit.
-        """
-        labels = reasoning_groups(values, CURVE_BINS).labels  # numbered from the lowest value
-        order = sorted({label for label in labels if label is not None})
-        self.groups = GroupErrors(labels, order, wrong, total, clusters)
-        known = ~np.isnan(values)
-        self.harder, fitted = isotonic_error(values[known], wrong[known], total[known], harder)
-        self._bins = []
-        for label in order:
-            here = self.groups.label[known] == label
-            mean = np.average(fitted[here], weights=total[known][here])
-            self._bins.append((float(values[known][here].mean()), float(np.clip(mean, 0, 1))))
-
-    def rows(self, resampled: Resampled) -> list[CurvePoint]:
-        """Entries as `errors_by_group`'s, with the bin's mean of the measure and of the fit."""
-        return [
-            CurvePoint(**vars(row), mean=mean, isotonic=isotonic)
-            for row, (mean, isotonic) in zip(self.groups.rows(resampled), self._bins, strict=True)
-        ]
 
 
 def isotonic_error(
@@ -99,13 +62,29 @@ def error_curve(
     values: Floats,
     wrong: Floats,
     total: Floats,
-    *,
-    seed: int,
+    clusters: Clusters,
     harder: Harder | None = None,
-    clusters: Clusters = None,
-) -> list[CurvePoint]:
-    """The curve of one measure with the intervals of its own resamples; args as `ErrorCurve`."""
-    curve = ErrorCurve(values, wrong, total, harder, clusters)
-    if not len(values):
-        return []
-    return curve.rows(resample({0: curve.groups}, len(values), seed=seed, clusters=clusters)[0])
+) -> tuple[Harder, list[CurvePoint]]:
+    """Up to 12 quantile bins of a measure, from its lowest value to its highest, with a fit.
+
+    Args:
+        values: (N,), NaN where missing.
+        wrong, total: (N,), a sample's wrong completions, and all of them.
+        harder: whether errors rise or fall with the measure; None takes the better fit.
+    Returns:
+        The direction, and entries as `errors_by_group`'s, with the bin's mean of the measure and
+        of the fit.
+    """
+    labels = reasoning_groups(values, CURVE_BINS).labels  # numbered from the lowest value
+    order = sorted({label for label in labels if label is not None})
+    known = ~np.isnan(values)
+    harder, fitted = isotonic_error(values[known], wrong[known], total[known], harder)
+    here = group_codes(labels, order)[known]
+    completions = np.bincount(here, weights=total[known], minlength=len(order))
+    fits = np.bincount(here, weights=total[known] * fitted, minlength=len(order)) / completions
+    means = np.bincount(here, weights=values[known]) / np.bincount(here) if len(order) else ()
+    rows = errors_by_group(labels, order, wrong, total, clusters)
+    return harder, [
+        CurvePoint(**vars(row), mean=float(mean), isotonic=float(np.clip(fit, 0, 1)))
+        for row, mean, fit in zip(rows, means, fits, strict=True)
+    ]

@@ -7,23 +7,23 @@ has not seen is the honest test.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from durian.analysis.one_run.rollouts import RolloutArrays
-from durian.analysis.statistics.association import AUROC, Aurocs, ScoreOrder, undefined
-from durian.analysis.statistics.bootstrap import (
-    Floats,
-    Resampled,
-    Statistic,
-    with_interval,
-)
+from durian.analysis.statistics.association import ScoreOrder, auroc, why_no_auroc
+from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.influence import mean_of
 
 SPLITS = 4  # each used both ways round
 TAKEN = ("mean_logprob", "sum_logprob")  # confidence measures that can be taken from a half
+
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,53 +44,37 @@ class _Half:
     total: Floats  # rollouts of a half, made even
 
 
-class SplitHalf:
-    """The check of one confidence measure."""
+def split_halves(
+    names: Collection[str], rollouts: RolloutArrays, clusters: Clusters, *, seed: int
+) -> dict[str, SplitHalves]:
+    """Check those measures that can be taken from half of the rollouts.
 
-    def __init__(self, name: str, rollouts: RolloutArrays, *, seed: int) -> None:
-        """Draw the splits; a sample with fewer than two rollouts is left out.
+    A sample with fewer than two rollouts is left out.
 
-        Args:
-            name: of `TAKEN`.
-            seed: of the splits; the same for all measures.
-        """
-        self.name = name
-        rng = np.random.default_rng([seed, 1])
-        self._halves = [half for _ in range(SPLITS) for half in _both_ways(name, rollouts, rng)]
-        self._reasons = [[_undefined(half, wrong) for wrong in half.wrong] for half in self._halves]
-
-    def statistics(self) -> dict[Hashable, Statistic]:
-        """Give the statistics that are to be taken on the shared resamples."""
-        return {
-            (self.name, "half", i): Aurocs(
-                ScoreOrder(half.score, half.wrong[0], half.total), half.wrong[1]
-            )
-            for i, half in enumerate(self._halves)
-            if None in self._reasons[i]
-        }
-
-    def estimates(self, drawn: Mapping[Hashable, Resampled]) -> SplitHalves:
-        """Means over all splits, both ways round."""
-        same, other = (self._estimate(k, drawn) for k in range(2))
-        defined = same.value is not None or other.value is not None
-        return SplitHalves(same=same, other=other, splits=SPLITS if defined else 0)
-
-    def _estimate(self, k: int, drawn: Mapping[Hashable, Resampled]) -> Estimate:
-        found = [
-            drawn[self.name, "half", i]
-            for i, reasons in enumerate(self._reasons)
-            if reasons[k] is None
-        ]
-        if not found:
-            return Estimate(value=None, reason=self._reasons[0][k])
-        value = float(np.mean([each.value[k] for each in found]))
-        return with_interval(value, np.mean([each.draws[:, k] for each in found], axis=0))
+    Args:
+        seed: of the splits; the same for all measures.
+    """
+    return {name: _split_halves(name, rollouts, clusters, seed) for name in TAKEN if name in names}
 
 
-def _undefined(half: _Half, wrong: Floats) -> str | None:
-    if not half.total.any():
-        return "no sample has two rollouts"
-    return undefined(ScoreOrder(half.score, wrong, half.total))[AUROC]
+def _split_halves(name: str, rollouts: RolloutArrays, clusters: Clusters, seed: int) -> SplitHalves:
+    rng = np.random.default_rng([seed, 1])
+    halves = [half for _ in range(SPLITS) for half in _both_ways(name, rollouts, rng)]
+    same, other = (_estimate(halves, k, clusters) for k in range(2))
+    defined = same.value is not None or other.value is not None
+    return SplitHalves(same=same, other=other, splits=SPLITS if defined else 0)
+
+
+def _estimate(halves: Sequence[_Half], k: int, clusters: Clusters) -> Estimate:
+    """Mean over all splits, both ways round, of the AUROC of one half's errors."""
+    if not halves[0].total.any():
+        return Estimate(value=None, reason="no sample has two rollouts")
+    orders = [ScoreOrder(half.score, half.wrong[k], half.total) for half in halves]
+    reasons = [why_no_auroc(order) for order in orders]
+    usable = [order for order, reason in zip(orders, reasons, strict=True) if reason is None]
+    if not usable:
+        return Estimate(value=None, reason=reasons[0])
+    return usable[0].shown(mean_of([auroc(order) for order in usable]), clusters, "unit")
 
 
 def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> list[_Half]:
@@ -117,10 +101,3 @@ def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> 
         _Half(score=scores[0], wrong=(first, second), total=total),
         _Half(score=scores[1], wrong=(second, first), total=total),
     ]
-
-
-def split_halves(
-    names: Collection[str], rollouts: RolloutArrays, *, seed: int
-) -> dict[str, SplitHalf]:
-    """The checks of those measures that can be taken from half of the rollouts."""
-    return {name: SplitHalf(name, rollouts, seed=seed) for name in TAKEN if name in names}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from durian.analysis.one_run.against_error import (
     AgainstError,
-    AllResampled,
     AurocDifference,
-    Differences,
     Predictor,
+    auroc_differences,
 )
-from durian.analysis.one_run.columns import candidates, image_clusters, numbers, slice_columns
+from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
 from durian.analysis.one_run.reliability import (
     REDRAWS,
@@ -27,14 +26,21 @@ from durian.analysis.one_run.reliability import (
 from durian.analysis.one_run.rollouts import rollout_arrays
 from durian.analysis.one_run.split_half import SplitHalves, split_halves
 from durian.analysis.reasons import grouped
-from durian.analysis.statistics.bootstrap import Floats, Statistic, resample, resamples_for
-from durian.analysis.statistics.error_share import ErrorsOfGroup, GroupErrors
-from durian.analysis.statistics.estimate import Estimate, Label
+from durian.analysis.statistics.clusters import Clusters, image_clusters, named
+from durian.analysis.statistics.error_share import (
+    ErrorsOfGroup,
+    contrast,
+    error_rate,
+    errors_by_group,
+)
+from durian.analysis.statistics.estimate import DrawnTogether, Estimate, Label
 from durian.analysis.statistics.pass_rates import PassRates, pass_rate_shares
 from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Harder, Kind
 from durian.records import JsonObject, from_json, left_out, merged
 
 NO_GROUP = "no group"
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +61,6 @@ class Missing:
 
     reason: str
     samples: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnTogether:
-    """The kind and number of clusters that the bootstrap draws again as a whole."""
-
-    of: Literal["sample", "image"]
-    n: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +95,13 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """The numbers that need scored completions; all their intervals share the same resamples.
+    """The numbers that need scored completions.
 
     A plain column's hard end is the one that fits better, so its AUROC leans above 0.5: an interval
     that reaches 0.5 says nothing.
     """
 
     completions: int
-    resamples: int
     clusters: DrawnTogether
     error_rate: Estimate
     perceptual: list[ErrorsOfGroup]  # from easy to hard
@@ -171,7 +168,7 @@ def analyse(
         rollouts: of the table's samples: `sample_id`, `rollout`, `n_tokens`, `sum_logprob`,
             `correct`. The table then has `sample_id`.
         grouping: how the table's groups were cut.
-        seed: of the bootstrap, the splits and the redraws.
+        seed: of the splits and the redraws.
     Raises:
         ValueError: `columns` has not one row a row of the table.
     """
@@ -211,78 +208,39 @@ def _analyse_scored(
     clusters = image_clusters(table, columns)
     arrays = None if rollouts is None else rollout_arrays(rollouts, table["sample_id"])
     labels = {kind: table[f"{kind}_group"].to_list() for kind in KINDS}
-    texts = slice_columns(table, columns, {*table.columns, *measures})
-
-    bins = sorted({label for label in labels["reasoning"] if label is not None})
-    # The cells where both groupings meet are numbered: a group has one label.
-    crossed = list(zip(labels["perceptual"], labels["reasoning"], strict=True))
-    filled = set(crossed)
-    cells = [(p, r) for p in PERCEPTUAL for r in bins if (p, r) in filled]
-    numbered = {cell: number for number, cell in enumerate(cells)}
-    ordered: dict[Hashable, tuple[Sequence[Label | None], Sequence[Label]]] = {
-        "all": ([0] * len(wrong), [0]),
-        "perceptual": (labels["perceptual"], PERCEPTUAL),
-        "reasoning": (labels["reasoning"], bins),
-        "joint": ([numbered.get(cell) for cell in crossed], range(len(cells))),
+    orders: dict[Kind, Sequence[Label]] = {
+        "perceptual": PERCEPTUAL,
+        "reasoning": sorted({label for label in labels["reasoning"] if label is not None}),
     }
-    for kind in KINDS:
-        members, order = ordered[kind]
-        if None in members and any(label is not None for label in members):
-            ordered[kind] = [NO_GROUP if g is None else g for g in members], [*order, NO_GROUP]
-    for name, values in texts.items():
-        ordered["slice", name] = values, sorted({text for text in values if text is not None})
-    groups = {
-        key: GroupErrors(members, order, wrong, total, clusters)
-        for key, (members, order) in ordered.items()
-    }
+    groups = {kind: _by_group(labels[kind], orders[kind], wrong, total, clusters) for kind in KINDS}
     found = {
-        name: AgainstError(name, candidate, wrong, total, clusters)
+        name: AgainstError(candidate, wrong, total, clusters)
         for name, candidate in candidates(table, measures, columns).items()
     }
-    now = None if grouping is None else grouping.perceptual.measure
-    differences = Differences(found, wrong, total, now=now)
-    halves = {} if arrays is None else split_halves(measures, arrays, seed=seed)
-    # All numbers of the report are taken on the same resamples, in one pass. So the difference of
-    # any two has an interval of its own, most often narrower than two separate ones suggest, since
-    # a lucky draw lifts both.
-    statistics: dict[Hashable, Statistic] = {("groups", key): each for key, each in groups.items()}
-    for held in found.values():
-        statistics |= held.statistics()
-    statistics |= differences.statistics()
-    for half in halves.values():
-        statistics |= half.statistics()
-    drawn = resample(statistics, len(table), seed=seed, clusters=clusters)
-    rows = {key: each.rows(drawn["groups", key]) for key, each in groups.items()}
-    grouped_rows = {kind: [row for row in rows[kind] if row.group != NO_GROUP] for kind in KINDS}
-    joint = JointView(
-        rows=list(PERCEPTUAL),
-        columns=bins,
-        cells=[
-            JointCell(
-                perceptual=perceptual, reasoning=reasoning, samples=row.samples,
-                error_rate=row.error_rate,
-            )
-            for (perceptual, reasoning), row in zip(cells, rows["joint"], strict=True)
-        ],
-    )  # fmt: skip
     return Scored(
         completions=int(total.sum()),
-        resamples=resamples_for(len(table)),
-        clusters=DrawnTogether(
-            of="sample" if clusters is None else "image",
-            n=len(table) if clusters is None else int(clusters.max()) + 1,
-        ),
-        error_rate=rows["all"][0].error_rate,
-        perceptual=grouped_rows["perceptual"],
-        reasoning=grouped_rows["reasoning"],
-        ungrouped={
-            kind: rows[kind][-1] for kind in KINDS if len(rows[kind]) > len(grouped_rows[kind])
-        }
+        clusters=clusters.described,
+        error_rate=error_rate(wrong, total, clusters),
+        perceptual=[row for row in groups["perceptual"] if row.group != NO_GROUP],
+        reasoning=[row for row in groups["reasoning"] if row.group != NO_GROUP],
+        ungrouped={kind: row for kind in KINDS for row in groups[kind] if row.group == NO_GROUP}
         or None,
-        contrast=_contrasts(groups, drawn),
-        slices={name: rows["slice", name] for name in texts},
-        measures={name: held.described(drawn) for name, held in found.items()},
-        differences=differences.described(drawn),
+        contrast={
+            kind: _contrast(kind, labels[kind], orders[kind], wrong, total, clusters)
+            for kind in KINDS
+        },
+        slices={
+            name: errors_by_group(values, _texts(values), wrong, total, clusters)
+            for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
+        },
+        measures={name: held.described() for name, held in found.items()},
+        differences=auroc_differences(
+            found,
+            wrong,
+            total,
+            clusters,
+            now=None if grouping is None else grouping.perceptual.measure,
+        ),
         reliability=Reliability(
             rollouts=int(np.bincount(total.astype(np.intp)).argmax()),
             fewest_rollouts=int(total.min()),
@@ -292,25 +250,74 @@ def _analyse_scored(
             **group_reliability(grouping, measures, arrays, labels, seed=seed),
         ),
         pass_rates=pass_rate_shares(wrong, total),
-        joint=joint if cells else None,
-        split_half=None
-        if arrays is None
-        else {name: half.estimates(drawn) for name, half in halves.items()},
+        joint=_joint(labels, orders["reasoning"], wrong, total, clusters),
+        split_half=None if arrays is None else split_halves(measures, arrays, clusters, seed=seed),
     )
 
 
-def _contrasts(groups: Mapping[Hashable, GroupErrors], drawn: AllResampled) -> dict[Kind, Estimate]:
+def _by_group(
+    labels: Sequence[Label | None],
+    order: Sequence[Label],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+) -> list[ErrorsOfGroup]:
+    """Errors by group, and at the end of the samples in no group, where others are in one."""
+    if None in labels and any(label is not None for label in labels):
+        labels = [NO_GROUP if label is None else label for label in labels]
+        order = [*order, NO_GROUP]
+    return errors_by_group(labels, order, wrong, total, clusters)
+
+
+def _texts(values: Sequence[str | None]) -> list[str]:
+    return sorted({text for text in values if text is not None})
+
+
+def _joint(
+    labels: Mapping[Kind, Sequence[Label | None]],
+    bins: Sequence[Label],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+) -> JointView | None:
+    """The cells where both groupings meet; None where none has samples."""
+    crossed = list(zip(labels["perceptual"], labels["reasoning"], strict=True))
+    filled = set(crossed)
+    cells = [(p, r) for p in PERCEPTUAL for r in bins if (p, r) in filled]
+    if not cells:
+        return None
+    # They are numbered: a group has one label.
+    numbered: dict[object, int] = {cell: number for number, cell in enumerate(cells)}
+    members = [numbered.get(cell) for cell in crossed]
+    rows = errors_by_group(members, range(len(cells)), wrong, total, clusters)
+    return JointView(
+        rows=list(PERCEPTUAL),
+        columns=[int(number) for number in bins],
+        cells=[
+            JointCell(
+                perceptual=perceptual, reasoning=int(reasoning), samples=row.samples,
+                error_rate=row.error_rate,
+            )
+            for (perceptual, reasoning), row in zip(cells, rows, strict=True)
+        ],
+    )  # fmt: skip
+
+
+def _contrast(
+    kind: Kind,
+    labels: Sequence[Label | None],
+    order: Sequence[Label],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+) -> Estimate:
     """Error rate of the hardest group less that of the easiest."""
-    contrasts: dict[Kind, Estimate] = {}
-    for kind in KINDS:
-        order = [group for group in groups[kind].order if group != NO_GROUP]
-        hard, easy = (order[-1:], order[:1]) if kind == "perceptual" else (order[:1], order[-1:])
-        if len(order) < 2:
-            reason = f"there are {len(order)} {kind} groups"
-            contrasts[kind] = Estimate(value=None, reason=reason)
-        else:
-            contrasts[kind] = groups[kind].contrast(drawn["groups", kind], hard[0], easy[0])
-    return contrasts
+    if len(order) < 2:
+        are = "is" if len(order) == 1 else "are"
+        reason = f"there {are} {len(order)} {kind} {named(len(order), 'group')}"
+        return Estimate(value=None, reason=reason)
+    hard, easy = (order[-1], order[0]) if kind == "perceptual" else (order[0], order[-1])
+    return contrast(labels, hard, easy, wrong, total, clusters)
 
 
 def _distributions(

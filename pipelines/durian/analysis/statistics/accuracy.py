@@ -1,13 +1,14 @@
 """Accuracy of a policy, and whether another is right more often: rates, intervals, tests.
 
-A sample is the unit throughout: its rollouts go together, and two policies meet sample by sample.
+A cluster is the unit throughout: a sample with its rollouts or, where images repeat, all samples of
+an image; two policies meet sample by sample.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,12 @@ from durian.analysis.evaluation import (
     Rates,
     SampledDifference,
 )
-from durian.analysis.statistics.bootstrap import resampled_weights, with_interval
-from durian.analysis.statistics.error_share import error_rate
+from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.estimate import Estimate, Label
+from durian.analysis.statistics.shares import Z, paired_difference, share
 
-Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 FLIPS = 10_000
+FLIPPED = "sign-flip permutation of {}s"
 
 Floats = NDArray[np.float64]
 
@@ -60,32 +61,32 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return (0.0 if right == 0 else middle - half), (1.0 if right == n else middle + half)
 
 
-def accuracy(right: Floats, total: Floats, *, seed: int) -> Accuracy:
+def accuracy(right: Floats, total: Floats, clusters: Clusters) -> Accuracy:
     """Share of right completions with its 95 % interval.
 
-    One completion a sample: Wilson's interval. More: the cluster bootstrap over samples.
+    One completion a cluster: Wilson's interval. More: Korn and Graubard's over clusters. Fewer
+    than ten clusters: none.
 
     Args:
         right, total: (N,), a sample's right completions, and all of them.
     """
     n = len(right)
-    if (total == 1).all():
+    known = share(right, total, clusters)
+    independent = (total == 1).all() and len(clusters) == n
+    if independent and known.interval:
         low, high = wilson(int(right.sum()), n)
-        share = float(right.sum() / n)
-        return Accuracy(accuracy=share, low=low, high=high, n=n, interval="wilson")
-    # The share of the right ones, with the bounds that hold where all or none are of that kind.
-    known = error_rate(right, total, seed=seed)
+        known = replace(known, low=low, high=high)
     assert known.value is not None  # there are completions
     return Accuracy(
         accuracy=known.value, low=known.low, high=known.high, reason=known.reason, n=n,
-        interval="cluster bootstrap",
+        interval="wilson" if independent else f"korn-graubard over {clusters.of}s",
     )  # fmt: skip
 
 
-def rates(judged: Judged, *, seed: int) -> Rates:
+def rates(judged: Judged, clusters: Clusters) -> Rates:
     """Accuracy of all samples, and what their completions are like."""
     return Rates(
-        **vars(accuracy(judged.right, judged.total, seed=seed)),
+        **vars(accuracy(judged.right, judged.total, clusters)),
         completions=judged.completions * len(judged.right),
         format_rate=_mean(judged.formatted),
         mean_tokens=_mean(judged.tokens),
@@ -97,8 +98,7 @@ def accuracy_by_group(
     labels: Sequence[Label | None],
     order: Sequence[Label],
     judged: Mapping[str, Judged],
-    *,
-    seed: int,
+    clusters: Clusters,
 ) -> list[GroupAccuracy]:
     """One entry a group that has samples, in `order`; samples in no group (None) are left out.
 
@@ -111,7 +111,7 @@ def accuracy_by_group(
             group=group,
             n=int(member.sum()),
             **{
-                name: accuracy(j.right[member], j.total[member], seed=seed)
+                name: accuracy(j.right[member], j.total[member], clusters.among(member))
                 for name, j in judged.items()
             },
         )
@@ -119,23 +119,36 @@ def accuracy_by_group(
     ]
 
 
-def compare_greedy(ours: Judged, theirs: Judged, *, seed: int) -> GreedyDifference:
-    """Ours minus theirs on the same samples, one completion each: exact McNemar test."""
+def compare_greedy(
+    ours: Judged, theirs: Judged, clusters: Clusters, *, seed: int
+) -> GreedyDifference:
+    """Ours minus theirs on the same samples, one completion each.
+
+    Where each sample is a cluster: exact McNemar test. Else samples of a cluster are right or wrong
+    together, and whole clusters turn sign.
+    """
     only_ours = int((ours.right > theirs.right).sum())
     only_theirs = int((theirs.right > ours.right).sum())
+    independent = len(clusters) == len(ours.right)
     return GreedyDifference(
-        difference=difference(ours, theirs, seed=seed),
+        difference=difference(ours, theirs, clusters),
         only_first_right=only_ours,
         only_second_right=only_theirs,
-        p=mcnemar(only_ours, only_theirs),
+        p=mcnemar(only_ours, only_theirs)
+        if independent
+        else sign_flips(clusters.sums(ours.right - theirs.right), seed=seed),
+        test="exact McNemar" if independent else FLIPPED.format(clusters.of),
     )
 
 
-def compare_sampled(ours: Judged, theirs: Judged, *, seed: int) -> SampledDifference:
+def compare_sampled(
+    ours: Judged, theirs: Judged, clusters: Clusters, *, seed: int
+) -> SampledDifference:
     """Ours minus theirs on the same samples by their pass rates: sign-flip permutation test."""
     return SampledDifference(
-        difference=difference(ours, theirs, seed=seed),
-        p=sign_flips(ours.right - theirs.right, seed=seed),
+        difference=difference(ours, theirs, clusters),
+        p=sign_flips(clusters.sums(ours.right - theirs.right), seed=seed),
+        test=FLIPPED.format(clusters.of),
         flips=FLIPS,
     )
 
@@ -144,8 +157,7 @@ def difference_by_group(
     labels: Sequence[Label | None],
     order: Sequence[Label],
     pairs: Mapping[str, tuple[Judged, Judged]],
-    *,
-    seed: int,
+    clusters: Clusters,
 ) -> list[GroupDifference]:
     """Ours minus theirs in each group that has samples, in `order`.
 
@@ -157,25 +169,27 @@ def difference_by_group(
         GroupDifference(
             group=group,
             n=int(member.sum()),
-            **{name: difference(*pair, seed=seed, member=member) for name, pair in pairs.items()},
+            **{name: difference(*pair, clusters, member=member) for name, pair in pairs.items()},
         )
         for group, member in _members(labels, order)
     ]
 
 
 def difference(
-    ours: Judged, theirs: Judged, *, seed: int, member: NDArray[np.bool_] | None = None
+    ours: Judged,
+    theirs: Judged,
+    clusters: Clusters,
+    *,
+    member: NDArray[np.bool_] | None = None,
 ) -> Estimate:
-    """Mean over samples of the difference of pass rates; whole samples are drawn again.
+    """Mean over samples of the difference of pass rates, with its interval over clusters.
 
     Both policies have as many completions a sample. `member`: (N,), of these samples alone.
     """
-    by_sample = (ours.right - theirs.right) / ours.completions  # (N,)
+    first, second = (judged.right / judged.completions for judged in (ours, theirs))  # (N,) each
     if member is not None:
-        by_sample = by_sample[member]
-    n = len(by_sample)
-    draws = [weights @ by_sample / n for weights in resampled_weights(n, seed=seed)]
-    return with_interval(by_sample.mean(), np.concatenate(draws))
+        first, second, clusters = first[member], second[member], clusters.among(member)
+    return paired_difference(first, second, clusters)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -188,16 +202,16 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def sign_flips(differences: Floats, *, seed: int) -> float:
-    """Two-sided p value of a paired permutation test: each sample's difference keeps or turns sign.
+    """Two-sided p value of a permutation test: each cluster's difference keeps or turns sign.
 
     Args:
-        differences: (N,), whole numbers: right completions of one policy minus the other's.
+        differences: (m,), whole numbers: right completions of one policy minus the other's.
     Returns:
         (1 + flips at least as far from 0 as what was seen) / (1 + flips), of 10,000 flips.
     """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
-    # Of the samples whose difference has one size, those that turn out positive are binomially
-    # many: a column for each size, rather than for each sample, is drawn.
+    # Of the clusters whose difference has one size, those that turn out positive are binomially
+    # many: a column for each size, rather than for each cluster, is drawn.
     positive = np.random.default_rng(seed).binomial(counts, 0.5, size=(FLIPS, len(counts)))
     sums = (2 * positive - counts) @ sizes  # (FLIPS,), exact: whole numbers
     return float((1 + (np.abs(sums) >= abs(differences.sum())).sum()) / (1 + FLIPS))

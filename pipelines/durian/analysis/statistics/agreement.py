@@ -1,12 +1,12 @@
-"""Agreement of two profiles: kappa of their groups, tau-b of a measure, under weights."""
+"""Do two profiles of the same samples agree? Kappa of groups, tau-b of a measure."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.association import Aurocs, ScoreOrder
-from durian.analysis.statistics.concordance import Concordance
+from durian.analysis.statistics.association import ScoreOrder, tau_b
+from durian.analysis.statistics.influence import Number
 
 TAU_SAMPLES = 5000  # at most: its standard error is then about 0.01
 
@@ -14,73 +14,53 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 
-def by_code(weights: Floats, codes: Codes, size: int) -> Floats:
-    """Sum weights over samples of one code: (b, N) to (b, size)."""
-    order = np.argsort(codes, kind="stable")
-    found, starts = np.unique(codes[order], return_index=True)
-    summed = np.zeros((len(weights), size))
-    if len(found):
-        summed[:, found] = np.add.reduceat(weights[:, order], starts, axis=1)
-    return summed
-
-
-def kappa(tables: Floats) -> Floats:
+def kappa(first: Codes, second: Codes) -> Number | None:
     """Cohen's kappa with linear weights: agreement beyond chance, a move by one counting 1.
 
     kappa = 1 - sum_ij |i - j| n_ij / sum_ij |i - j| n_i. n_.j / n.
 
     Args:
-        tables: (b, K, K), counts by group in A and in B.
+        first, second: (N,), the group of each sample in A and in B, from 0; -1: in none of either.
     Returns:
-        (b,): 1 is the same groups, 0 what chance would give; NaN where all are in one group.
+        1 is the same groups, 0 what chance would give; None where all are in one group.
     Source: J. Cohen, "Weighted kappa", 1968.
     """
-    size = tables.shape[1]
+    both = (first >= 0) & (second >= 0)
+    i, j = first[both], second[both]
+    size, n = int(max(i.max(initial=0), j.max(initial=0))) + 1, len(i)
     apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
-    seen = (tables * apart).sum(axis=(1, 2)) * tables.sum(axis=(1, 2))
-    chance = np.einsum("bi,ij,bj->b", tables.sum(axis=2), apart, tables.sum(axis=1))
-    agreed: Floats = 1 - np.divide(seen, chance, out=np.full_like(seen, np.nan), where=chance > 0)
-    return agreed
+    rows, columns = np.bincount(i, minlength=size), np.bincount(j, minlength=size)
+    seen, chance = int(np.abs(i - j).sum()), int(rows @ apart @ columns)
+    if not chance:
+        return None
+    of_chance = (apart @ columns)[i] + (apart @ rows)[j]
+    moves, part = np.zeros(len(first)), both.astype(np.float64)
+    moves[both] = seen * n * of_chance / chance**2 - (np.abs(i - j) * n + seen) / chance
+    return Number(1 - seen * n / chance, moves, part)
 
 
-class Tau:
-    """Kendall's tau-b of two values of each sample: (b, N) weights to (b, 1).
+def tau(first: Floats, second: Floats, *, seed: int) -> Number | None:
+    """Kendall's tau-b of two values of each sample; None where either is constant.
 
     Of 5,000 samples at most, drawn by the seed.
+
+    Args:
+        first, second: (N,), NaN where missing; a sample needs both.
     """
-
-    def __init__(self, first: Floats, second: Floats, *, seed: int) -> None:
-        """Rank the samples.
-
-        Args:
-            first, second: (N,), NaN where missing; a sample needs both.
-        """
-        places = np.flatnonzero(~np.isnan(first) & ~np.isnan(second))
-        if len(places) > TAU_SAMPLES:
-            # The same samples in every resample and for every redraw, by the seed: what is compared
-            # must not differ by what was picked.
-            places = np.random.default_rng(seed).choice(places, TAU_SAMPLES, replace=False)
-        self._places = places[np.argsort(first[places], kind="stable")]
-        self._ranks = [
-            np.unique(values[self._places], return_inverse=True)[1] for values in (first, second)
-        ]
-        self._concordance = Concordance(*self._ranks)
-
-    def __call__(self, weights: Floats) -> Floats:
-        """NaN where either value is constant in a resample."""
-        w = np.take(weights, self._places, axis=1)
-        n = w.sum(axis=1)
-        # n^2 - sum t^2 is twice the number of pairs that are not tied.
-        untied = [
-            (n**2 - (by_code(w, ranks, len(w[0])) ** 2).sum(axis=1)) / 2 for ranks in self._ranks
-        ]
-        scale = np.sqrt(untied[0]) * np.sqrt(untied[1])
-        pairs = self._concordance(w)
-        tau = np.divide(pairs, scale, out=np.full_like(pairs, np.nan), where=scale > 0)
-        return np.asarray(tau[:, None], np.float64)
+    places = np.flatnonzero(~np.isnan(first) & ~np.isnan(second))
+    if len(places) > TAU_SAMPLES:
+        places = np.random.default_rng(seed).choice(places, TAU_SAMPLES, replace=False)
+    places = places[np.argsort(first[places], kind="stable")]
+    ranks = [np.unique(values[places], return_inverse=True)[1] for values in (first, second)]
+    if min(int(codes.max(initial=0)) for codes in ranks) == 0:
+        return None
+    value, influence = tau_b(*ranks)
+    moves, part = np.zeros(len(first)), np.zeros(len(first))
+    moves[places], part[places] = influence, 1.0
+    return Number(value, moves, part)
 
 
-def auroc_statistic(score: Floats, wrong: Floats, total: Floats) -> Aurocs:
-    """AUROC of error by a score that rises with difficulty, of the samples that have all three."""
+def score_order(score: Floats, wrong: Floats, total: Floats) -> ScoreOrder:
+    """Order the samples that have score and errors by a score that rises with difficulty."""
     known = ~np.isnan(score) & ~np.isnan(wrong)
-    return Aurocs(ScoreOrder(np.where(known, score, np.nan), wrong, total))
+    return ScoreOrder(np.where(known, score, np.nan), wrong, total)

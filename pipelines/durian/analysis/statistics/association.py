@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.bootstrap import Resampled, resample, with_interval
-from durian.analysis.statistics.concordance import Concordance
+from durian.analysis.statistics.clusters import Clusters
+from durian.analysis.statistics.concordance import concordance
 from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.influence import Number, Scale
 from durian.analysis.statistics.risk_coverage import (
-    Harmonic,
     Kept,
     aurc,
     best_aurc,
-    counts,
     risk_coverage_points,
 )
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-AUROC, SPEARMAN, KENDALL, AURC, EXCESS = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Associations:
-    """Numbers of how a score goes with error, in the order of the constants above.
+    """How a score goes with error.
 
     `auroc`: chance that a wrong completion's sample scores higher than a right one's, ties count
     half (the Mann-Whitney statistic over completions; 0.5 is no better than chance). `spearman`,
@@ -41,9 +38,6 @@ class Associations:
     kendall: Estimate
     aurc: Estimate
     excess_aurc: Estimate
-
-
-NAMES = tuple(field.name for field in fields(Associations))
 
 
 class ScoreOrder:
@@ -60,143 +54,149 @@ class ScoreOrder:
         self.index: Ints = known[np.argsort(score[known], kind="stable")]  # (M,) of the N
         self.score, self.wrong, self.total = (x[self.index] for x in (score, wrong, total))
         self.starts = starts_of(self.score)  # (m,), first place of each distinct score
-        self._tied = len(self.starts) < len(self.index)
+        self.blocks = np.repeat(
+            np.arange(len(self.starts)), np.diff(np.r_[self.starts, len(self.index)])
+        ).astype(np.intp)  # (M,), the rank of each sample's score
+        self._n = len(score)
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def in_order(self, weights: Floats) -> Floats:
-        """(b, N) weights to (b, M), in the order of the score."""
-        return np.take(weights, self.index, axis=1)
-
     def by_score(self, values: Floats) -> Floats:
-        """(b, M) to sums over samples of equal score, (b, m)."""
-        return np.add.reduceat(values, self.starts, axis=1) if self._tied else values
+        """(M,) to sums over samples of equal score, (m,)."""
+        summed = np.bincount(self.blocks, weights=values, minlength=len(self.starts))
+        return np.asarray(summed, np.float64)
+
+    def number(self, value: float, influence: Floats) -> Number:
+        """A number whose influence is given in the order of the score, (M,)."""
+        return Number(float(value), self.of_all(influence), self.of_all(self.total))
+
+    def of_all(self, values: Floats) -> Floats:
+        """(M,) to (N,), 0 for samples without a score."""
+        placed = np.zeros(self._n)
+        placed[self.index] = values
+        return placed
+
+    def why_no_interval(self, clusters: Clusters) -> str | None:
+        """Too few clusters have a wrong completion, or a right one."""
+        for have, what in ((self.wrong > 0, "wrong"), (self.wrong < self.total, "right")):
+            member = self.of_all(have.astype(np.float64)) > 0
+            if few := clusters.few(clusters.counted(member), f"a {what} completion"):
+                return few
+        return None
+
+    def shown(self, number: Number, clusters: Clusters, scale: Scale) -> Estimate:
+        """A number with its interval where enough clusters are right and enough are wrong."""
+        if few := self.why_no_interval(clusters):
+            return Estimate(value=number.value, reason=few)
+        return number.estimate(clusters, scale)
 
 
-class Aurocs:
-    """AUROC of one score for several counts of errors, as a statistic: (b, N) weights to (b, k)."""
+def auroc(order: ScoreOrder, wrong: Floats | None = None) -> Number:
+    """AUROC of error; some completion is right and some is wrong.
 
-    def __init__(self, order: ScoreOrder, *others: Floats) -> None:
-        """Take the order's own errors and, of the same completions, others.
-
-        Args:
-            others: (N,) each, a sample's wrong completions.
-        """
-        self._order = order
-        self._wrong = np.stack([order.wrong, *(wrong[order.index] for wrong in others)])  # (k, M)
-
-    def __call__(self, weights: Floats) -> Floats:
-        """NaN where a resample has no right or no wrong completion."""
-        order, w = self._order, self._order.in_order(weights)
-        completions = order.by_score(w * order.total)
-        completions_to = np.cumsum(completions, axis=1)
-        return np.stack(
-            [
-                auroc_of(order.by_score(w * wrong), completions, completions_to)
-                for wrong in self._wrong
-            ],
-            axis=1,
-        )
-
-
-class Association:
-    """The five numbers of a score against error, as one statistic: (b, N) weights to (b, 5)."""
-
-    def __init__(self, order: ScoreOrder) -> None:
-        self.order = order
-        self._harmonic = Harmonic()
-        rates, self._levels = np.unique(order.wrong / order.total, return_inverse=True)
-        # One column a distinct error rate: a product with it adds up the weights of all samples of
-        # equal rate, for a whole block of resamples at once.
-        self._of_level = (self._levels[:, None] == np.arange(len(rates))).astype(np.float64)
-        blocks = np.repeat(
-            np.arange(len(order.starts)), np.diff(np.r_[order.starts, len(order)])
-        ).astype(np.intp)
-        self._concordance = Concordance(blocks, self._levels)
-
-    def __call__(self, weights: Floats) -> Floats:
-        """NaN where a resample lacks what a number needs."""
-        order = self.order
-        w = order.in_order(weights)
-        samples = order.by_score(w)
-        at = counts(order.by_score(w * order.wrong), order.by_score(w * order.total))
-        area = aurc(at, self._harmonic)
-        best = best_aurc(at.errors_to[:, -1], at.completions_to[:, -1], self._harmonic)
-        auroc = auroc_of(at.errors, at.completions, at.completions_to)
-        spearman, kendall = self._correlations(w, samples)
-        return np.stack([auroc, spearman, kendall, area, area - best], axis=1)
-
-    def _correlations(self, w: Floats, samples: Floats) -> tuple[Floats, Floats]:
-        """Spearman's rho and Kendall's tau-b of score and error rate, ties included.
-
-        A sample drawn w times counts as w samples of equal score and rate.
-        """
-        n = samples.sum(axis=1)
-        level = w @ self._of_level  # (b, R), samples of each error rate
-        level_ranks = np.cumsum(level, axis=1) - (level - 1) / 2
-        ranks = np.cumsum(samples, axis=1) - (samples - 1) / 2
-        weighed = self.order.by_score(w * np.take(level_ranks, self._levels, axis=1))
-        covariance = np.einsum("bi,bi->b", ranks, weighed) - n * ((n + 1) / 2) ** 2
-        # Mid-ranks of tied groups of t have a sum of squares (n^3 - sum t^3) / 12 about their mean,
-        # and n^2 - sum t^2 is twice the number of pairs that are not tied.
-        squares = [t * t for t in (samples, level)]
-        cubes = [
-            np.einsum("bi,bi->b", *each) for each in zip((samples, level), squares, strict=True)
-        ]
-        spread = [(n**3 - cube) / 12 for cube in cubes]
-        untied = [(n**2 - square.sum(axis=1)) / 2 for square in squares]
-        return (
-            _or_nan(covariance, np.sqrt(spread[0] * spread[1])),
-            _or_nan(self._concordance(w), np.sqrt(untied[0] * untied[1])),
-        )
-
-    def estimates(self, resampled: Resampled) -> Associations:
-        """Give each number with its interval, or why it is missing."""
-        reasons = undefined(self.order)
-        return Associations(
-            **{
-                name: with_interval(resampled.value[k], resampled.draws[:, k])
-                if reasons[k] is None
-                else Estimate(value=None, reason=reasons[k])
-                for k, name in enumerate(NAMES)
-            }
-        )
-
-    def risk_coverage(self) -> list[Kept]:
-        """Points of the risk-coverage curve of the samples as they are."""
-        errors, completions = (
-            np.cumsum(self.order.by_score(x[None])[0]) for x in (self.order.wrong, self.order.total)
-        )
-        return risk_coverage_points(errors, completions)
-
-
-def associate(
-    score: Floats,
-    wrong: Floats,
-    total: Floats,
-    *,
-    seed: int,
-    clusters: NDArray[np.integer[Any]] | None = None,
-) -> Associations:
-    """Hold one measure against error, with intervals of the cluster bootstrap.
+    T = sum_ij e_i r_j k(s_i, s_j) / (E R), where k is 1, 1/2 or 0 as s_i is above, at or below s_j.
 
     Args:
-        score: (N,), turned so that higher means harder; NaN where missing.
-        wrong, total: (N,), a sample's wrong completions, and all of them.
-        clusters: as `bootstrap.resampled_weights`.
+        wrong: (N,), other errors of the same completions than the order's own.
     """
-    order = ScoreOrder(score, wrong, total)
-    if not len(order):
-        return no_estimates()
-    association = Association(order)
-    drawn = resample({"": association}, len(score), seed=seed, clusters=clusters)
-    return association.estimates(drawn[""])
+    errors = order.wrong if wrong is None else wrong[order.index]  # (M,)
+    right = order.total - errors
+    at = [order.by_score(errors), order.by_score(right)]  # (m,) each
+    wrongs, rights = at[0].sum(), at[1].sum()
+    below = np.cumsum(at[1]) - at[1] / 2  # right ones below each score, ties half
+    above = wrongs - np.cumsum(at[0]) + at[0] / 2  # wrong ones above
+    value = (at[0] @ below) / (wrongs * rights)
+    moves = (errors * below[order.blocks] + right * above[order.blocks]) / (wrongs * rights)
+    return order.number(value, moves - value * (errors / wrongs + right / rights))
 
 
-def no_estimates() -> Associations:
-    """The numbers of a measure that no sample has."""
-    return Associations(**dict.fromkeys(NAMES, Estimate(value=None, reason="no sample has it")))
+def spearman(order: ScoreOrder) -> Number:
+    """Spearman's rho of score and error rate, ties included; neither is constant.
+
+    With a and b the mid-ranks of score and rate over n, less their mean, rho = S / sqrt(A B) of
+    S = mean a b, A = mean a^2, B = mean b^2. A sample moves S by its own product and by the ranks
+    of all above it.
+    """
+    n = len(order)
+    levels = np.unique(order.wrong / order.total, return_inverse=True)[1]
+    a, b = (_centred_ranks(codes, n) for codes in (order.blocks, levels))
+
+    def above(codes: Ints, values: Floats) -> Floats:
+        """Mean over all samples of the values of those above each one, ties half."""
+        at = np.bincount(codes, weights=values)
+        summed: Floats = at.sum() - np.cumsum(at) + at / 2
+        return summed[codes] / n
+
+    s, aa, bb = (a @ b) / n, (a @ a) / n, (b @ b) / n
+    of_s = a * b + above(order.blocks, b) + above(levels, a) - 3 * s
+    of_a = a * a + 2 * above(order.blocks, a) - 3 * aa
+    of_b = b * b + 2 * above(levels, b) - 3 * bb
+    scale = np.sqrt(aa * bb)
+    rho = s / scale
+    return order.number(rho, (of_s / scale - rho / 2 * (of_a / aa + of_b / bb)) / n)
+
+
+def kendall(order: ScoreOrder) -> Number:
+    """Kendall's tau-b of score and error rate; neither is constant."""
+    levels = np.unique(order.wrong / order.total, return_inverse=True)[1]
+    return order.number(*tau_b(order.blocks, levels))
+
+
+def tau_b(blocks: Ints, levels: Ints) -> tuple[float, Floats]:
+    """Kendall's tau-b of two rankings, and its influence, (M,); args as `concordance`."""
+    pairs = concordance(blocks, levels)
+    untied, moves = [], []
+    for codes in (blocks, levels):
+        tied = np.bincount(codes)
+        # n^2 - sum t^2 is twice the number of pairs that are not tied.
+        untied.append((len(codes) ** 2 - (tied.astype(np.float64) ** 2).sum()) / 2)
+        moves.append((len(codes) - tied[codes]) / untied[-1])
+    scale = np.sqrt(untied[0]) * np.sqrt(untied[1])
+    tau = float(pairs.sum() / 2 / scale)
+    return tau, pairs / scale - tau / 2 * (moves[0] + moves[1])
+
+
+def area_under_risk(order: ScoreOrder) -> Number:
+    """AURC, as in `risk_coverage`."""
+    return order.number(*aurc(order.blocks, order.wrong, order.total))
+
+
+def excess_area(order: ScoreOrder) -> Number:
+    """AURC less that of the best order, as in `risk_coverage`."""
+    area, moves = aurc(order.blocks, order.wrong, order.total)
+    best, by_best = best_aurc(order.wrong, order.total)
+    return order.number(area - best, moves - by_best)
+
+
+NUMBERS: dict[str, tuple[Callable[[ScoreOrder], Number], Scale]] = {
+    "auroc": (auroc, "unit"),
+    "spearman": (spearman, "correlation"),
+    "kendall": (kendall, "correlation"),
+    "aurc": (area_under_risk, "unit"),
+    "excess_aurc": (excess_area, "positive"),
+}
+NAMES = tuple(NUMBERS)
+
+
+def associate(order: ScoreOrder, clusters: Clusters) -> Associations:
+    """Hold one measure against error: each number with its interval, or why it is missing."""
+    return Associations(
+        **{
+            name: order.shown(number(order), clusters, scale)
+            if reason is None
+            else Estimate(value=None, reason=reason)
+            for (name, (number, scale)), reason in zip(
+                NUMBERS.items(), undefined(order), strict=True
+            )
+        }
+    )
+
+
+def risk_coverage(order: ScoreOrder) -> list[Kept]:
+    """Points of the risk-coverage curve."""
+    errors, completions = (np.cumsum(order.by_score(x)) for x in (order.wrong, order.total))
+    return risk_coverage_points(errors, completions)
 
 
 def undefined(order: ScoreOrder) -> Sequence[str | None]:
@@ -213,9 +213,9 @@ def undefined(order: ScoreOrder) -> Sequence[str | None]:
     return [all_alike or constant, correlation, correlation, None, all_alike]
 
 
-def _or_nan(number: Floats, scale: Floats) -> Floats:
-    """A quotient; NaN where a resample has no spread."""
-    return np.divide(number, scale, out=np.full_like(number, np.nan), where=scale > 0)
+def why_no_auroc(order: ScoreOrder) -> str | None:
+    """Why the AUROC is undefined, None where it is not."""
+    return undefined(order)[NAMES.index("auroc")]
 
 
 def starts_of(ordered: Floats) -> Ints:
@@ -225,16 +225,8 @@ def starts_of(ordered: Floats) -> Ints:
     return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
 
-def auroc_of(errors: Floats, completions: Floats, completions_to: Floats) -> Floats:
-    """AUROC of each row from counts (b, m) at each distinct score, rising.
-
-    Each wrong completion is set against all completions at or below it, ties half; against the
-    wrong ones alone that would be half of all their pairs, whatever the order.
-
-    Args:
-        completions_to: up to and with each score.
-    """
-    wrong, total = errors.sum(axis=1), completions_to[:, -1]
-    won = np.einsum("bi,bi->b", errors, completions_to - completions / 2) - wrong**2 / 2
-    # A resample without a right or a wrong one: NaN.
-    return _or_nan(won, wrong * (total - wrong))
+def _centred_ranks(codes: Ints, n: int) -> Floats:
+    """Mid-ranks over n, from -1/2 to 1/2, of mean 0."""
+    at = np.bincount(codes)
+    middle: Floats = ((np.cumsum(at) - at / 2) / n - 0.5)[codes]
+    return middle

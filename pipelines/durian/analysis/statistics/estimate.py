@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from durian.records import left_out
 
 Label = str | int  # of a group
+AGREED = "it is the same in every cluster"  # why a number that does not vary has no interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnTogether:
+    """The kind and number of clusters that intervals take as a whole."""
+
+    of: Literal["sample", "image"]
+    n: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,14 +29,15 @@ classifiers", 2019 (AURC, excess AURC); the expectation over ties is worked out 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import digamma, polygamma
 
 POINTS = 60
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,55 +48,63 @@ class Kept:
     risk: float  # share of the kept ones that are wrong
 
 
-class Harmonic:
-    """Harmonic numbers H_0, H_1, ..., kept as a table."""
+def aurc(blocks: Ints, wrong: Floats, total: Floats) -> tuple[float, Floats]:
+    """Area under the risk-coverage curve, and its influence, (M,).
 
-    def __init__(self) -> None:
-        self._known: Floats = np.zeros(1)
-
-    def __call__(self, k: Floats) -> Floats:
-        """Look up the harmonic numbers of whole numbers, of any shape."""
-        places = k.astype(np.intp)
-        most = int(places.max(initial=0))
-        if most >= len(self._known):
-            terms = 1 / np.arange(1, most + most // 2 + 1)  # resamples differ in size a little
-            self._known = np.concatenate([[0.0], np.cumsum(terms)])
-        return np.take(self._known, places)
-
-
-class Counts(NamedTuple):
-    """Completions at each distinct score, easiest first; (b, m) each."""
-
-    errors: Floats
-    completions: Floats
-    errors_to: Floats  # up to and with the score
-    completions_to: Floats
-
-
-def counts(errors: Floats, completions: Floats) -> Counts:
-    """Add up wrong and all completions, (b, m) each, along the score."""
-    return Counts(errors, completions, np.cumsum(errors, axis=1), np.cumsum(completions, axis=1))
-
-
-def aurc(at: Counts, harmonic: Harmonic) -> Floats:
-    """Area under the risk-coverage curve, of each of b rows; NaN where it has no completion."""
-    share = np.divide(  # w / m
-        at.errors, at.completions, out=np.zeros_like(at.errors), where=at.completions > 0
+    Args:
+        blocks: (M,), rank of each sample's score, the easiest first, rising.
+        wrong, total: (M,), a sample's wrong completions, and all of them.
+    """
+    errors, completions = (  # (m,) each
+        np.asarray(np.bincount(blocks, weights=x), np.float64) for x in (wrong, total)
     )
-    # Of the first score n and e are 0; from the second on they are what the one before ends with.
-    steps = np.diff(harmonic(at.completions_to), axis=1)
-    ties = (at.errors_to[:, :-1] - at.completions_to[:, :-1] * share[:, 1:]) * steps
-    with np.errstate(invalid="ignore"):
-        area: Floats = (at.errors_to[:, -1] + ties.sum(axis=1)) / at.completions_to[:, -1]
-    return area
+    errors_to: Floats = np.cumsum(errors)
+    completions_to: Floats = np.cumsum(completions)
+    n, share = completions_to[-1], errors / completions  # w / m
+    # Of what lies below each score; below the first nothing does, and its tie adds nothing.
+    below, e_below = completions_to - completions, errors_to - errors
+    excess = np.where(below > 0, e_below - below * share, 0.0)  # e - n w / m
+    step = np.where(below > 0, _harmonic(completions_to) - _harmonic(below), 0.0)
+    area = (errors_to[-1] + excess @ step) / n
+    # A sample adds to its own score's tie, and to e, n of all scores above.
+    slope, slope_below = _harmonic_slope(completions_to), _harmonic_slope(below)
+    own_wrong = 1 + _above(step) - below * step / completions
+    own_total = (
+        _above(np.where(below > 0, excess * (slope - slope_below), 0.0) - share * step)
+        + below * step * share / completions
+        + excess * slope
+    )
+    moves = (wrong * own_wrong[blocks] + total * (own_total[blocks] - area)) / n
+    return float(area), moves
 
 
-def best_aurc(errors: Floats, completions: Floats, harmonic: Harmonic) -> Floats:
-    """AURC of the best order of `errors` wrong ones among `completions`, each of shape (b,)."""
-    right = completions - errors
-    with np.errstate(invalid="ignore"):
-        area: Floats = (errors - right * (harmonic(completions) - harmonic(right))) / completions
-    return area
+def best_aurc(wrong: Floats, total: Floats) -> tuple[float, Floats]:
+    """AURC of the best order of the samples' completions, and its influence, (M,)."""
+    errors, n = wrong.sum(), total.sum()
+    right = n - errors
+    step = float(_harmonic(n) - _harmonic(right))
+    area = (errors - right * step) / n
+    of_right = total - wrong
+    slopes = total * _harmonic_slope(n) - of_right * _harmonic_slope(right)
+    return float(area), (wrong - of_right * step - right * slopes - area * total) / n
+
+
+def _above(values: Floats) -> Floats:
+    """Sum of the values of all later places, (m,)."""
+    later: Floats = values.sum() - np.cumsum(values)
+    return later
+
+
+def _harmonic(k: Floats) -> Floats:
+    """H_k = 1 + 1/2 + ... + 1/k."""
+    found: Floats = digamma(k + 1) + np.euler_gamma
+    return found
+
+
+def _harmonic_slope(k: Floats) -> Floats:
+    """Its derivative: pi^2 / 6 - 1 - 1/4 - ... - 1/k^2."""
+    found: Floats = polygamma(1, k + 1)
+    return found
 
 
 def risk_coverage_points(errors: Floats, completions: Floats) -> list[Kept]:

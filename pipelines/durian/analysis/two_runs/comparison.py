@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from durian.analysis.one_run.summary import DrawnTogether, Missing
+from durian.analysis.one_run.summary import Missing
+from durian.analysis.statistics.estimate import DrawnTogether
 from durian.analysis.two_runs.drift import Drift
 from durian.groups import GroupCuts
 from durian.records import left_out

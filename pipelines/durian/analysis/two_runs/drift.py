@@ -13,13 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, fisher_exact
 
-from durian.analysis.statistics.agreement import Tau, auroc_statistic
+from durian.analysis.statistics.agreement import tau
+from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.error_share import error_rate
 from durian.analysis.statistics.estimate import Estimate, Label
-from durian.analysis.statistics.paired import Bootstrap, Side
+from durian.analysis.statistics.paired import Side
 from durian.analysis.statistics.pass_rates import pass_rate_shares
+from durian.analysis.statistics.shares import paired_difference, share
 from durian.analysis.two_runs.floor import RIGHT, Completions, Floor
-from durian.analysis.two_runs.group_flow import Flow, Gain, GroupPair, fresh_gain, group_flow
+from durian.analysis.two_runs.group_flow import (
+    Flow,
+    Gain,
+    GroupPair,
+    auroc_gain,
+    fresh_gain,
+    group_flow,
+)
 from durian.analysis.two_runs.verdict import Verdict, no_verdict, verdict
 from durian.groups import KINDS, Harder, Kind
 from durian.records import left_out
@@ -104,7 +113,6 @@ class Drift:
     """The comparison of two profiles; a floor is that of two profiles of one policy."""
 
     seed: int
-    resamples: int
     redraws: int
     a: Outcome
     b: Outcome
@@ -122,7 +130,7 @@ def drift(
     b: Side,
     *,
     harder: Mapping[str, Harder],
-    clusters: NDArray[np.intp],
+    clusters: Clusters,
     drawn: tuple[Completions | None, Completions | None],
     missing: tuple[Mapping[str, str], Mapping[str, str]],
     unlike: Mapping[Kind, str] | None = None,
@@ -132,35 +140,30 @@ def drift(
 
     Args:
         harder: the hard end of each measure to compare.
-        clusters: (N,), N >= 1, numbers from 0 without gaps; samples of one number (one image) are
-            drawn again together.
+        clusters: of the N >= 1 samples; those of one image go together.
         drawn: the completions of A and of B, for the noise floors: of A for moves, of B for what
             its own groups gain by luck.
         missing: for A and for B, grouping or measure -> why it has no floor, as `floor.Floor`.
         unlike: grouping -> how its rule differs in B from A's; nothing is then said of moves.
     """
-    bootstrap = Bootstrap(clusters, seed)
     counts = _completions(a, drawn[0]), _completions(b, drawn[1])
     moves, luck = (
         Floor(taken, counts, why, seed=seed) for taken, why in zip(drawn, missing, strict=True)
     )
     pairs = {kind: GroupPair.between(a, b, kind, (unlike or {}).get(kind)) for kind in KINDS}
-    # Two floors: of A's policy for what moves by luck between its own two profiles, and of B's for
-    # what B's groups gain by sharing the luck of the errors that they are held against.
-    gains = {kind: fresh_gain(pair, b, bootstrap, luck) for kind, pair in pairs.items()}
-    change = a.pass_rate - b.pass_rate  # of the error rate
+    gains = {kind: fresh_gain(pair, b, clusters, luck) for kind, pair in pairs.items()}
     return Drift(
         seed=seed,
-        resamples=bootstrap.resamples,
         redraws=max(moves.redraws, luck.redraws),
-        a=_outcome(a, seed),
-        b=_outcome(b, seed),
-        change=bootstrap.means(change[:, None], _UNPAIRED)[0],
-        changes={kind: _by_group(a, b, kind, bootstrap, moves) for kind in KINDS},
-        flows={kind: group_flow(pair, bootstrap, moves) for kind, pair in pairs.items()},
-        learned=_learned(a, b, bootstrap, moves),
+        a=_outcome(a, clusters),
+        b=_outcome(b, clusters),
+        change=_change(a, b, a.scored & b.scored, clusters),
+        changes={kind: _by_group(a, b, kind, clusters, moves) for kind in KINDS},
+        flows={kind: group_flow(pair, clusters, moves) for kind, pair in pairs.items()},
+        learned=_learned(a, b, clusters, moves),
         measures={
-            name: _measure(name, a, b, end, bootstrap, moves, luck) for name, end in harder.items()
+            name: _measure(name, a, b, end, clusters, moves, luck, seed)
+            for name, end in harder.items()
         },
         gains=gains,
         verdict=no_verdict(unlike) if unlike else verdict(gains),
@@ -188,7 +191,7 @@ def _completions(side: Side, drawn: Completions | None) -> int | None:
     return 1 if drawn is None else drawn.wrong.shape[1]
 
 
-def _outcome(side: Side, seed: int) -> Outcome:
+def _outcome(side: Side, clusters: Clusters) -> Outcome:
     known = side.scored
     if not known.any():
         return Outcome(scored=0)
@@ -197,7 +200,7 @@ def _outcome(side: Side, seed: int) -> Outcome:
     return Outcome(
         scored=int(known.sum()),
         completions=int(total.sum()),
-        error_rate=error_rate(wrong, total, seed=seed),
+        error_rate=error_rate(wrong, total, clusters.among(known)),
         never_right=shares.never_right,
         always_right=shares.always_right,
         no_variance=shares.no_variance,
@@ -205,49 +208,56 @@ def _outcome(side: Side, seed: int) -> Outcome:
     )
 
 
-def _by_group(
-    a: Side, b: Side, kind: Kind, bootstrap: Bootstrap, floor: Floor
-) -> list[GroupChange]:
-    """Changes within those groups of A that have samples scored in both runs."""
+def _change(a: Side, b: Side, member: NDArray[np.bool_], clusters: Clusters) -> Estimate:
+    """Mean change of the error rate of some samples, (N,), all scored in both."""
+    return _difference(1 - b.pass_rate, 1 - a.pass_rate, member, clusters)
+
+
+def _difference(
+    first: Floats, second: Floats, member: NDArray[np.bool_], clusters: Clusters
+) -> Estimate:
+    if not member.any():
+        return Estimate(value=None, reason=_UNPAIRED)
+    return paired_difference(first[member], second[member], clusters.among(member))
+
+
+def _by_group(a: Side, b: Side, kind: Kind, clusters: Clusters, floor: Floor) -> list[GroupChange]:
+    """Of the groups of A that have samples scored in both."""
     pair = GroupPair.between(a, a, kind)
     scored = a.scored & b.scored
     shown = pair.orders[0][:: -1 if kind == "reasoning" else 1]
     members = {group: scored & (pair.codes[0] == pair.orders[0].index(group)) for group in shown}
     members = {group: member for group, member in members.items() if member.any()}
-    if not members:
-        return []
-    change = a.pass_rate - b.pass_rate
-    columns = np.stack([np.where(m, change, np.nan) for m in members.values()], axis=1)
-    changes = bootstrap.means(columns, _UNPAIRED)
     return [
         GroupChange(
             group=group,
             samples=int(member.sum()),
             a=float((1 - a.pass_rate[member]).mean()),
             b=float((1 - b.pass_rate[member]).mean()),
-            change=estimate,
+            change=_change(a, b, member, clusters),
             floor=floor.estimate(kind, f"change {pair.orders[0].index(group)}"),
         )
-        for (group, member), estimate in zip(members.items(), changes, strict=True)
+        for group, member in members.items()
     ]
 
 
-def _learned(a: Side, b: Side, bootstrap: Bootstrap, floor: Floor) -> Learned:
+def _learned(a: Side, b: Side, clusters: Clusters, floor: Floor) -> Learned:
     both = a.scored & b.scored
     learned, unlearned = learned_samples(a, b)
-    columns = np.full((len(both), 3), np.nan)
-    columns[both] = 0.0
-    for column, (places, sign) in enumerate(((learned, 1), (unlearned, -1))):
-        columns[places, column] = 1.0
-        columns[places, 2] = sign
-    rose, fell, net = bootstrap.means(columns, _UNPAIRED)
+    rose, fell = np.zeros(len(both)), np.zeros(len(both))
+    rose[learned], fell[unlearned] = 1.0, 1.0
+    rising, falling = (
+        share(crossed, both.astype(np.float64), clusters, empty=_UNPAIRED)
+        for crossed in (rose, fell)
+    )
+    net = _difference(rose, fell, both, clusters)
     up, down = _beyond_doubt(a, b)
     return Learned(
         samples=int(both.sum()),
         above=RIGHT,
-        learned=Crossed(samples=len(learned), share=rose, floor=floor.estimate("all", "learned")),
+        learned=Crossed(samples=len(learned), share=rising, floor=floor.estimate("all", "learned")),
         unlearned=Crossed(
-            samples=len(unlearned), share=fell, floor=floor.estimate("all", "unlearned")
+            samples=len(unlearned), share=falling, floor=floor.estimate("all", "unlearned")
         ),
         net=net,
         beyond_doubt=BeyondDoubt(up=up, down=down),
@@ -276,9 +286,10 @@ def _measure(
     a: Side,
     b: Side,
     harder: Harder,
-    bootstrap: Bootstrap,
+    clusters: Clusters,
     moves: Floor,
     luck: Floor,
+    seed: int,
 ) -> MeasureDrift:
     sign = 1.0 if harder == "higher" else -1.0
     first, second = sign * a.measures[name], sign * b.measures[name]
@@ -289,30 +300,20 @@ def _measure(
             n=0, identical=False, tau=none, tau_floor=none, auroc_a=none, auroc_b=none,
             difference=none, difference_floor=none,
         )  # fmt: skip
-    (tau,) = bootstrap.estimates(
-        Tau(first, second, seed=bootstrap.seed), "the measure is constant in a run"
+    kept = tau(first, second, seed=seed)
+    by_a, by_b, difference = auroc_gain(
+        np.where(both, first, np.nan),
+        np.where(both, second, np.nan),
+        b,
+        clusters,
+        "B has no scored completions",
     )
-    if not (both & b.scored).any():
-        by_a = by_b = difference = Estimate(value=None, reason="B has no scored completions")
-    else:
-        old, new = (
-            auroc_statistic(np.where(both, score, np.nan), b.wrong, b.total)
-            for score in (first, second)
-        )
-
-        # Both on the same resamples, and their difference with them: its interval would else be
-        # that of two independent draws, too wide to see a change.
-        def told_apart(weights: Floats) -> Floats:
-            by_a, by_b = old(weights), new(weights)
-            return np.concatenate([by_a, by_b, by_b - by_a], axis=1)
-
-        by_a, by_b, difference = bootstrap.estimates(
-            told_apart, "all of B's completions are right, or all wrong"
-        )
     return MeasureDrift(
         n=int(both.sum()),
         identical=bool((first[both] == second[both]).all()),
-        tau=tau,
+        tau=Estimate(value=None, reason="the measure is constant in a run")
+        if kept is None
+        else kept.estimate(clusters, "correlation"),
         tau_floor=moves.estimate(name, "tau", unmoved=1.0),
         auroc_a=by_a,
         auroc_b=by_b,

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from durian.analysis.one_run.reliability import mean_reliability
-from durian.analysis.statistics.agreement import Tau, auroc_statistic, by_code, kappa
-from durian.analysis.statistics.bootstrap import MANY
+from durian.analysis.statistics.agreement import kappa, score_order, tau
+from durian.analysis.statistics.association import auroc, why_no_auroc
 from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.influence import Number
 from durian.groups import Kind, codes_in_shares
 
-REDRAWS, FEWER_REDRAWS = 200, 20
+REDRAWS, FEWER_REDRAWS, MANY = 200, 20, 50_000
 RIGHT = 0.5  # a sample is mostly right above this pass rate
 
 Floats = NDArray[np.float64]
@@ -168,26 +169,26 @@ class Floor:
 
 
 def _numbers(redraw: Redraw, drawn: Completions, seed: int) -> dict[Key, float]:
-    once = np.ones((1, len(drawn.wrong)))
     before, after = (1 - rate for rate in redraw.spread_rates)
     numbers: dict[Key, float] = {
         ("all", "learned"): float(((before <= RIGHT) & (after > RIGHT)).mean()),
         ("all", "unlearned"): float(((before > RIGHT) & (after <= RIGHT)).mean()),
     }
-    rates, total = redraw.rates[1], np.ones(len(once[0]))
+    rates, total = redraw.rates[1], np.ones(len(drawn.wrong))
 
     def gain(first: Floats, second: Floats) -> float:
-        stale, own = (auroc_statistic(s, rates, total)(once)[0, 0] for s in (first, second))
-        return float(own - stale)
+        orders = [score_order(score, rates, total) for score in (first, second)]
+        if any(why_no_auroc(order) for order in orders):
+            return np.nan
+        return auroc(orders[1]).value - auroc(orders[0]).value
 
     for name, (first, second) in redraw.values.items():
-        numbers[name, "tau"] = float(Tau(first, second, seed=seed)(once)[0, 0])
+        numbers[name, "tau"] = _value(tau(first, second, seed=seed))
         numbers[name, "difference"] = gain(first, second)
     for kind, (old, new) in redraw.codes.items():
         size = len(drawn.groups[kind].sizes)
         numbers[kind, "moved"] = float((old != new).mean())
-        table = by_code(once, old * size + new, size * size).reshape(1, size, size)
-        numbers[kind, "kappa"] = float(kappa(table)[0])
+        numbers[kind, "kappa"] = _value(kappa(old, new))
         numbers[kind, "gain"] = gain(old.astype(np.float64), new.astype(np.float64))
         change = redraw.rates[1] - redraw.rates[0]
         for code in range(size):
@@ -196,6 +197,10 @@ def _numbers(redraw: Redraw, drawn: Completions, seed: int) -> dict[Key, float]:
                 float(change[inside].mean()) if inside.any() else np.nan
             )
     return numbers
+
+
+def _value(number: Number | None) -> float:
+    return np.nan if number is None else number.value
 
 
 def _without_noise(values: Floats) -> tuple[Floats, Floats]:

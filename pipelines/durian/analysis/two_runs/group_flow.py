@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.agreement import auroc_statistic, by_code, kappa
+from durian.analysis.statistics.agreement import kappa, score_order
+from durian.analysis.statistics.association import auroc, why_no_auroc
+from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.estimate import Estimate, Label
-from durian.analysis.statistics.paired import Bootstrap, Side
+from durian.analysis.statistics.paired import Side
+from durian.analysis.statistics.shares import share
 from durian.analysis.two_runs.floor import Floor
 from durian.groups import PERCEPTUAL, Kind
 
@@ -91,7 +94,7 @@ def rising_groups(kind: Kind, labels: Sequence[Label | None]) -> list[Label]:
     return sorted({label for label in labels if isinstance(label, int)}, reverse=True)
 
 
-def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> Flow:
+def group_flow(pair: GroupPair, clusters: Clusters, floor: Floor) -> Flow:
     """Count who went from which group of A to which of B."""
     rows, columns = len(pair.orders[0]), len(pair.orders[1])
     both, joint = pair.both, np.where(pair.both, pair.codes[0] * columns + pair.codes[1], 0)
@@ -118,39 +121,27 @@ def group_flow(pair: GroupPair, bootstrap: Bootstrap, floor: Floor) -> Flow:
         reason = "the runs have different groups" if both.any() else "no sample is in both's groups"
         reason = pair.unlike or reason
         return flow(*[Estimate(value=None, reason=reason)] * 4)
-    changed, counted = (pair.codes[0] != pair.codes[1]) & both, both.astype(np.float64)
-
-    def agreement(weights: Floats) -> Floats:
-        tables = by_code(weights * counted, joint, rows * columns).reshape(-1, rows, columns)
-        return np.stack([(weights @ changed) / (weights @ counted), kappa(tables)], axis=1)
-
-    moved, agreed = bootstrap.estimates(agreement, "all samples are in one group")
+    changed = (pair.codes[0] != pair.codes[1]) & both
+    agreed = kappa(*pair.codes)
     return flow(
-        moved,
+        share(changed.astype(np.float64), both.astype(np.float64), clusters),
         floor.estimate(pair.kind, "moved"),
-        agreed,
+        Estimate(value=None, reason="all samples are in one group")
+        if agreed is None
+        else agreed.estimate(clusters, "plain"),
         floor.estimate(pair.kind, "kappa", unmoved=1.0),
     )
 
 
-def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> Gain:
+def fresh_gain(pair: GroupPair, b: Side, clusters: Clusters, floor: Floor) -> Gain:
     """Hold B's errors against A's groups and against its own."""
     scored = pair.both & b.scored
-    alike = "all of B's completions are right, or all wrong"
-    reason = alike if scored.any() else "no sample is in both's groups and scored in B"
-    reason = pair.unlike or reason
-    stale, own = (
-        auroc_statistic(np.where(scored, codes, np.nan), b.wrong, b.total) for codes in pair.codes
-    )
-
-    def gained(weights: Floats) -> Floats:
-        by_a, by_b = stale(weights), own(weights)
-        return np.concatenate([by_a, by_b, by_b - by_a], axis=1)
-
-    by_a, by_b, gain = (
-        bootstrap.estimates(gained, reason)
-        if scored.any()
-        else [Estimate(value=None, reason=reason)] * 3
+    by_a, by_b, gain = auroc_gain(
+        np.where(scored, pair.codes[0], np.nan),
+        np.where(scored, pair.codes[1], np.nan),
+        b,
+        clusters,
+        pair.unlike or "no sample is in both's groups and scored in B",
     )
     luck = floor.estimate(pair.kind, "gain")
     return Gain(
@@ -161,6 +152,30 @@ def fresh_gain(pair: GroupPair, b: Side, bootstrap: Bootstrap, floor: Floor) -> 
         gain=gain,
         floor=luck,
         excess=less(gain, luck),
+    )
+
+
+def auroc_gain(
+    stale: Floats, own: Floats, b: Side, clusters: Clusters, none: str
+) -> tuple[Estimate, Estimate, Estimate]:
+    """AUROC of B's errors by a stale score and by its own, and how much more the latter is.
+
+    Args:
+        stale, own: (N,), higher is harder; NaN where missing, in both alike.
+        none: why there is nothing, where no sample has a score.
+    """
+    orders = [score_order(score, b.wrong, b.total) for score in (stale, own)]
+    reason = none
+    if len(orders[0]):
+        reason = why_no_auroc(orders[0]) or why_no_auroc(orders[1]) or ""
+    if reason:
+        missing = Estimate(value=None, reason=reason)
+        return missing, missing, missing
+    by_a, by_b = (auroc(order) for order in orders)
+    return (
+        orders[0].shown(by_a, clusters, "unit"),
+        orders[1].shown(by_b, clusters, "unit"),
+        orders[0].shown(by_b.less(by_a), clusters, "plain"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.estimate import AGREED, Estimate
 from durian.analysis.two_runs.group_flow import Gain
 from durian.groups import Kind
 from durian.records import left_out
@@ -13,7 +13,6 @@ from durian.records import left_out
 KEEP, AGAIN = "keep the groups", "profile again"
 MARGIN = 0.02  # AUROC that fresh groups must gain to be worth a profile
 FEW = 100  # samples
-AGREED = "all resamples agree"  # the reason of `bootstrap.with_interval`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +35,8 @@ def verdict(gains: Mapping[Kind, Gain]) -> Verdict:
     better than A's groups do. The gain is the AUROC of B's wrong completions by B's groups less
     that by A's. B's groups look better than they are, because they and the errors come from the
     same completions: what a second profile of B would gain over a first is taken off. What is left
-    must exceed 0.02, with its 95 % interval above 0 (or all resamples alike). Otherwise the groups
-    are kept.
+    must exceed 0.02, with its 95 % interval above 0 (or the same in every cluster). Otherwise
+    the groups are kept.
 
     The evidence is thin where the interval is missing or holds 0.02, or with fewer than 100
     samples.
@@ -79,6 +78,6 @@ def no_verdict(unlike: Mapping[Kind, str]) -> Verdict:
 def _asks(excess: Estimate) -> tuple[bool, float]:
     """Whether a grouping asks for a new profile, and how strongly."""
     gained = excess.value or 0.0
-    # Where all resamples agree there is no interval, and nothing is surer.
+    # Where all clusters agree there is no interval, and nothing is surer.
     sure = excess.reason == AGREED if excess.low is None else excess.low > 0
     return sure and gained > MARGIN, gained

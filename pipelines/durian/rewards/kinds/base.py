@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from durian.rewards.formula import TOLERANCE
 
 _SPACE = re.compile(r"\s+")
+_SUBSCRIPT = re.compile(r"_\s?\{\s?([^{}]{1,20}?)\s?\}|_|\^\s?\{?\s?(\d?[+-])\s?\}?")
 _LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 
 
@@ -37,6 +38,11 @@ class Kind:
     rule: str  # how an answer is compared to it, one sentence for the user
     recognizes: Callable[[str], bool]
     same: Callable[[str, str, Setting], bool]
+
+
+def written_out(text: str) -> str:
+    """A text with its subscripts and charges on the line: "H_2O" is H2O."""
+    return _SUBSCRIPT.sub(lambda m: m[1] or m[2] or "", text)
 
 
 def squashed(text: str) -> str:

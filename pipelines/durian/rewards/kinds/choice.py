@@ -18,7 +18,7 @@ from durian.rewards.tidy import tidy
 
 @dataclass(frozen=True)
 class Chosen:
-    """The letters that were chosen, and the words beside a single one."""
+    """The letters that were chosen, and the words beside them, in the order of the letters."""
 
     letters: frozenset[str]
     content: str = ""
@@ -26,6 +26,7 @@ class Chosen:
 
 _LEAD = re.compile(
     r"(?:(?:the\s)?(?:(?:correct|right|best|final)\s)?(?:option|choice|answer)s?(?:\sis|\sare)?\s?:?\s?"
+    r"|both\s(?=[(\[]?[A-Z]\b)"
     r"|(?:故|所以|因此|应)?(?:选择|选项?|答案)(?:是|为)?\s?:?\s?)(?=[(\[]?[A-Za-z](?![A-Za-z]{2}))",
     re.IGNORECASE,
 )
@@ -41,7 +42,14 @@ _GLUED = re.compile(r"(?=[A-H]{2,8}$)A?B?C?D?E?F?G?H?")
 _ANOTHER = re.compile(
     r"[(\[]?[A-Za-z][)\].:,](?:\s|$)|[A-Za-z]$|(?:and|or|not|和|或|不)\b|[和或与]", re.IGNORECASE
 )
-_TAIL = re.compile(r"(?<=[A-Za-z)\]])\s?选?项$")
+_TAIL = re.compile(
+    r"(?<=[A-Za-z)\]])(?:\s?选?项|都?(?:正确|对)|\s(?:is|are)\s(?:the\s)?(?:correct|right|best)"
+    r"(?:\s(?:answer|option|choice|one)s?)?)$",
+    re.IGNORECASE,
+)
+_HELD = re.compile(r"\[([^\[\]]{1,60})\]|⦃([^⦃⦄]{1,60})⦄|<([A-Za-z])>")
+_LABELLED = re.compile(r"[(\[]?([A-Za-z])(?:[)\]][.:]?|[.:])\s?(\S.*)")
+_PARTS = re.compile(r"\s?[,;]\s?(?:and\s)?|\sand\s")
 _LETTERS = re.compile(r"[A-Za-z]")
 
 
@@ -51,9 +59,16 @@ def read_choice(text: str) -> Chosen | None:
     if led is not None:
         text = text[led.end() :]
     text = _TAIL.sub("", text)
+    held = _HELD.fullmatch(text)
+    if held is not None:
+        text = re.sub(r"['\"]", "", held[1] or held[2] or held[3]).strip()
     if _SEVERAL.fullmatch(text) or _BRACKETED.fullmatch(text):
         letters = _LETTERS.findall(re.sub(r"\band\b", "", text, flags=re.IGNORECASE))
         return Chosen(frozenset(letter.upper() for letter in letters))
+    labelled = [_LABELLED.fullmatch(part) for part in _PARTS.split(text)]
+    if len(labelled) > 1 and all(labelled):
+        contents = {part[1].upper(): part[2] for part in labelled if part}
+        return Chosen(frozenset(contents), ", ".join(contents[key] for key in sorted(contents)))
     # A letter with words behind it chooses that letter, unless the words begin like another choice:
     # "A or B", read as A, would be right half of the time.
     one = _ONE.fullmatch(text)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from durian.rewards.kinds.base import Kind, Setting, squashed
 from durian.rewards.kinds.choice import read_choice
-from durian.rewards.kinds.interval import read_intervals, same_intervals
+from durian.rewards.kinds.interval import is_only_interval, read_intervals, same_intervals
 from durian.rewards.kinds.named import is_name
 from durian.rewards.kinds.quantity import read_quantity
 
@@ -27,7 +27,13 @@ _JOINED = re.compile(
 _THOUSANDS = re.compile(r"(?<=\d),\d{3}(?!\d)")
 _OR = re.compile(r"\bor\b|或", re.IGNORECASE)
 _NAMED = re.compile(r"\s?=\s?")
-_POINT = re.compile(r"[A-Za-z]'?\s?=?\s?(?=\()")
+_POINT = re.compile(
+    r"(?:(?:the\s)?(?:point|vector|vertex|cent(?:er|re)|coordinates?(?:\sare|\sis)?)\s)?"
+    r"(?:[A-Za-z]'?\s?=?\s?)?(?=\()",
+    re.IGNORECASE,
+)
+_ANGLED = re.compile(r"<([^<>]{1,200},[^<>]{1,200})>")  # a vector
+_TO = re.compile(r"\d+(?:\.\d+)?\sto\s\d+(?:\.\d+)?")
 _ASKS_FOR_ORDER = re.compile(
     r"\b(?:ascending|descending|(?:in|increasing|decreasing) order|order(?:ed)? (?:from|of|by)|"
     r"sort|sorted|arrange|rank|ranking|sequence|respectively|"
@@ -56,6 +62,9 @@ def read_collection(text: str) -> Collection | None:
         return Collection((), "⦃⦄", ordered=False, joined=False)
     if len(text) > _LONGEST:
         return None
+    # From the surest sign of a list to the weakest: brackets around all of it, the colons of a
+    # ratio, and only then commas and words between.
+    text = _ANGLED.sub(r"(\1)", text) if text.startswith("<") else text
     named = _POINT.match(text)
     if named is not None and _bracketed(text[named.end() :]):
         text = text[named.end() :]
@@ -181,10 +190,12 @@ def _distinct(elements: tuple[str, ...], setting: Setting) -> list[str]:
 def _compare(answer: str, reference: str, setting: Setting) -> bool:
     wanted = read_collection(reference)
     assert wanted is not None
+    if wanted.brackets == ":" and _TO.fullmatch(answer):
+        answer = answer.replace(" to ", ":")  # "3 to 4" alone is a range
     read = read_collection(answer)
     if wanted.brackets in ("()", "[]") and len(wanted.elements) == 2:
         intervals, found = read_intervals(reference), read_intervals(answer)
-        if intervals is not None and found is not None and found[-1].letter:
+        if intervals is not None and found is not None and is_only_interval(answer):
             return same_intervals(found, intervals, setting)
     if read is None:
         return False

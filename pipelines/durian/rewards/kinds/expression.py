@@ -13,6 +13,7 @@ import re
 
 from durian.rewards import formula
 from durian.rewards.kinds.base import Kind, Setting, squashed
+from durian.rewards.kinds.code import read_size, without_label
 from durian.rewards.kinds.named import without_name
 from durian.rewards.kinds.number import NO_ARITHMETIC, is_mathematics_beyond, read_number
 from durian.rewards.kinds.quantity import compare as compare_quantity
@@ -22,6 +23,8 @@ _MATRIX = re.compile(
     r"\\begin ?\{ ?(?P<name>[bpvBV]?matrix|array|cases) ?\} ?(?:\{[clr| ]*\})?(?P<body>.*)"
     r"\\end ?\{ ?(?P=name) ?\}"
 )
+_NESTED = re.compile(r"\[\s?\[[^\[\]]{1,300}\](?:\s?,\s?\[[^\[\]]{1,300}\])+\s?\]")
+_ION = re.compile(r"(?:\(?[A-Z][a-z]?\)?(?:_?\{?\d*\}?))+\^ ?\{? ?\d?[+-] ?\}?")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end) ?\{[^{}]*+\}")
 _RELATION = re.compile(r"\s?(<=|>=|=<|[=<>≤≥≠])\s?")
 _TURNED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤", "=": "=", "≠": "≠"}
@@ -32,6 +35,8 @@ _FUNCTION_WORDS = frozenset(
 )
 _COEFFICIENT = re.compile(r"\d+(?:\.\d+)?(?:\s?[a-zα-ω](?:_\{?\w\}?)?){1,3}|[a-zα-ω](?:_\{?\w\}?)?")
 _NO_COEFFICIENT = re.compile(r"\d+(?:st|nd|rd|th)|[12]\d\d0s")
+_ROUND_THE_CLOCK = "24/7"  # a fraction of fractions, but no decimal
+_SHARE = re.compile(r"(\d{1,9})\s(?:out\sof|over|in)\s(\d{1,9})", re.IGNORECASE)
 _SIGNS = frozenset("+*/^=<>≤≥≠·×√")
 
 
@@ -40,7 +45,7 @@ def _is_expression(text: str) -> bool:
         return True
     if len(text) > 1_000 or not text.isprintable() or NO_ARITHMETIC.fullmatch(text):
         return False
-    if _NO_COEFFICIENT.fullmatch(text):
+    if _NO_COEFFICIENT.fullmatch(text) or _ION.fullmatch(text) or read_size(text) is not None:
         return False
     if _COEFFICIENT.fullmatch(text):
         return True
@@ -70,6 +75,12 @@ def _is_number(text: str) -> bool:
 
 
 def _compare_number(answer: str, reference: str, setting: Setting) -> bool:
+    if _ROUND_THE_CLOCK in (answer, reference) and "." in answer + reference:
+        return False
+    answer = without_label(answer, reference)
+    share = _SHARE.fullmatch(answer)
+    if share is not None and 0 < int(share[1]) < int(share[2]):
+        answer = f"{share[1]}/{share[2]}"
     if compare_quantity(answer, reference, setting):
         return True
     if read_number(answer) is not None and read_number(reference) is not None:
@@ -192,6 +203,9 @@ def _same_relation(read: _Sides, wanted: _Sides) -> bool:
 
 
 def _entries(text: str) -> list[list[str]] | None:
+    if _NESTED.fullmatch(text):
+        rows = text[1:-1].strip().strip("[]").split("]")
+        return [[entry.strip() for entry in row.strip(" ,[").split(",")] for row in rows]
     found = _MATRIX.fullmatch(text.strip("([|]) "))
     if found is None:
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from durian.rewards import formula
 from durian.rewards.kinds.base import Kind, Setting
-from durian.rewards.kinds.quantity import Quantity, read_quantity, same_quantity
+from durian.rewards.kinds.quantity import Quantity, read_quantity, same_quantity, shared_unit
 
 _RELATIONS = {"<": (">", True), ">": ("<", True), "≤": ("≥", False), "≥": ("≤", False)}
 _RELATION = re.compile(r"\s?(<=|>=|=<|=>|[<>≤≥])\s?")
@@ -27,7 +27,10 @@ _OR, _AND = (
 _RANGE = re.compile(
     r"(?P<low>.*?[\d％%\w])\s?(?:-|~|→|\bto\b|至|到)\s?(?P<high>[＄€£¥\d.].*)", re.IGNORECASE
 )
-_FROM = re.compile(r"(?:from|between|从)\s?", re.IGNORECASE)
+_FROM = re.compile(r"(?:from|从)\s?", re.IGNORECASE)
+_BETWEEN = re.compile(r"between\s(?P<low>.*\d.*?)\sand\s(?P<high>.*\d.*)", re.IGNORECASE)
+_OPEN = re.compile(r"(\]|[(\[])([^()\[\]]+)([)\]]|\[)")  # "]0, 1[" is (0, 1)
+_BUILT = re.compile(r"⦃\s?([A-Za-z])(?:\s?∈\s?(?:R|ℝ))?\s?[|:]\s?([^⦃⦄]+)⦄")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,12 @@ def read_intervals(text: str) -> list[Interval] | None:
     """
     if len(text) > 300:
         return None
+    built = _BUILT.fullmatch(text)
+    if built is not None and built[1] in built[2]:
+        text = built[2].strip()
     text = _MEMBER.sub("", text, count=1)
+    if "]" in text[:-1] or text.endswith("["):
+        text = _OPEN.sub(_turned, text)
     parts = [_meet(part) for part in _OR.split(text)]
     if not all(part is not None for part in parts):
         return None
@@ -67,13 +75,20 @@ def read_range(text: str) -> tuple[Quantity, Quantity] | None:
     if len(text) > 100:
         return None
     led = _FROM.match(text)
-    found = _RANGE.fullmatch(text[led.end() :] if led else text)
+    found = _BETWEEN.fullmatch(text) or _RANGE.fullmatch(text[led.end() :] if led else text)
     if found is None:
         return None
     low, high = read_quantity(found["low"]), read_quantity(found["high"])
     if low is None or high is None or low.constant.name or high.constant.name:
         return None
     return low, high
+
+
+def _turned(found: re.Match[str]) -> str:
+    low, inner, high = found.groups()
+    if low != "]" and high != "[":
+        return found[0]
+    return f"{'(' if low == ']' else low}{inner}{')' if high == '[' else high}"
 
 
 def same_intervals(read: list[Interval], wanted: list[Interval], setting: Setting) -> bool:
@@ -192,23 +207,9 @@ def _compare(answer: str, reference: str, setting: Setting) -> bool:
     ends, found = read_range(reference), read_range(answer)
     if ends is None or found is None:
         return False
-    low, high = _shared_unit(*found)
-    wanted_low, wanted_high = _shared_unit(*ends)
+    low, high = shared_unit(found)
+    wanted_low, wanted_high = shared_unit(ends)
     return same_quantity(low, wanted_low, setting) and same_quantity(high, wanted_high, setting)
-
-
-def _shared_unit(low: Quantity, high: Quantity) -> tuple[Quantity, Quantity]:
-    """ "10-20 cm" is "10 cm-20 cm", and "10-20%" is "10%-20%"."""
-    unit = low.unit or high.unit
-    percent = low.constant.percent or high.constant.percent
-    shared = [
-        Quantity(
-            type(end.constant)(end.constant.value, end.constant.decimal, percent, None),
-            end.unit or unit,
-        )
-        for end in (low, high)
-    ]
-    return shared[0], shared[1]
 
 
 INTERVAL = Kind(

@@ -9,9 +9,10 @@ one side. Seconds of 0 may be left out. Source: ISO 8601 and the `dateutil` read
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from durian.rewards.kinds.base import Kind, Setting
+from durian.rewards.kinds.spelled import read_spelled
 
 _MONTHS = {
     name: number
@@ -37,12 +38,25 @@ _MONTH_DAY = re.compile(
 )
 _MONTH_YEAR = re.compile(rf"({_MONTH})\.?,?\s(?:of\s)?(\d{{4}})", re.IGNORECASE)
 _CLOCK = re.compile(
-    r"(?P<cn>上午|早上|下午|晚上)?\s?(?P<h>\d{1,2})(?:\s?:\s?(?P<m>\d{2})(?:\s?:\s?(?P<s>\d{2}))?)?"
+    r"(?P<cn>上午|早上|下午|晚上)?\s?(?P<h>\d{1,2})(?:\s?[:.]\s?(?P<m>\d{2})(?:\s?:\s?(?P<s>\d{2}))?)?"
     r"\s?(?P<half>[ap])\.?\s?m\.?"
-    r"|(?P<h2>\d{1,2})\s?:\s?(?P<m2>\d{2})(?:\s?:\s?(?P<s2>\d{2}))?(?:\s?h(?:rs)?)?"
+    r"|(?P<h2>\d{1,2})\s?(?::|(?-i:h))\s?(?P<m2>\d{2})(?:\s?:\s?(?P<s2>\d{2}))?(?:\s?h(?:rs)?)?"
     r"|(?P<cn3>上午|早上|下午|晚上)?\s?(?P<h3>\d{1,2})\s?[点时](?:\s?(?:(?P<m3>\d{1,2})\s?分?|(?P<half3>半)|整))?",
     re.IGNORECASE,
 )
+_SPOKEN = re.compile(
+    r"(?:(?:(?:an?\s)?(?P<part>half|quarter)|(?P<minutes>[a-z\d-]+?(?:\s(?!min)[a-z]+)?)(?P<unit>\sminutes?)?)"
+    r"\s(?P<side>past|after|to|before)\s)?(?P<hour>[a-z\d]+)",
+    re.IGNORECASE,
+)
+_OCLOCK = re.compile(r"\s?o'\s?clock$", re.IGNORECASE)
+_OF_DAY = re.compile(
+    r"\s(?:in the (?:(?P<morning>morning)|afternoon|evening)|at (?P<night>night)"
+    r"|(?P<am>a\.?m\.?)|p\.?m\.?)$",
+    re.IGNORECASE,
+)
+_NAMED_HOURS = {"noon": (12, "p"), "midday": (12, "p"), "midnight": (12, "a"),
+                "中午": (12, "p"), "正午": (12, "p"), "午夜": (12, "a")}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ def read_moment(text: str) -> Date | Clock | None:
     if len(text) > 60:
         return None
     text = _WEEKDAY.sub("", text, count=1)
-    return _date(text) or _clock(text)
+    return _date(text) or _clock(text) or _spoken(text)
 
 
 def _date(text: str) -> Date | None:
@@ -125,6 +139,55 @@ def _clock(text: str) -> Clock | None:
     if minute > 59 or second > 59:
         return None
     return Clock(hour, minute, second, half)
+
+
+def _spoken(text: str) -> Clock | None:
+    """ "half past 3", "twenty to four", "5 o'clock in the morning", "noon"."""
+    hour, half = _NAMED_HOURS.get(text.lower().removeprefix("12 "), (0, ""))
+    if hour:
+        return Clock(hour, 0, 0, half)
+    day = _OF_DAY.search(text)
+    if day is not None:
+        if day["night"]:
+            return None  # 11 at night is before midnight, 1 at night is after it
+        text, half = text[: day.start()], "a" if day["morning"] or day["am"] else "p"
+    oclock = _OCLOCK.search(text)
+    if oclock is not None:
+        text = text[: oclock.start()]
+    clock = _clock(text)
+    if clock is not None:
+        return replace(clock, half=half or clock.half) if day or oclock else None
+    found = _SPOKEN.fullmatch(text)
+    if found is None:
+        return None
+    said = _small(found["hour"])
+    if said is None or not 1 <= said <= 12:
+        return None
+    if not found["side"]:
+        return Clock(said, 0, 0, half) if oclock else None
+    minutes = {"half": 30, "quarter": 15}.get((found["part"] or "").lower())
+    after = found["side"].lower() in ("past", "after")
+    if minutes is None:
+        minutes = _small(found["minutes"])
+        # "10 to 12" is a range, and so may be "ten to twelve".
+        if not after and not found["unit"] and _may_be_range(minutes, found["minutes"]):
+            return None
+    if minutes is None or not 0 < minutes < 60 or (minutes == 30 and not after):
+        return None
+    if after:
+        return Clock(said, minutes, 0, half)
+    return Clock((said - 2) % 12 + 1, 60 - minutes, 0, half)
+
+
+def _may_be_range(minutes: int | None, written: str) -> bool:
+    return minutes is None or minutes <= 12 or written.isdecimal()
+
+
+def _small(text: str) -> int | None:
+    if text.isdecimal():
+        return int(text) if len(text) <= 2 else None
+    number = read_spelled(text)
+    return None if number is None or number.denominator != 1 else int(number)
 
 
 def _same_clock(a: Clock, b: Clock) -> bool:

@@ -9,7 +9,8 @@ from durian.rewards import formula
 
 _SUBSCRIPT = r"(?:_\{[^{}]{1,20}\}|_\w|')*"
 _NAME = re.compile(
-    rf"m?\s?[∠△|]?\s?[A-Za-zα-ωΑ-Ω]{{1,4}}{_SUBSCRIPT}\|?(?:\([A-Za-z\d, ]{{1,10}}\))?"
+    r"\\(?:hat|bar|tilde) ?\{ ?[A-Za-z] ?\}"
+    rf"|m?\s?[∠△|]?\s?[A-Za-zα-ωΑ-Ω]{{1,4}}{_SUBSCRIPT}\|?(?:\([A-Za-z\d, ]{{1,10}}\))?"
     r"|\\?(?:sin|cos|tan|cot|log|ln)\s?∠?\s?[A-Za-zα-ω]{1,3}"
     r"|[A-Za-z]{2,12}(?: [A-Za-z]{1,12}){0,2}|[\u4e00-\u9fff]{1,8}"
 )

@@ -16,6 +16,7 @@ from fractions import Fraction
 from durian.rewards import formula
 from durian.rewards.kinds.base import Setting
 from durian.rewards.kinds.named import without_name
+from durian.rewards.kinds.spelled import read_spelled
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_SIGN = re.compile(r"(?:#|№|no\.?|number)\s?(?=\d)", re.IGNORECASE)
+_CHINESE_PERCENT = re.compile(r"百分之\s?(?=.)")
 _PERCENT = re.compile(r"\s?(?:%|\bper\s?cent|\bpct)$", re.IGNORECASE)
 _SPACED_THOUSANDS = re.compile(r"\d{1,3}(?: \d{3})+(?:\.\d+)?")
 _MIXED = re.compile(r"([+-]?)\s?(\d+)\s(?:and\s)?(\d+)\s?/\s?(\d+)")
@@ -51,18 +53,6 @@ DEGREE = "°"  # a unit, but within a function
 _ANGLE_OF = re.compile(r"sin|cos|tan|cot|sec|csc")
 _SCALED = re.compile(rf"(?P<number>.*\d)\s?(?P<scale>{'|'.join(_SCALES)})", re.IGNORECASE)
 _THOUSANDS_LETTER = re.compile(r"([+-]?\d+(?:\.\d+)?)([kKM])")
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-_UNITS += "fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_WORDS = {word: number for number, word in enumerate(_UNITS.split())}
-_WORDS |= {word: 20 + 10 * number for number, word in enumerate(_TENS.split())}
-_WORDS |= {
-    f"{ten}-{unit}": _WORDS[ten] + _WORDS[unit]
-    for ten in _TENS.split()
-    for unit in _UNITS.split()[1:10]
-}
-_WORDS |= {"零": 0, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8,
-           "九": 9, "十": 10}  # fmt: skip
 _BEYOND = re.compile(
     r"\\(?:int|iint|oint|sum|prod|lim|log|det|gcd|operatorname|max|min|Re|Im)\b|\^|!"
 )
@@ -76,9 +66,9 @@ def read_number(text: str, *, scaled: bool = True) -> Constant | None:
     """
     name, text = without_name(text)
     text = _NUMBER_SIGN.sub("", _ABOUT.sub("", text, count=1), count=1)
-    percent = _PERCENT.search(text)
+    percent = _PERCENT.search(text) or _CHINESE_PERCENT.match(text)
     if percent is not None:
-        text = text[: percent.start()]
+        text = text[: percent.start()] + text[percent.end() :]
     read = _plain(text)
     if read is None and scaled:
         read = _scaled(text)
@@ -114,9 +104,9 @@ def is_mathematics_beyond(text: str) -> bool:
 
 def _plain(text: str) -> tuple[formula.Number, bool] | None:
     text = text.strip()
-    word = _WORDS.get(text.lower().replace(" ", "-"))
-    if word is not None:
-        return Fraction(word), False
+    spelled = read_spelled(text)
+    if spelled is not None:
+        return spelled, False
     if _SPACED_THOUSANDS.fullmatch(text):
         text = text.replace(" ", "")
     mixed = _MIXED.fullmatch(text)

@@ -9,13 +9,15 @@ side has that unit too. Source: `units.py`; numbers as in `number.py`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from durian.rewards.kinds.base import Kind, Setting
 from durian.rewards.kinds.named import without_name
 from durian.rewards.kinds.number import Constant, read_number, same_constant
-from durian.rewards.units import RADIANS, Unit, known_unit, read_unit
+from durian.rewards.kinds.spelled import read_spelled
+from durian.rewards.units import RADIANS, Unit, is_counter, known_unit, read_unit
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,12 @@ _CURRENCY_BEFORE = re.compile(
     r"(?P<sign>[+-]?)\s?(?P<unit>US＄|[＄€£¥₹₩]|USD|EUR|GBP|RMB|CNY|INR|Rs\.?|HK＄)\s?(?=[\d.\\])"
 )
 _UNIT_START = re.compile(r"(?<![A-Za-z\\])[A-Za-zμΩÅ°'\"＄€£¥₹₩¢\u4e00-\u9fff]")
+_NUMERALS = frozenset("零〇一二两三四五六七八九十百千万亿")
 _DECADE = re.compile(r"[12]\d\d0s")
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s?([^\d.,;]+)")
 _COMPOUND = re.compile(rf"(?:{_PART.pattern}){{2,3}}")
+_ARC = re.compile(r"(\d{1,3})\s?°\s?(\d{1,2}(?:\.\d+)?)\s?'(?:\s?(\d{1,2}(?:\.\d+)?)\s?(?:\"|''))?")
+_BRACKETED_UNIT = re.compile(r"(.*\S)\s?\(([^()]{1,20})\)")
 _STARTS = 12  # places where a unit may begin
 
 
@@ -43,6 +48,9 @@ def read_quantity(text: str) -> Quantity | None:
     number = read_number(text)
     if number is not None:
         return Quantity(replace(number, name=name), None)
+    bracketed = _BRACKETED_UNIT.fullmatch(text)
+    if bracketed is not None and known_unit(bracketed[2]) is not None:
+        text = f"{bracketed[1]} {bracketed[2]}"  # "5 (cm)"
     if _DECADE.fullmatch(text):
         return None
     currency = _CURRENCY_BEFORE.match(text)
@@ -62,6 +70,11 @@ def read_quantity(text: str) -> Quantity | None:
         if unit is None:
             continue
         number = read_number(before)
+        if before[-1] in _NUMERALS and not is_counter(after[0]):
+            if after in ("角", "月") or known_unit(after) is None:
+                continue  # 三角形 is no 3 of anything, 二月 is February
+        if before.endswith("-") or read_spelled(after.split()[0]) is not None:
+            continue  # "twenty-five dollars" are not 20
         if number is not None and not number.percent:
             touching = (
                 len(after) == 1 and after.isalpha() and after.isascii() and not before.endswith(" ")
@@ -71,7 +84,12 @@ def read_quantity(text: str) -> Quantity | None:
 
 
 def _compound(text: str, name: str | None) -> Quantity | None:
-    """ "1 m 20 cm": a sum of ever smaller units of one kind."""
+    """ "1 m 20 cm", "30°15'": a sum of ever smaller units of one kind."""
+    arc = _ARC.fullmatch(text)
+    if arc is not None:
+        degrees, minutes, seconds = (Fraction(part or 0) for part in arc.groups())
+        total = degrees + minutes / 60 + seconds / 3600
+        return Quantity(Constant(total, True, False, name), Unit(Fraction(1), {"°": 1}))
     if len(text) > 60 or _COMPOUND.fullmatch(text) is None:
         return None
     total, units = Fraction(0), list[Unit]()
@@ -108,6 +126,16 @@ def same_quantity(answer: Quantity, reference: Quantity, setting: Setting) -> bo
         worked = replace(a.constant, value=a.constant.value * RADIANS)
         return same_constant(worked, b.constant, setting)
     return False
+
+
+def shared_unit(quantities: Sequence[Quantity]) -> list[Quantity]:
+    """ "10-20 cm" is "10 cm-20 cm", and "10-20%" is "10%-20%"."""
+    unit = next((q.unit for q in quantities if q.unit is not None), None)
+    percent = any(q.constant.percent for q in quantities)
+    return [
+        Quantity(Constant(q.constant.value, q.constant.decimal, percent, None), q.unit or unit)
+        for q in quantities
+    ]
 
 
 def compare(answer: str, reference: str, setting: Setting) -> bool:

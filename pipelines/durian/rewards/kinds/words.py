@@ -1,49 +1,43 @@
-r"""Codes, names and free text: compared letter by letter, never as mathematics.
+r"""Names and free text: the same words in the same order, never as mathematics.
 
-Letter case, white space, an article in front, quotes and punctuation around do not count. In codes
-(plates, versions, addresses, formulas of chemistry, scores, sizes) every other sign does; a
-subscript is written out ("H_2O" is H2O), and a size may have x, × or * between its numbers. "Yes,
-it is" answers "yes". Source: the normalization of VQA v2's evaluation, without its plurals.
+Letter case, white space, an article in front, quotes, periods and punctuation around do not count,
+nor does a hyphen between two words; "Mon" is Monday, and "Yes, it is" answers "yes". Formulas of
+chemistry keep their case: Co is not CO. Source: the normalization of VQA v2's evaluation, without
+its plurals.
 """
 
 from __future__ import annotations
 
 import re
 
-from durian.rewards.kinds.base import Kind, Setting, squashed
+from durian.rewards.kinds.base import Kind, Setting, squashed, written_out
+from durian.rewards.kinds.named import is_name
 
-_SUBSCRIPT = re.compile(r"_\s?\{\s?([^{}]{1,20}?)\s?\}|_|\^\s?\{?\s?(\d?[+-])\s?\}?")
-_TIMES = re.compile(r"(?<=[\d\s])[x×*](?=[\s\d])", re.IGNORECASE)
 _ARTICLE = re.compile(r"(?:the|an|a)\s(?=\S)", re.IGNORECASE)
 _PUNCTUATION = re.compile(r"[,;:!?\"](?!\d)|(?<!\d)[,;:!?\"]|\.(?!\d)")
+# Not of "x-y", nor of "A-B".
+_HYPHEN = re.compile(r"(?<=[^\W\d_]{2})-(?=[^\W\d_])|(?<=[^\W\d_])-(?=[^\W\d_]{2})")
+_PERIOD = re.compile(r"(?<![\d.])\.(?![\d.])")
 _YES = re.compile(
     r"(yes|no|true|false|是|否|对|错)(?:[,;:]\s?|\.\s(?!\d)|\s?-\s)(.*)", re.IGNORECASE
 )
 _NO_YES = re.compile(r"\b(?:yes|no|true|false|but)\b|[否错]|不[是对]", re.IGNORECASE)
-_ORDINALS = {
-    "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th",
-    "sixth": "6th", "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th",
+_SHORT = {
+    "mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wednesday", "thu": "thursday",
+    "thur": "thursday", "thurs": "thursday", "fri": "friday", "sat": "saturday", "sun": "sunday",
+    "jan": "january", "feb": "february", "mar": "march", "apr": "april", "jun": "june",
+    "jul": "july", "aug": "august", "sep": "september", "sept": "september", "oct": "october",
+    "nov": "november", "dec": "december",
 }  # fmt: skip
-_SHAPE = re.compile(r"^[△∠▱⊙]\s?")
-_NAME_WORDS, _NAME_CHARACTERS, _NAME_IDEOGRAPHS, _CODE_WORDS = 3, 60, 5, 3
-
-
-def _code(text: str) -> str:
-    text = _TIMES.sub("×", _SUBSCRIPT.sub(lambda m: m[1] or m[2] or "", text))
-    text = squashed(text).replace("{", "").replace("}", "")
-    return _ORDINALS.get(text, text).replace(" ×", "×").replace("× ", "×")
-
-
-def _words(text: str, *, punctuated: bool) -> str:
-    text = _SUBSCRIPT.sub(lambda m: m[1] or m[2] or "", text)
-    text = text if punctuated else _PUNCTUATION.sub(" ", text).strip()
-    return squashed(_ARTICLE.sub("", text, count=1))
-
-
-def _is_code(text: str) -> bool:
-    if len(text.split()) > _CODE_WORDS or len(text) > _NAME_CHARACTERS:
-        return False
-    return any(c.isdigit() for c in text) or bool(re.search(r"[#@/\\+*=<>|×→^]", text))
+_OTHER_MEANING = frozenset(("sun", "sat", "wed", "mar", "jan"))
+_SAME = {"y": "yes", "n": "no", "是": "yes", "是的": "yes", "否": "no", "不是": "no",
+         "对": "true", "正确": "true", "错": "false", "错误": "false"}  # fmt: skip
+_ELEMENTS = re.compile(
+    r"(?:A[cglmrstu]|B[aeihkr]?|C[adeflmnorsu]?|D[bsy]|E[rsu]|F[elmr]?|G[ade]|H[efgos]?|I[nr]?|Kr?|"
+    r"L[airuv]|M[cdgnot]|N[abdehiop]?|O[gs]?|P[abdmortu]?|R[abefghnu]|S[bcegimnr]?|T[abcehilms]|U|"
+    r"V|W|Xe|Yb?|Z[nr]){1,12}"
+)
+_NAME_WORDS, _NAME_CHARACTERS, _NAME_IDEOGRAPHS = 3, 60, 5
 
 
 def _is_name(text: str) -> bool:
@@ -55,40 +49,50 @@ def _is_name(text: str) -> bool:
     )
 
 
-def _compare_code(answer: str, reference: str, setting: Setting) -> bool:
-    return _code(answer) == _code(reference)
+def _words(text: str, *, name: bool) -> str:
+    text = written_out(text)
+    if name:  # commas part the words of a list: "A, B" is not AB
+        text = _PERIOD.sub("", _HYPHEN.sub(" ", text))
+    else:
+        text = _PUNCTUATION.sub(" ", text).strip()
+    words = squashed(_ARTICLE.sub("", text, count=1))
+    return _SAME.get(words, words)
 
 
-def _compare_words(answer: str, reference: str, setting: Setting) -> bool:
-    # Commas part the words of a list: "A, B" is not AB. In a sentence they say little.
-    punctuated = _is_name(reference)
-    wanted = _words(reference, punctuated=punctuated)
-    if _words(answer, punctuated=punctuated) == wanted:
-        return bool(wanted) or squashed(answer) == squashed(reference)
+def _compare(answer: str, reference: str, setting: Setting) -> bool:
+    name = _is_name(reference)
+    said, wanted = _words(answer, name=name), _words(reference, name=name)
+    if said == wanted:
+        return bool(wanted) and not _other_formula(answer, reference)
+    if _SHORT.get(said) == wanted or (said == _SHORT.get(wanted) and wanted not in _OTHER_MEANING):
+        return True
     # "Yes, it is" answers yes, as long as what follows does not take it back ("yes, but no").
-    said = _YES.match(answer)
+    reason = _YES.match(answer)
+    if reason is not None and _words(reason[1], name=True) == wanted:
+        return _NO_YES.search(reason[2]) is None
+    named, equals, value = answer.partition("=")  # "F = ma"
+    return bool(equals) and is_name(named.strip()) and _words(value.strip(), name=name) == wanted
+
+
+def _other_formula(answer: str, reference: str) -> bool:
+    """Whether two texts that differ in letter case are two formulas of chemistry."""
     return (
-        said is not None
-        and said[1].casefold() == reference.casefold()
-        and _NO_YES.search(said[2]) is None
+        answer != reference
+        and reference.lower() != "no"
+        and _ELEMENTS.fullmatch(answer) is not None
+        and _ELEMENTS.fullmatch(reference) is not None
     )
 
 
-CODE = Kind(
-    name="code",
-    rule="the same signs in the same order, without white space and letter case",
-    recognizes=_is_code,
-    same=_compare_code,
-)
 NAME = Kind(
     name="name",
     rule="the same words, without letter case, article and punctuation around",
     recognizes=_is_name,
-    same=_compare_words,
+    same=_compare,
 )
 TEXT = Kind(
     name="text",
     rule="the same words in the same order; other wordings only a judge can tell",
     recognizes=lambda text: True,
-    same=_compare_words,
+    same=_compare,
 )
