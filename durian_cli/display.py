@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # they load what --help has no need of
     from durian.profile import Profiled
     from durian.regroup import Regrouped
     from durian.training.manifest import TrainingManifest
+    from durian.training.plan import TrainingPlan
 
 _EVERY = 15.0  # seconds between plain progress lines
 
@@ -193,10 +194,11 @@ def show_plan(plan: ProfilePlan) -> None:
     _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
 
 
-def show_training_plan(plan: JsonObject) -> None:
-    """The dry run's counts, and the first prompt."""
-    counts = {key: value for key, value in plan.items() if key != "first_prompt"}
-    _print([*_counts(counts), *_first_prompt(plan.get("first_prompt"))])
+def show_training_plan(plan: TrainingPlan) -> None:
+    """The dry run's counts, and the first prompt; its warnings have been said."""
+    counts = as_json(replace(plan, first_prompt=None))
+    counts.pop("warnings")
+    _print([*_counts(counts), *_first_prompt(plan.first_prompt)])
 
 
 def _counts(counts: JsonObject) -> list[str]:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from durian.analysis.statistics.estimate import Estimate
 from durian.config import CostConfig, ProfileConfig, TrainConfig
@@ -25,7 +26,6 @@ from durian.planning.cost import count_prompts, price, read_rate, sizes_of
 from durian.planning.plan import ProfilePlan, PromptCount
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
-from durian.records import JsonObject
 from durian.rewards import answer_kind, open_reward
 from durian.rewards.located import SYSTEMS, fits, read_places
 from durian.run.folder import RunFolder, read_manifest
@@ -33,6 +33,10 @@ from durian.run.progress import Progress, Silent
 from durian.samples import Failed
 from durian.table.grouping import check_measure
 from durian.table.join import open_table
+
+if TYPE_CHECKING:
+    from durian.training.plan import TrainingPlan
+    from durian.training.samples import Screen
 
 PROBE = 32  # samples, the most that are looked at for the first prompt
 
@@ -148,7 +152,7 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
         )
 
 
-def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> JsonObject:
+def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> TrainingPlan:
     """Plan a training with these settings; nothing is written, no weights are loaded.
 
     Batches are planned for `processes`, whatever this launch has. Images are decoded only for the
@@ -161,7 +165,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> J
     from durian.training.arguments import check_grpo, plan_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
-    from durian.training.plan import memory_estimate
+    from durian.training.plan import TrainingPlan, memory_estimate
     from durian.training.policy import count_parameters
     from durian.training.record import training_identity, training_warnings
     from durian.training.samples import open_screen, scan_rows
@@ -180,44 +184,47 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> J
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
-    for line in (
-        *batches.warnings,
-        *training_warnings(
-            config, table, reader.name, training_identity(config, grpo, rows.fingerprint)
-        ),
-    ):
+    identity = training_identity(config, grpo, rows.fingerprint)
+    warnings = (*batches.warnings, *training_warnings(config, table, reader.name, identity))
+    for line in warnings:
         progress.note(f"warning: {line}")
     trained, frozen = count_parameters(config)
-    plan: JsonObject = {
-        "dataset": reader.name,
-        "read": reader.described,
-        "table": config.table,
-        "model": config.model,
-        "normalizer": config.normalizer,
-        "weights": list(config.weights),
-        "groups": config.groups,
-        "rows": len(rows.ids),
-        "left_out": dict(Counter(known for known in found if isinstance(known, str))),
-        **{key: value for key, value in asdict(batches).items() if key != "warnings"},
-        "longest_prompt": screen.most_tokens,
-        "parameters_trained": trained,
-        "parameters_left": frozen,
-    }
-    pixels = 0  # as the first prompt's images have them
-    for sample in islice(reader.samples(), PROBE):
-        seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
-        if not isinstance(rendered := screen.render(sample, seen), Failed):
-            prompt, plan["first_prompt"] = rendered
-            encoded = screen.chat.encode([plan["first_prompt"]], [prompt.images])
-            of_first = encoded["pixel_values"].nbytes if "pixel_values" in encoded else 0
-            pixels = of_first * batches.generation_batch_size // processes
-            break
+    first, pixels = _first_training_prompt(config, reader, screen)
     memory = memory_estimate(
         trainable=trained,
         frozen=frozen,
         bytes_each=4,
         reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
         processes=processes,
-        pixels=pixels,
+        pixels=pixels * batches.generation_batch_size // processes,
     )
-    return plan | {"memory_gib": {name: round(value, 3) for name, value in memory.items()}}
+    return TrainingPlan(
+        dataset=reader.name,
+        read=reader.described,
+        table=config.table,
+        model=config.model,
+        normalizer=config.normalizer,
+        weights=config.weights,
+        groups=config.groups,
+        rows=len(rows.ids),
+        left_out=dict(Counter(known for known in found if isinstance(known, str))),
+        batches=replace(batches, warnings=warnings),
+        longest_prompt=screen.most_tokens,
+        parameters_trained=trained,
+        parameters_left=frozen,
+        first_prompt=first,
+        memory_gib={name: round(value, 3) for name, value in memory.items()},
+    )
+
+
+def _first_training_prompt(
+    config: TrainConfig, reader: SampleReader, screen: Screen
+) -> tuple[str | None, int]:
+    """The first prompt of the first samples that have one, and the bytes of its images' pixels."""
+    for sample in islice(reader.samples(), PROBE):
+        seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
+        if not isinstance(rendered := screen.render(sample, seen), Failed):
+            prompt, text = rendered
+            encoded = screen.chat.encode([text], [prompt.images])
+            return text, encoded["pixel_values"].nbytes if "pixel_values" in encoded else 0
+    return None, 0

@@ -1,4 +1,4 @@
-"""Which samples go together: all questions about an image are right or wrong partly by that image.
+"""Find samples that go together: questions about one image are right or wrong partly by it.
 
 The one home of clustering. A cluster is a sample, or all samples that share an image, directly or
 through others: if one shows images 1 and 2, another 2 and 3, all that show any of them are one.
@@ -44,7 +44,7 @@ class Clusters:
 
     @property
     def described(self) -> DrawnTogether:
-        """As a summary tells it."""
+        """The kind and number of the clusters, as a summary tells them."""
         return DrawnTogether(of=self.of, n=len(self))
 
     def sums(self, values: Floats) -> Floats:
@@ -64,12 +64,12 @@ class Clusters:
         return len(np.unique(self.codes[member]))
 
     def among(self, member: NDArray[np.bool_]) -> Clusters:
-        """Those of some of the samples, (N,), numbered again."""
+        """The clusters of some of the samples, (N,), numbered again."""
         codes = np.unique(self.codes[member], return_inverse=True)[1]
         return Clusters(codes.astype(np.intp), self.of)
 
     def few(self, count: int, have: str = "") -> str | None:
-        """Why so many of these clusters are too few for an interval; None where they are not."""
+        """Say why so many clusters are too few for an interval; None where they are not."""
         if count >= FEWEST:
             return None
         are = "is" if count == 1 else "are"
@@ -104,6 +104,9 @@ def clusters_of(image_ids: pl.Series) -> Clusters:
         .with_columns(pl.col("image").rank("dense") - 1)
     )
     samples, image = images["sample"].to_numpy(), images["image"].to_numpy().astype(np.intp)
+    # Samples and images are the points of one graph, the images numbered on from the samples, with
+    # a line where a sample shows an image. What hangs together is one cluster: samples that share
+    # no image may be one through a third that shares one with each.
     size = n + int(image.max(initial=-1)) + 1
     links = coo_array((np.ones(len(samples), bool), (samples, n + image)), shape=(size, size))
     codes = connected_components(links, directed=False)[1][:n]
