@@ -27,7 +27,7 @@ from rich.text import Text
 from durian.analysis.evaluation import Accuracy, Evaluation, GroupAccuracy, GroupDifference
 from durian.analysis.statistics.estimate import Estimate
 from durian.records import JsonObject, as_json
-from durian.rendering.text import estimate_text
+from durian.rendering.text import estimate_text, percent_text
 from durian.run.progress import Progress as Watcher
 from durian.run.progress import Silent
 from durian_cli.cost_lines import cost_lines, reward_lines
@@ -366,7 +366,7 @@ def _brief(estimate: Estimate) -> Estimate:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+    return "-" if share is None else percent_text(share)
 
 
 def _findings(sentences: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ from durian.analysis.statistics.accuracy import (
     difference_by_group,
     rates,
 )
-from durian.analysis.statistics.clusters import Clusters, clusters_of, named
+from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import EvalConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine
@@ -51,7 +51,7 @@ from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, scan
 from durian.records import from_json
 from durian.rendering.evaluation_page import write_evaluation
-from durian.rendering.text import estimate_text
+from durian.rendering.text import counted, estimate_text
 from durian.run.files import read_json, write_json
 from durian.run.folder import DIFFICULTY_FILE, SUMMARY_FILE, RunFolder, check_usable
 from durian.run.manifest import Manifest
@@ -357,10 +357,8 @@ def _differences(
 
 def _counted(samples: int, result: Evaluation) -> str:
     """'1,200 samples of 60 images', or the samples alone where images do not repeat."""
-    said, together = f"{samples:,} {named(samples, 'sample')}", result.clusters
-    return (
-        f"{said} of {together.n:,} {named(together.n, 'image')}" if together.of == "image" else said
-    )
+    said, together = counted(samples, "sample"), result.clusters
+    return f"{said} of {counted(together.n, 'image')}" if together.of == "image" else said
 
 
 def _sentences(result: Evaluation) -> list[str]:

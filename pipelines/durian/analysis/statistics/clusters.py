@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from durian.analysis.statistics.estimate import DrawnTogether
+from durian.analysis.statistics.estimate import DrawnTogether, plural
 
 FEWEST = 10  # clusters behind an interval: with fewer, how they vary cannot be known
 
@@ -75,13 +75,8 @@ class Clusters:
         are = "is" if count == 1 else "are"
         if have:
             verb = "has" if count == 1 else "have"
-            return f"only {count} {named(count, self.of)} {verb} {have}"
-        return f"{count} {named(count, self.of)} {are} too few for an interval"
-
-
-def named(count: int, thing: str) -> str:
-    """'image', or 'images' for any number but one."""
-    return thing if count == 1 else f"{thing}s"
+            return f"only {count} {plural(count, self.of)} {verb} {have}"
+        return f"{count} {plural(count, self.of)} {are} too few for an interval"
 
 
 def clusters_of(image_ids: pl.Series) -> Clusters:

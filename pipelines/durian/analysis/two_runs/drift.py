@@ -196,7 +196,8 @@ def _outcome(side: Side, clusters: Clusters) -> Outcome:
     if not known.any():
         return Outcome(scored=0)
     wrong, total = side.wrong[known], side.total[known]
-    shares = pass_rate_shares(wrong, total)
+    spread = None if side.reward_std is None else side.reward_std[known]
+    shares = pass_rate_shares(wrong, total, spread)
     return Outcome(
         scored=int(known.sum()),
         completions=int(total.sum()),
