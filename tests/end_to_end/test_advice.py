@@ -91,6 +91,14 @@ def plain(world) -> str:
 
 
 @pytest.fixture(scope="module")
+def lost(world) -> str:
+    """A run in which nothing is right."""
+    wrong = (world / f"{G}.jsonl").read_text().replace("boxed{2", "boxed{3")
+    (world / "wrong.jsonl").write_text(wrong)
+    return profiled(world, "lost", model=str(world / "wrong.jsonl"))
+
+
+@pytest.fixture(scope="module")
 def pixels(world) -> str:
     """A run of images alone."""
     return profiled(world, "pixels", measures=("pixel",), model=None, engine="vllm")
@@ -198,7 +206,7 @@ def test_the_filter_that_it_advises_leaves_as_many_samples_as_it_says(
     world, run, tiny_policy, tmp_path
 ) -> None:
     summary = check_summary(Path(run))
-    line = the(summary.advice, 'durian train … --filter "pass_rate')
+    line = the(summary.advice, 'durian train … --filter "reward_std')
     plan = dry_run(line, world, run, tiny_policy, tmp_path)
     left = N - sum(plan["left_out"].values())
     table = pl.read_parquet(f"{run}/difficulty.parquet")
@@ -258,11 +266,26 @@ def test_the_table_that_a_comparison_advises_is_trained_on(
     assert plan["left_out"] == {}  # of that dataset
 
 
-def test_every_line_of_advice_is_followed_here(run, plain, pixels) -> None:
+def test_where_nothing_is_right_it_says_how_to_see_what_is_asked_and_judged(
+    world, lost, tmp_path
+) -> None:
+    line, *_ = check_summary(Path(lost)).advice
+    assert "Nearly nothing is right" in line.say and len(line.examples or ()) == 3
+    asked, judged = line.do.splitlines()
+    plan = followed(Advice(say="", do=asked), lost, world / "data.parquet", "--engine", "scripted",
+                    "--model", world / "wrong.jsonl", "--out", tmp_path / "out")  # fmt: skip
+    assert plan["samples"] == N
+    code, out, err = durian(*shlex.split(judged.replace("ANSWER REFERENCE", "3 2"))[1:], "--json")
+    assert code == 0, err
+    assert json.loads(out)["right"] is False
+
+
+def test_every_line_of_advice_is_followed_here(run, plain, pixels, lost) -> None:
     """A new one needs its own test above."""
     known = ("group RUN --perceptual", "group RUN --reasoning", "group RUN --bins auto",
-             'train … --filter "pass_rate', 'train … --filter "error', "profile … --rollouts",
-             "train … --weights 0.7,0,0.3", "profile … --model MODEL")  # fmt: skip
-    for path in (run, plain, pixels):
+             'train … --filter "reward_std', 'train … --filter "error', "profile … --rollouts",
+             "train … --weights 0.7,0,0.3", "profile … --model MODEL",
+             "profile … --dry-run\ndurian grade ANSWER REFERENCE")  # fmt: skip
+    for path in (run, plain, pixels, lost):
         for line in build_report(Path(path)).advice:
             assert any(line.do.startswith(f"durian {start}") for start in known), line.do
