@@ -161,6 +161,8 @@ def build_prompt(
     )
     if isinstance(messages, Failed):
         return messages
+    # Brought to the bounds here and not by each engine, so that all of them show the policy the
+    # same image.
     images = seen.images
     if bounds is not None:
         images = tuple(resized(image, bounds.of(image.size) or image.size) for image in images)
@@ -204,7 +206,7 @@ def not_bounded(model: str | None) -> str:
 
 
 def _resizing(config: ProfileConfig | EvalConfig, bounded: bool) -> Resizing | None:
-    """How the policy's processor resizes; of a server's, only where bounds are asked for."""
+    """Find how the policy's processor resizes; of a server's, only where bounds are asked for."""
     if config.engine == "scripted" or (config.engine == "openai" and not bounded):
         return None
     if config.engine != "openai":

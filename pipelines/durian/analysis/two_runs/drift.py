@@ -151,6 +151,8 @@ def drift(
         Floor(taken, counts, why, seed=seed) for taken, why in zip(drawn, missing, strict=True)
     )
     pairs = {kind: GroupPair.between(a, b, kind, (unlike or {}).get(kind)) for kind in KINDS}
+    # Two floors: of A's policy for what moves by luck between its own two profiles, and of B's for
+    # what B's groups gain by sharing the luck of the errors that they are held against.
     gains = {kind: fresh_gain(pair, b, clusters, luck) for kind, pair in pairs.items()}
     return Drift(
         seed=seed,
