@@ -189,7 +189,10 @@ def show_training(result: TrainingManifest) -> None:
 def show_plan(plan: ProfilePlan) -> None:
     """The dry run's counts, what the profile will cost, and the first prompt."""
     first = None if plan.prompts is None else plan.prompts.first_prompt
-    counted = replace(plan, judged_at_most=None, coords=None, images=None, prompts=None, price=None)
+    counted = replace(
+        plan, judged_at_most=None, judge_reads=None, judge_writes_at_most=None,
+        coords=None, images=None, prompts=None, price=None,
+    )  # fmt: skip
     counts = _counts(as_json(counted))
     _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
 

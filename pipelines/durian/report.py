@@ -38,6 +38,7 @@ from durian.run.folder import (
 from durian.run.manifest import Manifest
 from durian.run.opening import change_run
 from durian.samples import Failed
+from durian.schema import arrow_array
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
@@ -143,7 +144,8 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
         [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
     )
     with written_aside(path / THUMBNAILS_FILE) as aside:
-        pq.write_table(pa.table(kept, schema=schema), aside)
+        arrays = [arrow_array(kept[field.name], field.type) for field in schema]
+        pq.write_table(pa.table(arrays, schema=schema), aside)
 
 
 def _jpeg(image: Image.Image) -> bytes:
