@@ -27,7 +27,7 @@ from rich.text import Text
 from durian.analysis.evaluation import Accuracy, Evaluation, GroupAccuracy, GroupDifference
 from durian.analysis.statistics.estimate import Estimate
 from durian.records import JsonObject, as_json
-from durian.rendering.text import estimate_text
+from durian.rendering.text import estimate_text, percent_text
 from durian.run.progress import Progress as Watcher
 from durian.run.progress import Silent
 from durian_cli.cost_lines import cost_lines, reward_lines
@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # they load what --help has no need of
     from durian.profile import Profiled
     from durian.regroup import Regrouped
     from durian.training.manifest import TrainingManifest
+    from durian.training.plan import TrainingPlan
 
 _EVERY = 15.0  # seconds between plain progress lines
 
@@ -188,15 +189,19 @@ def show_training(result: TrainingManifest) -> None:
 def show_plan(plan: ProfilePlan) -> None:
     """The dry run's counts, what the profile will cost, and the first prompt."""
     first = None if plan.prompts is None else plan.prompts.first_prompt
-    counted = replace(plan, judged_at_most=None, coords=None, images=None, prompts=None, price=None)
+    counted = replace(
+        plan, judged_at_most=None, judge_reads=None, judge_writes_at_most=None,
+        coords=None, images=None, prompts=None, price=None,
+    )  # fmt: skip
     counts = _counts(as_json(counted))
     _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
 
 
-def show_training_plan(plan: JsonObject) -> None:
-    """The dry run's counts, and the first prompt."""
-    counts = {key: value for key, value in plan.items() if key != "first_prompt"}
-    _print([*_counts(counts), *_first_prompt(plan.get("first_prompt"))])
+def show_training_plan(plan: TrainingPlan) -> None:
+    """The dry run's counts, and the first prompt; its warnings have been said."""
+    counts = as_json(replace(plan, first_prompt=None))
+    counts.pop("warnings")
+    _print([*_counts(counts), *_first_prompt(plan.first_prompt)])
 
 
 def _counts(counts: JsonObject) -> list[str]:
@@ -357,7 +362,7 @@ def _points(difference: Estimate) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+    return "-" if share is None else percent_text(share)
 
 
 def _findings(sentences: Sequence[str]) -> list[str]:

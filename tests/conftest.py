@@ -1,12 +1,15 @@
 """What tests of several rooms need."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+from tests.faults.faulty import ForkServer
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +42,14 @@ def png() -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def training_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """Forks trainings, and launches of many processes: their imports take most of a minute."""
+    server = ForkServer(tmp_path_factory.mktemp("server"), "training")
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -165,12 +165,13 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
     joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
     numbers = {
         name: joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        for name in (*HELD, "rollouts", "pass_rate")
+        for name in (*HELD, "rollouts", "pass_rate", "reward_std")
     }
     total = np.where(np.isnan(numbers["pass_rate"]), np.nan, numbers["rollouts"])
     return Side(
         wrong=np.round((1 - numbers["pass_rate"]) * total),
         total=total,
+        reward_std=numbers["reward_std"],
         groups={kind: joined[column].to_list() for kind, column in _KINDS.items()},
         measures={name: numbers[name] for name in HELD},
     )

@@ -34,11 +34,14 @@ EXTRAS = {
     "openai": "openai",
     "peft": "train",
     "ray": "ray",
+    "tensorboard": "tensorboard",
     "torch": "policy",
     "torchvision": "policy",
+    "trackio": "trackio",
     "transformers": "policy",
     "trl": "train",
     "vllm": "vllm",
+    "wandb": "wandb",
 }
 
 

@@ -37,7 +37,7 @@ from durian.analysis.statistics.accuracy import (
     difference_by_group,
     rates,
 )
-from durian.analysis.statistics.clusters import Clusters, clusters_of, named
+from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import EvalConfig, ProfileConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine
@@ -49,7 +49,7 @@ from durian.measuring.first_rows import check_first_rows
 from durian.measuring.sampling import Drawn, Policy, one_behind, open_policy
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-from durian.rendering.text import estimate_text
+from durian.rendering.text import counted, estimate_text
 from durian.run.files import write_json
 from durian.run.folder import DIFFICULTY_FILE
 from durian.run.manifest import Manifest
@@ -334,10 +334,8 @@ def _differences(
 
 def _counted(samples: int, result: Evaluation) -> str:
     """'1,200 samples of 60 images', or the samples alone where images do not repeat."""
-    said, together = f"{samples:,} {named(samples, 'sample')}", result.clusters
-    return (
-        f"{said} of {together.n:,} {named(together.n, 'image')}" if together.of == "image" else said
-    )
+    said, together = counted(samples, "sample"), result.clusters
+    return f"{said} of {counted(together.n, 'image')}" if together.of == "image" else said
 
 
 def _sentences(result: Evaluation) -> list[str]:

@@ -21,7 +21,7 @@ from durian.analysis.one_run.summary import Summary, analyse
 from durian.images.decode import decode
 from durian.measures import held_against_error
 from durian.readers.dataset import SampleReader
-from durian.rendering.advice import advice
+from durian.rendering.advice import advice, with_examples
 from durian.rendering.gallery import Thumbnail
 from durian.rendering.local_entropy import local_entropy_map
 from durian.rendering.names import grouped_by
@@ -38,6 +38,7 @@ from durian.run.folder import (
 from durian.run.manifest import Manifest
 from durian.run.opening import change_run
 from durian.samples import Failed
+from durian.schema import arrow_array
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
@@ -83,13 +84,19 @@ def render_run(
         rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
         grouping=replace(manifest.groups, version=None),
     )
-    summary = replace(summary, sentences=sentences(summary), advice=advice(summary))
+    texts = read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
+    said = read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
+    summary = replace(
+        summary,
+        sentences=sentences(summary),
+        advice=with_examples(advice(summary), summary.scored, texts, said),
+    )
     write_report(
         path / REPORT_FOLDER,
         summary=summary,
         shelves=on_shelves,
-        table=read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
-        rollouts=read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown))),
+        table=texts,
+        rollouts=said,
         thumbnails=_read_thumbnails(path),
         judged=_judged(path),
         # Seconds are known only once the page is written; a rebuilt page is the same page.
@@ -137,7 +144,8 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
         [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
     )
     with written_aside(path / THUMBNAILS_FILE) as aside:
-        pq.write_table(pa.table(kept, schema=schema), aside)
+        arrays = [arrow_array(kept[field.name], field.type) for field in schema]
+        pq.write_table(pa.table(arrays, schema=schema), aside)
 
 
 def _jpeg(image: Image.Image) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError, RunError, one_line
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
+from durian.measuring.sampling import not_bounded
 from durian.readers.dataset import open_dataset
 from durian.rewards import open_reward
 from durian.run.folder import read_manifest
@@ -79,6 +80,8 @@ def train_policy(
     plan_of(config, grpo, table, samples=None)  # refused now rather than after all is read
     screen = open_screen(config, grpo)
     processor = screen.chat.processor
+    if screen.chat.image_size and screen.resizing is None and process_rank() == 0:
+        progress.note(f"warning: {not_bounded(config.model)}")
     reward = TrainingReward(
         open_reward(config.reward, config),
         opened=screen.chat.opens_thinking,
@@ -87,25 +90,26 @@ def train_policy(
     first = process_rank() == 0
     # Only the first process holds the folder and knows the dataset. The others go ahead to the
     # meeting point, unless the training is complete and nobody will come there.
-    if not first and not fresh and read_manifest(out) is not None:
-        return None  # complete: the first process says so
+    finished = not fresh and read_manifest(out) is not None
+    if finished and not first:
+        return None  # the first process says so
+    if not finished:
+        join_launch(float(grpo.get("ddp_timeout", DDP_TIMEOUT)))
     with ExitStack() as held:
         held.callback(reward.close)
-        if first:
-            reader = open_dataset(config.source)
-            for line in reader.said:
-                progress.note(line)
-            check_first_rows(
-                reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat
-            )
-            rows = scan_rows(reader, config, table, progress)
-            identity = training_identity(config, grpo, rows.fingerprint)
-            complete = held.enter_context(open_training(out, identity, fresh=fresh))
-            if complete is not None:
-                return finished_training(out, complete)
-        join_launch(float(grpo.get("ddp_timeout", DDP_TIMEOUT)))
-        with first_prepares():
+        with nullcontext() if finished else first_prepares():
             if first:
+                reader = open_dataset(config.source)
+                for line in reader.said:
+                    progress.note(line)
+                check_first_rows(
+                    reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat
+                )
+                rows = scan_rows(reader, config, table, progress)
+                identity = training_identity(config, grpo, rows.fingerprint)
+                complete = held.enter_context(open_training(out, identity, fresh=fresh))
+                if complete is not None:
+                    return finished_training(out, complete)
                 for line in training_warnings(config, table, reader.name, identity):
                     progress.note(f"warning: {line}")
                 prepare_samples(out, config, reader, rows, table, screen, progress)

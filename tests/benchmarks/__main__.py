@@ -17,6 +17,7 @@ from tests.benchmarks import (
     bench_sampling,
     bench_served,
     bench_spectral,
+    bench_statistics,
     bench_training_step,
 )
 
@@ -29,6 +30,7 @@ BENCHES = {
     "sampling": bench_sampling.run,
     "served": bench_served.run,
     "spectral": bench_spectral.run,
+    "statistics": bench_statistics.run,
     "training_step": bench_training_step.run,
     "groups_join": bench_groups_join.run,
     "logprobs": bench_logprobs.run,

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from tests.cli.in_process import durian as in_process
 # What TRL, vLLM and torch warn of while they are imported is theirs; all else is an error here.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from trl import GRPOTrainer  # noqa: F401
+    from trl import GRPOConfig
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "data" / "recipes"
@@ -57,22 +58,32 @@ def test_the_recipes_that_ship_pass_the_dry_run(world, tmp_path, recipe):
         assert (plan["rollout_batch"], plan["total_steps"]) == (512, 2 * 4 * 1)
     else:
         assert (plan["rollout_batch"], plan["total_steps"]) == (64, 45)
+    # 512 completions a process: each of 64 patches of 3 x 2 x 8 x 8 numbers of 4 bytes.
+    assert plan["memory_gib"]["pixels"] == round(512 * 64 * 384 * 4 / 2**30, 3) > 0
+    assert plan["warnings"] == [w for w in plan["warnings"] if w in done.stderr.replace("\n", " ")]
     assert "shape" in plan["first_prompt"] and plan["parameters_trained"] > 1_000_000
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("recipe", ["geometry3k_qwen2_5_vl_7b.yaml", "virl39k_qwen2_5_vl_7b.yaml"])
 def test_the_papers_recipes_have_easyr1s_settings(recipe):
-    # EasyR1's examples/config.yaml and the defaults of its actor, by TRL's names.
+    # EasyR1's examples/config.yaml and the defaults of its actor, by TRL's names; what a recipe
+    # leaves open is TRL's default.
     easyr1 = {
         "learning_rate": 1e-6, "lr_scheduler_type": "constant", "weight_decay": 0.01,
-        "max_grad_norm": 1.0, "max_completion_length": 2048, "temperature": 1.0, "epsilon": 0.2,
-        "epsilon_high": 0.3, "delta": 3.0, "beta": 0.01, "per_device_train_batch_size": 4,
-        "gradient_checkpointing": True, "save_total_limit": 3,
+        "warmup_steps": 0, "adam_beta1": 0.9, "adam_beta2": 0.999, "max_grad_norm": 1.0,
+        "max_completion_length": 2048, "temperature": 1.0, "top_p": 1.0, "top_k": 0,
+        "epsilon": 0.2, "epsilon_high": 0.3, "delta": 3.0, "beta": 0.01, "num_iterations": 1,
+        "loss_type": "dapo", "importance_sampling_level": "token", "use_bias_correction_kl": False,
+        "vllm_importance_sampling_correction": False, "vllm_tensor_parallel_size": 2,
+        "mask_truncated_completions": False, "per_device_train_batch_size": 4,
+        "gradient_checkpointing": True, "save_total_limit": 3, "seed": 1,
     }  # fmt: skip
     grpo = yaml.safe_load((RECIPES / recipe).read_text())["grpo"]
-    assert {name: float(grpo[name]) if name == "learning_rate" else grpo[name]
-            for name in easyr1} == easyr1  # fmt: skip
+    defaults = {f.name: f.default for f in fields(GRPOConfig)}
+    assert {name: (defaults | grpo)[name] for name in easyr1} == easyr1
+    text = (RECIPES / recipe).read_text()
+    assert "--min-pixels 262144" in text and "--max-pixels 4194304" in text
     # 4 x 8 GPUs x 32 completions an update are the paper's 128 prompts x 8.
     assert 4 * 8 * grpo["gradient_accumulation_steps"] == 128 * grpo["num_generations"]
 

@@ -29,7 +29,9 @@ class Order:
     """One run of the command, and what goes wrong with it."""
 
     argv: tuple[str, ...]
+    stdout: str
     stderr: str
+    module: str = ""  # whose `main` is run with `argv`, rather than the command
     operations: str  # file: the durable operations of a child that ends by itself
     at: int | None = None  # number of the operation where it happens
     when: str = "before"  # or torn
@@ -42,10 +44,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run of the command ended: exit code, or minus the signal; its standard error."""
+    """How a run ended: exit code, or minus the signal; its standard error and output."""
 
     code: int
     said: str
+    told: str
 
     @property
     def last(self) -> str:
@@ -63,21 +66,26 @@ class ForkServer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True, cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-                 "POLARS_MAX_THREADS": "1", "PYTHONPATH": str(ROOT)},
+                 "POLARS_MAX_THREADS": "1",
+                 "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pipelines")])},
         )  # fmt: skip
         assert self._reply() == 2  # its own first run, of no folder
 
     def durian(self, *argv: object, **fault: object) -> Ended:
         """Run the command to its end, or to the fault that is ordered."""
-        stderr = self._scratch / "stderr.txt"
+        stdout, stderr = (self._scratch / f"{name}.txt" for name in ("stdout", "stderr"))
         order = Order(
-            argv=tuple(map(str, argv)), stderr=str(stderr),
+            argv=tuple(map(str, argv)), stdout=str(stdout), stderr=str(stderr),
             operations=str(self._scratch / "operations.json"), **fault,
         )  # type: ignore[arg-type]  # fmt: skip
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asdict(order)) + "\n")
         self._process.stdin.flush()
-        return Ended(self._reply(), stderr.read_text())
+        return Ended(self._reply(), stderr.read_text(), stdout.read_text())
+
+    def run(self, module: str, *argv: object) -> Ended:
+        """Run a module's `main`, which has all that was imported."""
+        return self.durian(*argv, module=module)
 
     def operations(self) -> list[str]:
         """The durable operations of the last run that ended by itself."""

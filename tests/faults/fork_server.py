@@ -8,6 +8,8 @@ stopped: `before` it, or with half of a written file on the disk (`torn`).
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import resource
@@ -27,6 +29,7 @@ import durian.measuring.sampling  # noqa: F401
 import durian.profile
 import durian.regroup
 import durian.rendering.page
+import durian.rendering.training_figure
 import durian.report
 from durian.engines import scripted  # noqa: F401
 from durian_cli.app import main
@@ -100,12 +103,16 @@ def child(order: dict[str, Any]) -> None:
     """One `durian`; never returns."""
     code = 70
     try:
-        for number, path in ((1, os.devnull), (2, order["stderr"])):
+        for number, path in ((1, order["stdout"]), (2, order["stderr"])):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
         # A shell's background jobs ignore SIGINT, and so would a child of a test run as one.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if order["plain_figures"]:
             durian.rendering.page.report_figures = lambda *_: []
+            durian.rendering.training_figure.encode_figure = lambda *_: b"figure"
+        if order["module"]:
+            code = int(importlib.import_module(order["module"]).main(order["argv"]))
+            return
         if (file_size := order["file_size"]) is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
         operations = Operations(order["at"], order["when"], lambda: fault(order))
@@ -126,6 +133,7 @@ def child(order: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
@@ -142,6 +150,8 @@ if __name__ == "__main__":
         main()
     except SystemExit as end:
         print(end.code, file=replies, flush=True)
+    gc.collect()
+    gc.freeze()  # or each child's collections would go through, and copy, all that was imported
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -83,8 +83,8 @@ def scored():
             reasoning=GroupReliability(same_group=0.6, certain=0.2, neighbours=0.9),
         ),
         pass_rates=PassRates(
-            samples=100, never_right=0.1, always_right=0.2, no_variance=0.3, extreme=0.1,
-            extreme_of_varied=0.2, histogram=[],
+            samples=100, never_right=0.1, always_right=0.2, no_variance=0.3, varied=70,
+            by_rewards=True, extreme=0.1, extreme_of_varied=0.2, histogram=[],
         ),
     )  # fmt: skip
 
@@ -116,9 +116,9 @@ def test_four_sentences_say_what_is_hard_and_how_sure_that_is(scored):
         "best (AUROC 0.80, 0.75 to 0.85; 0.5 is chance), but not surely better than the length of "
         "the completions alone (-0.10, -0.20 to +0.05). Taken from half of the rollouts, it tells "
         "the other half's errors with 0.65 (0.60 to 0.70).",
-        "30 % of the samples are always right or always wrong and teach plain GRPO nothing; 10 % "
-        "are extreme, with one completion that differs from all others. Had the 8 rollouts been "
-        "drawn again, a sample would be in the same reasoning bin 60 % of the time.",
+        "30 % of the samples have rewards without variance and teach plain GRPO nothing; 10 % are "
+        "extreme, with one completion that differs from all others. Had the 8 rollouts been drawn "
+        "again, a sample would be in the same reasoning bin 60 % of the time.",
     ]
 
 
@@ -157,7 +157,10 @@ def test_the_hardest_slice_is_named_only_if_it_is_surely_above_the_whole(scored)
     sure_one = group("position", sure(0.6, 0.5, 0.7))
     higher_but_unsure = group("count", sure(0.8, 0.46, 0.95))
     scored = replace(scored, slices={"kind": [few, sure_one, higher_but_unsure]})
-    assert "; most often where kind is position: 60 % (50 to 70)." in words(scored)[0]
+    assert (
+        "; most often where kind is position: 60 % (50 to 70), of 3 slices looked at."
+        in words(scored)[0]
+    )
     not_above = group("position", sure(0.6, 0.45, 0.7))  # the whole's 45 %
     unsure = group("count", sure(0.8, 0.2, 0.95))
     assert "most often" not in words(replace(scored, slices={"kind": [few, not_above, unsure]}))[0]
@@ -185,19 +188,51 @@ def test_what_is_not_known_is_left_out(scored):
 
 def test_advice_gives_the_exact_option_and_setting(scored):
     found = {line.do.splitlines()[0]: line for line in advised(scored)}
-    train = 'durian train … --filter "pass_rate > 0 AND pass_rate < 1"'
+    train = 'durian train … --filter "reward_std > 0.000001"'
     assert list(found) == [
         train,
         "durian group RUN --reasoning sum_logprob",
         "durian group RUN --bins auto",
         "durian profile … --rollouts 16",
     ]
-    assert found[train].do.splitlines()[1] == "filter: pass_rate > 0 AND pass_rate < 1"
+    assert found[train].do.splitlines()[1] == "filter: reward_std > 0.000001"
     assert "70 samples remain" in found[train].say  # 100 less 30 %
     # Spearman and Brown: 16 rollouts give 2 x 0.5 / (1 + 0.5) = 0.67; 0.9 takes
     # 8 x 0.9 x 0.5 / (0.5 x 0.1) = 72.
     rollouts = found["durian profile … --rollouts 16"].say
     assert "16 would give 0.67; 0.9 takes about 72." in rollouts
+
+
+def test_an_old_table_without_rewards_is_filtered_by_what_is_right(scored):
+    scored = replace(scored, pass_rates=replace(scored.pass_rates, by_rewards=False))
+    assert any("pass_rate > 0 AND pass_rate < 1" in line.do for line in advised(scored))
+
+
+def test_of_one_sample_that_remains_the_words_are_singular_and_the_rest_all_but_one(scored):
+    rates = replace(scored.pass_rates, no_variance=0.99, varied=1)
+    said = next(line.say for line in advised(replace(scored, pass_rates=rates)))
+    assert "Leave out the all" not in said
+    assert said.startswith("Leave out all but 1 without variance") and "1 sample remains." in said
+
+
+@pytest.mark.parametrize(("rate", "nearly"), [(0.995, "right"), (0.004, "wrong")])
+def test_where_nearly_nothing_is_right_or_wrong_the_advice_is_about_that_alone(
+    scored, rate, nearly
+):
+    scored = replace(scored, error_rate=sure(rate, rate - 0.003, rate + 0.003), format_rate=0.1)
+    (line,) = advised(scored)
+    assert line.say.startswith(f"Nearly nothing is {nearly}")
+    assert ("10 % of the completions keep the format" in line.say) == (nearly == "right")
+    assert "durian group" not in line.do and "bins" not in line.say
+
+
+def test_no_measure_is_the_best_that_does_worse_than_chance_or_rests_on_one_sample(scored):
+    low = {name: predictor("measure", sure(0.35, 0.3, 0.4)) for name in ("mean_logprob", "other")}
+    assert "Of 2 measures none surely tells wrong" in " ".join(words(replace(scored, measures=low)))
+    rests = Estimate(value=0.91, reason="only 1 sample has a wrong completion")
+    one = replace(scored, measures={"mean_logprob": predictor("measure", rests)})
+    said = " ".join(words(one))
+    assert "best" not in said and "cannot be said: only 1 sample has a wrong completion." in said
 
 
 def test_a_good_run_needs_no_advice(scored):

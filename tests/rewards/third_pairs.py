@@ -930,4 +930,8 @@ NEAR_PAIRS = [
     ("Both A and C", "A, C", True),
     ("A和C都正确", "A, C", True),
     ('["A", "B"]', "A, B", True),
+    ("6", "6'2\"", False),
+    ("74 in", "6'2\"", True),
+    (r"x \in \{1,-4\}", "1, -4", True),
+    (r"B\text{. red}", "B", True),
 ]

@@ -1,5 +1,6 @@
 """A small profile by the policy that ships, and short trainings over it."""
 
+import gc
 import os
 import warnings
 from pathlib import Path
@@ -37,7 +38,18 @@ def run(rows: Path, tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory)
         ProfileConfig(dataset=str(rows), out=str(out), model=str(tiny_policy), max_tokens=40,
                       engine="transformers", rollouts=4, bins=3)
     )  # fmt: skip
+    # Each training ends by a collection of garbage, of which what was imported takes most.
+    gc.collect()
+    gc.freeze()
     return out
+
+
+@pytest.fixture(autouse=True, scope="session")
+def plain_figures():
+    """A third of a short training draws its figure, which tests of their own look at."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("durian.rendering.training_figure.encode_figure", lambda *_: b"figure")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """What a `grpo:` section may say, and which groups a plan warns of: those that take part."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError
 from durian.table.join import open_table
-from durian.training.arguments import check_grpo, plan_of
+from durian.training.arguments import check_grpo, grpo_config, plan_of
 
 # The table: 24 samples, in 3 reasoning bins of 8 and perceptual groups of 6, 12 and 6.
 
@@ -47,8 +49,10 @@ def test_groups_that_take_no_part_are_not(settings, changes, said):
         ("sync_ref_model", True, "in no checkpoint"),
         ("eval_on_start", True, "durian eval"),
         ("use_transformers_continuous_batching", True, "text alone"),
-        ("report_to", "wandb", "needs the package wandb"),
-        ("report_to", ["none", "trackio"], "needs the package trackio"),
+        ("report_to", "wandb", r'package wandb, .* here; pip install "\.\[wandb\]" in a clone'),
+        ("report_to", "tensorboard", r"tensorboard, .* here; pip install .*\[tensorboard\]"),
+        ("report_to", ["none", "trackio"], r"package trackio, .* here; pip install .*\[trackio\]"),
+        ("report_to", "wandbb", "is 'wandbb', which is no logger; did you mean 'wandb'"),
         ("optim", "adamw_bnb_8bit", "needs the package bitsandbytes"),
         ("use_liger_kernel", True, "needs the package liger-kernel"),
     ],
@@ -58,3 +62,23 @@ def test_what_a_training_would_fail_on_after_its_images_is_refused_before(field,
     with pytest.raises(ConfigError, match=said) as refused:
         check_grpo({field: value}, manifest)
     assert field in str(refused.value)
+
+
+def test_completions_are_as_the_profile_drew_them_unless_the_section_says():
+    manifest = SimpleNamespace(config={"max_tokens": 40, "temperature": 0.7, "top_p": 0.9})
+    drawn = {"max_completion_length": 40, "temperature": 0.7, "top_p": 0.9}
+    assert check_grpo({}, manifest) == drawn
+    assert check_grpo({"temperature": "1e-1"}, manifest) == drawn | {"temperature": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("given", "longest", "room"),
+    [({}, 300, 340), ({"vllm_max_model_length": 512}, 300, 512), ({}, 0, None)],
+)
+def test_vllm_keeps_room_for_the_longest_prompt_and_a_completion(settings, given, longest, room):
+    # Else for the model's whole context: 6.8 GiB of a 7B's, which a GPU does not have beside it.
+    config = TrainConfig(**{**settings, "out": "out", "grpo": {}})
+    grpo = {"max_completion_length": 40, "num_generations": 4, "per_device_train_batch_size": 8}
+    plan = plan_of(config, grpo, open_table(config), samples=24)
+    made = grpo_config(config, grpo | given, plan, longest_prompt=longest)
+    assert made.vllm_max_model_length == room

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from trl import GRPOConfig
+from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
 from durian.config import TrainConfig
@@ -96,6 +96,33 @@ def test_another_reference_than_the_policy_stops_the_first_step(settings, tmp_pa
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize(("gap", "stops"), [(0.2, True), (0.05, False)])
+def test_vllm_whose_logprobs_are_not_the_trainers_stops_the_first_rollout_batch(
+    settings, tmp_path, monkeypatch, gap, stops
+):
+    # As TRL logs it of vLLM's completions, which it does only where it corrects for the gap.
+    inner, corrected = GRPOTrainer._generate_and_score_completions, []
+
+    def drawn(self, inputs):
+        out = inner(self, inputs)
+        corrected.append(self.vllm_importance_sampling_correction)
+        # Later the gap is no matter of prompts any more: truncated ratios correct for it.
+        later = len(corrected) > 1
+        self._metrics["train"]["sampling/sampling_logp_difference/mean"].append(9 if later else gap)
+        return out
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", drawn)
+    grpo = settings["grpo"] | {"max_steps": 3, "vllm_importance_sampling_correction": False}
+    config = TrainConfig(**settings | {"grpo": grpo}, out=str(tmp_path / "out"))
+    if stops:
+        with pytest.raises(RunError, match=r"0.20 nats a token .* same prompts or weights"):
+            train_policy(config)
+        assert corrected == [True] and not (tmp_path / "out").exists()
+    else:
+        train_policy(config)
+        assert corrected == [True, False]
+
+
 def test_a_launch_that_writes_no_weights_does_not_end_well(settings, tmp_path, monkeypatch):
     inner = DurianTrainer.save_model
 
@@ -107,4 +134,6 @@ def test_a_launch_that_writes_no_weights_does_not_end_well(settings, tmp_path, m
     grpo = settings["grpo"] | {"max_steps": 2}
     with pytest.raises(RunError, match="written no weights"):
         train_policy(TrainConfig(**settings | {"grpo": grpo}, out=str(tmp_path / "out")))
-    assert not (tmp_path / "out" / "manifest.json").exists()
+    # Nor a card: TRL writes a stub of one with each checkpoint.
+    assert (tmp_path / "out" / "checkpoint-2").is_dir()
+    assert not any((tmp_path / "out" / name).exists() for name in ("manifest.json", "README.md"))

@@ -54,7 +54,7 @@ def test_a_sample_whose_completions_are_all_cut_is_in_no_online_group(
         inner(self, batch, advantages)
 
     monkeypatch.setattr(room.DurianTrainer, "_log_batch", kept)
-    grpo = {"max_steps": 2, "mask_truncated_completions": True, "max_completion_length": 2}
+    grpo = {"max_steps": 1, "mask_truncated_completions": True, "max_completion_length": 2}
     given = settings | {"grpo": settings["grpo"] | grpo, "groups": "online"}
     train_policy(TrainConfig(**given, out=str(tmp_path / "out")))
     assert seen == [[-1, -1, -1, -1]]
@@ -63,7 +63,7 @@ def test_a_sample_whose_completions_are_all_cut_is_in_no_online_group(
 def test_online_bins_are_cut_by_the_policys_own_confidence(settings, tmp_path, monkeypatch):
     own = [-0.3, -0.1, -0.4, -0.2]  # least sure first: the third, the first, the fourth, the second
     monkeypatch.setattr(DurianTrainer, "_confidence_now", lambda self, out: torch.tensor(own))
-    given = settings | {"grpo": settings["grpo"] | {"max_steps": 2}}
+    given = settings | {"grpo": settings["grpo"] | {"max_steps": 1}}
     train_policy(TrainConfig(**given, groups="online", bins=4, out=str(tmp_path / "out")))
     logged = pl.read_parquet(tmp_path / "out" / "completions" / "completions_00001.parquet")
     assert logged["reasoning_group"].to_list()[::4] == [1, 3, 0, 2]
@@ -109,7 +109,7 @@ def test_drift_puts_completions_in_their_places_and_knows_the_hard_end(harder, t
 
 
 def test_a_trainings_log_has_its_drift_and_the_share_without_variance(settings, tmp_path):
-    given = settings | {"grpo": settings["grpo"] | {"max_steps": 4}}
+    given = settings | {"grpo": settings["grpo"] | {"max_steps": 2}}
     train_policy(TrainConfig(**given, out=str(tmp_path / "out")))
     steps = json.loads((tmp_path / "out" / "log.json").read_text())["steps"]
     assert any("durian/drift/kendall_tau" in step for step in steps)
@@ -124,7 +124,7 @@ def test_completions_that_nothing_could_score_train_nothing(settings, tmp_path):
     # The reward fails on every second sample: its completions have no reward, and no advantage.
     reward = tmp_path / "reward.py"
     reward.write_text(FAILS_EVERY_SECOND)
-    given = settings | {"grpo": settings["grpo"] | {"max_steps": 2}}
+    given = settings | {"grpo": settings["grpo"] | {"max_steps": 1}}
     train_policy(TrainConfig(**given, reward=f"{reward}:score", out=str(tmp_path / "out")))
     logged = pl.read_parquet(tmp_path / "out" / "completions" / "completions_00001.parquet")
     (step, *_) = json.loads((tmp_path / "out" / "log.json").read_text())["steps"]

@@ -78,6 +78,7 @@ def test_older_checkpoints_lose_their_mark_first(tmp_path, monkeypatch):
     drop_older(tmp_path, None)
     drop_older(tmp_path, 3)
     assert names(tmp_path) == {"checkpoint-2", "checkpoint-4", "checkpoint-10"}
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
     def killed(folder: Path) -> None:
         raise SystemExit

@@ -8,6 +8,7 @@ import pytest
 from durian.config import TrainConfig
 from durian.records import from_json
 from durian.training.manifest import TrainingManifest
+from durian.training.record import _ends as ends
 from durian.training.record import finite_log, training_identity, write_results
 from tests.training.test_card import MANIFEST
 
@@ -42,6 +43,34 @@ def test_only_what_the_weights_depend_on_is_part_of_a_training(settings, field, 
     assert (one == other) is same
 
 
+def test_what_is_behind_a_name_is_part_of_a_training(settings, tiny_policy, tmp_path, monkeypatch):
+    # Each is as another training's but for one thing, of the same name: a resumed training would
+    # go on with it in silence.
+    template, reward, model = (tmp_path / name for name in ("prompt.jinja", "reward.py", "policy"))
+    template.write_text("{{ content }}")
+    reward.write_text("def score(response):\n    return 0.0\n")
+    shutil.copytree(tiny_policy, model)
+
+    def identity():
+        given = settings | {"grpo": {}, "model": str(model), "prompt_template": str(template)}
+        config = TrainConfig(**given, out="out", reward=f"{reward}:score")
+        return training_identity(config, {}, "dataset")
+
+    def changed():
+        return {key for key, value in identity().items() if value != before[key]}
+
+    before = identity()
+    template.write_text("{{ content }}!")
+    assert changed() == {"prompt_template"}
+    reward.write_text("def score(response):\n    return 1.0\n")
+    assert changed() == {"prompt_template", "reward"}
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    assert changed() == {"prompt_template", "reward", "model"}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert changed() == {"prompt_template", "reward", "model", "processes"}
+
+
 def test_another_table_is_another_training(settings, run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     with (tmp_path / "run" / "difficulty.parquet").open("ab") as file:
@@ -54,3 +83,14 @@ def test_another_table_is_another_training(settings, run, tmp_path):
         for table in (run, tmp_path / "run")
     )  # fmt: skip
     assert one != other
+
+
+def test_the_rewards_before_and_after_are_means_of_the_ends():
+    # Of 4 rewards two at each end: (0.1 + 0.2) / 2 and (0.6 + 0.9) / 2. Of 12 at most 5.
+    log = [{"step": n, "reward": reward} for n, reward in enumerate((0.1, 0.2, 0.6, 0.9), start=1)]
+    few = ends([*log, {"step": 4, "train_runtime": 3.0}])
+    assert (few.logged_steps, few.averaged_steps) == (4, 2)
+    assert (few.reward_first, few.reward_last) == pytest.approx((0.15, 0.75))
+    many = ends([{"step": n, "reward": float(n)} for n in range(12)])
+    assert (many.averaged_steps, many.reward_first, many.reward_last) == (5, 2.0, 9.0)
+    assert ends([{"step": 1, "reward": 0.5}]).reward_first is None

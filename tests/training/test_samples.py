@@ -8,10 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from transformers import AutoConfig
 
 from durian.config import SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
 from durian.engines.resizing import find_resizing
+from durian.errors import ConfigError
+from durian.images.resize import resized
 from durian.readers.dataset import open_dataset
 from durian.run.progress import Silent
 from durian.table.join import open_table
@@ -21,7 +24,6 @@ from durian.training.samples import (
     open_screen,
     prepare_samples,
     prompt_length,
-    resized,
     scan_rows,
 )
 
@@ -60,6 +62,62 @@ def test_rows_that_cannot_be_prompted_are_left_out_and_counted(run, tiny_policy,
     (row,) = open_samples(tmp_path, config.pixel_limit).dataset
     assert row["answer"] == "teal" and row["images"][0].size == (64, 64)
     assert row["perceptual_group"] == -1
+
+
+def test_samples_come_in_the_order_of_the_table_with_the_longest_prompt_known(
+    settings, run, tmp_path
+):
+    config = TrainConfig(
+        **settings | {"grpo": {}}, out=str(tmp_path), order="hard_first", system_prompt="",
+        reward="boxed",
+    )  # fmt: skip
+    reader, table = open_dataset(config.source), open_table(config)
+    screen = open_screen(config, {"max_completion_length": 40})
+    scanned = scan_rows(reader, config, table, Silent())
+    prepare_samples(tmp_path, config, reader, scanned, table, screen, Silent())
+    prepared = open_samples(tmp_path, config.pixel_limit)
+    # The least confident come first.
+    known = pl.read_parquet(run / "difficulty.parquet").sort("mean_logprob")
+    assert list(prepared.dataset["sample_id"]) == known["sample_id"].to_list()
+    lengths = [
+        screen.chat.count_tokens(
+            screen.chat.processor.apply_chat_template(
+                row["prompt"], tokenize=False, add_generation_prompt=True
+            ),
+            row["images"],
+        )
+        for row in prepared.dataset
+    ]
+    assert prepared.counts.longest_prompt == max(lengths)
+
+
+@pytest.mark.parametrize(
+    ("grpo", "changes", "most"),
+    [
+        ({}, {}, "all"),
+        ({"vllm_max_model_length": 300}, {}, 260),  # less a completion's 40
+        ({}, {"max_prompt_tokens": 60}, 60),
+    ],
+)
+def test_a_prompt_leaves_room_for_its_completion(settings, grpo, changes, most):
+    config = TrainConfig(**settings | {"grpo": {}}, **changes, out="out", system_prompt="")
+    screen = open_screen(config, {"max_completion_length": 40} | grpo)
+    whole = AutoConfig.from_pretrained(config.model).get_text_config().max_position_embeddings
+    assert screen.most_tokens == (whole - 40 if most == "all" else most)
+
+
+@pytest.mark.parametrize(
+    ("grpo", "changes", "said"),
+    [
+        ({"vllm_max_model_length": 40}, {}, "'max_completion_length' 40 and a prompt of 1 tokens"),
+        ({"vllm_max_model_length": 90}, {"max_prompt_tokens": 60}, "context of 90"),
+        ({"cast_lm_head_to_fp32": True}, {}, "TRL looks for the embeddings"),
+    ],
+)
+def test_what_no_prompt_or_trl_could_do_with_is_refused(settings, grpo, changes, said):
+    config = TrainConfig(**settings | {"grpo": {}}, **changes, out="out", system_prompt="")
+    with pytest.raises(ConfigError, match=said):
+        open_screen(config, {"max_completion_length": 40} | grpo)
 
 
 def _knowing(table, reader, known):

@@ -1,19 +1,15 @@
 """Trainings by real TRL steps: what is Durian's is exact, what is TRL's is untouched."""
 
 import json
-import os
 import shutil
-import signal
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
-import yaml
-from safetensors.torch import load_file
+from peft import PeftModel
+from transformers import AutoModelForImageTextToText
 from trl import GRPOConfig, GRPOTrainer
 
 from durian.config import TrainConfig
@@ -23,23 +19,18 @@ from durian.normalizer import NORMALIZERS, batch_advantages, durian_advantages, 
 from durian.train import train_policy
 from durian.training.policy import load_policy
 from durian.training.samples import open_samples
+from durian.training.trainer import DurianTrainer
+from tests.notes import Notes
+from tests.training.hand import by_hand, equal, weights_of
 from tests.training.toy_normalizer import TOY
 
-WEIGHTS, WEIGHTS_HALVED = (0.4, 0.3, 0.3), (0.5, 0.0, 0.0)
+WEIGHTS_HALVED = (0.5, 0.0, 0.0)
 
 
 def train(settings, out, **changes):
     grpo, fresh = {**settings["grpo"], **changes.pop("grpo", {})}, changes.pop("fresh", False)
     config = TrainConfig(**{**settings, **changes, "out": str(out), "grpo": grpo})
     return train_policy(config, fresh=fresh)
-
-
-def weights_of(folder: Path, name: str = "model.safetensors") -> dict[str, torch.Tensor]:
-    return load_file(folder / name)
-
-
-def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
 @pytest.fixture(scope="module")
@@ -94,26 +85,6 @@ def stock(settings, prepared: Path, out: Path, of_rewards=None, **fields):
     trainer.train()
     trainer.save_model(str(out))
     return trainer
-
-
-def by_hand(rewards, groups, size=4, eps=1e-6):
-    """Equation 20 in plain Python, for samples of `size` completions in a row."""
-    samples = [rewards[i : i + size] for i in range(0, len(rewards), size)]
-    labels = groups[::size]
-    advantages = []
-    for number, own in enumerate(samples):
-        stds = [statistics.stdev(own)]
-        for kind in (0, 1):
-            label = labels[number][kind]
-            pool = [
-                r for s, of in zip(samples, labels, strict=True) if of[kind] == label for r in s
-            ]
-            stds.append(statistics.stdev(pool if label >= 0 else own))
-        mean = statistics.fmean(own)
-        for reward in own:
-            terms = [(reward - mean) / (std + eps) if std > 1e-6 else 0.0 for std in stds]
-            advantages.append(sum(w * term for w, term in zip(WEIGHTS, terms, strict=True)))
-    return advantages
 
 
 def test_the_loss_is_taken_with_equation_20(settings, whole, tmp_path):
@@ -241,14 +212,17 @@ def test_a_normalizer_of_one_file_trains(settings, whole, tmp_path, monkeypatch)
     ids=lambda fields: "-".join(map(str, fields.values())),
 )
 def test_every_loss_trains_with_durians_advantages(settings, tmp_path, fields):
-    result = train(settings, tmp_path / "out", grpo={"max_steps": 2, **fields})
-    assert result.counts.samples == 24
+    train(settings, tmp_path / "out", grpo={"max_steps": 1, **fields})
+    logged = first_batch(tmp_path / "out")
+    groups = logged.select("perceptual_group", "reasoning_group").rows()
+    expected = by_hand(logged["reward"].to_list(), groups)
+    assert logged["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
     assert not equal(weights_of(tmp_path / "out"), weights_of(Path(settings["model"])))
 
 
 def test_online_groups_are_cut_within_each_rollout_batch(settings, tmp_path):
     train(settings, tmp_path / "out", groups="online", percentiles=(25.0, 75.0), bins=4,
-          grpo={"max_steps": 2})  # fmt: skip
+          grpo={"max_steps": 1})  # fmt: skip
     logged = pl.read_parquet(tmp_path / "out" / "completions" / "completions_00001.parquet")
     # Of 4 prompts of distinct confidence, 4 quantile bins hold one each; of 4 of distinct entropy
     # the lowest is easy, the highest hard.
@@ -257,57 +231,31 @@ def test_online_groups_are_cut_within_each_rollout_batch(settings, tmp_path):
 
 
 def test_a_frozen_vision_encoder_stays_and_the_rest_moves(settings, tmp_path):
-    train(settings, tmp_path / "out", freeze_vision=True, grpo={"max_steps": 2})
+    train(settings, tmp_path / "out", freeze_vision=True, grpo={"max_steps": 1})
     before, after = weights_of(Path(settings["model"])), weights_of(tmp_path / "out")
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     assert moved and not any("visual" in key for key in moved)
     assert any("visual" in key for key in before)
 
 
-@pytest.mark.parametrize(
-    ("changes", "file"),
-    [({}, "model.safetensors"), ({"lora_r": 4}, "adapter_model.safetensors")],
-    ids=["full", "lora"],
-)
-def test_a_killed_training_resumes_to_the_same_weights(settings, tmp_path, changes, file):
-    train(settings, tmp_path / "whole", **changes)
-    config = {key: value for key, value in settings.items() if key not in ("dataset", "grpo")}
-    section = {"rollout_batch": config.pop("rollout_batch")}
-    (tmp_path / "train.yaml").write_text(
-        yaml.safe_dump({**config, **changes, "durian": section, "grpo": settings["grpo"]})
-    )
-    out = tmp_path / "killed"
-    command = [sys.executable, "-m", "durian_cli", "train", settings["dataset"], "--out", str(out),
-               "--config", str(tmp_path / "train.yaml")]  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("step 3"):  # after the checkpoint of step 2
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL and not (out / "manifest.json").exists()
-    assert not (out / "README.md").exists()  # TRL writes a stub of a model card with a checkpoint
-    notes: list[str] = []
-
-    class Notes:
-        def start(self, stage, total, done=0): ...
-        def advance(self, stage, steps=1): ...
-        def note(self, text):
-            notes.append(text)
-
-    grpo = dict(settings["grpo"])
-    train_policy(
-        TrainConfig(**{**settings, **changes, "out": str(out), "grpo": grpo}), progress=Notes()
-    )
-    assert any("resuming from" in note and "checkpoint-2" in note for note in notes)
-    assert equal(weights_of(out, file), weights_of(tmp_path / "whole", file))
-
-
-def test_an_adapter_comes_with_the_model_that_it_makes(settings, tmp_path):
+@pytest.mark.parametrize("sharded", [False, True])
+def test_an_adapter_comes_with_the_model_that_it_makes_or_says_how_to_make_it(
+    settings, tmp_path, monkeypatch, sharded
+):
     # LoRA: W + (alpha / r) B A, here alpha 8 and r 4.
-    out = tmp_path / "out"
-    train(settings, out, lora_r=4, lora_alpha=8, grpo={"max_steps": 2})
+    out, notes = tmp_path / "out", Notes()
+    if sharded:  # as over FSDP or ZeRO-3, where no process holds the whole model
+        monkeypatch.setattr(DurianTrainer, "sharded", True)
+    grpo = settings["grpo"] | {"max_steps": 1}
+    given = settings | {"lora_r": 4, "lora_alpha": 8, "grpo": grpo, "out": str(out)}
+    train_policy(TrainConfig(**given), progress=notes)
     assert "LoRA of rank 4" in (out / "README.md").read_text()  # ours, not PEFT's
+    said = [line for line in notes.said if "merge_and_unload" in line]
+    assert (len(said), (out / "merged").exists()) == ((1, False) if sharded else (0, True))
+    if sharded:
+        assert f"load {settings['model']}, then" in said[0] and f"model, '{out}')" in said[0]
+        base = AutoModelForImageTextToText.from_pretrained(settings["model"])
+        PeftModel.from_pretrained(base, str(out)).merge_and_unload().save_pretrained(out / "merged")
     base, merged = weights_of(Path(settings["model"])), weights_of(out / "merged")
     adapter = weights_of(out, "adapter_model.safetensors")
     assert base.keys() == merged.keys()
@@ -324,9 +272,11 @@ def test_an_adapter_comes_with_the_model_that_it_makes(settings, tmp_path):
         assert torch.allclose(merged[name], expected, atol=1e-6), name
         added += bool(pair) and not torch.equal(weight, expected)
     assert added > 10
-    with pytest.raises(ConfigError, match=f"an adapter without its base model; pass {out}/merged"):
-        check_model_exists(str(out))
-    check_model_exists(str(out / "merged"))
+    if not sharded:
+        way_out = f"an adapter without its base model; pass {out}/merged"
+        with pytest.raises(ConfigError, match=way_out):
+            check_model_exists(str(out))
+        check_model_exists(str(out / "merged"))
 
 
 def test_a_checkpoint_of_shards_is_left_to_the_trainer(settings, tmp_path):
@@ -390,39 +340,3 @@ def test_a_finished_training_is_not_done_twice(settings, whole):
     before = (whole / "model.safetensors").stat().st_mtime_ns
     assert train(settings, whole).kind == "training"
     assert (whole / "model.safetensors").stat().st_mtime_ns == before
-
-
-def test_two_processes_share_their_groups(settings, run, tmp_path):
-    # 4 prompts of 4 completions, 2 prompts a process: a group's std spans both.
-    config = {**settings, "durian": {"rollout_batch": 4}, "processes": 2,
-              "grpo": {**settings["grpo"], "max_steps": 2}}  # fmt: skip
-    dataset = config.pop("dataset")
-    config.pop("rollout_batch")
-    (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
-    out = tmp_path / "out"
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-         str(Path(__file__).parent / "keep_slices.py"), str(tmp_path / "slice"), "train", dataset,
-         "--out", str(out), "--config", str(tmp_path / "train.yaml")],
-        check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
-    )  # fmt: skip
-    for logged in map(pl.read_parquet, sorted((out / "completions").glob("*.parquet"))):
-        assert logged["sample_id"].n_unique() == 4 and len(logged) == 16
-        groups = logged.select("perceptual_group", "reasoning_group").rows()
-        expected = by_hand(logged["reward"].to_list(), groups)
-        assert logged["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
-        # Each process learns from its own rows: the first half of the log, or the second.
-        kept = zip(*(slices(tmp_path / f"slice-{rank}.jsonl") for rank in (0, 1)), strict=True)
-        own = [[row for rank in batch for row in rank] for batch in kept]
-        rows = list(zip(logged["sample_id"], expected, strict=True))
-        assert any(
-            [i for i, _ in of] == [i for i, _ in rows]
-            and [a for _, a in of] == pytest.approx([a for _, a in rows], abs=1e-5)
-            for of in own
-        )
-    assert not equal(weights_of(out), weights_of(Path(settings["model"])))
-
-
-def slices(path: Path) -> list[list[tuple[str, float]]]:
-    """By rollout batch: sample id and advantage of each completion of one process."""
-    return [[(i, a) for i, a in json.loads(line)] for line in path.read_text().splitlines()]

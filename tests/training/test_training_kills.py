@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.faults.faulty import ForkServer, files, points_of, some
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = ForkServer(tmp_path_factory.mktemp("server"), "training")
-    yield server
-    server.close()
+from tests.faults.faulty import files, points_of, some
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +23,20 @@ def command(settings, tmp_path_factory) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def whole(command, server, tmp_path_factory) -> Path:
+def whole(command, training_server, tmp_path_factory) -> Path:
     """The training that nothing interrupted."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    ended = server.durian(*command, out)
+    ended = training_server.durian(*command, out)
     assert ended.code == 0, ended.said
+    (kept,) = out.glob("checkpoint-*")  # one of two, as save_total_limit asks
+    assert kept.name == "checkpoint-4"
     return out
 
 
 @pytest.fixture(scope="module")
-def operations(whole, server) -> list[str]:
+def operations(whole, training_server) -> list[str]:
     """Its durable operations."""
-    return server.operations()
+    return training_server.operations()
 
 
 def assert_same_training(out: Path, whole: Path) -> None:
@@ -51,7 +46,7 @@ def assert_same_training(out: Path, whole: Path) -> None:
 
 
 def test_a_training_killed_at_any_write_resumes_to_the_same_weights(
-    command, server, whole, operations, tmp_path
+    command, training_server, whole, operations, tmp_path
 ):
     points = points_of(operations)
     # The last one: all steps are taken, and the manifest is not there.
@@ -59,9 +54,9 @@ def test_a_training_killed_at_any_write_resumes_to_the_same_weights(
     # Past the samples' preparation; DURIAN_KILLS=1000 tries them all.
     for at, when in [*some(points[len(points) // 8 :], 2), (last, "before")]:
         out = tmp_path / f"{at}-{when}"
-        killed = server.durian(*command, out, at=at, when=when)
+        killed = training_server.durian(*command, out, at=at, when=when)
         assert killed.code == -signal.SIGKILL, (at, when, killed)
-        ended = server.durian(*command, out)
+        ended = training_server.durian(*command, out)
         assert ended.code == 0, (at, when, ended)
         assert_same_training(out, whole)
         shutil.rmtree(out)
@@ -73,14 +68,14 @@ def test_a_training_killed_at_any_write_resumes_to_the_same_weights(
     ids=["SIGINT", "SIGTERM"],
 )
 def test_a_signal_ends_a_training_with_its_code_and_how_to_resume(
-    command, server, whole, operations, tmp_path, number, code, how
+    command, training_server, whole, operations, tmp_path, number, code, how
 ):
     out = tmp_path / "out"
     checkpoint = operations.index("replace durian.json")  # the first one
-    stopped = server.durian(*command, out, at=checkpoint + 2, signal=number)
+    stopped = training_server.durian(*command, out, at=checkpoint + 2, signal=number)
     assert (stopped.code, stopped.last) == (
         code,
         f"durian: {how}; a profile or training that has begun resumes by the same command",
     )
-    assert server.durian(*command, out).code == 0
+    assert training_server.durian(*command, out).code == 0
     assert_same_training(out, whole)

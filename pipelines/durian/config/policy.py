@@ -284,11 +284,6 @@ def _check_server(config: SamplingConfig) -> None:
         raise ConfigError(
             f"base-url is '{config.base_url}'; write it like http://localhost:8000/v1"
         )
-    if config.min_pixels is not None or config.max_pixels is not None:
-        raise ConfigError(
-            "min-pixels and max-pixels are the server's own matter with engine openai; leave them "
-            "out, and start vLLM with --mm-processor-kwargs"
-        )
     for name in ("tensor_parallel", "data_parallel"):
         if (value := getattr(config, name)) > 1:
             option = name.replace("_", "-")

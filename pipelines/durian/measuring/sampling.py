@@ -15,6 +15,8 @@ from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompts import PromptTemplate, build_messages, load_template
 from durian.engines.resizing import Resizing, find_resizing
+from durian.errors import ConfigError, require
+from durian.images.resize import resized
 from durian.measuring.chunks import Chunk
 from durian.measuring.look import Look
 from durian.rewards import Attempts, Reward, Score, open_reward
@@ -48,6 +50,7 @@ class Policy:
     seed: int
     progress: Progress
     resizing: Resizing | None = None  # of the policy's processor; None where it is not known
+    bounded: bool = False  # images are brought to its bounds here, for every engine alike
 
     def draw(
         self, chunk: Chunk, watch: Stopwatch, *, greedy: bool = False
@@ -60,8 +63,11 @@ class Policy:
         The seed of a chunk depends on its place in the dataset alone, so that a resumed run
         draws what an uninterrupted one would have drawn.
         """
+        bounds = self.resizing if self.bounded else None
         prompts = [
-            build_prompt(s, seen, system_prompt=self.system_prompt, template=self.template)
+            build_prompt(
+                s, seen, system_prompt=self.system_prompt, template=self.template, bounds=bounds
+            )
             for s, seen in zip(chunk.samples, chunk.looks, strict=True)
         ]
         stage = "greedy" if greedy else "rollouts"
@@ -132,9 +138,19 @@ def attempts(
 
 
 def build_prompt(
-    sample: Sample, seen: Look, *, system_prompt: str, template: PromptTemplate | None
+    sample: Sample,
+    seen: Look,
+    *,
+    system_prompt: str,
+    template: PromptTemplate | None,
+    bounds: Resizing | None = None,
 ) -> Prompt | Failed:
-    """Build the prompt of a sample, or say why there is none."""
+    """Build the prompt of a sample, or say why there is none.
+
+    Args:
+        bounds: to which its images are brought; None leaves them as they are. One that the rule
+            refuses is left to the engine, which says why.
+    """
     error = sample.error or seen.error or sample.question_error
     if error is not None:
         return Failed(error)
@@ -147,7 +163,12 @@ def build_prompt(
     )
     if isinstance(messages, Failed):
         return messages
-    return Prompt(sample_id=sample.sample_id, messages=messages, images=seen.images)
+    # Brought to the bounds here and not by each engine, so that all of them show the policy the
+    # same image.
+    images = seen.images
+    if bounds is not None:
+        images = tuple(resized(image, bounds.of(image.size) or image.size) for image in images)
+    return Prompt(sample_id=sample.sample_id, messages=messages, images=images)
 
 
 def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Policy:
@@ -161,6 +182,10 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     assert config.system_prompt is not None and config.reward is not None
     template = load_template(config.prompt_template) if config.prompt_template else None
     reward = open_reward(config.reward, config)
+    bounded = config.min_pixels is not None or config.max_pixels is not None
+    resizing = _resizing(config, bounded) if bounded or reward.reads_images else None
+    if bounded and resizing is None:
+        progress.note(f"warning: {not_bounded(config.model)}")
     progress.note(f"loading {config.model} into {config.engine}")
     return Policy(
         engine=open_engine(config.sampling),
@@ -169,14 +194,37 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
         template=template,
         seed=config.seed,
         progress=progress,
-        resizing=_resizing(config) if reward.reads_images else None,
+        resizing=resizing,
+        bounded=bounded,
     )
 
 
-def _resizing(config: ProfileConfig | EvalConfig) -> Resizing | None:
-    if config.engine in ("openai", "scripted"):  # the server's own matter; a table
+def not_bounded(model: str | None) -> str:
+    """Say whose bounds hold where the processor has a rule of its own for sizes."""
+    return (
+        f"the processor of {model} sizes images by a rule of its own: they are handed over as they "
+        "are, and min-pixels and max-pixels are left to it"
+    )
+
+
+def _resizing(config: ProfileConfig | EvalConfig, bounded: bool) -> Resizing | None:
+    """Find how the policy's processor resizes; of a server's, only where bounds are asked for."""
+    if config.engine == "scripted" or (config.engine == "openai" and not bounded):
         return None
-    return find_resizing(load_chat(config.sampling).processor.image_processor)
+    if config.engine != "openai":
+        return find_resizing(load_chat(config.sampling).processor.image_processor)
+    require("--min-pixels and --max-pixels", "torch", "torchvision", "transformers")
+    try:
+        found = find_resizing(load_chat(config.sampling).processor.image_processor)
+    except ConfigError as error:
+        raise ConfigError(
+            f"min-pixels and max-pixels need the processor of the served policy ({error}); give as "
+            "--model the folder or hub id that the server has, or leave them out and start vLLM "
+            "with --mm-processor-kwargs"
+        ) from error
+    if found is None:  # the server's own rule would know no bounds
+        raise ConfigError(f"{not_bounded(config.model)}; leave them out with engine openai")
+    return found
 
 
 def one_behind(begun: Iterable[Callable[[], _Finished]]) -> Iterator[_Finished]:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from durian.analysis.statistics.estimate import Estimate
 from durian.config import CostConfig, ProfileConfig, TrainConfig
@@ -25,14 +26,18 @@ from durian.planning.cost import count_prompts, price, read_rate, sizes_of
 from durian.planning.plan import ProfilePlan, PromptCount
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
-from durian.records import JsonObject
 from durian.rewards import answer_kind, open_reward
+from durian.rewards.judged import MOST_TOKENS, PROMPT
 from durian.rewards.located import SYSTEMS, fits, read_places
 from durian.run.folder import RunFolder, read_manifest
 from durian.run.progress import Progress, Silent
 from durian.samples import Failed
 from durian.table.grouping import check_measure
 from durian.table.join import open_table
+
+if TYPE_CHECKING:
+    from durian.training.plan import TrainingPlan
+    from durian.training.samples import Screen
 
 PROBE = 32  # samples, the most that are looked at for the first prompt
 
@@ -117,9 +122,15 @@ def _with_reward(
     if config.reward == "boxed+judge":
         # An upper bound: the judge is asked of free text alone, and only where the rule has said
         # wrong, which no one knows before the run.
-        asked = sum(answer_kind(sample.answer) == "text" for sample in samples)
+        asked = [sample for sample in samples if answer_kind(sample.answer) == "text"]
         completions = plan.samples * config.rollouts
-        return replace(plan, judged_at_most=-(-completions * asked // max(1, len(samples))))
+        read = [len(PROMPT) + len(sample.problem) + len(sample.answer) for sample in asked]
+        return replace(
+            plan,
+            judged_at_most=-(-completions * len(asked) // max(1, len(samples))),
+            judge_reads=round(sum(read) / max(1, len(read))),
+            judge_writes_at_most=MOST_TOKENS,
+        )
     resizing = None if chat is None else find_resizing(chat.processor.image_processor)
     fitting: Counter[str] = Counter()
     for sample in samples:
@@ -148,7 +159,7 @@ def _check_priced(config: ProfileConfig, cost: CostConfig) -> None:
         )
 
 
-def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> JsonObject:
+def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> TrainingPlan:
     """Plan a training with these settings; nothing is written, no weights are loaded.
 
     Batches are planned for `processes`, whatever this launch has. Images are decoded only for the
@@ -161,7 +172,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> J
     from durian.training.arguments import check_grpo, plan_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
-    from durian.training.plan import memory_estimate
+    from durian.training.plan import TrainingPlan, memory_estimate
     from durian.training.policy import count_parameters
     from durian.training.record import training_identity, training_warnings
     from durian.training.samples import open_screen, scan_rows
@@ -180,44 +191,47 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> J
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
-    for line in (
-        *batches.warnings,
-        *training_warnings(
-            config, table, reader.name, training_identity(config, grpo, rows.fingerprint)
-        ),
-    ):
+    identity = training_identity(config, grpo, rows.fingerprint)
+    warnings = (*batches.warnings, *training_warnings(config, table, reader.name, identity))
+    for line in warnings:
         progress.note(f"warning: {line}")
     trained, frozen = count_parameters(config)
-    plan: JsonObject = {
-        "dataset": reader.name,
-        "read": reader.described,
-        "table": config.table,
-        "model": config.model,
-        "normalizer": config.normalizer,
-        "weights": list(config.weights),
-        "groups": config.groups,
-        "rows": len(rows.ids),
-        "left_out": dict(Counter(known for known in found if isinstance(known, str))),
-        **{key: value for key, value in asdict(batches).items() if key != "warnings"},
-        "longest_prompt": screen.most_tokens,
-        "parameters_trained": trained,
-        "parameters_left": frozen,
-    }
-    pixels = 0  # as the first prompt's images have them
-    for sample in islice(reader.samples(), PROBE):
-        seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
-        if not isinstance(rendered := screen.render(sample, seen), Failed):
-            prompt, plan["first_prompt"] = rendered
-            encoded = screen.chat.encode([plan["first_prompt"]], [prompt.images])
-            of_first = encoded["pixel_values"].nbytes if "pixel_values" in encoded else 0
-            pixels = of_first * batches.generation_batch_size // processes
-            break
+    first, pixels = _first_training_prompt(config, reader, screen)
     memory = memory_estimate(
         trainable=trained,
         frozen=frozen,
         bytes_each=4,
         reference=bool(float(grpo.get("beta", 0.0))) and config.lora_r is None,
         processes=processes,
-        pixels=pixels,
+        pixels=pixels * batches.generation_batch_size // processes,
     )
-    return plan | {"memory_gib": {name: round(value, 3) for name, value in memory.items()}}
+    return TrainingPlan(
+        dataset=reader.name,
+        read=reader.described,
+        table=config.table,
+        model=config.model,
+        normalizer=config.normalizer,
+        weights=config.weights,
+        groups=config.groups,
+        rows=len(rows.ids),
+        left_out=dict(Counter(known for known in found if isinstance(known, str))),
+        batches=replace(batches, warnings=warnings),
+        longest_prompt=screen.most_tokens,
+        parameters_trained=trained,
+        parameters_left=frozen,
+        first_prompt=first,
+        memory_gib={name: round(value, 3) for name, value in memory.items()},
+    )
+
+
+def _first_training_prompt(
+    config: TrainConfig, reader: SampleReader, screen: Screen
+) -> tuple[str | None, int]:
+    """The first prompt of the first samples that have one, and the bytes of its images' pixels."""
+    for sample in islice(reader.samples(), PROBE):
+        seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
+        if not isinstance(rendered := screen.render(sample, seen), Failed):
+            prompt, text = rendered
+            encoded = screen.chat.encode([text], [prompt.images])
+            return text, encoded["pixel_values"].nbytes if "pixel_values" in encoded else 0
+    return None, 0

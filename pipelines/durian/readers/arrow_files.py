@@ -239,7 +239,7 @@ def _is_image(kind: pa.DataType) -> bool:
 
 
 def mends_of(schema: pa.Schema) -> dict[str, Mend]:
-    """What is done to the values of some columns, by their types: decided once for a file.
+    """Choose by their types what is done to the values of some columns, once for a file.
 
     A number of a `ClassLabel` column becomes its name, one stored in fewer bits a `Narrow`.
     """

@@ -74,7 +74,7 @@ class SampleReader:
         return lines
 
     def described_with(self, notes: Sequence[str]) -> dict[str, Any]:
-        """Where what stands, with what was noted of all rows."""
+        """The places of a sample's parts in the rows, with the notes on all rows."""
         return {**self.described, "notes": [*self.described["notes"], *notes]}
 
     def image_hint(self) -> str:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
+
+import polars as pl
 
 from durian.analysis.one_run.columns import RENAMED
 from durian.analysis.one_run.summary import Advice, Scored, Summary
 from durian.groups import AUTO
 from durian.rendering.names import SEEING, grouped_by, name_of, said_end
-from durian.rendering.sentences import best_measure, difference_between
-from durian.rendering.text import interval_text
+from durian.rendering.sentences import CHANCE, best_measure, difference_between, stands_out
+from durian.rendering.text import (
+    counted,
+    estimate_text,
+    interval_text,
+    percent_text,
+    share_text,
+    shown_text,
+)
 
-VARIED = "pass_rate > 0 AND pass_rate < 1"
-CHANCE = 0.5  # AUROC
+VARIED = "reward_std > 0.000001"  # as `pass_rates.SPREAD`
+RIGHT_AND_WRONG = "pass_rate > 0 AND pass_rate < 1"  # of a table without `reward_std`
+EXAMPLES = 3  # completions
+NEARLY = 0.02  # of completions: too few to say anything else by
 FEW = 0.05  # a share that is not worth a line
 RELIABLE = 0.9  # pass rates that need no further rollouts
 SURE = 0.5  # share of samples whose bin is sure at 95 %; below it, bins are mostly noise
@@ -23,6 +36,8 @@ def advice(summary: Summary) -> list[Advice]:
     """Lines of advice, the weightiest first."""
     if (scored := summary.scored) is None:
         return []
+    if (alike := _alike(scored)) is not None:
+        return [line for line in (alike, _missing(summary)) if line is not None]
     lines = (
         _filter(scored),
         _perceptual(summary, scored),
@@ -35,14 +50,63 @@ def advice(summary: Summary) -> list[Advice]:
 
 
 def _filter(scored: Scored) -> Advice | None:
-    share = scored.pass_rates.no_variance
-    if share < FEW:
+    rates = scored.pass_rates
+    varied = VARIED if rates.by_rewards else RIGHT_AND_WRONG
+    if rates.no_variance < FEW or not rates.varied:
         return None
-    left = round(scored.pass_rates.samples * (1 - share))
+    which = share_text(rates.samples - rates.varied, rates.samples)
+    which = which if which.startswith("all") else f"the {which}"
+    left = counted(rates.varied, "sample")
     return Advice(
-        say=f"Leave out the {100 * share:.0f} % without variance: their rollouts cost time and "
-        f"give no gradient. {left:,} samples remain.",
-        do=f'durian train … --filter "{VARIED}"\nfilter: {VARIED}',
+        say=f"Leave out {which} without variance in their rewards: their rollouts cost time "
+        f"and give no gradient. {left} {'remains' if rates.varied == 1 else 'remain'}.",
+        do=f'durian train … --filter "{varied}"\nfilter: {varied}',
+    )
+
+
+def with_examples(
+    advice: Sequence[Advice], scored: Scored | None, table: pl.DataFrame, rollouts: pl.DataFrame
+) -> list[Advice]:
+    """Add three completions with their references where nearly nothing is right, or wrong.
+
+    Args:
+        table, rollouts: rows of the samples that the page shows, with their texts.
+    """
+    if scored is None or _alike(scored) is None or not advice:
+        return list(advice)
+    usually_right = (scored.error_rate.value or 0.0) <= NEARLY
+    usual = rollouts.filter(pl.col("correct") == usually_right)
+    first = usual.unique("sample_id", keep="first", maintain_order=True).head(EXAMPLES)
+    rows = first.join(table.select("sample_id", "row", reference="answer"), on="sample_id")
+    said = [
+        f"Row {row:,}, reference {shown_text(reference, 60)}: {shown_text(completion, 200)}"
+        for row, reference, completion in rows.select("row", "reference", "completion").iter_rows()
+    ]
+    return [replace(advice[0], examples=said), *advice[1:]]
+
+
+def _alike(scored: Scored) -> Advice | None:
+    """Advise a look at the set-up where nearly all is right, or wrong: groups say nothing then."""
+    rate = scored.error_rate
+    if rate.value is None or NEARLY < rate.value < 1 - NEARLY:
+        return None
+    if rate.value <= NEARLY:
+        return Advice(
+            say=f"Nearly nothing is wrong ({estimate_text(rate, digits=0)}): this dataset has "
+            "little left to teach this policy, and what groups would say of it is luck. Read some "
+            "completions, whether the grader is too kind, or take harder samples:",
+            do="durian profile … --dry-run",
+        )
+    unformatted = ""
+    if scored.format_rate is not None:
+        unformatted = f" {percent_text(scored.format_rate, 0)} of the completions keep the format."
+    return Advice(
+        say=f"Nearly nothing is right ({percent_text(1 - rate.value, 0)} of the completions), so "
+        f"look at that before groups.{unformatted} Is the answer there but not in the format that "
+        "the prompt should ask for, is the grader too strict for the references, are completions "
+        "cut short, or is it too hard for this policy? To see what is asked and how one answer is "
+        "judged:",
+        do="durian profile … --dry-run\ndurian grade ANSWER REFERENCE",
     )
 
 
@@ -72,15 +136,16 @@ def _perceptual(summary: Summary, scored: Scored) -> Advice | None:
 
 def _better_column(summary: Summary, scored: Scored, now: str) -> Advice | None:
     """A column that surely predicts error better than `now`, on the samples that have both."""
+    # A plain column is turned the way that fits it: two looks each.
+    tried = 2 * _columns(scored) + len(SEEING)
     found = {
-        name: (over.low, over, _have_both(scored, name, now))
+        name: (over.low or 0.0, over, _have_both(scored, name, now))
         for name, predictor in scored.measures.items()
         if (predictor.kind == "column" or name in SEEING)
         and not name.startswith(RENAMED)  # `durian group` takes the table's own by that name
         and (over := difference_between(scored, name, now)) is not None
-        and over.low is not None
-        and over.low > 0
-        and (predictor.auroc.low or 0) > CHANCE
+        and stands_out(over, 0.0, tried)
+        and stands_out(predictor.auroc, CHANCE, tried)
     }
     if not found:
         return None
@@ -94,10 +159,15 @@ def _better_column(summary: Summary, scored: Scored, now: str) -> Advice | None:
     return Advice(
         say=f"Cut the perceptual groups by {name_of(best)}: on the {both:,} samples that have both "
         f"it predicts error better than {name_of(now)} (AUROC {over.value:+.2f}, "
-        f"{interval_text(over, scale=1, digits=2, sign='+')}).{lost}",
+        f"{interval_text(over, scale=1, digits=2, sign='+')}; surely so among the "
+        f"{counted(_columns(scored), 'column')} looked at).{lost}",
         do="durian group RUN --perceptual "
         + shlex.quote(said_end("perceptual", best, scored.measures[best].harder)),
     )
+
+
+def _columns(scored: Scored) -> int:
+    return sum(each.kind == "column" for each in scored.measures.values())
 
 
 def _have_both(scored: Scored, first: str, second: str) -> int:
@@ -139,9 +209,9 @@ def _bins(summary: Summary, scored: Scored) -> Advice | None:
         return None
     return Advice(
         say="Use fewer reasoning bins: had the rollouts been drawn again, a sample would keep "
-        f"its bin {100 * groups.same_group:.0f} % of the time, and only "
-        f"{100 * groups.certain:.0f} % of the samples have a bin that is sure at 95 %. To merge "
-        "bins that cannot be told apart:",
+        f"its bin {percent_text(groups.same_group, 0)} of the time, and only "
+        f"{percent_text(groups.certain, 0)} of the samples have a bin that is sure at 95 %. "
+        "To merge bins that cannot be told apart:",
         do="durian group RUN --bins auto",
     )
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 from durian.analysis.one_run.summary import Scored, Summary
-from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.estimate import Estimate, plural
 from durian.groups import KINDS, Kind
 from durian.rendering.names import CLIP, REASONING, SEEING, Grouped, grouped_by, name_of
-from durian.rendering.text import estimate_text, interval_text, shown_text
+from durian.rendering.text import (
+    counted,
+    estimate_text,
+    interval_text,
+    percent_text,
+    shown_text,
+)
 
+CHANCE = 0.5  # AUROC
 FEWEST = 10  # samples of a slice that is named as the hardest
 
 
@@ -17,10 +26,10 @@ def sentences(summary: Summary) -> list[str]:
     if scored is None:
         return _without_policy(summary)
     grouped = grouped_by(summary.grouping)
-    counted = f"{scored.completions:,} completions over {measured:,} samples"
+    those = f"{counted(scored.completions, 'completion')} over {counted(measured, 'sample')}"
     said = [
         f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)} of "
-        f"{counted}{_hardest_slice(scored)}.",
+        f"{those}{_hardest_slice(scored)}.",
         " ".join(filter(None, [_seeing(scored, grouped), _reasoning(scored, grouped)])),
         _best(scored),
         _teaching(scored),
@@ -50,13 +59,29 @@ def in_no_group(summary: Summary) -> list[str]:
 
 
 def best_measure(scored: Scored) -> str | None:
-    """The measure with the highest AUROC of error; length alone and plain columns do not count."""
+    """The measure with the highest AUROC of error, if that is surely above chance.
+
+    Length alone and plain columns do not count.
+    """
+    tried = scored.looked_at.measures if scored.looked_at else 1
     known = {
-        name: predictor.auroc.value
+        name: predictor.auroc.value or 0.0
         for name, predictor in scored.measures.items()
-        if predictor.kind == "measure" and predictor.auroc.value is not None
+        if predictor.kind == "measure" and stands_out(predictor.auroc, CHANCE, tried)
     }
     return max(known, key=lambda name: known[name]) if known else None
+
+
+def stands_out(estimate: Estimate, other: float, tried: int) -> bool:
+    """Whether a number is surely above another, though the largest of so many was picked.
+
+    Bonferroni's correction of its 95 % interval, which is Holm's for the one that stands out most:
+    by luck alone, one pick in twenty passes, however many are looked at.
+    """
+    if estimate.value is None or estimate.low is None or estimate.low <= other:
+        return False
+    deviations = NormalDist().inv_cdf(0.975) * (estimate.value - other)
+    return deviations >= NormalDist().inv_cdf(1 - 0.025 / tried) * (estimate.value - estimate.low)
 
 
 def difference_between(scored: Scored, first: str, second: str) -> Estimate | None:
@@ -87,11 +112,13 @@ def _hardest_slice(scored: Scored) -> str:
     ]
     if not known or scored.error_rate.high is None:
         return ""
-    low, rate, column, value = max(known, key=lambda row: row[0])
-    if low <= scored.error_rate.high:
+    _, rate, column, value = max(known, key=lambda row: row[0])
+    tried = sum(map(len, scored.slices.values()))
+    if not stands_out(rate, scored.error_rate.high, tried):
         return ""
     where = f"{name_of(column)} is {shown_text(str(value), CLIP)}"
-    return f"; most often where {where}: {estimate_text(rate, digits=0)}"
+    said = f"; most often where {where}: {estimate_text(rate, digits=0)}"
+    return f"{said}, of {counted(tried, 'slice')} looked at"
 
 
 def _seeing(scored: Scored, grouped: Grouped) -> str | None:
@@ -126,14 +153,16 @@ def _contrast(scored: Scored, kind: Kind) -> str:
         ends = interval_text(contrast, digits=0, sign="+")
         return f", which these samples cannot tell apart ({ends} points)"
     more, ahead = ("more", contrast) if low > 0 else ("fewer", contrast.turned())
-    points = 100 * abs(contrast.value)
-    return f": {points:.0f} points {more} ({interval_text(ahead, digits=0)})"
+    points = interval_text(ahead, digits=0)
+    digits = len(points.split(" to ")[0].partition(".")[2])
+    by = f"{100 * abs(contrast.value):.{digits}f}"
+    return f": {by} {plural(1 if by == '1' else 2, 'point')} {more} ({points})"
 
 
 def _best(scored: Scored) -> str | None:
     best = best_measure(scored)
     if best is None:
-        return None
+        return _no_best(scored)
     auroc = scored.measures[best].auroc
     interval = interval_text(auroc, scale=1, digits=2)
     said = (
@@ -146,6 +175,20 @@ def _best(scored: Scored) -> str | None:
         better = "better" if over.low > 0 else "but not surely better"
         said += f", {better} than the length of the completions alone ({ends})"
     return f"{said}.{_luck(scored, best)}"
+
+
+def _no_best(scored: Scored) -> str | None:
+    """Say why no measure is called the best: too few clusters, or none above chance."""
+    aurocs = [each.auroc for each in scored.measures.values() if each.kind == "measure"]
+    known = [auroc for auroc in aurocs if auroc.value is not None]
+    if not known:
+        return None
+    if all(auroc.interval is None for auroc in known):
+        which = "Which measure tells wrong completions from right ones cannot be said"
+        return f"{which}: {known[0].reason}."
+    return (
+        f"Of {counted(len(known), 'measure')} none surely tells wrong completions from right ones."
+    )
 
 
 def _luck(scored: Scored, best: str) -> str:
@@ -162,15 +205,15 @@ def _luck(scored: Scored, best: str) -> str:
 def _teaching(scored: Scored) -> str:
     rates, groups = scored.pass_rates, scored.reliability.reasoning
     said = (
-        f"{100 * rates.no_variance:.0f} % of the samples are always right or always wrong and "
-        f"teach plain GRPO nothing; {100 * rates.extreme:.0f} % are extreme, with one completion "
-        "that differs from all others."
+        f"{percent_text(rates.no_variance, 0)} of the samples have rewards without variance and "
+        f"teach plain GRPO nothing; {percent_text(rates.extreme, 0)} are extreme, with one "
+        "completion that differs from all others."
     )
     if groups is None or groups.same_group is None:
         return said
     return (
         f"{said} Had the {_rollouts(scored)} rollouts been drawn again, a sample would be in the "
-        f"same reasoning bin {100 * groups.same_group:.0f} % of the time."
+        f"same reasoning bin {percent_text(groups.same_group, 0)} of the time."
     )
 
 

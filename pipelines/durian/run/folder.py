@@ -155,12 +155,12 @@ class RunFolder:
 
     def read_part(self, number: int) -> pa.Table:
         """All that a finished part holds of its samples."""
-        return pq.read_table(self._part(number))
+        return read_table(self._part(number))
 
     def read_part_columns(self, columns: list[str]) -> pa.Table:
         """Some columns of all parts, in the order of the dataset."""
         return pa.concat_tables(
-            [pq.read_table(self._part(n), columns=columns) for n in self.finished_parts()]
+            [read_table(self._part(n), columns=columns) for n in self.finished_parts()]
         )
 
     def join_parts(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
@@ -179,7 +179,7 @@ class RunFolder:
             schema = arrow_schema(ROLLOUTS)
             with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
                 for number in self.finished_parts():
-                    rollouts = current(pq.read_table(self._rollouts_part(number)), ROLLOUTS)
+                    rollouts = current(read_table(self._rollouts_part(number)), ROLLOUTS)
                     writer.write_table(rollouts.replace_schema_metadata(schema.metadata))
 
     def regroup(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
@@ -247,6 +247,16 @@ class RunFolder:
 
     def _rollouts_part(self, number: int) -> Path:
         return self.parts / f"rollouts-{number:05d}.parquet"
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file as one Arrow table, or some of its columns.
+
+    Pyarrow's own `read_table` goes by its datasets, whose import brings pandas: a second for each
+    command that reads a table of ours, which is a single file.
+    """
+    with pq.ParquetFile(path) as file:
+        return file.read(columns)
 
 
 def table_version(table: Path) -> int:

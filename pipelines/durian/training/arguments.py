@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from trl import GRPOConfig
 
 from durian.config import TrainConfig
-from durian.errors import ConfigError, one_line
+from durian.errors import EXTRAS, ConfigError, one_line, way_out
 from durian.normalizer import NORMALIZERS
 from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable
@@ -99,6 +100,11 @@ def _check_packages(grpo: Mapping[str, Any]) -> None:
     """Refuse what needs a package that is not here, before an image is decoded."""
     asked = grpo.get("report_to") or []
     loggers = [asked] if isinstance(asked, str) else list(asked)
+    for name in loggers:
+        if name not in (*INTEGRATION_TO_CALLBACK, "all", "none"):
+            near = difflib.get_close_matches(name, INTEGRATION_TO_CALLBACK, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"grpo: 'report_to' is '{name}', which is no logger{hint}")
     needed = {f"report_to: {name}": _LOGGERS[name] for name in loggers if name in _LOGGERS}
     if "bnb" in str(grpo.get("optim", "")) or "8bit" in str(grpo.get("optim", "")):
         needed[f"optim: {grpo['optim']}"] = "bitsandbytes"
@@ -108,9 +114,10 @@ def _check_packages(grpo: Mapping[str, Any]) -> None:
         needed["use_vllm"] = "vllm"
     for field, package in needed.items():
         if find_spec(package.partition(".")[0]) is None:
+            how = f"; {way_out(package)}" if package in EXTRAS else ""
             raise ConfigError(
                 f"grpo: '{field}' needs the package {package.replace('_kernel', '-kernel')}, which "
-                "is not installed here"
+                f"is not installed here{how}"
             )
 
 

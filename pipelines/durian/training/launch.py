@@ -49,7 +49,8 @@ def first_prepares() -> Iterator[None]:
     """Let the first process do what is inside while the others wait for it, however long.
 
     They ask the launch's store now and then: a collective would give up after its timeout, and
-    the images of a large dataset take longer to look at.
+    the rows of a large dataset take longer to read, its images to look at. The launch has been
+    joined by then: only so is there a store under every launcher.
     """
     if launched_processes() == 1:
         yield

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from transformers import TrainerCallback
 from trl.trainer.utils import RepeatSampler
 
 
@@ -19,3 +22,19 @@ class EpochOrder(RepeatSampler):  # type: ignore[misc]
             self.generator.manual_seed(self.seed)
             for _ in range(epoch):
                 torch.randperm(self.num_samples, generator=self.generator)
+
+
+class EpochBegins(TrainerCallback):
+    """Tells an order which epoch begins.
+
+    Accelerate does so through a process's share of the batches, but not through the share of which
+    a resumed training has skipped the first: several processes that resume within a later epoch
+    would take up the first one's order.
+    """
+
+    def __init__(self, order: EpochOrder) -> None:
+        self._order = order
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """`state.epoch` counts the epochs that are done, the begun one's part included."""
+        self._order.set_epoch(int(state.epoch or 0))

@@ -8,6 +8,7 @@ from math import ceil, gcd, isfinite
 from typing import Any
 
 from durian.errors import ConfigError
+from durian.records import JsonObject, left_out, merged
 
 CHECKPOINT_EVERY = 50  # optimizer steps, about, where save_steps is not given
 THIN = 2  # prompts of a rollout batch that a group needs for a std over more than one sample
@@ -42,6 +43,27 @@ class BatchPlan:
     save_steps: int
     samples_left_out: int  # of each epoch: they fill no rollout batch
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """The plan of a training: who takes part, in which batches, with how much memory."""
+
+    dataset: str
+    read: JsonObject  # which of its columns are read as what
+    table: str
+    model: str
+    normalizer: str
+    weights: tuple[float, float, float]
+    groups: str
+    first_prompt: str | None = left_out()
+    rows: int
+    left_out: dict[str, int]  # by reason; what an image or a long prompt rules out is not known yet
+    batches: BatchPlan = merged()
+    longest_prompt: int  # tokens, at most
+    parameters_trained: int
+    parameters_left: int
+    memory_gib: dict[str, float]
 
 
 def plan_batches(

@@ -24,6 +24,7 @@ from durian.engines.prompts import PromptTemplate, load_template
 from durian.engines.resizing import Resizing, Size, find_resizing
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
+from durian.images.resize import resized
 from durian.measuring.chunks import Chunk, decoded_chunks
 from durian.measuring.look import Look
 from durian.measuring.sampling import build_prompt
@@ -134,13 +135,22 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
 
 
 def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
-    """Tokens of a prompt with its completion that the policy, or vLLM beside it, can hold."""
+    """Tokens of a prompt with its completion that the policy, or vLLM beside it, can hold.
+
+    Raises:
+        ConfigError: the policy's configuration cannot be read, or TRL would stumble over it.
+    """
     from transformers import AutoConfig
 
     try:
         model = AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
     except Exception as error:  # loaders raise whatever comes
         raise cannot_load(config.model, error) from error
+    if grpo.get("cast_lm_head_to_fp32") and getattr(model, "tie_word_embeddings", False):
+        raise ConfigError(
+            "grpo: 'cast_lm_head_to_fp32' is refused: TRL looks for the embeddings that are tied "
+            f"to it where a model of text alone has them, and {config.model} does not"
+        )
     most = int(model.get_text_config().max_position_embeddings)
     return min(most, int(grpo.get("vllm_max_model_length") or most))
 
@@ -296,21 +306,6 @@ class ForTrl:
             size = None if self._resizing is None else self._resizing.of(own)
             images.append((image if size is None else resized(image, size), own))
         return images
-
-
-def resized(image: Image.Image, size: Size) -> Image.Image:
-    """An image of another width and height, to the bit as transformers' processors resize it."""
-    if image.size == size:
-        return image
-    from torchvision.transforms.v2 import functional  # seconds to import
-
-    width, height = size
-    pixels = functional.resize(
-        functional.pil_to_tensor(image), [height, width],
-        interpolation=functional.InterpolationMode.BICUBIC, antialias=True,
-    )  # fmt: skip
-    result: Image.Image = functional.to_pil_image(pixels)
-    return result
 
 
 _OWN = ("messages", "encoded")

@@ -27,7 +27,7 @@ from durian.training.backends import check_backend, gather_when_saved
 from durian.training.checkpoints import check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.normalization import Normalization
-from durian.training.order import EpochOrder
+from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
 from durian.training.reward import TrainingReward
 from durian.training.vllm_prompts import reads_what_is_trained_on
@@ -57,6 +57,8 @@ class RolloutBatch:
 class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO whose advantages are scaled within groups of samples of like difficulty (eq. 12-20)."""
 
+    vllm_importance_sampling_correction: bool  # TRL's
+
     def __init__(self, *, normalization: Normalization, reward: TrainingReward, **trl: Any) -> None:
         """Set up TRL's trainer, which takes all the other arguments."""
         self._normalization = normalization
@@ -81,7 +83,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """TRL's order of samples, for any epoch."""
         rows = self.train_dataset if dataset is None else dataset
-        return EpochOrder(
+        order = EpochOrder(
             data_source=rows,
             mini_repeat_count=self.num_generations,
             batch_size=self.args.generation_batch_size // self.num_generations,
@@ -89,6 +91,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
         )
+        self.add_callback(EpochBegins(order))
+        return order
 
     def _generate(self, prompts: list[Any]) -> Any:
         """Draw TRL's completions, and log the time."""
@@ -143,8 +147,13 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        begun = time.perf_counter()
-        out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        begun, corrects = time.perf_counter(), self.vllm_importance_sampling_correction
+        # TRL says how far vLLM's log-probabilities are from its own only where it corrects for it.
+        self.vllm_importance_sampling_correction = corrects or self._unseen
+        try:
+            out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        finally:
+            self.vllm_importance_sampling_correction = corrects
         self._drawing = time.perf_counter() - begun
         training = self.model.training
         metrics = self._metrics["train" if training else "eval"]

@@ -43,3 +43,15 @@ def test_each_sample_counts_by_its_own_number_of_completions():
     # 1 of 2, 1 of 8, 7 of 8, 4 of 4: two are extreme, one has no variance.
     of = shares([1, 1, 7, 4], [2, 8, 8, 4])
     assert (of.extreme, of.no_variance) == (0.5, 0.25)
+
+
+def test_no_variance_is_of_rewards_where_they_are_known():
+    # All wrong, but with rewards that spread (a reward for the format, a continuous one): it
+    # teaches. Half right with one reward for all, as a reward that ignores answers gives: it does
+    # not. The last has one completion: no spread is known, and it cannot have any.
+    wrong, total = np.array([4.0, 2, 2, 1]), np.array([4.0, 4, 4, 1])
+    of = pass_rate_shares(wrong, total, np.array([0.05, 0.0, 0.5, np.nan]))
+    assert (of.no_variance, of.varied, of.by_rewards) == (2 / 4, 2, True)
+    old = pass_rate_shares(wrong, total, np.full(4, np.nan))
+    assert (old.no_variance, old.varied, old.by_rewards) == (2 / 4, 2, False)
+    assert old == pass_rate_shares(wrong, total)

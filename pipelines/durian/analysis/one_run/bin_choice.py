@@ -83,8 +83,8 @@ def choose_cuts(
         by_cluster.table(bins.astype(np.intp), counts, int(bins.max()) + 1)
         for counts in (wrong, total)
     )
-    # Bins are only ever merged, so the resampled sums of the first bins are enough for the whole
-    # search: a merge adds two columns, and nothing is drawn again.
+    # Bins are only ever merged, so the sums by cluster and first bin are enough for the whole
+    # search: a merge adds two columns of them.
     pairs = int(bins.max())
     while True:
         deviations, sizes = _deviations(errors, completions), np.bincount(bins)

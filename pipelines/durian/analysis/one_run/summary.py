@@ -25,14 +25,14 @@ from durian.analysis.one_run.reliability import (
 from durian.analysis.one_run.rollouts import rollout_arrays
 from durian.analysis.one_run.split_half import SplitHalves, split_halves
 from durian.analysis.reasons import grouped
-from durian.analysis.statistics.clusters import Clusters, image_clusters, named
+from durian.analysis.statistics.clusters import Clusters, image_clusters
 from durian.analysis.statistics.error_share import (
     ErrorsOfGroup,
     contrast,
     error_rate,
     errors_by_group,
 )
-from durian.analysis.statistics.estimate import DrawnTogether, Estimate, Label
+from durian.analysis.statistics.estimate import DrawnTogether, Estimate, Label, plural
 from durian.analysis.statistics.pass_rates import PassRates, pass_rate_shares
 from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Harder, Kind
 from durian.records import JsonObject, from_json, left_out, merged
@@ -90,6 +90,16 @@ class Advice:
 
     say: str
     do: str
+    examples: list[str] = field(default_factory=list)  # completions that it rests on
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookedAt:
+    """Counts of the things held against error, of which the one that stands out is named."""
+
+    measures: int
+    columns: int
+    slices: int  # values of text columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +121,8 @@ class Scored:
     differences: list[AurocDifference]
     reliability: Reliability
     pass_rates: PassRates
+    looked_at: LookedAt | None = left_out()
+    format_rate: float | None = left_out()  # where the reward judges the format
     ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
@@ -214,6 +226,10 @@ def _analyse_scored(
         name: AgainstError(candidate, wrong, total, clusters)
         for name, candidate in candidates(table, measures, columns).items()
     }
+    slices = {
+        name: errors_by_group(values, _texts(values), wrong, total, clusters)
+        for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
+    }
     return Scored(
         completions=int(total.sum()),
         clusters=clusters.described,
@@ -226,10 +242,7 @@ def _analyse_scored(
             kind: _contrast(kind, labels[kind], orders[kind], wrong, total, clusters)
             for kind in KINDS
         },
-        slices={
-            name: errors_by_group(values, _texts(values), wrong, total, clusters)
-            for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
-        },
+        slices=slices,
         measures={name: held.described() for name, held in found.items()},
         differences=auroc_differences(
             found,
@@ -246,7 +259,17 @@ def _analyse_scored(
             pass_rate=pass_rate_reliability(wrong, total),
             **group_reliability(grouping, measures, arrays, labels, seed=seed),
         ),
-        pass_rates=pass_rate_shares(wrong, total),
+        pass_rates=pass_rate_shares(
+            wrong,
+            total,
+            numbers(table["reward_std"]) if "reward_std" in table.columns else None,
+        ),
+        looked_at=LookedAt(
+            measures=sum(held.kind == "measure" for held in found.values()),
+            columns=sum(held.kind == "column" for held in found.values()),
+            slices=sum(map(len, slices.values())),
+        ),
+        format_rate=_mean(table["format_rate"]) if "format_rate" in table.columns else None,
         joint=_joint(labels, orders["reasoning"], wrong, total, clusters),
         split_half=None if arrays is None else split_halves(measures, arrays, clusters, seed=seed),
     )
@@ -264,6 +287,11 @@ def _by_group(
         labels = [NO_GROUP if label is None else label for label in labels]
         order = [*order, NO_GROUP]
     return errors_by_group(labels, order, wrong, total, clusters)
+
+
+def _mean(column: pl.Series) -> float | None:
+    known = column.drop_nulls().to_numpy()
+    return float(known.mean()) if len(known) else None
 
 
 def _texts(values: Sequence[str | None]) -> list[str]:
@@ -311,7 +339,7 @@ def _contrast(
     """Error rate of the hardest group less that of the easiest."""
     if len(order) < 2:
         are = "is" if len(order) == 1 else "are"
-        reason = f"there {are} {len(order)} {kind} {named(len(order), 'group')}"
+        reason = f"there {are} {len(order)} {kind} {plural(len(order), 'group')}"
         return Estimate(value=None, reason=reason)
     hard, easy = (order[-1], order[0]) if kind == "perceptual" else (order[0], order[-1])
     return contrast(labels, hard, easy, wrong, total, clusters)

@@ -1,4 +1,4 @@
-"""Do two profiles of the same samples agree? Kappa of groups, tau-b of a measure."""
+"""Agreement of two profiles of the same samples: kappa of groups, tau-b of a measure."""
 
 from __future__ import annotations
 

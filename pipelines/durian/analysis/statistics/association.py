@@ -25,7 +25,7 @@ Ints = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class Associations:
-    """How a score goes with error.
+    """Numbers of how a score goes with error.
 
     `auroc`: chance that a wrong completion's sample scores higher than a right one's, ties count
     half (the Mann-Whitney statistic over completions; 0.5 is no better than chance). `spearman`,
@@ -78,7 +78,7 @@ class ScoreOrder:
         return placed
 
     def why_no_interval(self, clusters: Clusters) -> str | None:
-        """Too few clusters have a wrong completion, or a right one."""
+        """Say that too few clusters have a wrong or a right completion; None where enough have."""
         for have, what in ((self.wrong > 0, "wrong"), (self.wrong < self.total, "right")):
             member = self.of_all(have.astype(np.float64)) > 0
             if few := clusters.few(clusters.counted(member), f"a {what} completion"):
@@ -214,7 +214,7 @@ def undefined(order: ScoreOrder) -> Sequence[str | None]:
 
 
 def why_no_auroc(order: ScoreOrder) -> str | None:
-    """Why the AUROC is undefined, None where it is not."""
+    """Give the reason why the AUROC is undefined; None where it is not."""
     return undefined(order)[NAMES.index("auroc")]
 
 

@@ -1,4 +1,4 @@
-"""Which samples go together: all questions about an image are right or wrong partly by that image.
+"""Find samples that go together: questions about one image are right or wrong partly by it.
 
 The one home of clustering. A cluster is a sample, or all samples that share an image, directly or
 through others: if one shows images 1 and 2, another 2 and 3, all that show any of them are one.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from durian.analysis.statistics.estimate import DrawnTogether
+from durian.analysis.statistics.estimate import DrawnTogether, plural
 
 FEWEST = 10  # clusters behind an interval: with fewer, how they vary cannot be known
 
@@ -44,7 +44,7 @@ class Clusters:
 
     @property
     def described(self) -> DrawnTogether:
-        """As a summary tells it."""
+        """The kind and number of the clusters, as a summary tells them."""
         return DrawnTogether(of=self.of, n=len(self))
 
     def sums(self, values: Floats) -> Floats:
@@ -64,24 +64,19 @@ class Clusters:
         return len(np.unique(self.codes[member]))
 
     def among(self, member: NDArray[np.bool_]) -> Clusters:
-        """Those of some of the samples, (N,), numbered again."""
+        """The clusters of some of the samples, (N,), numbered again."""
         codes = np.unique(self.codes[member], return_inverse=True)[1]
         return Clusters(codes.astype(np.intp), self.of)
 
     def few(self, count: int, have: str = "") -> str | None:
-        """Why so many of these clusters are too few for an interval; None where they are not."""
+        """Say why so many clusters are too few for an interval; None where they are not."""
         if count >= FEWEST:
             return None
         are = "is" if count == 1 else "are"
         if have:
             verb = "has" if count == 1 else "have"
-            return f"only {count} {named(count, self.of)} {verb} {have}"
-        return f"{count} {named(count, self.of)} {are} too few for an interval"
-
-
-def named(count: int, thing: str) -> str:
-    """'image', or 'images' for any number but one."""
-    return thing if count == 1 else f"{thing}s"
+            return f"only {count} {plural(count, self.of)} {verb} {have}"
+        return f"{count} {plural(count, self.of)} {are} too few for an interval"
 
 
 def clusters_of(image_ids: pl.Series) -> Clusters:
@@ -104,6 +99,9 @@ def clusters_of(image_ids: pl.Series) -> Clusters:
         .with_columns(pl.col("image").rank("dense") - 1)
     )
     samples, image = images["sample"].to_numpy(), images["image"].to_numpy().astype(np.intp)
+    # Samples and images are the points of one graph, the images numbered on from the samples, with
+    # a line where a sample shows an image. What hangs together is one cluster: samples that share
+    # no image may be one through a third that shares one with each.
     size = n + int(image.max(initial=-1)) + 1
     links = coo_array((np.ones(len(samples), bool), (samples, n + image)), shape=(size, size))
     codes = connected_components(links, directed=False)[1][:n]

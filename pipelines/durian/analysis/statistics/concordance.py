@@ -1,4 +1,4 @@
-"""How much more often two rankings agree on a pair than differ: what Kendall's tau counts."""
+"""Count how much more often two rankings agree on a pair than differ, for Kendall's tau."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Ints = NDArray[np.intp]
 
 
 def concordance(blocks: Ints, levels: Ints) -> NDArray[np.float64]:
-    """Of each sample's pairs with all others, the concordant less the discordant ones.
+    """Count each sample's concordant pairs with all others, less its discordant ones.
 
     Pairs are counted as in a merge sort, one binary digit of the level at a time, so that M samples
     with R distinct levels take M log2 R steps and no pair is visited.

@@ -44,3 +44,8 @@ class Estimate:
             reason=self.reason,
             n=self.n,
         )
+
+
+def plural(count: int, thing: str) -> str:
+    """'image', or 'images' for any number but one."""
+    return thing if count == 1 else f"{thing}s"

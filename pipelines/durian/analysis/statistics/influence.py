@@ -1,4 +1,4 @@
-"""A number with its interval from how much each sample moves it, cluster by cluster.
+"""Give a number its interval from how much each sample moves it, cluster by cluster.
 
 Let T be a number of N samples, and u_i its derivative by the weight of sample i (the empirical
 influence). With U_c the sum over the samples of cluster c of m, the infinitesimal jackknife has
@@ -47,7 +47,7 @@ class Number:
         return Number(self.value - other.value, self.influence - other.influence, self.part)
 
     def estimate(self, clusters: Clusters, scale: Scale) -> Estimate:
-        """With its interval over clusters, or why there is none."""
+        """Give the number with its interval over clusters, or why there is none."""
         sizes = clusters.sums(self.part)
         m, moves = int((sizes > 0).sum()), clusters.sums(self.influence)
         if few := clusters.few(m):
@@ -62,6 +62,9 @@ class Number:
 
 def ends(value: float, margin: float, scale: Scale) -> tuple[float, float]:
     """Both ends of an interval whose margin was taken on the number's own scale."""
+    # An interval of a number with ends to its range is made on a scale without ends, where it is
+    # even, and taken back: so it never leaves the range, and is longer on the side that has room.
+    # The margin becomes one of that scale by the scale's slope at the number (delta method).
     both = np.array([-1.0, 1.0])
     if scale == "unit" and 0 < value < 1:
         low, high = expit(logit(value) + both * margin / (value * (1 - value)))

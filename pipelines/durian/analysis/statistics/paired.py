@@ -19,6 +19,7 @@ class Side:
 
     wrong: Floats  # (N,) wrong completions; NaN where none were scored
     total: Floats  # (N,) completions; NaN where none were scored
+    reward_std: Floats | None = None  # (N,), NaN where not known
     groups: Mapping[str, Sequence[Label | None]]  # "perceptual", "reasoning": (N,), None: in none
     measures: Mapping[str, Floats]  # (N,) each, NaN where missing
 

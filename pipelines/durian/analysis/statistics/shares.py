@@ -45,7 +45,7 @@ class Shares:
     influence: Floats  # (m, K), by how much each cluster moves it; sums to 0
 
     def estimate(self, clusters: Clusters, k: int = 0, *, empty: str = "") -> Estimate:
-        """One of the shares, or why it or its interval is missing."""
+        """Give one of the shares, or why it or its interval is missing."""
         if np.isnan(self.value[k]):
             return Estimate(value=None, reason=empty)
         value = float(self.value[k])
@@ -54,7 +54,7 @@ class Shares:
         return Estimate(value=value, low=float(self.low[k]), high=float(self.high[k]))
 
     def difference(self, clusters: Clusters, first: int = 0, second: int = 1) -> Estimate:
-        """One share less another, their interval made of the two intervals (MOVER)."""
+        """Subtract one share from another, their interval made of the two intervals (MOVER)."""
         value = float(self.value[first] - self.value[second])
         for k in (first, second):
             if few := clusters.few(int(self.clusters[k])):
@@ -95,6 +95,8 @@ def shares(hits: Floats, total: Floats) -> Shares:
     m = has.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = hits.sum(axis=0) / n
+        # The share without each cluster in turn, less the share of all: how they scatter is the
+        # jackknife's variance. A cluster that is all there is cannot be left out.
         left = np.where(has & (n > total), (n * p - hits) / (n - total), p) - p
         variance = (m - 1) / m * (left**2).sum(axis=0)
         influence = (hits - p * total) / n

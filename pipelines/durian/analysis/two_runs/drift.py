@@ -149,6 +149,8 @@ def drift(
         Floor(taken, counts, why, seed=seed) for taken, why in zip(drawn, missing, strict=True)
     )
     pairs = {kind: GroupPair.between(a, b, kind) for kind in KINDS}
+    # Two floors: of A's policy for what moves by luck between its own two profiles, and of B's for
+    # what B's groups gain by sharing the luck of the errors that they are held against.
     gains = {kind: fresh_gain(pair, b, clusters, luck) for kind, pair in pairs.items()}
     return Drift(
         seed=seed,
@@ -194,7 +196,8 @@ def _outcome(side: Side, clusters: Clusters) -> Outcome:
     if not known.any():
         return Outcome(scored=0)
     wrong, total = side.wrong[known], side.total[known]
-    shares = pass_rate_shares(wrong, total)
+    spread = None if side.reward_std is None else side.reward_std[known]
+    shares = pass_rate_shares(wrong, total, spread)
     return Outcome(
         scored=int(known.sum()),
         completions=int(total.sum()),

@@ -94,8 +94,7 @@ def group_flow(pair: GroupPair, clusters: Clusters, floor: Floor) -> Flow:
     """Count who went from which group of A to which of B."""
     rows, columns = len(pair.orders[0]), len(pair.orders[1])
     both, joint = pair.both, np.where(pair.both, pair.codes[0] * columns + pair.codes[1], 0)
-    # One number for each pair of groups, so that a table of all moves is a single count, for the
-    # samples as they are and for every resample.
+    # One number for each pair of groups, so that a table of all moves is a single count.
     counts = np.bincount(joint[both], minlength=rows * columns).reshape(rows, columns)
     shown = slice(None, None, -1 if pair.kind == "reasoning" else 1)
 
@@ -153,7 +152,7 @@ def fresh_gain(pair: GroupPair, b: Side, clusters: Clusters, floor: Floor) -> Ga
 def auroc_gain(
     stale: Floats, own: Floats, b: Side, clusters: Clusters, none: str
 ) -> tuple[Estimate, Estimate, Estimate]:
-    """AUROC of B's errors by a stale score and by its own, and how much more the latter is.
+    """AUROC of B's errors by a stale score and by its own, and the latter less the former.
 
     Args:
         stale, own: (N,), higher is harder; NaN where missing, in both alike.

@@ -116,17 +116,13 @@ def _plain(text: str) -> tuple[formula.Number, bool] | None:
             return None  # "4 10/3" is no mixed number, and nothing else either
         total = whole + Fraction(top, bottom)
         return (-total if mixed[1] == "-" else total), False
-    # Worked out, the score 3-1 would be 2 and equal every other score two goals apart; so would
-    # dates, sizes and times.
+    # Worked out, the score 3-1 would be 2 and equal every other score two goals apart; dates,
+    # sizes and times likewise.
     if NO_ARITHMETIC.fullmatch(text) or (DEGREE in text and not _ANGLE_OF.search(text)):
         return None
     if _SHARES.fullmatch(text):
         return None
-    read = formula.read(text)
-    if read is None or read.letters:
-        return None
-    value = formula.value(read)
-    return None if value is None else (value, read.decimal)
+    return formula.constant(text)
 
 
 def _scaled(text: str) -> tuple[formula.Number, bool] | None:

@@ -55,6 +55,10 @@ def _english(words: list[str]) -> Fraction | None:
 
 
 def _cardinal(words: list[str]) -> Fraction | None:
+    # From left to right: `group` gathers a number below 1,000; "thousand" and its like multiply it
+    # and add it to the total, each smaller than the one before. A word that does not fit where it
+    # stands makes the whole text no number, since words are read so only where they can mean
+    # nothing else.
     total, group, scale, last = 0, 0, 10**15, ""
     for word in words:
         large = _LARGE.get(word)
@@ -94,8 +98,11 @@ def _chinese(text: str) -> Fraction | None:
             return None
         return number + Fraction(int(after), 10 ** len(after))
     if not any(character in _MULTIPLES or character in _MYRIADS for character in text):
+        # Digits alone spell a number one by one (二〇二四); just two of them more often say "two or
+        # three".
         digits = _digits(text)
         return None if digits is None or len(digits) == 2 else Fraction(int(digits))
+    # `section` gathers what stands before 万 or 亿, which multiply all that came before them.
     total = section = 0
     digit: int | None = None
     for place, character in enumerate(text):
