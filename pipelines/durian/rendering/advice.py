@@ -86,7 +86,7 @@ def with_examples(
 
 
 def _alike(scored: Scored) -> Advice | None:
-    """Where nearly nothing is right, or wrong, what to look at; groups then say nothing."""
+    """Advise a look at the set-up where nearly all is right, or wrong: groups say nothing then."""
     rate = scored.error_rate
     if rate.value is None or NEARLY < rate.value < 1 - NEARLY:
         return None

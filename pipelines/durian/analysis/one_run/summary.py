@@ -95,7 +95,7 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class LookedAt:
-    """How many things were held against error, of which the one that stands out is named."""
+    """Counts of the things held against error, of which the one that stands out is named."""
 
     measures: int
     columns: int
