@@ -280,7 +280,9 @@ def show_eval(result: Evaluation) -> None:
         ):
             if without:
                 lines.append(f"{label}: {without:,} of the samples judged")
-    if result.settings.out is not None:
+    if (folder := result.settings.folder) is not None:
+        lines += [f"written: {folder / 'rollouts.parquet'}", f"page:    {folder / 'index.html'}"]
+    elif result.settings.out is not None:
         lines.append(f"result:  {result.settings.out}")
     _print(lines)
 
@@ -354,11 +356,16 @@ def _accuracy(accuracy: Accuracy) -> str:
 
 
 def _share(estimate: Estimate | None) -> str:
-    return "-" if estimate is None or estimate.value is None else estimate_text(estimate)
+    return "-" if estimate is None or estimate.value is None else estimate_text(_brief(estimate))
 
 
 def _points(difference: Estimate) -> str:
-    return estimate_text(difference, "", sign="+")
+    return estimate_text(_brief(difference), "", sign="+")
+
+
+def _brief(estimate: Estimate) -> Estimate:
+    """The number of a cell, which has no room for why it has no interval: the sentences say it."""
+    return estimate if estimate.value is None else replace(estimate, reason=None)
 
 
 def _percent(share: float | None) -> str:
