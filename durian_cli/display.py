@@ -31,7 +31,7 @@ from durian.rendering.text import estimate_text, percent_text
 from durian.run.progress import Progress as Watcher
 from durian.run.progress import Silent
 from durian_cli.cost_lines import cost_lines, reward_lines
-from durian_cli.texts import duration, printable, value_text
+from durian_cli.texts import duration, pace, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
@@ -64,7 +64,7 @@ class Bars:
     def advance(self, stage: str, steps: int = 1) -> None:
         begun, done = self._begun[stage]
         self._begun[stage] = (begun, done + steps)
-        rate = f"{(done + steps) / max(time.monotonic() - begun, 1e-3):,.1f}/s"
+        rate = pace(done + steps, time.monotonic() - begun)
         self._bars.update(self._tasks[stage], advance=steps, rate=rate)
 
     def note(self, text: str) -> None:
@@ -91,7 +91,7 @@ class Lines:
         if steps and (now - shown >= _EVERY or done == total):
             rate = (done - first) / max(now - begun, 1e-3)
             left = f" of {total:,}, {duration((total - done) / rate)} left" if total else ""
-            self.note(f"{stage}: {done:,}{left}, {rate:,.1f}/s")
+            self.note(f"{stage}: {done:,}{left}, {pace(done - first, now - begun)}")
             shown = now
         self._state[stage] = (done, total, begun, first, shown)
 
@@ -280,7 +280,9 @@ def show_eval(result: Evaluation) -> None:
         ):
             if without:
                 lines.append(f"{label}: {without:,} of the samples judged")
-    if result.settings.out is not None:
+    if (folder := result.settings.folder) is not None:
+        lines += [f"written: {folder / 'rollouts.parquet'}", f"page:    {folder / 'index.html'}"]
+    elif result.settings.out is not None:
         lines.append(f"result:  {result.settings.out}")
     _print(lines)
 
@@ -354,11 +356,16 @@ def _accuracy(accuracy: Accuracy) -> str:
 
 
 def _share(estimate: Estimate | None) -> str:
-    return "-" if estimate is None or estimate.value is None else estimate_text(estimate)
+    return "-" if estimate is None or estimate.value is None else estimate_text(_brief(estimate))
 
 
 def _points(difference: Estimate) -> str:
-    return estimate_text(difference, "", sign="+")
+    return estimate_text(_brief(difference), "", sign="+")
+
+
+def _brief(estimate: Estimate) -> Estimate:
+    """The number of a cell, which has no room for why it has no interval: the sentences say it."""
+    return estimate if estimate.value is None else replace(estimate, reason=None)
 
 
 def _percent(share: float | None) -> str:

@@ -79,8 +79,7 @@ def render_run(
     summary = analyse(
         numbers,
         {name: column.harder or "higher" for name, column in held_against_error().items()},
-        # Of use only beside completions: without them, not worth the memory.
-        columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
+        columns=read_columns(path),
         rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
         grouping=replace(manifest.groups, version=None),
     )

@@ -110,6 +110,14 @@ ROLLOUTS = _table(
 )
 
 
+# Of an evaluation, which draws in two ways, and of two policies where it compares.
+JUDGED_ROLLOUTS = _table(
+    _text("policy", "which policy wrote it: that of --model, or that of --compare"),
+    _flag("greedy", "drawn greedily; else sampled"),
+    *ROLLOUTS.values(),
+)
+
+
 def arrow_type(column: Column) -> pa.DataType:
     """The type of a column as Arrow has it."""
     return pa.type_for_alias(column.type)

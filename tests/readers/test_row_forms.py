@@ -440,9 +440,19 @@ def test_the_readme_of_a_clone_says_which_files_are_a_split():
     assert str(caught.value) == "set: no split 'val' (found: train, test); pass --split train"
 
 
-def test_a_readme_names_no_files_outside_its_folder():
-    readme("- config_name: default\n  data_files:\n  - split: train\n    path: ../*.jsonl\n")
-    write("outside.jsonl", [{"problem": "secret", "answer": "1"}])
+PLACES = [
+    "data_dir: ..\n  data_files: '*.jsonl'",
+    "data_dir: data/../..\n  data_files: '*.jsonl'",
+    "data_dir: {root}\n  data_files: '*.jsonl'",
+    "data_files: ../*.jsonl",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_readme_of_a_clone_reaches_no_file_outside_of_it(place):
+    """The secret lies beside the clone; a README is data, and may be hostile."""
+    write("secret.jsonl", [{"problem": "secret", "answer": "1"}])
+    readme(f"- config_name: default\n  {place.format(root=Path.cwd())}\n")
     with pytest.raises(DatasetError, match="its files of split 'train' are not here"):
         read("set")
 

@@ -12,7 +12,7 @@ from transformers import AutoConfig
 
 from durian.config import SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
-from durian.engines.resizing import find_resizing
+from durian.engines.resizing import Resizing, find_resizing
 from durian.errors import ConfigError
 from durian.images.resize import resized
 from durian.readers.dataset import open_dataset
@@ -62,6 +62,33 @@ def test_rows_that_cannot_be_prompted_are_left_out_and_counted(run, tiny_policy,
     (row,) = open_samples(tmp_path, config.pixel_limit).dataset
     assert row["answer"] == "teal" and row["images"][0].size == (64, 64)
     assert row["perceptual_group"] == -1
+
+
+def test_samples_come_in_the_order_of_the_table_with_the_longest_prompt_known(
+    settings, run, tmp_path
+):
+    config = TrainConfig(
+        **settings | {"grpo": {}}, out=str(tmp_path), order="hard_first", system_prompt="",
+        reward="boxed",
+    )  # fmt: skip
+    reader, table = open_dataset(config.source), open_table(config)
+    screen = open_screen(config, {"max_completion_length": 40})
+    scanned = scan_rows(reader, config, table, Silent())
+    prepare_samples(tmp_path, config, reader, scanned, table, screen, Silent())
+    prepared = open_samples(tmp_path, config.pixel_limit)
+    # The least confident come first.
+    known = pl.read_parquet(run / "difficulty.parquet").sort("mean_logprob")
+    assert list(prepared.dataset["sample_id"]) == known["sample_id"].to_list()
+    lengths = [
+        screen.chat.count_tokens(
+            screen.chat.processor.apply_chat_template(
+                row["prompt"], tokenize=False, add_generation_prompt=True
+            ),
+            row["images"],
+        )
+        for row in prepared.dataset
+    ]
+    assert prepared.counts.longest_prompt == max(lengths)
 
 
 @pytest.mark.parametrize(
@@ -150,3 +177,12 @@ def test_each_sample_comes_with_its_own_images_once_decoded(monkeypatch):
         assert given(rows)["image_sizes"] == [[sizes[i]] for i in rows["sample_id"]]
         assert [own[0].size for own in images] == [sizes[i] for i in rows["sample_id"]]
     assert decoded == [1, 1, 1]
+
+
+def test_trl_is_given_images_within_the_bounds_and_the_reward_the_datasets_own_sizes():
+    resizing = Resizing(min_pixels=1, max_pixels=9, step=1,
+                        rule=lambda h, w, **_: (h // 2, w // 2))  # fmt: skip
+    rows = {"sample_id": ["a"], "encoded": [[picture(32, 16)]], "messages": ["[]"]}
+    given = ForTrl(10**6, resizing)(rows)
+    assert given["images"][0][0].size == (16, 8)
+    assert given["image_sizes"] == [[(32, 16)]]

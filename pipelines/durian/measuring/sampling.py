@@ -72,8 +72,6 @@ class Policy:
         ]
         stage = "greedy" if greedy else "rollouts"
         with watch.time(stage):
-            # The engine is given the usable prompts alone, and gives as many results in that order:
-            # below, each sample that has a prompt takes the next one.
             usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
             self.progress.advance(stage, len(prompts) - len(usable))
             written = iter(
