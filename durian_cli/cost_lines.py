@@ -84,6 +84,11 @@ def reward_lines(plan: ProfilePlan) -> list[str]:
     lines = []
     if plan.judged_at_most is not None:
         lines.append(f"the judge is asked about {plan.judged_at_most:,} answers at most")
+    if plan.judged_at_most:
+        lines.append(
+            f"  each time it reads {plan.judge_reads:,} characters and the answer, and writes "
+            f"{plan.judge_writes_at_most} tokens at most"
+        )
     if coords := plan.coords:
         fit = ", ".join(f"{name} {n:,}" for name, n in coords.items() if name != "references")
         lines.append(f"references that fit a system, of {coords['references']:,}: {fit}")

@@ -189,7 +189,10 @@ def show_training(result: TrainingManifest) -> None:
 def show_plan(plan: ProfilePlan) -> None:
     """The dry run's counts, what the profile will cost, and the first prompt."""
     first = None if plan.prompts is None else plan.prompts.first_prompt
-    counted = replace(plan, judged_at_most=None, coords=None, images=None, prompts=None, price=None)
+    counted = replace(
+        plan, judged_at_most=None, judge_reads=None, judge_writes_at_most=None,
+        coords=None, images=None, prompts=None, price=None,
+    )  # fmt: skip
     counts = _counts(as_json(counted))
     _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
 
@@ -277,7 +280,9 @@ def show_eval(result: Evaluation) -> None:
         ):
             if without:
                 lines.append(f"{label}: {without:,} of the samples judged")
-    if result.settings.out is not None:
+    if (folder := result.settings.folder) is not None:
+        lines += [f"written: {folder / 'rollouts.parquet'}", f"page:    {folder / 'index.html'}"]
+    elif result.settings.out is not None:
         lines.append(f"result:  {result.settings.out}")
     _print(lines)
 
@@ -351,11 +356,16 @@ def _accuracy(accuracy: Accuracy) -> str:
 
 
 def _share(estimate: Estimate | None) -> str:
-    return "-" if estimate is None or estimate.value is None else estimate_text(estimate)
+    return "-" if estimate is None or estimate.value is None else estimate_text(_brief(estimate))
 
 
 def _points(difference: Estimate) -> str:
-    return estimate_text(difference, "", sign="+")
+    return estimate_text(_brief(difference), "", sign="+")
+
+
+def _brief(estimate: Estimate) -> Estimate:
+    """The number of a cell, which has no room for why it has no interval: the sentences say it."""
+    return estimate if estimate.value is None else replace(estimate, reason=None)
 
 
 def _percent(share: float | None) -> str:

@@ -32,7 +32,7 @@ from durian.groups import KINDS, Harder, Kind
 from durian.measures import held_against_error
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
-from durian.rendering.compare_sentences import compare_sentences
+from durian.rendering.compare_sentences import compare_sentences, unlike_cuts
 from durian.run.folder import (
     DIFFICULTY_FILE,
     ROLLOUTS_FILE,
@@ -107,6 +107,8 @@ def compare_runs(
     # says nothing of what changed. The groups stay as each run cut them over all of its own.
     sides = _side(ids, a.table), _side(ids, b.table)
     clusters = _clusters(ids, b.path, a.path)
+    rules = {kind: (a.manifest.groups.by(kind), b.manifest.groups.by(kind)) for kind in KINDS}
+    unlike = {kind: why for kind, cuts in rules.items() if (why := unlike_cuts(*cuts)) is not None}
     (drawn_a, without_a), (drawn_b, without_b) = _drawn(ids, a), _drawn(ids, b)
     found = Comparison(
         a=_named(a),
@@ -124,6 +126,7 @@ def compare_runs(
             clusters=clusters,
             drawn=(drawn_a, drawn_b),
             missing=(without_a, without_b),
+            unlike=unlike,
         ),
     )
     found = replace(found, sentences=compare_sentences(found))

@@ -6,17 +6,18 @@ is to be compared, is loaded after the first is closed, and meets it sample by s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
+from itertools import dropwhile
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from durian.analysis.evaluation import (
     Evaluation,
@@ -38,38 +39,47 @@ from durian.analysis.statistics.accuracy import (
     rates,
 )
 from durian.analysis.statistics.clusters import Clusters, clusters_of
-from durian.config import EvalConfig, ProfileConfig
+from durian.config import EvalConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine
-from durian.errors import ConfigError, DatasetError, RunError, one_line
+from durian.errors import ConfigError, DatasetError, RunError, RunFolderError
 from durian.groups import KINDS, PERCEPTUAL, Kind
-from durian.manifest import as_profiled
-from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.manifest import as_profiled, describe_evaluation, evaluation_identity
 from durian.measuring.first_rows import check_first_rows
-from durian.measuring.sampling import Drawn, Policy, one_behind, open_policy
+from durian.measuring.judging import OUTCOME, judge_parts
 from durian.readers.dataset import SampleReader, open_dataset
-from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.readers.scan import DatasetIndex, scan
+from durian.records import from_json
+from durian.rendering.evaluation_page import write_evaluation
 from durian.rendering.text import counted, estimate_text
-from durian.run.files import write_json
-from durian.run.folder import DIFFICULTY_FILE
+from durian.run.files import read_json, write_json
+from durian.run.folder import DIFFICULTY_FILE, SUMMARY_FILE, RunFolder, check_usable
 from durian.run.manifest import Manifest
+from durian.run.opening import hold_run
 from durian.run.progress import Progress, Silent, Stopwatch
+from durian.schema import JUDGED_ROLLOUTS
 from durian.table.checked import check_difficulty, check_manifest, read_frame
 
 _GROUPS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}
-_KEPT = ("right", "formatted", "tokens", "truncated")  # of a sample's completions
+_POLICIES = ("model", "compare")  # by the option that names each
 
 
-def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> Evaluation:
+def evaluate_policy(
+    config: EvalConfig, *, fresh: bool = False, progress: Progress | None = None
+) -> Evaluation:
     """Judge a policy on a dataset: one greedy completion a sample, and `rollouts` sampled ones.
 
     A sample that fails (a bad image, no prompt) counts in no rate; in a comparison, in neither
-    policy's. Samples of equal content are judged once.
+    policy's. Samples of equal content are judged once. With a folder as `config.out`, its
+    completions are kept there part by part, and the same call resumes it.
 
+    Args:
+        fresh: throw unfinished parts away rather than resume.
     Returns:
         The numbers and what they say in words; written to `config.out` too.
     Raises:
-        InputError: an option, the dataset, the table or a model is wrong; nothing is written.
+        InputError: an option, the dataset, the table, a model or the folder is wrong; nothing is
+            written.
         RunError: an engine failed, or no sample could be judged.
 
     >>> from durian.config import EvalConfig
@@ -79,7 +89,7 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
     2
     """
     progress, watch = progress or Silent(), Stopwatch()
-    _check_out(config.out)
+    _check_out(config)
     manifest, groups = _open_table(config.table)
     config = as_profiled(config, manifest)
     check_engine(config.sampling)
@@ -93,8 +103,58 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
         _check_table_knows(groups, reader, config)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
+
+    def judge(run: RunFolder | None) -> Evaluation:
+        return _evaluate(
+            config, reader, index, (manifest, groups), fingerprints, run, progress, watch
+        )
+
+    if config.folder is None:
+        result = judge(None)
+        if config.out is not None:
+            write_json(Path(config.out), result)
+        return result
+    identity = evaluation_identity(config, fingerprints, index.fingerprint)
+    with hold_run(config.folder, identity, fresh=fresh, config=EvalConfig) as run:
+        if run.manifest is None:
+            result = judge(run)
+            run.join_rollouts(JUDGED_ROLLOUTS)
+            described = describe_evaluation(config, result, reader, identity)
+            write_evaluation(run.path, result, described)
+            run.finish(described)
+        return _read_evaluation(run.path)
+
+
+def _read_evaluation(path: Path) -> Evaluation:
+    """The numbers of a finished evaluation's folder."""
+    file, way_out = path / SUMMARY_FILE, "evaluate again, into another --out"
+    try:
+        return from_json(Evaluation, read_json(file, way_out))
+    except ValueError as error:
+        raise RunFolderError(f"{file}: {error}; {way_out}") from error
+
+
+def _evaluate(
+    config: EvalConfig,
+    reader: SampleReader,
+    index: DatasetIndex,
+    table: tuple[Manifest | None, pl.DataFrame | None],
+    fingerprints: Sequence[str],
+    run: RunFolder | None,
+    progress: Progress,
+    watch: Stopwatch,
+) -> Evaluation:
+    """Judge the policies and take the rates.
+
+    Raises:
+        RunError: an engine failed, or no sample could be judged.
+    """
+    models = [config.model] if config.compare is None else [config.model, config.compare]
+    manifest, groups = table
+    asked = dict(zip(_POLICIES, models, strict=False))
     outcomes = [
-        _judge(replace(config, model=model), reader, index, progress, watch) for model in models
+        _judge(replace(config, model=model), policy, reader, index, run, progress, watch)
+        for policy, model in asked.items()
     ]
     # A sample that failed for one policy is left out for both: the tests pair them sample by
     # sample, and a policy must not gain by failing on what is hard.
@@ -140,18 +200,18 @@ def evaluate_policy(config: EvalConfig, *, progress: Progress | None = None) -> 
         else None,
         seconds={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
     )
-    result = replace(result, sentences=_sentences(result))
-    if config.out is not None:
-        write_json(Path(config.out), result)
-    return result
+    return replace(result, sentences=_sentences(result))
 
 
-def _check_out(out: str | None) -> None:
+def _check_out(config: EvalConfig) -> None:
     # Before the work, which may take hours, rather than after it.
-    if out is None:
+    if (out := config.out) is None:
+        return
+    if config.folder is not None:
+        check_usable(config.folder)
         return
     if Path(out).is_dir():
-        raise ConfigError(f"out: {out} is a folder; give a file, like {out.rstrip('/')}/eval.json")
+        raise ConfigError(f"out: {out} is a folder; give a file, or a folder's name without .json")
     if not Path(out).absolute().parent.is_dir():
         raise ConfigError(f"out: no folder {Path(out).parent}; make it first")
 
@@ -177,77 +237,40 @@ def _check_table_knows(groups: pl.DataFrame, reader: SampleReader, config: EvalC
 
 def _judge(
     config: EvalConfig,
+    policy: str,
     reader: SampleReader,
     index: DatasetIndex,
+    run: RunFolder | None,
     progress: Progress,
     watch: Stopwatch,
 ) -> pl.DataFrame:
-    """Judge the completions of `config.model`: one row a sample, in the order of the samples."""
-    # In parts as a profile of default size has them: chunks then end at the same samples, so that
-    # equal settings and one seed draw the same completions here as there.
-    parts = list(enumerate(index.parts(ProfileConfig.part_size)))
-    with watch.time("load"):
-        policy = open_policy(config, progress)
-    try:
-        for stage in ("images", "greedy", "rollouts") if config.rollouts else ("images", "greedy"):
-            progress.start(stage, len(index.rows))
-        chunks = decoded_chunks(
-            distinct(reader.samples(), index, 0),
-            parts,
-            keep=True,
-            pixel_limit=config.pixel_limit,
-            workers=config.workers,
-            progress=progress,
-        )
-        return pl.concat(
-            one_behind(_begin(chunk, policy, config.rollouts, watch) for chunk in chunks)
-        )
-    finally:
-        policy.close()
+    """Judge the completions of `config.model`: one row a sample, in the order of the samples.
 
-
-def _begin(
-    chunk: Chunk, policy: Policy, rollouts: int, watch: Stopwatch
-) -> Callable[[], pl.DataFrame]:
-    """Draw a chunk's completions; the function that comes back waits for their scores."""
-    watch.add("images", chunk.seconds)
-    # The greedy completions are scored while the sampled ones are drawn.
-    begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
-    if rollouts:
-        begun["sampled"] = policy.draw(chunk, watch)
-    chunk.looks = []  # their memory
-    return partial(_outcomes, chunk, begun)
-
-
-def _outcomes(chunk: Chunk, begun: Mapping[str, Callable[[], list[Drawn]]]) -> pl.DataFrame:
-    drawn = {name: scored() for name, scored in begun.items()}
-    schema = {f"{name}_{kept}": pl.Float64 for name in drawn for kept in _KEPT}
-    rows = []
-    for place, sample in enumerate(chunk.samples):
-        of_sample = {name: results[place] for name, results in drawn.items()}
-        error = next((answer.error for answer in of_sample.values() if answer.error), None)
-        row: dict[str, str | float | None] = {
-            "sample_id": sample.sample_id,
-            "image_id": sample.image_id,
-            "error": error and one_line(error),
-        }
-        for name, answer in of_sample.items():
-            row.update((f"{name}_{kept}", value) for kept, value in _outcome(answer).items())
-        rows.append(row)
-    texts = dict.fromkeys(("sample_id", "image_id", "error"), pl.String)
-    return pl.DataFrame(rows, schema={**texts, **schema})
-
-
-def _outcome(answer: Drawn) -> dict[str, float | None]:
-    if not answer.scores:
-        return {}
-    formatted = [score.formatted for score in answer.scores if score.formatted is not None]
-    return {
-        "right": sum(score.correct for score in answer.scores),
-        "formatted": fmean(formatted) if formatted else None,
-        "tokens": fmean(rollout.n_tokens for rollout in answer.rollouts),
-        "truncated": fmean(rollout.finish_reason == "length" for rollout in answer.rollouts),
-    }
+    Args:
+        policy: which of `_POLICIES` it is; the parts of the second stand behind the first's.
+        run: keeps the parts, and has those of an earlier attempt.
+    """
+    # In parts as a profile has them: chunks then end at the same samples, so that equal settings
+    # and one seed draw the same completions here as there.
+    cut = index.parts(config.part_size)
+    parts = list(enumerate(cut, len(cut) * _POLICIES.index(policy)))
+    todo = parts
+    if run is not None:
+        todo = list(dropwhile(lambda part: run.has_part(part[0]), parts))
+    outcomes = []
+    if todo:
+        with closing(judge_parts(config, policy, reader, index, todo, progress)) as judged:
+            for part in judged:
+                if run is None:
+                    outcomes.append((part.outcomes, part.seconds))
+                else:
+                    run.write_part(part.number, part.outcomes, part.rollouts, part.seconds)
+    if run is not None:
+        outcomes = [(run.read_part(number), run.part_seconds(number)) for number, _ in parts]
+    for _, seconds in outcomes:
+        for stage, taken in seconds.items():
+            watch.add(stage, taken)
+    return pl.DataFrame(pl.from_arrow(pa.concat_tables([table for table, _ in outcomes])))
 
 
 def _judged(outcomes: pl.DataFrame, rollouts: int) -> dict[str, Judged]:
@@ -255,7 +278,7 @@ def _judged(outcomes: pl.DataFrame, rollouts: int) -> dict[str, Judged]:
     return {
         name: Judged(
             completions=completions,
-            **{kept: outcomes[f"{name}_{kept}"].to_numpy().astype(np.float64) for kept in _KEPT},
+            **{kept: outcomes[f"{name}_{kept}"].to_numpy().astype(np.float64) for kept in OUTCOME},
         )
         for name, completions in (("greedy", 1), ("sampled", rollouts))
         if completions

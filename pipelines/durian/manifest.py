@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from durian.analysis.evaluation import Evaluation
 from durian.analysis.reasons import grouped
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
 from durian.config.options import identifying, named
@@ -18,15 +20,16 @@ from durian.errors import ConfigError
 from durian.measures import PatchMeasure, taken
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
-from durian.records import JsonObject
+from durian.records import JsonObject, as_json
 from durian.rewards import reward_fingerprint
 from durian.rewards.custom import JUDGED
 from durian.rewards.judged import PROMPT
-from durian.run.folder import RunFolder
+from durian.run.folder import DIFFICULTY_FILE, RunFolder
 from durian.run.manifest import Counts, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
 
+EVALUATION = "evaluation"  # the kind of run that is no profile
 _PACKAGES = (
     "durian-rl",
     "torch",
@@ -64,6 +67,61 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
     }
+
+
+def evaluation_identity(
+    config: EvalConfig, fingerprints: Sequence[str], dataset: str
+) -> JsonObject:
+    """All that an evaluation's numbers depend on; a resumed one must have the same.
+
+    Args:
+        config: with what it left open filled in (`as_profiled`).
+        fingerprints: of the policies.
+        dataset: its fingerprint.
+    Raises:
+        ConfigError: a template or reward that cannot be read.
+    """
+    model, compared = (*fingerprints, None)[:2]
+    return {
+        "kind": EVALUATION,
+        "schema": SCHEMA_VERSION,
+        **identifying(config),
+        "model": model,
+        "compare": compared,
+        "reward": reward_fingerprint(config.reward),
+        "prompt_template": file_fingerprint(config.prompt_template),
+        "table": None if config.table is None else table_fingerprint(Path(config.table)),
+        "dataset": dataset,
+    }
+
+
+def describe_evaluation(
+    config: EvalConfig, found: Evaluation, reader: SampleReader, identity: JsonObject
+) -> JsonObject:
+    """The manifest of a finished evaluation."""
+    return {
+        "kind": EVALUATION,
+        "durian": found.durian,
+        "schema": SCHEMA_VERSION,
+        "created": found.created,
+        "dataset": {**as_json(found.dataset), "read": reader.described},
+        "models": [{"name": of.name, "fingerprint": of.fingerprint} for of in found.models],
+        "config": asdict(config),
+        "identity": identity,
+        "counts": as_json(found.counts),
+        "determinism": not_repeatable(config),
+        "versions": {"python": platform.python_version(), **versions()},
+        "seconds": found.seconds,
+    }
+
+
+def table_fingerprint(run: Path) -> str:
+    """32 hex digits of a run's difficulty table."""
+    with (run / DIFFICULTY_FILE).open("rb") as file:
+        digest = blake2b(digest_size=16)
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def describe_run(
@@ -106,18 +164,19 @@ def describe_run(
     )
 
 
-def not_repeatable(config: ProfileConfig) -> list[str]:
+def not_repeatable(config: ProfileConfig | EvalConfig) -> list[str]:
     """List the values that may differ between two runs of equal inputs, and why.
 
     What is not named is the same to the byte, whatever the workers or the form of the dataset.
     """
     found = ["created, seconds: they are read from a clock"]
-    patches = [c.name for m in taken(PatchMeasure, config.measures) for c in m.columns]
-    if patches:
-        names = ", ".join(patches)
-        found.append(f"{names}: another kind of machine rounds its last digits otherwise")
-    if not config.needs_rollouts:
-        return found
+    if isinstance(config, ProfileConfig):
+        patches = [c.name for m in taken(PatchMeasure, config.measures) for c in m.columns]
+        if patches:
+            names = ", ".join(patches)
+            found.append(f"{names}: another kind of machine rounds its last digits otherwise")
+        if not config.needs_rollouts:
+            return found
     if (why := _DRAWS.get(config.engine)) is not None:
         found.append(f"completions, and all that is taken from them: {why}")
     found.append(

@@ -38,6 +38,7 @@ from durian.run.folder import (
 from durian.run.manifest import Manifest
 from durian.run.opening import change_run
 from durian.samples import Failed
+from durian.schema import arrow_array
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
@@ -78,8 +79,7 @@ def render_run(
     summary = analyse(
         numbers,
         {name: column.harder or "higher" for name, column in held_against_error().items()},
-        # Of use only beside completions: without them, not worth the memory.
-        columns=None if numbers["pass_rate"].is_null().all() else read_columns(path),
+        columns=read_columns(path),
         rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
         grouping=replace(manifest.groups, version=None),
     )
@@ -143,7 +143,8 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
         [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
     )
     with written_aside(path / THUMBNAILS_FILE) as aside:
-        pq.write_table(pa.table(kept, schema=schema), aside)
+        arrays = [arrow_array(kept[field.name], field.type) for field in schema]
+        pq.write_table(pa.table(arrays, schema=schema), aside)
 
 
 def _jpeg(image: Image.Image) -> bytes:

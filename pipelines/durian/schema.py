@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -110,9 +110,30 @@ ROLLOUTS = _table(
 )
 
 
+# Of an evaluation, which draws in two ways, and of two policies where it compares.
+JUDGED_ROLLOUTS = _table(
+    _text("policy", "which policy wrote it: that of --model, or that of --compare"),
+    _flag("greedy", "drawn greedily; else sampled"),
+    *ROLLOUTS.values(),
+)
+
+
 def arrow_type(column: Column) -> pa.DataType:
     """The type of a column as Arrow has it."""
     return pa.type_for_alias(column.type)
+
+
+def arrow_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Python values, None among them, as an Arrow array of one of the tables' types.
+
+    By way of Polars: `pa.array` imports pandas, where that is installed, to see whether it is given
+    one of its objects, and that takes a second of every command.
+    """
+    import polars as pl  # here: the declarations above are read by `--help`
+
+    kinds = {pa.string(): pl.String, pa.int32(): pl.Int32, pa.int64(): pl.Int64,
+             pa.float64(): pl.Float64, pa.bool_(): pl.Boolean, pa.binary(): pl.Binary}  # fmt: skip
+    return pl.Series(values, dtype=kinds[kind]).to_arrow().cast(kind)
 
 
 def arrow_schema(columns: dict[str, Column]) -> pa.Schema:

@@ -47,6 +47,7 @@ def folder(tmp_path: Path, png: bytes, monkeypatch) -> Path:
         ]  # fmt: skip
         Path(f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "begun" / "parts").mkdir(parents=True)
+    (tmp_path / "taken.json").mkdir()
     return tmp_path
 
 
@@ -64,19 +65,42 @@ def test_json_is_one_object_and_the_file_holds_the_same(durian):
     assert (found["counts"]["judged"], found["counts"]["failed"]) == (2, 1)
 
 
+def test_a_folder_is_kept_and_told_again(durian):
+    asked = (*BASE, "--model", "a.jsonl", "--compare", "b.jsonl", "--out", "kept")
+    code, out, _ = durian(*asked)
+    assert code == 0
+    assert out.splitlines()[-2:] == ["written: kept/rollouts.parquet", "page:    kept/index.html"]
+    names = {path.name for path in Path("kept").iterdir()}
+    assert names == {"summary.json", "rollouts.parquet", "index.html", "manifest.json"}
+    # Finished, it tells what it found: the script may be gone.
+    assert durian(*asked)[:2] == (0, out)
+    code, out, _ = durian(*asked, "--json")
+    assert json.loads(out) == json.loads(Path("kept/summary.json").read_text())
+
+
 def test_the_terminal_is_told_what_was_found_and_what_was_left_out(durian):
     code, out, _ = durian(*BASE, "--model", "a.jsonl", "--compare", "b.jsonl")
     assert code == 0
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    # Wilson's interval of 2 of 2, with z = 1.96: from 2 / (2 + 3.8415) = 34.2 %.
     assert "accuracy of a.jsonl" in lines
-    assert any(line.startswith("all 2 100.0 % (34.2 to 100.0)") for line in lines)
+    assert "all 2 100.0 % 100.0 %" in lines  # two samples of one image
+    assert any("(no interval: 1 image" in line for line in lines)
     assert any(line.startswith("all 2 50.0 %") for line in lines)
     assert "a.jsonl minus b.jsonl, in points" in lines
     assert any(line.startswith("all 2 +50.0") for line in lines)
     assert "1 of 3 samples failed; in no rate:" in lines
     assert any(line.startswith("1 x cannot decode image") for line in lines)
     assert any(line.endswith("above 0, a.jsonl is right more often.") for line in lines)
+
+
+def test_no_name_becomes_markup_in_the_page(durian, folder):
+    name = '"><img src=x onerror=alert(1)><b>.jsonl'
+    (folder / name).write_bytes((folder / "a.jsonl").read_bytes())
+    code, _, err = durian(*BASE, "--model", name, "--compare", name, "--out", "kept")
+    assert code == 0, err
+    page = Path("kept/index.html").read_text()
+    assert "<img" not in page and "<b>" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;&lt;b&gt;.jsonl" in page
 
 
 def test_quiet_shows_nothing(durian):
@@ -108,8 +132,10 @@ WRONG = [
     (["--model", "a.jsonl", "--engine", "vlm"], "--engine is given twice; give it once"),
     (["--model", "a.jsonl", "--table", "nowhere"], "nowhere: is not a run folder"),
     (["--model", "a.jsonl", "--table", "begun"], "begun: is not complete: run its profile again"),
-    (["--model", "a.jsonl", "--out", "begun"],
-     "out: begun is a folder; give a file, like begun/eval.json"),
+    (["--model", "a.jsonl", "--out", "a.jsonl"], "a.jsonl: is a file; --out names a folder"),
+    (["--model", "a.jsonl", "--out", "."], ".: holds other files and no run; choose another --out"),
+    (["--model", "a.jsonl", "--out", "taken.json"],
+     "out: taken.json is a folder; give a file, or a folder's name without .json"),
     (["--model", "a.jsonl", "--out", "no/eval.json"], "out: no folder no; make it first"),
     (["--model", "a.jsonl", "--answer-column", "solution"], "no column 'solution'"),
     (["--model", "a.jsonl", "--reward", "mine.py:f"], "mine.py"),

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from durian.rewards.judged import PROMPT
 from durian.samples import sample_id
 from tests.cli.in_process import durian
 from tests.engines.stand_in import StandIn, choice
@@ -86,6 +87,9 @@ def test_a_judge_end_to_end(world):
         code, said, err = durian(*PROFILE, *judge, "--dry-run")
         assert (code, err) == (0, "") or code == 0, err
         assert "the judge is asked about 2 answers at most" in said  # half of 4 completions
+        # "What?" and its reference are 5 and 25 characters.
+        reads = f"each time it reads {len(PROMPT) + 5 + 25} characters and the answer, and writes 8"
+        assert reads in said
         code, _, err = durian(*PROFILE, *judge, "--quiet")
         assert code == 0, err
     finally:

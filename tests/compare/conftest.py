@@ -62,6 +62,8 @@ def run(tmp_path):
             row |= {"perceptual_group": one, "reasoning_group": other}
         pq.write_table(arrow_table(rows, DIFFICULTY), folder / "difficulty.parquet")
         pq.write_table(arrow_table(said, ROLLOUTS), folder / "rollouts.parquet")
+        pictures = {"sample_id": pa.array([], pa.string()), "jpeg": pa.array([], pa.binary())}
+        pq.write_table(pa.table(pictures), folder / "thumbnails.parquet")
         if images is not None:
             pq.write_table(
                 pa.table(

@@ -1,6 +1,7 @@
 """Two runs joined: what is counted, what is warned of, what is refused, what is written."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -10,9 +11,15 @@ import pytest
 from durian.analysis.statistics.estimate import DrawnTogether
 from durian.analysis.two_runs.comparison import SharedSamples
 from durian.compare import compare_runs
+from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
+from durian.groups import ReasoningCuts
 from durian.records import as_json
+from durian.regroup import regroup_run
+from durian.rendering.compare_sentences import compare_advice, unlike_cuts
+from tests.cli.in_process import durian
 
+N = 40  # samples of a run
 FIGURES = ("flows_perceptual", "flows_reasoning", "changes", "measures")
 
 
@@ -165,3 +172,53 @@ def test_a_folder_of_other_things_is_not_written_to(run, tmp_path):
             compare_runs(a, b, out)
     assert [path.name for path in taken.iterdir()] == ["notes.txt"]
     assert not compare_runs(a, b, tmp_path / "new" / "one").warnings
+
+
+def test_runs_that_are_grouped_by_other_rules_have_no_flow_and_no_verdict(run):
+    a, b = run("a"), run("b", seed=1, bins=5)
+    regroup_run(GroupConfig(run=b, perceptual="row", percentiles=(10.0, 50.0)))
+    found = compare_runs(a, b)
+    flows, drift = found.drift.flows, found.drift
+    assert (flows["perceptual"].samples, flows["reasoning"].samples) == (0, 0)
+    assert flows["perceptual"].moved.reason == (
+        "A is grouped by pixel entropy at 25 and 75 %, B by row at 10 and 50 %"
+    )
+    assert drift.gains["reasoning"].excess.reason == (
+        "A is grouped by confidence per token in 4 bins, B by confidence per token in 5 bins"
+    )
+    assert drift.verdict.verdict is None and set(drift.verdict.unjudged) == {
+        "perceptual", "reasoning",
+    }  # fmt: skip
+    assert found.sentences[-1].startswith("No verdict: A is grouped by pixel entropy")
+    # What A's own groups say of the errors of both stands.
+    assert drift.changes["perceptual"] and drift.changes["reasoning"]
+
+
+def test_one_grouping_that_is_unlike_leaves_the_other_s_moves_but_no_verdict(run):
+    found = compare_runs(run("a"), run("b", seed=1, bins=5))
+    assert found.drift.flows["perceptual"].moved.value == 0
+    assert found.drift.verdict.verdict is None  # not "keep": the entropy of images cannot move
+
+
+@pytest.mark.parametrize("auto", [False, True], ids=["B as A", "both anew"])
+def test_the_commands_that_it_advises_group_both_runs_alike(run, auto):
+    a, b = run("a"), run("b", seed=1, bins=5)
+    regroup_run(GroupConfig(run=a, perceptual="row:lower", **({"bins": "auto"} if auto else {})))
+    advised = compare_advice(compare_runs(a, b))
+    assert len(advised) == 2
+    commands = [shlex.split(line) for advice in advised for line in advice.do.splitlines()]
+    assert [command[2] for command in commands] == [str(b), *([str(a)] if auto else []), str(b)]
+    for command in commands:
+        assert durian(*command[1:])[0] == 0
+    found = compare_runs(a, b)
+    assert found.drift.flows["perceptual"].samples == found.drift.flows["reasoning"].samples == N
+    assert found.drift.verdict.verdict is not None
+    assert found.grouping.b.perceptual.harder == "lower"
+    (advice,) = compare_advice(found)
+    assert advice.do.startswith("durian train … --table ")
+
+
+def test_cuts_found_in_each_run_s_errors_are_unlike_though_asked_alike():
+    one = ReasoningCuts(measure="mean_logprob", bins="auto", edges=(-1.0,), sizes={"0": 2, "1": 2})
+    assert unlike_cuts(one, replace(one, sizes={"0": 3, "1": 1})) is None
+    assert "cuts of their own (auto)" in (unlike_cuts(one, replace(one, edges=(-2.0,))) or "")

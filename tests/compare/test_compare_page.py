@@ -84,8 +84,7 @@ def test_no_text_of_a_run_becomes_markup(run, tmp_path, name):
         ({"keys": [1]}, {"keys": [1]}, ["flows_perceptual", "flows_reasoning", "changes"]),
         ({"skill": lambda key: 1.0}, {"skill": lambda key: 1.0},
          ["flows_perceptual", "flows_reasoning", "changes"]),
-        ({"bins": 20}, {"bins": 12},
-         ["flows_perceptual", "flows_reasoning", "changes", "measures"]),
+        ({"bins": 20}, {"bins": 12}, ["flows_perceptual", "changes", "measures"]),
     ],
     ids=["whole", "A pixel only", "pixel only", "one sample", "all right", "other bins"],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The openai engine against vLLM's own server, of the policy that ships.
+"""The openai engine, and a judge of answers, against vLLM's own server of the policy that ships.
 
 Its generation_config.json is made hostile, as `tiny_model`'s: a server takes its defaults from it.
 """
@@ -13,6 +13,7 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 from shutil import copytree
+from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
@@ -27,6 +28,8 @@ from durian.errors import ConfigError
 from durian.measuring.chunks import decoded_chunks
 from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import open_dataset
+from durian.rewards import Attempts, BoxedReward, judged
+from durian.rewards.judged import JudgedReward, ServedJudge
 from durian.run.progress import Silent
 from durian.samples import Failed, Prompt
 
@@ -263,3 +266,70 @@ def test_a_profile_by_a_server_fills_the_table_and_its_manifest_names_what_is_se
     held = [file for file in out.rglob("*") if file.is_file()]
     assert len(held) > 4
     assert not [file for file in held if b"sk-most-secret" in file.read_bytes()]
+
+
+@pytest.fixture
+def requests(monkeypatch):
+    """What a judge asks of a server, as the paths in their order."""
+    asked, open_ = [], judged._OPENER.open
+
+    def listened(request, **how):
+        asked.append(urlsplit(request.full_url).path)
+        return open_(request, **how)
+
+    monkeypatch.setattr(judged._OPENER, "open", listened)
+    return asked
+
+
+def test_a_served_judge_that_babbles_leaves_the_rule_and_is_asked_once(
+    base_url, requests, tmp_path
+):
+    told = []
+
+    def verdicts():
+        judge = ServedJudge(base_url, "tiny", cache=tmp_path / "judge.sqlite")
+        request = judge._request
+        judge._request = lambda *what, **how: told.append(request(*what, **how)) or told[-1]
+        reward = JudgedReward(BoxedReward(apart=False), judge)
+        attempts = Attempts(
+            completions=[r"\boxed{a brown horse}", r"\boxed{a man rides a horse}", "none"],
+            n_tokens=[1, 1, 1], answer="A man is riding a brown horse", question="What is seen?",
+        )  # fmt: skip
+        scores = reward.start(attempts)()
+        reward.close()
+        return [(score.correct, score.judged) for score in scores]
+
+    assert verdicts() == [(False, True), (False, True), (False, False)]
+    # Eight tokens of a policy that knows nothing of judging; its template's tags and words.
+    said = [reply["choices"][0] for reply in told]
+    assert len(said) == 2 and all(s["message"]["content"] and s["logprobs"] is None for s in said)
+    assert not any(s["message"]["content"].lower().startswith("yes") for s in said)
+    assert [reply["usage"]["completion_tokens"] <= 8 for reply in told] == [True, True]
+    assert sorted(requests) == ["/v1/chat/completions"] * 2 + ["/v1/models"]
+    requests.clear()
+    assert verdicts() == [(False, True), (False, True), (False, False)]
+    assert requests == ["/v1/models"]  # the verdicts were kept
+
+
+def test_a_profile_asks_a_served_judge_and_its_manifest_names_it(
+    base_url, requests, photo_shapes, tmp_path, monkeypatch
+):
+    from durian.profile import profile_dataset
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = pl.read_parquet(photo_shapes).head(2)
+    texts = ["A large red circle on a table", "Two small squares beside a lamp"]
+    rows.with_columns(answer=pl.Series(texts)).write_parquet(tmp_path / "texts.parquet")
+    judge = {"judge_url": base_url, "judge_model": "tiny", "reward": "boxed+judge"}
+    config = ProfileConfig(
+        dataset=str(tmp_path / "texts.parquet"), out=str(tmp_path / "run"), model="tiny",
+        engine="openai", base_url=base_url, rollouts=2, max_tokens=64, **judge,
+    )  # fmt: skip
+    manifest = profile_dataset(config).manifest
+    assert manifest.judge["model"] == "tiny" and "{answer}" in manifest.judge["prompt"]
+    rollouts = pl.read_parquet(tmp_path / "run" / "rollouts.parquet")
+    boxed = rollouts["answer"].is_not_null()
+    assert boxed.any() and rollouts["judged"].to_list() == boxed.to_list()
+    assert not rollouts["correct"].any()
+    answers = rollouts.filter(boxed).unique(["sample_id", "answer"])
+    assert requests.count("/v1/chat/completions") == len(answers)

@@ -71,7 +71,7 @@ def all_of(pass_rate):
 # what is rendered -> the figures it allows
 CASES = {
     "normal": (lambda rows: rows, ["curves", *GROUPS, *ASSOCIATION, "pass_rates"]),
-    "pixel only": (pixel_only, []),
+    "pixel only": (pixel_only, ["spread-pixel-entropy"]),
     "all failed": (failed, []),
     "no sample": (lambda rows: [], []),
     "one sample": (lambda rows: rows[:1], [*GROUPS, "pass_rates"]),
@@ -107,6 +107,20 @@ def test_every_run_has_a_page_and_the_figures_its_numbers_allow(rows, write, lai
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=refuse)
     assert all(sentence in page.text.replace("\u00a0", " ") for sentence in summary["sentences"])
     assert not {"None", "nan", "inf"} & set(re.findall(r"\w+", page.text))
+
+
+def test_a_page_of_images_alone_says_what_was_measured_and_claims_no_more(rows, write, laid_out):
+    page = Page(write(pixel_only(rows)))
+    assert not re.search(r"hard to see|is hard in|easy to see", page.text)
+    assert "What was measured in shapes" in page.text
+    assert "durian profile … --model MODEL --measures pixel,confidence" in page.text
+
+
+def test_samples_in_no_group_are_a_row_of_the_groups_beside_their_errors(rows, write, laid_out):
+    lost = [{**row, "perceptual_group": None} if row["row"] < 3 else row for row in rows]
+    page = Page(write(lost))
+    # The first three are right in all of their 4 completions.
+    assert re.search(r"no group\s*3\s*12\s*0\s*0\.0 %", page.text.replace("\u00a0", " "))
 
 
 HOSTILE = {

@@ -59,6 +59,20 @@ def test_each_rule_takes_in_what_it_should_and_no_more():
     assert [(a, r, grade(a, r).right) for a, r, _ in NEAR_PAIRS] == NEAR_PAIRS
 
 
+def test_a_text_above_the_bound_equals_only_itself():
+    assert grade("5" + " " * 1_990 + "cm", "5 cm").right
+    long = "5" + " " * 2_000 + "cm"
+    assert not grade(long, "5 cm").right and grade(long, long).right
+
+
+def test_lists_are_read_four_deep():
+    def nested(depth, comma):
+        return "(" * depth + "1" + f"{comma}2)" * depth
+
+    assert grade(nested(4, ", "), nested(4, ",")).right
+    assert not grade(nested(6, ", "), nested(6, ",")).right
+
+
 REFERENCES = [
     ("12", "number"), ("1,200.5", "number"), (r"\frac{\pi}{2}", "number"), ("50%", "number"),
     (r"5\sqrt{3}", "number"), ("6.02e23", "number"), ("two", "number"), ("1 1/2", "number"),

@@ -930,4 +930,13 @@ NEAR_PAIRS = [
     ("Both A and C", "A, C", True),
     ("A和C都正确", "A, C", True),
     ('["A", "B"]', "A, B", True),
+    ("6", "6'2\"", False),
+    ("74 in", "6'2\"", True),
+    (r"x \in \{1,-4\}", "1, -4", True),
+    (r"B\text{. red}", "B", True),
+    (r"\sqrt{2} \times 10^{-9}", r"\sqrt{3} \times 10^{-9}", False),
+    ("A, or B", "A", False),
+    ("12A", "12", False),
+    ("red or blue", "red and blue", False),
+    ("area + 1", "a^2 e r + 1", False),
 ]

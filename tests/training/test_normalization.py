@@ -42,4 +42,4 @@ def test_cuts_that_were_found_in_the_data_give_their_shares():
 def test_confidence_is_taken_as_the_tables_measure_is(measure, whole, harder):
     normalization = made(None, {"measure": measure})
     assert (normalization.whole_logprob, normalization.reasoning_harder) == (whole, harder)
-    assert normalization.perceptual_measure == "pixel_entropy"
+    assert normalization.perceptual_harder == "higher"

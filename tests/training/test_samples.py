@@ -64,6 +64,33 @@ def test_rows_that_cannot_be_prompted_are_left_out_and_counted(run, tiny_policy,
     assert row["perceptual_group"] == -1
 
 
+def test_samples_come_in_the_order_of_the_table_with_the_longest_prompt_known(
+    settings, run, tmp_path
+):
+    config = TrainConfig(
+        **settings | {"grpo": {}}, out=str(tmp_path), order="hard_first", system_prompt="",
+        reward="boxed",
+    )  # fmt: skip
+    reader, table = open_dataset(config.source), open_table(config)
+    screen = open_screen(config, {"max_completion_length": 40})
+    scanned = scan_rows(reader, config, table, Silent())
+    prepare_samples(tmp_path, config, reader, scanned, table, screen, Silent())
+    prepared = open_samples(tmp_path, config.pixel_limit)
+    # The least confident come first.
+    known = pl.read_parquet(run / "difficulty.parquet").sort("mean_logprob")
+    assert list(prepared.dataset["sample_id"]) == known["sample_id"].to_list()
+    lengths = [
+        screen.chat.count_tokens(
+            screen.chat.processor.apply_chat_template(
+                row["prompt"], tokenize=False, add_generation_prompt=True
+            ),
+            row["images"],
+        )
+        for row in prepared.dataset
+    ]
+    assert prepared.counts.longest_prompt == max(lengths)
+
+
 @pytest.mark.parametrize(
     ("grpo", "changes", "most"),
     [

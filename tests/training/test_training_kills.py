@@ -28,6 +28,8 @@ def whole(command, training_server, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "out"
     ended = training_server.durian(*command, out)
     assert ended.code == 0, ended.said
+    (kept,) = out.glob("checkpoint-*")  # one of two, as save_total_limit asks
+    assert kept.name == "checkpoint-4"
     return out
 
 

@@ -7,7 +7,13 @@ from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
 from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
-from durian.config.runs import AttemptConfig, CompareConfig, ReportConfig, ShownConfig
+from durian.config.runs import (
+    AttemptConfig,
+    CompareConfig,
+    ReportConfig,
+    ResumeConfig,
+    ShownConfig,
+)
 from durian.config.train import TrainConfig
 
 __all__ = [
@@ -23,6 +29,7 @@ __all__ = [
     "GroupConfig",
     "ProfileConfig",
     "ReportConfig",
+    "ResumeConfig",
     "SamplingConfig",
     "ShownConfig",
     "TrainConfig",

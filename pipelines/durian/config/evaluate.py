@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from durian.config.later import LaterConfig
 from durian.config.options import RUN, again, option
@@ -20,8 +21,16 @@ class EvalConfig(LaterConfig, PolicyConfig):
         None,
         "Another policy, judged on the same samples; differences are --model minus it.",
         panel=RUN,
+        identity=False,  # as of the model
     )
-    out: str | None = option(None, "JSON file to write the result to.", panel=RUN)
+    out: str | None = option(
+        None,
+        "Folder to write: numbers, completions, a page; begun by an earlier attempt, it is "
+        "resumed. A path that ends in .json: that file, and the numbers alone.",
+        panel=RUN,
+        identity=False,
+    )
+    part_size: int = again(ProfileConfig, "part_size")
     rollouts: int = again(
         PolicyConfig,
         "rollouts",
@@ -31,6 +40,12 @@ class EvalConfig(LaterConfig, PolicyConfig):
     seed: int = again(
         ProfileConfig, "seed", help="Seed of the sampling, the intervals and the tests."
     )
+
+    @property
+    def folder(self) -> Path | None:
+        """The run folder to write, where `out` names one."""
+        single = self.out is None or self.out.lower().endswith(".json")
+        return None if single else Path(self.out or "")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,7 +27,14 @@ class CompareConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttemptConfig(Config):
+class ResumeConfig(Config):
+    """Whether a stage goes on with what an earlier attempt left."""
+
+    fresh: bool = option(False, "Throw unfinished work away rather than resume.", panel=RUN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptConfig(ResumeConfig):
     """Options of one attempt at a stage: only to plan it, or to begin it anew."""
 
     dry_run: bool = option(
@@ -36,7 +43,6 @@ class AttemptConfig(Config):
         "model is run.",
         panel=RUN,
     )
-    fresh: bool = option(False, "Throw unfinished work away rather than resume.", panel=RUN)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,8 @@ class Models:
             measures = taken(PatchMeasure, config.measures)
             with watch.time("spectra"):
                 patches = measure_patches(self.encoder, chunk, measures, self._progress)
-        seen = [_of_images(of_sample, config) for of_sample in chunk.looks]
+        measures_of_images = taken(ImageMeasure, config.measures)
+        seen = [_of_images(of_sample, measures_of_images) for of_sample in chunk.looks]
         images = [_joined(*pair) for pair in zip(seen, patches, strict=True)]
         if self.policy is None:
             nothing = [Drawn()] * len(chunk.samples)
@@ -105,7 +106,8 @@ class Models:
         scored: Callable[[], list[Drawn]],
         watch: Stopwatch,
     ) -> Measured:
-        config, drawn = self._config, scored()
+        drawn, needs_images = scored(), self._config.needs_images
+        measures = taken(RolloutMeasure, self._config.measures)
         measured = Measured(
             further=[
                 Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
@@ -117,8 +119,8 @@ class Models:
         for sample, count, seen, of_images, answer in zip(
             chunk.samples, copies, chunk.looks, images, drawn, strict=True
         ):
-            of_rollouts = _of_rollouts(answer, config)
-            no_image = NO_IMAGE if config.needs_images and not sample.images else None
+            of_rollouts = _of_rollouts(answer, measures)
+            no_image = NO_IMAGE if needs_images and not sample.images else None
             unasked = sample.question_error if self.policy else None  # images are measured anyway
             # All that kept a measure from the row, each reason once. What could be measured stays
             # beside it: an image has its entropy even if its question cannot be asked.
@@ -140,13 +142,13 @@ class Models:
         return measured
 
 
-def _of_images(seen: Look, config: ProfileConfig) -> Taken:
+def _of_images(seen: Look, measures: Sequence[ImageMeasure]) -> Taken:
     if not seen.decoded:
         return Taken()
-    return take((m, partial(m.take, seen.decoded)) for m in taken(ImageMeasure, config.measures))
+    return take((measure, partial(measure.take, seen.decoded)) for measure in measures)
 
 
-def _of_rollouts(answer: Drawn, config: ProfileConfig) -> Taken:
+def _of_rollouts(answer: Drawn, measures: Sequence[RolloutMeasure]) -> Taken:
     if not answer.rollouts:
         return Taken()
     completions = Completions(
@@ -154,7 +156,7 @@ def _of_rollouts(answer: Drawn, config: ProfileConfig) -> Taken:
         scores=answer.scores,
         answers=distinct_answers([score.answer for score in answer.scores]),
     )
-    return take((m, partial(m.take, completions)) for m in taken(RolloutMeasure, config.measures))
+    return take((measure, partial(measure.take, completions)) for measure in measures)
 
 
 def _joined(one: Taken, other: Taken) -> Taken:

@@ -11,7 +11,7 @@ from durian.errors import one_line
 from durian.measures import Column
 from durian.measures.base import Values
 from durian.samples import Rollout, Sample, Score
-from durian.schema import arrow_schema, arrow_type
+from durian.schema import arrow_array, arrow_schema, arrow_type
 
 
 def difficulty_row(
@@ -72,18 +72,18 @@ def rollout_rows(
 
 def arrow_table(rows: list[dict[str, Any]], columns: dict[str, Column]) -> pa.Table:
     """Rows as an Arrow table of the explicit schema: an all-null column keeps its type."""
-    schema = arrow_schema(columns)
-    text = {name for name, column in columns.items() if column.type == "string"}
-    return pa.table(
-        {
-            name: pa.array(
-                [_utf8(row.get(name)) if name in text else row.get(name) for row in rows],
-                arrow_type(column),
-            )
-            for name, column in columns.items()
-        },
-        schema=schema,
-    )
+    # Most columns are of measures that were not asked for, and in no row.
+    measured = {name for row in rows for name in row}
+    arrays = []
+    for name, column in columns.items():
+        if name not in measured:
+            arrays.append(pa.nulls(len(rows), arrow_type(column)))
+            continue
+        values = [row.get(name) for row in rows]
+        if column.type == "string":
+            values = [_utf8(value) for value in values]
+        arrays.append(arrow_array(values, arrow_type(column)))
+    return pa.table(arrays, schema=arrow_schema(columns))
 
 
 def _utf8(text: str | None) -> str | None:

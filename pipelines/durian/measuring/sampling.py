@@ -72,8 +72,6 @@ class Policy:
         ]
         stage = "greedy" if greedy else "rollouts"
         with watch.time(stage):
-            # The engine is given the usable prompts alone, and gives as many results in that order:
-            # below, each sample that has a prompt takes the next one.
             usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
             self.progress.advance(stage, len(prompts) - len(usable))
             written = iter(
@@ -163,6 +161,8 @@ def build_prompt(
     )
     if isinstance(messages, Failed):
         return messages
+    # Brought to the bounds here and not by each engine, so that all of them show the policy the
+    # same image.
     images = seen.images
     if bounds is not None:
         images = tuple(resized(image, bounds.of(image.size) or image.size) for image in images)
@@ -206,7 +206,7 @@ def not_bounded(model: str | None) -> str:
 
 
 def _resizing(config: ProfileConfig | EvalConfig, bounded: bool) -> Resizing | None:
-    """How the policy's processor resizes; of a server's, only where bounds are asked for."""
+    """Find how the policy's processor resizes; of a server's, only where bounds are asked for."""
     if config.engine == "scripted" or (config.engine == "openai" and not bounded):
         return None
     if config.engine != "openai":

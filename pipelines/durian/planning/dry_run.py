@@ -27,6 +27,7 @@ from durian.planning.plan import ProfilePlan, PromptCount
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
 from durian.rewards import answer_kind, open_reward
+from durian.rewards.judged import MOST_TOKENS, PROMPT
 from durian.rewards.located import SYSTEMS, fits, read_places
 from durian.run.folder import RunFolder, read_manifest
 from durian.run.progress import Progress, Silent
@@ -121,9 +122,15 @@ def _with_reward(
     if config.reward == "boxed+judge":
         # An upper bound: the judge is asked of free text alone, and only where the rule has said
         # wrong, which no one knows before the run.
-        asked = sum(answer_kind(sample.answer) == "text" for sample in samples)
+        asked = [sample for sample in samples if answer_kind(sample.answer) == "text"]
         completions = plan.samples * config.rollouts
-        return replace(plan, judged_at_most=-(-completions * asked // max(1, len(samples))))
+        read = [len(PROMPT) + len(sample.problem) + len(sample.answer) for sample in asked]
+        return replace(
+            plan,
+            judged_at_most=-(-completions * len(asked) // max(1, len(samples))),
+            judge_reads=round(sum(read) / max(1, len(read))),
+            judge_writes_at_most=MOST_TOKENS,
+        )
     resizing = None if chat is None else find_resizing(chat.processor.image_processor)
     fitting: Counter[str] = Counter()
     for sample in samples:

@@ -96,6 +96,8 @@ class ProfilePlan:
     engine: str | None = left_out()
     completions: int | None = left_out()
     judged_at_most: int | None = left_out()  # answers that a judge is asked about
+    judge_reads: int | None = left_out()  # characters beside the answer, mean of one question
+    judge_writes_at_most: int | None = left_out()  # tokens of one verdict
     coords: dict[str, int] | None = left_out()  # references, and how many fit each system
     images: ImageFates | None = left_out()
     prompts: PromptCount | None = merged()

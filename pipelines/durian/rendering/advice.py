@@ -35,7 +35,7 @@ SURE = 0.5  # share of samples whose bin is sure at 95 %; below it, bins are mos
 def advice(summary: Summary) -> list[Advice]:
     """Lines of advice, the weightiest first."""
     if (scored := summary.scored) is None:
-        return []
+        return _unscored(summary)
     if (alike := _alike(scored)) is not None:
         return [line for line in (alike, _missing(summary)) if line is not None]
     lines = (
@@ -47,6 +47,21 @@ def advice(summary: Summary) -> list[Advice]:
         _missing(summary),
     )
     return [line for line in lines if line is not None]
+
+
+def _unscored(summary: Summary) -> list[Advice]:
+    """Ask for completions, where something was measured but nothing scored."""
+    measured = [name_of(name) for name in summary.alone or {}]
+    if not measured:
+        return []
+    return [
+        Advice(
+            say=f"To learn whether {' or '.join(measured)} has to do with what a model gets wrong, "
+            "let the model answer: the report then holds its errors against every measure and "
+            "column.",
+            do="durian profile … --model MODEL --measures pixel,confidence",
+        )
+    ]
 
 
 def _filter(scored: Scored) -> Advice | None:
@@ -86,7 +101,7 @@ def with_examples(
 
 
 def _alike(scored: Scored) -> Advice | None:
-    """Where nearly nothing is right, or wrong, what to look at; groups then say nothing."""
+    """Advise a look at the set-up where nearly all is right, or wrong: groups say nothing then."""
     rate = scored.error_rate
     if rate.value is None or NEARLY < rate.value < 1 - NEARLY:
         return None

@@ -8,8 +8,12 @@ from durian.analysis.one_run.summary import Advice
 from durian.analysis.two_runs.comparison import Comparison
 from durian.analysis.two_runs.drift import Drift, Learned
 from durian.analysis.two_runs.verdict import KEEP
-from durian.rendering.names import name_of
+from durian.groups import AUTO, KINDS, Kind, PerceptualCuts, ReasoningCuts
+from durian.rendering.names import name_of, said_end
 from durian.rendering.text import estimate_text, percent_text
+from durian.table.grouping import end_of
+
+Cuts = PerceptualCuts | ReasoningCuts
 
 
 def compare_sentences(summary: Comparison) -> list[str]:
@@ -48,17 +52,75 @@ def verdict_sentence(summary: Comparison) -> str:
     return f"{verdict.verdict.capitalize()}: {words}."
 
 
-def compare_advice(summary: Comparison) -> Advice | None:
-    """Name the next step after a verdict; None without one."""
+def unlike_cuts(a: Cuts, b: Cuts) -> str | None:
+    """How one grouping differs between A and B, in words; None where both have the same rule.
+
+    Quantiles of each run's own values are one rule. Cuts that were found in the errors ("auto") are
+    alike only where they are the same cuts.
+    """
+    if (a.measure, end_of(a), _asked(a)) == (b.measure, end_of(b), _asked(b)):
+        if _asked(a) != AUTO or a.edges == b.edges:
+            return None
+        return f"A and B are each grouped by {name_of(a.measure)} at cuts of their own (auto)"
+    return f"A is grouped by {_rule(a)}, B by {_rule(b)}"
+
+
+def _asked(cuts: Cuts) -> object:
+    return cuts.percentiles if isinstance(cuts, PerceptualCuts) else cuts.bins
+
+
+def _rule(cuts: Cuts) -> str:
+    """'level (lower is hard) at 25, 75 %', or 'confidence per token in 10 bins'."""
+    said = name_of(cuts.measure) + ("" if cuts.harder is None else f" ({cuts.harder} is hard)")
+    if isinstance(cuts, PerceptualCuts):
+        if cuts.percentiles == AUTO:
+            return f"{said} at cuts from the errors"
+        low, high = cuts.percentiles
+        return f"{said} at {low:g} and {high:g} %"
+    return f"{said} in {'bins from the errors' if cuts.bins == AUTO else f'{cuts.bins} bins'}"
+
+
+def _like(run: str, kind: Kind, cuts: Cuts) -> str:
+    """The command that groups a run by the rule of some cuts; by a plain one for "auto"."""
+    column = shlex.quote(said_end(kind, cuts.measure, end_of(cuts)))
+    if isinstance(cuts, PerceptualCuts):
+        low, high = (25.0, 75.0) if cuts.percentiles == AUTO else cuts.percentiles
+        return (
+            f"durian group {shlex.quote(run)} --perceptual {column} --percentiles {low:g},{high:g}"
+        )
+    bins = len(cuts.sizes) if cuts.bins == AUTO else cuts.bins
+    return f"durian group {shlex.quote(run)} --reasoning {column} --bins {bins}"
+
+
+def _group_alike(summary: Comparison, kind: Kind) -> Advice:
+    a, b = summary.grouping.a.by(kind), summary.grouping.b.by(kind)
+    both = AUTO in (_asked(a), _asked(b))  # found in one run's errors, they are no rule for another
+    commands = [
+        _like(run.run, kind, a) for run in ((summary.a, summary.b) if both else (summary.b,))
+    ]
+    runs = "both runs alike" if both else "B as A is"
+    return Advice(
+        say=f"{unlike_cuts(a, b)}: to see how the {kind} groups moved, group {runs}, and compare "
+        "again.",
+        do="\n".join(commands),
+    )
+
+
+def compare_advice(summary: Comparison) -> list[Advice]:
+    """Name the next steps: after a verdict, or toward one where the groupings are unlike."""
+    grouping = summary.grouping
+    unlike = [k for k in KINDS if unlike_cuts(grouping.a.by(k), grouping.b.by(k)) is not None]
+    if unlike:
+        return [_group_alike(summary, kind) for kind in unlike]
     said = summary.drift.verdict.verdict
     if said is None:
-        return None
+        return []
     if said == KEEP:
         say = "Go on training with A's table: a new profile would buy little."
     else:
         say = "Train on with B's table: it is the new profile."
     run = shlex.quote(summary.a.run if said == KEEP else summary.b.run)
-    return Advice(say=say, do=f"durian train … --table {run}")
+    return [Advice(say=say, do=f"durian train … --table {run}")]
 
 
 def _errors(drift: Drift, both: int) -> str:

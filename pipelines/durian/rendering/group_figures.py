@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from durian.analysis.one_run.distribution import Bar, SpreadOfValue
 from durian.analysis.one_run.summary import JointView
 from durian.analysis.statistics.error_share import ErrorsOfGroup
 from durian.analysis.statistics.pass_rates import SamplesAtRate
@@ -102,6 +104,51 @@ def _ink(colour: tuple[float, float, float, float]) -> str:
 
 def slices(by_column: Mapping[str, Sequence[ErrorsOfGroup]], width: float) -> Figure:
     """Error rate by value of each text column of the dataset."""
+    known = {
+        column: [row for row in rows if row.error_rate.value is not None]
+        for column, rows in by_column.items()
+    }
+    names = {column: [str(row.group) for row in rows] for column, rows in known.items()}
+
+    def draw(axes: Axes, column: str) -> None:
+        rates = [row.error_rate for row in known[column]]
+        axes.barh(
+            range(len(rates)), values(rates), xerr=bars(rates), color=GREEN, capsize=2,
+            ecolor="black", height=0.7,
+        )  # fmt: skip
+        axes.set_xlabel("wrong completions")
+        percent_axis(axes.xaxis, 4)
+        axes.set_xlim(left=0)
+
+    return _by_column(names, draw, width)
+
+
+def spread_slices(
+    by_column: Mapping[str, Sequence[SpreadOfValue]], name: str, width: float
+) -> Figure:
+    """Median and middle half of a measure by value of each text column of the dataset."""
+    names = {column: [row.value for row in rows] for column, rows in by_column.items()}
+
+    def draw(axes: Axes, column: str) -> None:
+        rows, places = by_column[column], range(len(by_column[column]))
+        ends = [row.quartile_1 for row in rows], [row.quartile_3 for row in rows]
+        axes.hlines(places, *ends, color=BLUE, linewidth=3, alpha=0.5)
+        axes.plot([row.median for row in rows], places, "o", color=BLUE)
+        axes.set_xlabel(label(name, 44))
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+
+    return _by_column(names, draw, width)
+
+
+def _by_column(
+    by_column: Mapping[str, Sequence[str]], draw: Callable[[Axes, str], None], width: float
+) -> Figure:
+    """A panel a column, with a line a value; the first few columns.
+
+    Args:
+        by_column: the values of each, from the top.
+        draw: what stands in the panel of one column, its values from place 0 on.
+    """
     drawn = dict(list(by_column.items())[:SLICES_DRAWN])
     across = 1 if width <= NARROW else 2
     down = ceil(len(drawn) / across)
@@ -115,19 +162,27 @@ def slices(by_column: Mapping[str, Sequence[ErrorsOfGroup]], width: float) -> Fi
     )
     for axes in panels.flat[len(drawn) :]:
         axes.set_axis_off()
-    for axes, (column, rows) in zip(panels.flat, drawn.items(), strict=False):
-        known = [row for row in rows if row.error_rate.value is not None]
-        places = range(len(known))
-        rates = [row.error_rate for row in known]
-        axes.barh(
-            places, values(rates), xerr=bars(rates), color=GREEN, capsize=2, ecolor="black",
-            height=0.7,
-        )  # fmt: skip
-        axes.set_yticks(places, [label(str(row.group), 18) for row in known])
+    for axes, (column, names) in zip(panels.flat, drawn.items(), strict=False):
+        draw(axes, column)
+        axes.set_yticks(range(len(names)), [label(name, 18) for name in names])
         axes.invert_yaxis()
-        axes.set(title=title(column, 24), xlabel="wrong completions")
-        percent_axis(axes.xaxis, 4)
-        axes.set_xlim(left=0)
+        axes.set(title=title(column, 24))
+    return figure
+
+
+def spread(histogram: Sequence[Bar], edges: Sequence[float], name: str, width: float) -> Figure:
+    """How many samples have which values of a measure, and where its groups are cut."""
+    figure = new_figure(width, 2.8)
+    axes = figure.subplots()
+    axes.bar(
+        [bar.least for bar in histogram],
+        [bar.samples for bar in histogram],
+        width=[bar.most - bar.least or 1 for bar in histogram],
+        align="edge", color=BLUE, edgecolor="white", linewidth=0.5,
+    )  # fmt: skip
+    for edge in edges:
+        axes.axvline(edge, color="black", linestyle="--")
+    axes.set(xlabel=label(name, 44), ylabel="Samples")
     return figure
 
 

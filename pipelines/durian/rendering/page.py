@@ -13,7 +13,7 @@ import jinja2
 import polars as pl
 
 from durian.analysis.one_run.judged import Judged
-from durian.analysis.one_run.summary import Summary
+from durian.analysis.one_run.summary import NO_GROUP, Summary
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import PERCEPTUAL
 from durian.records import as_json
@@ -60,6 +60,7 @@ def write_report(
     """
     folder.mkdir(exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
+    alone = {name.replace("_", "-"): each for name, each in (summary.alone or {}).items()}
     write_page(
         folder,
         "page.html.j2",
@@ -71,11 +72,26 @@ def write_report(
         scored=summary.scored,
         judged=judged,
         grouped=grouped_by(summary.grouping),
+        groups=_sizes(summary),
+        spreads={f"spread-{key}": each.histogram for key, each in alone.items()},
+        spread_slices={f"slices-{key}": each.slices for key, each in alone.items()},
         units=units,
         numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
     )
+
+
+def _sizes(summary: Summary) -> list[tuple[str, str, int]]:
+    """Name, meaning and size of each perceptual group, and of no group where some are in none."""
+    if summary.grouping is None:
+        return []
+    cuts, grouped = summary.grouping.perceptual, grouped_by(summary.grouping)
+    which = {"easy": grouped.easy_seen, "hard": grouped.hard_seen}
+    rows = [(name, which.get(name, "between"), size) for name, size in cuts.sizes.items()]
+    without = summary.samples - sum(cuts.sizes.values())
+    lost = (NO_GROUP, f"without {name_of(cuts.measure)}", without)
+    return [*rows, lost] if without > 0 else rows
 
 
 def write_page(
@@ -126,6 +142,7 @@ def page_environment() -> jinja2.Environment:
         "percent": percent_text,
         "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
         "estimate": _estimate,
+        "points": lambda estimate: estimate_text(estimate, "", sign="+"),
         "number": number_text,
         "thousands": lambda count: f"{count:,}",
         "named": name_of,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ class ReportFigure:
 def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFigure]:
     """The figures that the numbers allow."""
     if (scored := summary.scored) is None:
-        return []
+        return list(_of_images(summary, units))
     return [
         *_of_curves(scored, units),
         *_of_groups(scored, grouped_by(summary.grouping)),
@@ -53,6 +54,34 @@ def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFig
             lambda width: group_figures.pass_rates(scored.pass_rates.histogram, width),
         ),
     ]
+
+
+def _of_images(summary: Summary, units: Mapping[str, str]) -> Iterator[ReportFigure]:
+    """Where nothing was scored: how each measure is spread, in all and by column."""
+    cuts = None if summary.grouping is None else summary.grouping.perceptual
+    for name, spread in (summary.alone or {}).items():
+        words, key = name_of(name), name.replace("_", "-")
+        edges = cuts.edges if cuts is not None and cuts.measure == name else ()
+        yield ReportFigure(
+            f"spread-{key}",
+            f"How {words} is spread",
+            f"Samples by {words}." + (" Dashed: the cuts between the groups." if edges else ""),
+            partial(
+                group_figures.spread, spread.histogram, edges, f"{_capital(words)}, {units[name]}"
+            ),
+        )
+        if spread.slices:
+            yield ReportFigure(
+                f"slices-{key}",
+                f"{_capital(words)} by column of the dataset",
+                f"{_capital(words)} by value of the dataset's own text columns: the median (dot) "
+                "and the middle half of the samples (line).",
+                partial(group_figures.spread_slices, spread.slices, f"{words}, {units[name]}"),
+            )
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def drawn_measures(measures: Mapping[str, Predictor]) -> list[str]:

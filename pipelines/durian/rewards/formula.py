@@ -67,6 +67,15 @@ def value(formula: Formula, at: Mapping[str, float] | None = None) -> Number | N
     return None if isinstance(number, float) and math.isnan(number) else number
 
 
+def constant(text: str) -> tuple[Number, bool] | None:
+    """The number that a tidied text is, and whether it is a decimal; None where it is none."""
+    formula = read(text)
+    if formula is None or formula.letters:
+        return None
+    number = value(formula)
+    return None if number is None else (number, formula.decimal)
+
+
 def same_number(a: Number, b: Number, *, decimal: bool, tolerance: float = TOLERANCE) -> bool:
     """Whether two numbers are equal: whole ones exactly, decimals by relative error.
 

@@ -36,6 +36,7 @@ PROMPT = (
     "something that the reference contradicts, or names several alternatives.\n"
     "Question: {question}\nReference: {reference}\nAnswer: {answer}\nSame meaning, yes or no?"
 )
+MOST_TOKENS = 8  # of a verdict
 # "Yes", "**Yes.**", "yes, the same"; but not "yes or no", and no longer word.
 _YES = re.compile(r"\W*yes\b(?!.*\b(?:no|not|but)\b).*", re.IGNORECASE | re.DOTALL)
 _LONGEST = 2_000  # characters of each text
@@ -126,7 +127,7 @@ class ServedJudge:
             "model": self.model,
             "messages": [{"role": "user", "content": PROMPT.format(**told)}],
             "temperature": 0,
-            "max_tokens": 8,
+            "max_tokens": MOST_TOKENS,
         }
         reply = self._request("/chat/completions", body)
         try:

@@ -84,6 +84,7 @@ _ESCAPED = re.compile(r"\\([%&#_])")
 _DEGREE = re.compile(r"\^\s?(?:°|\{\s?°\s?\})")
 _ROOT = re.compile(r"√\s?(?:(\d++(?:\.\d++)?|[A-Za-z])|(?=[({]))")
 _POWER_OF_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")
+_LOOSE_PERIOD = re.compile(r"(?<=[A-Za-z)])\s++([.:])\s++")  # of "B\\text{. red}"
 _SPACES = re.compile(r"\s++")
 _BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_]++)\1")
 _ENDED = re.compile(r"(?<![\\ .,;:])[ .,;:]++$")
@@ -157,6 +158,7 @@ def _without_dress(text: str) -> str:
         if plainer == text:
             break
         text = plainer
+    text = _LOOSE_PERIOD.sub(r"\1 ", text)
     return _SYMBOL.sub(_symbol, _SPACES.sub(" ", _BARE_DRESS.sub("", text)))
 
 

@@ -1,5 +1,7 @@
 """The run folder: parts, lock, resume, manifest. What is in it is whole, whenever the run stops.
 
+Of a profile; an evaluation keeps one too, whose parts hold outcomes where these hold difficulty.
+
 RUN/parts/identity.json           what the run is of; a different one is refused
 RUN/parts/lock                    held by the process that works on the run
 RUN/parts/part-00007.parquet      difficulty rows of one part
@@ -25,6 +27,7 @@ import pyarrow.parquet as pq
 from durian.config.options import Config, default_values
 from durian.errors import RunFolderError, one_line
 from durian.groups import GroupCuts
+from durian.measures import Column
 from durian.records import JsonObject, as_json
 from durian.run.files import find_json, parse_json, sync_folder, write_json, written_aside
 from durian.run.manifest import Manifest
@@ -51,7 +54,7 @@ GROUPS_KEY = b"durian.groups"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One profile's folder, while this process holds its lock."""
+    """The folder of a profile or an evaluation, while this process holds its lock."""
 
     path: Path
 
@@ -132,7 +135,10 @@ class RunFolder:
         # would lack them.
         with written_aside(self._rollouts_part(number)) as aside:
             pq.write_table(rollouts, aside, compression="zstd")
-        timed = {**difficulty.schema.metadata, SECONDS_KEY: json.dumps(dict(seconds)).encode()}
+        timed = {
+            **(difficulty.schema.metadata or {}),
+            SECONDS_KEY: json.dumps(dict(seconds)).encode(),
+        }
         with written_aside(self._part(number)) as aside:
             pq.write_table(difficulty.replace_schema_metadata(timed), aside, compression="zstd")
 
@@ -155,12 +161,12 @@ class RunFolder:
 
     def read_part(self, number: int) -> pa.Table:
         """All that a finished part holds of its samples."""
-        return pq.read_table(self._part(number))
+        return read_table(self._part(number))
 
     def read_part_columns(self, columns: list[str]) -> pa.Table:
         """Some columns of all parts, in the order of the dataset."""
         return pa.concat_tables(
-            [pq.read_table(self._part(n), columns=columns) for n in self.finished_parts()]
+            [read_table(self._part(n), columns=columns) for n in self.finished_parts()]
         )
 
     def join_parts(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
@@ -175,12 +181,18 @@ class RunFolder:
         # the columns of this one.
         parts = (current(self.read_part(n), DIFFICULTY) for n in self.finished_parts())
         self._write_difficulty(parts, arrow_schema(DIFFICULTY), groups, cuts)
-        with written_aside(self.path / ROLLOUTS_FILE) as aside:
-            schema = arrow_schema(ROLLOUTS)
-            with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-                for number in self.finished_parts():
-                    rollouts = current(pq.read_table(self._rollouts_part(number)), ROLLOUTS)
-                    writer.write_table(rollouts.replace_schema_metadata(schema.metadata))
+        self.join_rollouts(ROLLOUTS)
+
+    def join_rollouts(self, columns: dict[str, Column]) -> None:
+        """Write the table of completions from the parts, a part at a time."""
+        schema = arrow_schema(columns)
+        with (
+            written_aside(self.path / ROLLOUTS_FILE) as aside,
+            pq.ParquetWriter(aside, schema, compression="zstd") as writer,
+        ):
+            for number in self.finished_parts():
+                rollouts = current(read_table(self._rollouts_part(number)), columns)
+                writer.write_table(rollouts.replace_schema_metadata(schema.metadata))
 
     def regroup(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
         """Write the difficulty table of a complete run with other groups, a row group at a time.
@@ -218,7 +230,7 @@ class RunFolder:
         """Write the manifest, whole or not at all."""
         write_json(self.path / MANIFEST, manifest)
 
-    def finish(self, manifest: Manifest) -> None:
+    def finish(self, manifest: Manifest | JsonObject) -> None:
         """Write the manifest, which makes the run complete, and clear the parts away."""
         self.write_manifest(manifest)
         self.clear_parts()
@@ -234,7 +246,7 @@ class RunFolder:
             aside.unlink(missing_ok=True)
 
     def _asides(self) -> list[Path]:
-        kinds = ("*.parquet", MANIFEST, f"{REPORT_FOLDER}/*")
+        kinds = ("*.parquet", "*.json", "*.html", f"{REPORT_FOLDER}/*")
         return [aside for kind in kinds for aside in self.path.glob(f"{kind}.tmp")]
 
     def clear_parts(self) -> None:
@@ -247,6 +259,16 @@ class RunFolder:
 
     def _rollouts_part(self, number: int) -> Path:
         return self.parts / f"rollouts-{number:05d}.parquet"
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file as one Arrow table, or some of its columns.
+
+    Pyarrow's own `read_table` goes by its datasets, whose import brings pandas: a second for each
+    command that reads a table of ours, which is a single file.
+    """
+    with pq.ParquetFile(path) as file:
+        return file.read(columns)
 
 
 def table_version(table: Path) -> int:
@@ -337,7 +359,8 @@ def check_same(
     # Through JSON, as the folder's own was: a tuple of settings and the list that was read back
     # would otherwise differ without a difference.
     then, now = json.loads(json.dumps([{**default_values(config), **known}, identity]))
-    for key in sorted(known.keys() | now.keys()):
+    # First of all, what kind of run it is.
+    for key in sorted(known.keys() | now.keys(), key=lambda name: (name != "kind", name)):
         if then.get(key) != now.get(key):
             raise RunFolderError(
                 f"{path}: was made with {key} {_brief(then.get(key))}, not "

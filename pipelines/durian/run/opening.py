@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from durian.config import ProfileConfig
+from durian.config.options import Config
 from durian.errors import RunFolderError
 from durian.records import JsonObject
 from durian.run.files import find_json, sync_folder, write_json
@@ -22,12 +23,19 @@ from durian.run.lock import locked
 
 
 @contextmanager
-def hold_run(path: Path, identity: JsonObject, *, fresh: bool = False) -> Iterator[RunFolder]:
+def hold_run(
+    path: Path,
+    identity: JsonObject,
+    *,
+    fresh: bool = False,
+    config: type[Config] = ProfileConfig,
+) -> Iterator[RunFolder]:
     """Hold a run folder: made if it is not there, resumed if it is of the same run.
 
     Args:
         identity: all that a run's numbers depend on, JSON values by key.
         fresh: throw unfinished parts away.
+        config: what the run's options are declared in.
     Raises:
         RunFolderError: in use by another process, not a run folder, or a run of another identity.
     """
@@ -35,7 +43,7 @@ def hold_run(path: Path, identity: JsonObject, *, fresh: bool = False) -> Iterat
     existed = path.exists()
     run = RunFolder(path)
     # A complete run is only read, so it is given without the lock, to several commands at a time.
-    if not _is_complete(run, identity):
+    if not _is_complete(run, identity, config):
         way_out = "choose another --out"
         try:
             run.parts.mkdir(parents=True, exist_ok=True)
@@ -45,8 +53,8 @@ def hold_run(path: Path, identity: JsonObject, *, fresh: bool = False) -> Iterat
             ) from error
         with locked(run.parts / LOCK_FILE, path, way_out=way_out):
             # Asked again: another process may have finished it before the lock was free.
-            if not _is_complete(run, identity):
-                begun = not fresh and _is_begun(run, identity)
+            if not _is_complete(run, identity, config):
+                begun = not fresh and _is_begun(run, identity, config)
                 try:
                     if not begun:
                         _clear(run)
@@ -69,20 +77,22 @@ def hold_run(path: Path, identity: JsonObject, *, fresh: bool = False) -> Iterat
     yield run
 
 
-def _is_complete(run: RunFolder, identity: JsonObject) -> bool:
+def _is_complete(run: RunFolder, identity: JsonObject, config: type[Config]) -> bool:
     if (manifest := run.manifest) is None:
         return False
-    way_out = "choose another --out (durian group changes a finished run's groups)"
-    check_same(run.path, manifest["identity"], identity, way_out, config=ProfileConfig)
+    way_out = "choose another --out"
+    if config is ProfileConfig:
+        way_out += " (durian group changes a finished run's groups)"
+    check_same(run.path, manifest["identity"], identity, way_out, config=config)
     return True
 
 
-def _is_begun(run: RunFolder, identity: JsonObject) -> bool:
+def _is_begun(run: RunFolder, identity: JsonObject, config: type[Config]) -> bool:
     """Whether there is unfinished work, of the same identity."""
     if (known := find_json(run.identity, "pass --fresh")) is None:
         return False
     way_out = "repeat the old value, or pass --fresh"
-    check_same(run.path, known, identity, way_out, config=ProfileConfig)
+    check_same(run.path, known, identity, way_out, config=config)
     return True
 
 

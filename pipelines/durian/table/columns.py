@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from durian.run.files import written_aside
 from durian.run.folder import RunFolder
+from durian.schema import arrow_array
 
 COLUMNS_FILE = "columns.parquet"
 KEYS = ("sample_id", "image_id")
@@ -44,7 +45,7 @@ def with_columns(difficulty: pa.Table, further: Sequence[Further]) -> pa.Table:
         [json.dumps(dict(sample.columns)) for sample in further],
     )
     for field, column in zip(_PART_FIELDS, values, strict=True):
-        difficulty = difficulty.append_column(field, pa.array(column, field.type))
+        difficulty = difficulty.append_column(field, arrow_array(column, field.type))
     return difficulty
 
 
@@ -107,7 +108,7 @@ def _typed(rows: list[_Row], kept: dict[str, bool], schema: pa.Schema) -> pa.Tab
         read = _number if is_number else _label
         arrays.append([None if value is None else read(value) for value in found])
     return pa.table(
-        [pa.array(array, type) for array, type in zip(arrays, schema.types, strict=True)],
+        [arrow_array(array, type) for array, type in zip(arrays, schema.types, strict=True)],
         schema=schema,
     )
 

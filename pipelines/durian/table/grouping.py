@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ from durian.groups import (
     perceptual_groups,
     reasoning_groups,
 )
-from durian.run.folder import DIFFICULTY_FILE, RunFolder, unreadable
-from durian.schema import DIFFICULTY, arrow_type
+from durian.run.folder import DIFFICULTY_FILE, RunFolder, read_table, unreadable
+from durian.schema import DIFFICULTY, arrow_array, arrow_type
 from durian.table.columns import COLUMNS_FILE
 
 
@@ -106,7 +107,7 @@ def read_measures(run: Path, columns: Sequence[str]) -> list[NDArray[np.float64]
     for name in dict.fromkeys(columns):
         path = run / (DIFFICULTY_FILE if name in DIFFICULTY else COLUMNS_FILE)
         try:
-            values[name] = _floats(pq.read_table(path, columns=[name])[name])
+            values[name] = _floats(read_table(path, [name])[name])
         except (KeyError, FileNotFoundError):
             raise RunFolderError(f"{path}: lacks the column {name!r}; profile again") from None
         except (OSError, pa.ArrowException) as error:
@@ -169,12 +170,12 @@ def describe_reasoning(
 
 def perceptual_column(grouping: Grouping[str]) -> pa.Array:
     """The labels as the table holds them."""
-    return pa.array(grouping.labels, arrow_type(DIFFICULTY["perceptual_group"]))
+    return arrow_array(grouping.labels, arrow_type(DIFFICULTY["perceptual_group"]))
 
 
 def reasoning_column(grouping: Grouping[int]) -> pa.Array:
     """The labels as the table holds them."""
-    return pa.array(grouping.labels, arrow_type(DIFFICULTY["reasoning_group"]))
+    return arrow_array(grouping.labels, arrow_type(DIFFICULTY["reasoning_group"]))
 
 
 def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
@@ -228,5 +229,5 @@ def _dataset_names(run: Path) -> list[str]:
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     # An infinite number, as a dataset's own column may hold, would draw a quantile to infinity with
     # it; it counts as missing.
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+    values = pl.Series(column.cast(pa.float64())).to_numpy().astype(np.float64)  # null: NaN
     return np.where(np.isfinite(values), values, np.nan)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from hashlib import blake2b
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
@@ -14,12 +13,12 @@ from statistics import fmean
 from durian.config import TrainConfig
 from durian.config.options import identifying
 from durian.engines.fingerprint import model_fingerprint
-from durian.manifest import file_fingerprint, versions
+from durian.manifest import file_fingerprint, table_fingerprint, versions
 from durian.records import JsonObject
 from durian.rendering.training_figure import training_figure
 from durian.rewards import reward_fingerprint
 from durian.run.files import write_json, written_aside
-from durian.run.folder import DIFFICULTY_FILE, MANIFEST
+from durian.run.folder import MANIFEST
 from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable, table_warnings
 from durian.training.card import CARD_FILE, model_card
@@ -76,15 +75,6 @@ def training_warnings(
         table.manifest, dataset=dataset, fingerprint=identity["dataset"], model=config.model,
         model_print=identity["model"],
     )  # fmt: skip
-
-
-def table_fingerprint(run: Path) -> str:
-    """32 hex digits of a run's difficulty table."""
-    with (run / DIFFICULTY_FILE).open("rb") as file:
-        digest = blake2b(digest_size=16)
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def describe_training(

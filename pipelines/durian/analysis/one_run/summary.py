@@ -16,6 +16,7 @@ from durian.analysis.one_run.against_error import (
     auroc_differences,
 )
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
+from durian.analysis.one_run.distribution import Distribution, distribution
 from durian.analysis.one_run.reliability import (
     Reliability,
     group_reliability,
@@ -95,7 +96,7 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class LookedAt:
-    """How many things were held against error, of which the one that stands out is named."""
+    """Counts of the things held against error, of which the one that stands out is named."""
 
     measures: int
     columns: int
@@ -144,6 +145,7 @@ class Summary:
     missing: list[Missing]
     measured: int  # samples with scored completions
     grouping: GroupCuts | None = left_out()
+    alone: dict[str, Distribution] | None = left_out()  # of each measure, where nothing was scored
     scored: Scored | None = merged()  # None where no completion was scored
     sentences: list[str] = field(default_factory=list)
     advice: list[Advice] = field(default_factory=list)
@@ -196,6 +198,7 @@ def analyse(
         ],
         measured=int(is_scored.sum()),
         grouping=grouping,
+        alone=None if is_scored.any() else _distributions(table, measures, columns),
         scored=_analyse_scored(
             table.filter(is_scored), measures, scored_columns, rollouts, grouping, seed
         )
@@ -343,6 +346,14 @@ def _contrast(
         return Estimate(value=None, reason=reason)
     hard, easy = (order[-1], order[0]) if kind == "perceptual" else (order[0], order[-1])
     return contrast(labels, hard, easy, wrong, total, clusters)
+
+
+def _distributions(
+    table: pl.DataFrame, measures: Mapping[str, Harder], columns: pl.DataFrame | None
+) -> dict[str, Distribution]:
+    texts = slice_columns(table, columns, {*table.columns, *measures})
+    found = {name: distribution(numbers(table[name]), texts) for name in measures}
+    return {name: spread for name, spread in found.items() if spread is not None}
 
 
 def _quartiles(values: Floats) -> Quartiles:

@@ -29,7 +29,7 @@ from durian.analysis.two_runs.group_flow import (
     fresh_gain,
     group_flow,
 )
-from durian.analysis.two_runs.verdict import Verdict, verdict
+from durian.analysis.two_runs.verdict import Verdict, no_verdict, verdict
 from durian.groups import KINDS, Harder, Kind
 from durian.records import left_out
 
@@ -133,6 +133,7 @@ def drift(
     clusters: Clusters,
     drawn: tuple[Completions | None, Completions | None],
     missing: tuple[Mapping[str, str], Mapping[str, str]],
+    unlike: Mapping[Kind, str] | None = None,
     seed: int = 0,
 ) -> Drift:
     """Hold two profiles of the same samples against each other.
@@ -143,12 +144,15 @@ def drift(
         drawn: the completions of A and of B, for the noise floors: of A for moves, of B for what
             its own groups gain by luck.
         missing: for A and for B, grouping or measure -> why it has no floor, as `floor.Floor`.
+        unlike: grouping -> how its rule differs in B from A's; nothing is then said of moves.
     """
     counts = _completions(a, drawn[0]), _completions(b, drawn[1])
     moves, luck = (
         Floor(taken, counts, why, seed=seed) for taken, why in zip(drawn, missing, strict=True)
     )
-    pairs = {kind: GroupPair.between(a, b, kind) for kind in KINDS}
+    pairs = {kind: GroupPair.between(a, b, kind, (unlike or {}).get(kind)) for kind in KINDS}
+    # Two floors: of A's policy for what moves by luck between its own two profiles, and of B's for
+    # what B's groups gain by sharing the luck of the errors that they are held against.
     gains = {kind: fresh_gain(pair, b, clusters, luck) for kind, pair in pairs.items()}
     return Drift(
         seed=seed,
@@ -164,7 +168,7 @@ def drift(
             for name, end in harder.items()
         },
         gains=gains,
-        verdict=verdict(gains),
+        verdict=no_verdict(unlike) if unlike else verdict(gains),
     )
 
 

@@ -170,6 +170,8 @@ class Floor:
 
 
 def _numbers(redraw: Redraw, drawn: Completions, seed: int) -> dict[Key, float]:
+    # The very numbers of the comparison, of two profiles of one policy: what a comparison finds
+    # counts only as far as it goes beyond these.
     before, after = (1 - rate for rate in redraw.spread_rates)
     numbers: dict[Key, float] = {
         ("all", "learned"): float(((before <= RIGHT) & (after > RIGHT)).mean()),

@@ -29,11 +29,15 @@ class GroupPair:
     orders: tuple[list[Label], list[Label]]  # the groups of A and of B, the easiest first
     codes: tuple[Codes, Codes]  # (N,) each, place in the order; -1: not in a group of both
     only: tuple[int, int]  # samples in a group of A alone, of B alone
+    unlike: str | None = None  # why groups of one name mean different things in the two runs
 
     @classmethod
-    def between(cls, a: Side, b: Side, kind: Kind) -> GroupPair:
-        """Pair one grouping of two runs of the same samples."""
+    def between(cls, a: Side, b: Side, kind: Kind, unlike: str | None = None) -> GroupPair:
+        """Pair one grouping of two runs of the same samples; unlike, no sample is in both's."""
         labels = a.groups[kind], b.groups[kind]
+        if unlike is not None:
+            none = np.full(len(labels[0]), -1, np.intp)
+            return cls(kind, ([], []), (none, none), (0, 0), unlike)
         orders = rising_groups(kind, labels[0]), rising_groups(kind, labels[1])
         first, second = (
             np.array([-1 if g is None else order.index(g) for g in side], np.intp)
@@ -114,6 +118,7 @@ def group_flow(pair: GroupPair, clusters: Clusters, floor: Floor) -> Flow:
 
     if not both.any() or not pair.comparable:
         reason = "the runs have different groups" if both.any() else "no sample is in both's groups"
+        reason = pair.unlike or reason
         return flow(*[Estimate(value=None, reason=reason)] * 4)
     changed = (pair.codes[0] != pair.codes[1]) & both
     agreed = kappa(*pair.codes)
@@ -135,7 +140,7 @@ def fresh_gain(pair: GroupPair, b: Side, clusters: Clusters, floor: Floor) -> Ga
         np.where(scored, pair.codes[1], np.nan),
         b,
         clusters,
-        "no sample is in both's groups and scored in B",
+        pair.unlike or "no sample is in both's groups and scored in B",
     )
     luck = floor.estimate(pair.kind, "gain")
     return Gain(

@@ -66,6 +66,15 @@ def verdict(gains: Mapping[Kind, Gain]) -> Verdict:
     )
 
 
+def no_verdict(unlike: Mapping[Kind, str]) -> Verdict:
+    """None, where a grouping has another rule in B than in A: a gain may be the rule's doing.
+
+    Args:
+        unlike: grouping -> how its rule differs.
+    """
+    return Verdict(verdict=None, reason="; ".join(unlike.values()), unjudged=dict(unlike))
+
+
 def _asks(excess: Estimate) -> tuple[bool, float]:
     """Whether a grouping asks for a new profile, and how strongly."""
     gained = excess.value or 0.0

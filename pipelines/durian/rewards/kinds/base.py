@@ -40,6 +40,11 @@ class Kind:
     same: Callable[[str, str, Setting], bool]
 
 
+def one_sign(relation: str) -> str:
+    """The sign of a relation that may be written as two: "<=" is ≤."""
+    return {"<=": "≤", "=<": "≤", ">=": "≥", "=>": "≥"}.get(relation, relation)
+
+
 def written_out(text: str) -> str:
     """A text with its subscripts and charges on the line: "H_2O" is H2O."""
     return _SUBSCRIPT.sub(lambda m: m[1] or m[2] or "", text)

@@ -33,6 +33,7 @@ _POINT = re.compile(
     re.IGNORECASE,
 )
 _ANGLED = re.compile(r"<([^<>]{1,200},[^<>]{1,200})>")  # a vector
+_MEMBER = re.compile(r"^[A-Za-z](?:_\w)?\s?∈\s?(?=⦃)")  # of a set of solutions
 _TO = re.compile(r"\d+(?:\.\d+)?\sto\s\d+(?:\.\d+)?")
 _ASKS_FOR_ORDER = re.compile(
     r"\b(?:ascending|descending|(?:in|increasing|decreasing) order|order(?:ed)? (?:from|of|by)|"
@@ -65,6 +66,7 @@ def read_collection(text: str) -> Collection | None:
     # From the surest sign of a list to the weakest: brackets around all of it, the colons of a
     # ratio, and only then commas and words between.
     text = _ANGLED.sub(r"(\1)", text) if text.startswith("<") else text
+    text = _MEMBER.sub("", text, count=1)
     named = _POINT.match(text)
     if named is not None and _bracketed(text[named.end() :]):
         text = text[named.end() :]

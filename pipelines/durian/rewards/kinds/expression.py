@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from durian.rewards import formula
-from durian.rewards.kinds.base import Kind, Setting, squashed
+from durian.rewards.kinds.base import Kind, Setting, one_sign, squashed
 from durian.rewards.kinds.code import read_size, without_label
 from durian.rewards.kinds.named import without_name
 from durian.rewards.kinds.number import NO_ARITHMETIC, is_mathematics_beyond, read_number
@@ -186,7 +186,7 @@ def _sides(text: str) -> _Sides | None:
         left = formula.read(function[1])
     if left is None or right is None:
         return None
-    return left, {"<=": "≤", ">=": "≥", "=<": "≤"}.get(pieces[1], pieces[1]), right
+    return left, one_sign(pieces[1]), right
 
 
 def _same_relation(read: _Sides, wanted: _Sides) -> bool:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from durian.rewards import formula
-from durian.rewards.kinds.base import Kind, Setting
+from durian.rewards.kinds.base import Kind, Setting, one_sign
 from durian.rewards.kinds.quantity import Quantity, read_quantity, same_quantity, shared_unit
 
 _RELATIONS = {"<": (">", True), ">": ("<", True), "≤": ("≥", False), "≥": ("≤", False)}
@@ -131,11 +131,8 @@ def _real(value: formula.Number) -> float:
 
 
 def _end(text: str, closed: bool) -> End | None:
-    read = formula.read(text.strip())
-    if read is None or read.letters:
-        return None
-    value = formula.value(read)
-    return None if value is None or isinstance(value, complex) else End(value, read.decimal, closed)
+    number = formula.constant(text.strip())
+    return None if number is None or isinstance(number[0], complex) else End(*number, closed)
 
 
 def _bracketed(text: str) -> Interval | None:
@@ -150,7 +147,7 @@ def _bracketed(text: str) -> Interval | None:
 def _inequality(text: str) -> Interval | None:
     pieces = _RELATION.split(text)
     if len(pieces) == 3:
-        left, sign, right = pieces[0], _plain(pieces[1]), pieces[2]
+        left, sign, right = pieces[0], one_sign(pieces[1]), pieces[2]
         # Turned so that the letter stands on the left: 2 > x is x < 2.
         if not _LETTER.fullmatch(left):
             left, right, sign = right, left, _RELATIONS[sign][0]
@@ -161,7 +158,7 @@ def _inequality(text: str) -> Interval | None:
             return Interval(End(-math.inf, False, False), end, letter)
         return Interval(end, End(math.inf, False, False), letter)
     if len(pieces) == 5 and _LETTER.fullmatch(pieces[2]):
-        first, second = _plain(pieces[1]), _plain(pieces[3])
+        first, second = one_sign(pieces[1]), one_sign(pieces[3])
         if (first in "<≤") != (second in "<≤"):
             return None
         low, high = _end(pieces[0], first in "≤≥"), _end(pieces[4], second in "≤≥")
@@ -169,10 +166,6 @@ def _inequality(text: str) -> Interval | None:
             return None
         return Interval(low, high, pieces[2]) if first in "<≤" else Interval(high, low, pieces[2])
     return None
-
-
-def _plain(sign: str) -> str:
-    return {"<=": "≤", "=<": "≤", ">=": "≥", "=>": "≥"}.get(sign, sign)
 
 
 def is_only_interval(text: str) -> bool:

@@ -122,11 +122,7 @@ def _plain(text: str) -> tuple[formula.Number, bool] | None:
         return None
     if _SHARES.fullmatch(text):
         return None
-    read = formula.read(text)
-    if read is None or read.letters:
-        return None
-    value = formula.value(read)
-    return None if value is None else (value, read.decimal)
+    return formula.constant(text)
 
 
 def _scaled(text: str) -> tuple[formula.Number, bool] | None:

@@ -53,6 +53,9 @@ def read_quantity(text: str) -> Quantity | None:
         text = f"{bracketed[1]} {bracketed[2]}"  # "5 (cm)"
     if _DECADE.fullmatch(text):
         return None
+    compound = _compound(text, name)  # first: the 2 of 6'2" is no power of feet
+    if compound is not None:
+        return compound
     currency = _CURRENCY_BEFORE.match(text)
     if currency is not None:
         number = read_number(currency["sign"] + text[currency.end() :])
@@ -80,7 +83,7 @@ def read_quantity(text: str) -> Quantity | None:
                 len(after) == 1 and after.isalpha() and after.isascii() and not before.endswith(" ")
             )
             return Quantity(replace(number, name=name), unit, touching)
-    return _compound(text, name)
+    return None
 
 
 def _compound(text: str, name: str | None) -> Quantity | None:
