@@ -31,7 +31,7 @@ from durian.rendering.text import estimate_text, percent_text
 from durian.run.progress import Progress as Watcher
 from durian.run.progress import Silent
 from durian_cli.cost_lines import cost_lines, reward_lines
-from durian_cli.texts import duration, printable, value_text
+from durian_cli.texts import duration, pace, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
@@ -64,7 +64,7 @@ class Bars:
     def advance(self, stage: str, steps: int = 1) -> None:
         begun, done = self._begun[stage]
         self._begun[stage] = (begun, done + steps)
-        rate = f"{(done + steps) / max(time.monotonic() - begun, 1e-3):,.1f}/s"
+        rate = pace(done + steps, time.monotonic() - begun)
         self._bars.update(self._tasks[stage], advance=steps, rate=rate)
 
     def note(self, text: str) -> None:
@@ -91,7 +91,7 @@ class Lines:
         if steps and (now - shown >= _EVERY or done == total):
             rate = (done - first) / max(now - begun, 1e-3)
             left = f" of {total:,}, {duration((total - done) / rate)} left" if total else ""
-            self.note(f"{stage}: {done:,}{left}, {rate:,.1f}/s")
+            self.note(f"{stage}: {done:,}{left}, {pace(done - first, now - begun)}")
             shown = now
         self._state[stage] = (done, total, begun, first, shown)
 

@@ -29,6 +29,15 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def pace(steps: int, seconds: float) -> str:
+    """Write a rate in the shortest unit of time in which it is at least one: 3.2/min."""
+    each = steps / max(seconds, 1e-3)
+    for unit, length in (("s", 1), ("min", 60)):
+        if each * length >= 1:
+            return f"{each * length:,.1f}/{unit}"
+    return f"{each * 3600:,.1f}/h"
+
+
 def printable(text: str) -> str:
     """Text of a dataset or model without what could steer a terminal (escape codes)."""
     # An escape code in a dataset could repaint the terminal, change its title or hide the line

@@ -440,6 +440,18 @@ def test_the_readme_of_a_clone_says_which_files_are_a_split():
     assert str(caught.value) == "set: no split 'val' (found: train, test); pass --split train"
 
 
+@pytest.mark.parametrize("place", ["data_dir: ..", "data_dir: data/../..", "data_dir: {root}"])
+def test_the_readme_of_a_clone_reaches_no_file_outside_of_it(place):
+    """The secret lies beside the clone; a README is data, and may be hostile."""
+    write("secret.jsonl", [{"problem": "secret", "answer": "1"}])
+    readme(
+        f"- config_name: default\n  {place.format(root=Path.cwd())}\n"
+        "  data_files:\n  - split: train\n    path: '*.jsonl'\n"
+    )
+    with pytest.raises(DatasetError, match="its files of split 'train' are not here"):
+        read("set")
+
+
 def test_several_configurations_without_a_default_are_told():
     readme(
         "- config_name: easy\n  data_files: data/a.jsonl\n"

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from durian.errors import RunError
 from durian.rewards import Attempts, BoxedReward, Reference, boxed_reward, grade
+from durian.rewards import graders as module
 from durian.rewards.graders import Graders, Pair, graders
 from tests.rewards.pairs import PAIRS
 
@@ -100,3 +102,42 @@ def test_the_interpreter_ends_quietly_and_takes_the_processes_with_it():
     for pid in map(int, ran.stdout.split()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_pair_that_failed_may_be_asked_again(pool, monkeypatch):
+    def gone(self):
+        raise RunError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Graders, "_process", gone)
+        [failed] = pool.submit([asked("1", "1")])
+        with pytest.raises(RunError):
+            failed.result()
+    assert pool.submit([asked("1", "1")])[0].result()
+
+
+def test_a_forked_child_starts_its_own_and_the_parents_answer_on():
+    code = (
+        "import gc, os\n"
+        "from durian.rewards import Reference\n"
+        "from durian.rewards.graders import Pair, graders\n"
+        "def right(text):\n"
+        "    return graders().submit([Pair(text, Reference.of(text))])[0].result()\n"
+        "assert right('1')\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    gc.collect()\n"
+        "    raise SystemExit(not right('2'))\n"
+        "assert os.waitpid(child, 0)[1] == 0 and right('3')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_verdicts_that_are_kept_are_bounded(pool, monkeypatch):
+    monkeypatch.setattr(module, "_KEPT", 3)
+    futures = pool.submit([asked(word, "red") for word in ("red", "blue", "green", "grey", "pink")])
+    assert [future.result() for future in futures] == [True, False, False, False, False]
+    assert len(pool._known) == 3

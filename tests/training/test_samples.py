@@ -12,7 +12,7 @@ from transformers import AutoConfig
 
 from durian.config import SamplingConfig, TrainConfig
 from durian.engines.chat import load_chat
-from durian.engines.resizing import find_resizing
+from durian.engines.resizing import Resizing, find_resizing
 from durian.errors import ConfigError
 from durian.images.resize import resized
 from durian.readers.dataset import open_dataset
@@ -177,3 +177,12 @@ def test_each_sample_comes_with_its_own_images_once_decoded(monkeypatch):
         assert given(rows)["image_sizes"] == [[sizes[i]] for i in rows["sample_id"]]
         assert [own[0].size for own in images] == [sizes[i] for i in rows["sample_id"]]
     assert decoded == [1, 1, 1]
+
+
+def test_trl_is_given_images_within_the_bounds_and_the_reward_the_datasets_own_sizes():
+    resizing = Resizing(min_pixels=1, max_pixels=9, step=1,
+                        rule=lambda h, w, **_: (h // 2, w // 2))  # fmt: skip
+    rows = {"sample_id": ["a"], "encoded": [[picture(32, 16)]], "messages": ["[]"]}
+    given = ForTrl(10**6, resizing)(rows)
+    assert given["images"][0][0].size == (16, 8)
+    assert given["image_sizes"] == [[(32, 16)]]

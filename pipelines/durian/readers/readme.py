@@ -22,7 +22,7 @@ def listed_files(folder: Path, split: str) -> list[Path] | None:
     if not configs:
         return None
     chosen = _chosen(folder, configs)
-    base = folder / str(chosen.get("data_dir") or "")
+    below = str(chosen.get("data_dir") or "").lstrip("/")
     patterns = dict[str, list[str]]()
     for of_split, pattern in _patterns(chosen.get("data_files")):
         patterns.setdefault(of_split, []).append(pattern)
@@ -33,14 +33,14 @@ def listed_files(folder: Path, split: str) -> list[Path] | None:
             f"{folder}: no split '{split}' (found: {', '.join(patterns)}); "
             f"pass --split {next(iter(patterns))}"
         )
-    # A README is data like the rest: a pattern with `..` in it would read files from outside the
-    # folder.
+    # A README is data like the rest: a folder or pattern with `..` in it, or from the root, would
+    # read files from outside the folder.
     files = sorted(
         {
             file
             for pattern in patterns[split]
-            for file in base.glob(pattern.lstrip("/"))
-            if file.is_file() and ".." not in Path(pattern).parts
+            for file in (folder / below).glob(pattern.lstrip("/"))
+            if file.is_file() and ".." not in (*Path(below).parts, *Path(pattern).parts)
         }
     )
     if not files:

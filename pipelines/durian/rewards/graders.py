@@ -60,7 +60,7 @@ class Graders:
     def submit(self, pairs: Sequence[Pair]) -> list[Future[bool]]:
         """Begin to judge pairs; each future gives whether its answer is right, or RunError."""
         futures: list[Future[bool]] = []
-        new: list[Pair] = []
+        waiting: list[tuple[Pair, Future[bool]]] = []  # none was begun
         # A pair is known from the moment it is asked, not only once it is judged: eight rollouts of
         # one answer that come in together wait for one verdict. The verdicts are made outside of
         # the lock.
@@ -69,12 +69,11 @@ class Graders:
                 future = self._known.get(pair)
                 if future is None:
                     future = self._known[pair] = Future()
-                    new.append(pair)
+                    waiting.append((pair, future))
                 self._known.move_to_end(pair)
                 futures.append(future)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-            waiting = [(pair, self._known[pair]) for pair in new]
         asked = []
         for pair, future in waiting:
             if answer_kind(pair.reference) in _AT_ONCE and not pair.reference.options:
