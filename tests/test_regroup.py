@@ -20,6 +20,7 @@ from durian.groups import ChosenCuts, PerceptualCuts, perceptual_groups
 from durian.normalizer import durian_advantages
 from durian.records import as_json
 from durian.regroup import GroupConfig, regroup_run
+from durian.report import render_run
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
 from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema
@@ -424,6 +425,7 @@ def test_a_table_of_a_newer_durian_or_one_that_is_damaged_is_refused(run):
 KILLED = """
 import os, signal, sys
 from durian.regroup import GroupConfig, regroup_run
+from durian.report import render_run
 replace, left = os.replace, int(sys.argv[2])
 def kill_at(*paths):
     global left
@@ -460,3 +462,23 @@ def test_the_report_is_built_again_with_the_new_groups(run):
     assert [row["samples"] for row in summary["reasoning"]] == [600, 600]
     assert as_json(result.summary.scored.reasoning) == summary["reasoning"]
     assert Path(run / "report" / "index.html").exists()
+
+
+def test_a_report_of_the_same_groups_is_not_drawn_again(run, monkeypatch):
+    drawn, render = [], render_run
+
+    def counted(path, manifest):
+        drawn.append(path)
+        return render(path, manifest)
+
+    monkeypatch.setattr("durian.report.render_run", counted)
+    monkeypatch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])
+    first = grouped(run, bins=3)
+    again = grouped(run, bins=3)
+    assert len(drawn) == 1 and not again.changed and again.summary == first.summary
+    grouped(run, bins=4)
+    assert len(drawn) == 2
+    # A kill between table and page leaves the page of the older groups: it is drawn again.
+    (run / "report" / "summary.json").write_text(json.dumps(as_json(first.summary)))
+    grouped(run, bins=4)
+    assert len(drawn) == 3

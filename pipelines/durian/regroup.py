@@ -35,7 +35,7 @@ from durian.records import as_json
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
 from durian.run.progress import Progress, Silent
-from durian.table.checked import check_manifest, check_run
+from durian.table.checked import check_manifest, check_run, check_summary
 from durian.table.columns import read_columns
 from durian.table.grouping import (
     check_column,
@@ -101,14 +101,25 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
             groups = replace(groups, version=version + 1)
             run.regroup(columns, groups)
         _record(run, before, groups)
-        # Here: drawing loads slowly, and wrong input should be told at once.
-        from durian.report import render_run
+        summary = None if changed else _drawn_already(run, groups)
+        if summary is None:
+            # Here: drawing loads slowly, and wrong input should be told at once.
+            from durian.report import render_run
 
-        progress.start("report", None)
-        summary = render_run(run.path, check_manifest(run.path))
+            progress.start("report", None)
+            summary = render_run(run.path, check_manifest(run.path))
     return Regrouped(
         run=str(run.path), changed=changed, groups=groups, before=before, summary=summary
     )
+
+
+def _drawn_already(run: RunFolder, groups: GroupCuts) -> Summary | None:
+    """The numbers of the report that the run has, where it is of these very groups."""
+    try:
+        summary = check_summary(run.path)
+    except RunFolderError:
+        return None
+    return summary if summary.grouping == replace(groups, version=None) else None
 
 
 def _perceptual(

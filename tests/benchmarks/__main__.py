@@ -4,6 +4,7 @@ import json
 import sys
 
 from tests.benchmarks import (
+    bench_coverage,
     bench_grading,
     bench_groups_join,
     bench_logprobs,
@@ -22,6 +23,7 @@ from tests.benchmarks import (
 )
 
 BENCHES = {
+    "coverage": bench_coverage.run,
     "grading": bench_grading.run,
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,

@@ -23,7 +23,7 @@ from durian.analysis.statistics.influence import mean_of
 from durian.analysis.statistics.shares import paired_difference, share
 
 G, WORLDS, TRUTH = 8, 2000, 60_000
-SIZES = (10, 20, 50, 200)  # images
+SIZES = (10, 15, 20, 50, 200)  # images
 EASES = {"half wrong": 0.0, "a tenth wrong": 3.2}  # how much easier than even samples are
 GROUPS = ("easy", "medium", "hard")
 

@@ -14,7 +14,8 @@ from durian.groups import KINDS, GroupCuts, Harder, Kind, PerceptualCuts, Reason
 from durian.measures import MEASURES, RolloutMeasure
 from durian.records import left_out
 
-REDRAWS = 200
+REDRAWS, FEWER_REDRAWS = 200, 40
+BUDGET = 4_000_000  # samples redrawn in all: of many, fewer redraws show the shares as well
 CERTAIN = 0.95
 # Columns that come from rollouts; those that can be taken again from what is kept of each.
 FROM_ROLLOUTS = {
@@ -169,16 +170,21 @@ def _kept(
         new = cut_again(fresh)
         kept += new == table
         near += float((np.abs(new - table) <= 1)[grouped].mean())
-    share = kept[grouped] / REDRAWS
+    share = kept[grouped] / redraws_for(len(table))
     return GroupReliability(
         same_group=float(share.mean()),
         certain=float((share >= CERTAIN).mean()),
-        neighbours=near / REDRAWS,
+        neighbours=near / redraws_for(len(table)),
     )
 
 
+def redraws_for(n: int) -> int:
+    """Number of redraws of `n` samples."""
+    return min(REDRAWS, max(FEWER_REDRAWS, BUDGET // n))
+
+
 def redrawn_means(values: Floats, rng: np.random.Generator) -> Iterator[Floats]:
-    """Means of rollouts as they might have come out, 200 times, (N,) each.
+    """Means of rollouts as they might have come out, `redraws_for` times, (N,) each.
 
     Args:
         values: (N, G), NaN where there is no rollout; a sample without any stays NaN.
@@ -191,7 +197,7 @@ def redrawn_means(values: Floats, rng: np.random.Generator) -> Iterator[Floats]:
     overall = mean[count > 0].mean()
     centre = overall + r * (mean - overall)
     widen = np.sqrt((1 + r) * count / np.maximum(count - 1, 1))
-    for _ in range(REDRAWS):
+    for _ in range(redraws_for(len(values))):
         drawn = (rng.random(values.shape) * count[:, None]).astype(np.intp)
         again = np.where(inside, np.take_along_axis(packed, drawn, axis=1), 0.0).sum(axis=1)
         yield centre + widen * (again / np.maximum(count, 1) - mean)

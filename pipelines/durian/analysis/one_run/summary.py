@@ -18,10 +18,10 @@ from durian.analysis.one_run.against_error import (
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
 from durian.analysis.one_run.reliability import (
-    REDRAWS,
     Reliability,
     group_reliability,
     pass_rate_reliability,
+    redraws_for,
 )
 from durian.analysis.one_run.rollouts import rollout_arrays
 from durian.analysis.one_run.split_half import SplitHalves, split_halves
@@ -258,7 +258,7 @@ def _analyse_scored(
             rollouts=int(np.bincount(total.astype(np.intp)).argmax()),
             fewest_rollouts=int(total.min()),
             most_rollouts=int(total.max()),
-            resamples=REDRAWS,
+            resamples=redraws_for(len(table)),
             pass_rate=pass_rate_reliability(wrong, total),
             **group_reliability(grouping, measures, arrays, labels, seed=seed),
         ),

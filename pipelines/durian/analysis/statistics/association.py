@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.concordance import concordance
-from durian.analysis.statistics.estimate import Estimate
+from durian.analysis.statistics.estimate import Estimate, plural
 from durian.analysis.statistics.influence import Number, Scale
 from durian.analysis.statistics.risk_coverage import (
     Kept,
@@ -18,6 +18,8 @@ from durian.analysis.statistics.risk_coverage import (
     best_aurc,
     risk_coverage_points,
 )
+
+FEWEST_ORDERED = 15  # clusters behind the interval of an order: with fewer it holds below 90 %
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -67,9 +69,10 @@ class ScoreOrder:
         summed = np.bincount(self.blocks, weights=values, minlength=len(self.starts))
         return np.asarray(summed, np.float64)
 
-    def number(self, value: float, influence: Floats) -> Number:
-        """A number whose influence is given in the order of the score, (M,)."""
-        return Number(float(value), self.of_all(influence), self.of_all(self.total))
+    def number(self, value: float, influence: Floats, part: Floats | None = None) -> Number:
+        """A number whose influence and part are given in the order of the score, (M,)."""
+        part = self.total if part is None else part
+        return Number(float(value), self.of_all(influence), self.of_all(part))
 
     def of_all(self, values: Floats) -> Floats:
         """(M,) to (N,), 0 for samples without a score."""
@@ -78,7 +81,11 @@ class ScoreOrder:
         return placed
 
     def why_no_interval(self, clusters: Clusters) -> str | None:
-        """Say that too few clusters have a wrong or a right completion; None where enough have."""
+        """Say which clusters are too few: with the score, a wrong completion, or a right one."""
+        n = clusters.counted(self.of_all(np.ones(len(self))) > 0)
+        if n < FEWEST_ORDERED:
+            are = "is" if n == 1 else "are"
+            return f"{n} {plural(n, clusters.of)} {are} too few for an interval"
         for have, what in ((self.wrong > 0, "wrong"), (self.wrong < self.total, "right")):
             member = self.of_all(have.astype(np.float64)) > 0
             if few := clusters.few(clusters.counted(member), f"a {what} completion"):
@@ -108,7 +115,10 @@ def auroc(order: ScoreOrder, wrong: Floats | None = None) -> Number:
     above = wrongs - np.cumsum(at[0]) + at[0] / 2  # wrong ones above
     value = (at[0] @ below) / (wrongs * rights)
     moves = (errors * below[order.blocks] + right * above[order.blocks]) / (wrongs * rights)
-    return order.number(value, moves - value * (errors / wrongs + right / rights))
+    # Of the rarer outcome few clusters may hold the most: these are what its certainty rests on.
+    rarer = errors if wrongs <= rights else right
+    moves = moves - value * (errors / wrongs + right / rights)
+    return order.number(value, moves, rarer)
 
 
 def spearman(order: ScoreOrder) -> Number:

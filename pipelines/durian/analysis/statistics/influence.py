@@ -40,7 +40,7 @@ class Number:
 
     value: float
     influence: Floats  # (N,), the derivative by the sample's weight
-    part: Floats  # (N,), completions that it has in the number; 0 of a sample left out
+    part: Floats  # (N,), completions that carry the number; 0 of a sample left out
 
     def less(self, other: Number) -> Number:
         """This number less another of the same samples."""

@@ -20,7 +20,8 @@ from durian.analysis.statistics.estimate import Estimate
 from durian.analysis.statistics.influence import Number
 from durian.groups import Kind, codes_in_shares
 
-REDRAWS, FEWER_REDRAWS, MANY = 200, 20, 50_000
+REDRAWS, FEWER_REDRAWS = 200, 20
+BUDGET = 1_000_000  # samples redrawn in all: of many, fewer redraws show the floor as well
 RIGHT = 0.5  # a sample is mostly right above this pass rate
 
 Floats = NDArray[np.float64]
@@ -119,7 +120,7 @@ def redraws(drawn: Completions, counts: Counts, *, seed: int) -> Iterator[Redraw
 
 def redraws_for(n: int) -> int:
     """Number of redraws of `n` samples: fewer for large tables, whose floors vary little."""
-    return REDRAWS if n <= MANY else FEWER_REDRAWS
+    return min(REDRAWS, max(FEWER_REDRAWS, BUDGET // n))
 
 
 class Floor:
