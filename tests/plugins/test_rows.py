@@ -151,4 +151,4 @@ def test_thin_groups_are_warned_of_once(capsys):
     teller.batch(metrics)
     told = capsys.readouterr().err
     assert told.count("perceptual_easy, perceptual_medium: fewer than 2 prompts in a batch") == 1
-    assert told.count("2 samples; no variance 50 %, extreme 0 %") == 2
+    assert told.count("2 samples; no variance 50.0 %, extreme 0.0 %") == 2

@@ -224,6 +224,9 @@ def test_where_nearly_nothing_is_right_or_wrong_the_advice_is_about_that_alone(
     assert line.say.startswith(f"Nearly nothing is {nearly}")
     assert ("10 % of the completions keep the format" in line.say) == (nearly == "right")
     assert "durian group" not in line.do and "bins" not in line.say
+    told = words(scored)
+    assert len(told) == 2 and told[0].startswith("The policy is wrong in")
+    assert not any(word in " ".join(told) for word in ("group", "bin ", "best", "entropy"))
 
 
 def test_no_measure_is_the_best_that_does_worse_than_chance_or_rests_on_one_sample(scored):

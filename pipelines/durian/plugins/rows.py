@@ -271,7 +271,7 @@ class Teller:
     def batch(self, metrics: Mapping[str, float]) -> None:
         """Print a line for a rollout batch; the first one with thin groups warns of them."""
         shares = ", ".join(
-            f"{text} {100 * metrics[f'durian/{name}']:.0f} %"
+            f"{text} {100 * metrics[f'durian/{name}']:.1f} %"
             for name, text in (("no_variance", "no variance"), ("extreme", "extreme"))
             if f"durian/{name}" in metrics
         )

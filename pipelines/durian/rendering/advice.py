@@ -13,7 +13,14 @@ from durian.analysis.one_run.columns import RENAMED
 from durian.analysis.one_run.summary import Advice, Scored, Summary
 from durian.groups import AUTO
 from durian.rendering.names import SEEING, grouped_by, name_of, said_end
-from durian.rendering.sentences import CHANCE, best_measure, difference_between, stands_out
+from durian.rendering.sentences import (
+    CHANCE,
+    NEARLY,
+    best_measure,
+    difference_between,
+    one_sided,
+    stands_out,
+)
 from durian.rendering.text import (
     counted,
     estimate_text,
@@ -26,7 +33,6 @@ from durian.rendering.text import (
 VARIED = "reward_std > 0.000001"  # as `pass_rates.SPREAD`
 RIGHT_AND_WRONG = "pass_rate > 0 AND pass_rate < 1"  # of a table without `reward_std`
 EXAMPLES = 3  # completions
-NEARLY = 0.02  # of completions: too few to say anything else by
 FEW = 0.05  # a share that is not worth a line
 RELIABLE = 0.9  # pass rates that need no further rollouts
 SURE = 0.5  # share of samples whose bin is sure at 95 %; below it, bins are mostly noise
@@ -103,7 +109,7 @@ def with_examples(
 def _alike(scored: Scored) -> Advice | None:
     """Advise a look at the set-up where nearly all is right, or wrong: groups say nothing then."""
     rate = scored.error_rate
-    if rate.value is None or NEARLY < rate.value < 1 - NEARLY:
+    if rate.value is None or not one_sided(scored):
         return None
     if rate.value <= NEARLY:
         return Advice(

@@ -18,6 +18,7 @@ from durian.rendering.text import (
 
 CHANCE = 0.5  # AUROC
 FEWEST = 10  # samples of a slice that is named as the hardest
+NEARLY = 0.02  # share of completions; from here on what groups say is the luck of a few
 
 
 def sentences(summary: Summary) -> list[str]:
@@ -27,14 +28,22 @@ def sentences(summary: Summary) -> list[str]:
         return _without_policy(summary)
     grouped = grouped_by(summary.grouping)
     those = f"{counted(scored.completions, 'completion')} over {counted(measured, 'sample')}"
+    wrong = f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)}"
+    if one_sided(scored):
+        return [f"{wrong} of {those}.", _variance(scored), *in_no_group(summary)]
     said = [
-        f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)} of "
-        f"{those}{_hardest_slice(scored)}.",
+        f"{wrong} of {those}{_hardest_slice(scored)}.",
         " ".join(filter(None, [_seeing(scored, grouped), _reasoning(scored, grouped)])),
         _best(scored),
         _teaching(scored),
     ]
     return [*(sentence for sentence in said if sentence), *in_no_group(summary)]
+
+
+def one_sided(scored: Scored) -> bool:
+    """Whether nearly all completions are right, or nearly all wrong."""
+    rate = scored.error_rate.value
+    return rate is not None and not NEARLY < rate < 1 - NEARLY
 
 
 def in_no_group(summary: Summary) -> list[str]:
@@ -202,13 +211,17 @@ def _luck(scored: Scored, best: str) -> str:
     return ""
 
 
-def _teaching(scored: Scored) -> str:
-    rates, groups = scored.pass_rates, scored.reliability.reasoning
-    said = (
+def _variance(scored: Scored) -> str:
+    rates = scored.pass_rates
+    return (
         f"{percent_text(rates.no_variance, 0)} of the samples have rewards without variance and "
         f"teach plain GRPO nothing; {percent_text(rates.extreme, 0)} are extreme, with one "
         "completion that differs from all others."
     )
+
+
+def _teaching(scored: Scored) -> str:
+    said, groups = _variance(scored), scored.reliability.reasoning
     if groups is None or groups.same_group is None:
         return said
     return (
