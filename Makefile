@@ -35,7 +35,7 @@ demo: setup
 
 # As many processes as fit: each may hold an engine and take 6 GB.
 JOBS ?= 2
-PYTEST := $(RUN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder -p no:cacheprovider
+PYTEST := $(RUN)/python -m pytest -q -n $(JOBS) --no-loadscope-reorder -p no:cacheprovider
 test: setup
 	$(PYTEST) --basetemp=.venv/test-tmp
 

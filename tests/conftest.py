@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.faults.faulty import ForkServer
 
@@ -24,14 +25,26 @@ SHARING = ("training", "engines", "faults")
 LONGEST = ("gpu", "training", "end_to_end", "engines", "measuring", "faults", "cli", "rewards")
 
 
+def _room(file: str) -> str:
+    return Path(file).parts[1]
+
+
+class ByRoom(LoadScopeScheduling):
+    """With `-n`, one process runs all of a room whose files share fixtures; else all of a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _room(file) if _room(file) in SHARING else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByRoom:
+    return ByRoom(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n`, keep what shares a fixture together, and begin with the longest rooms."""
+    """Begin with the longest rooms."""
     place = {room: number for number, room in enumerate(LONGEST)}
-    rooms = {item: item.path.relative_to(ROOT / "tests").parts[0] for item in items}
-    for item, room in rooms.items():
-        name = room if room in SHARING else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: place.get(rooms[item], len(place)))
+    items.sort(key=lambda item: place.get(_room(item.nodeid), len(place)))
 
 
 @pytest.fixture
