@@ -105,12 +105,25 @@ def test_a_number_beside_a_list_of_choices_is_their_0_based_index():
     assert indexed(True, choices=["red", "blue"]) == ["True"]
 
 
-def test_an_index_is_said():
-    read({"problem": "p", "answer": 0, "choices": ["red", "blue"]})
+def test_numbers_that_reach_the_last_of_the_choices_and_never_0_are_1_based_indices():
+    # 2 of two choices is no 0-based index, and no row says 0: 1 is the first choice.
+    assert indexed(2, 1, choices=["red", "blue"]) == ["B", "A"]
+    assert indexed("1", "3", choices=["red", "blue", "green"]) == ["A", "C"]  # as CSV has them
+    assert indexed(1.0, 2.0, choices=["red", "blue"]) == ["A", "B"]  # as pandas has them
+    assert indexed(1, 2, choices=["red", "blue", "green"]) == ["B", "C"]  # nothing speaks for it
+    assert indexed(0, 2, choices=["red", "blue"]) == ["A", "answer 2 is no index of 2 options"]
+    assert indexed(1, 2, choices=[1, 2]) == ["1", "2"]  # they stand among the choices
+    later = indexed(2, *[1] * 16, 0, choices=["red", "blue"])  # past the rows that decide
+    assert later[-1] == "answer 0 is no index of 2 options"
+
+
+@pytest.mark.parametrize(("answer", "base"), [(0, 0), (2, 1)])
+def test_an_index_is_said_with_the_number_that_is_A(answer, base):
+    read({"problem": "p", "answer": answer, "choices": ["red", "blue"]})
     reader = open_dataset(DatasetConfig(dataset="a.jsonl", options_column="choices"))
     assert reader.described["notes"] == [
         "options in choices stand below the problem, lettered, one a line",
-        "numbers in answer are 0-based indices of the options: 0 is A",
+        f"numbers in answer are {base}-based indices of the options: {base} is A",
     ]
 
 
