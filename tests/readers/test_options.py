@@ -38,6 +38,9 @@ def read(*rows: dict, **options) -> list[Sample]:
         ("A. 3 cm; B. 4 cm; C. No correct answer", {"A": "3 cm", "B": "4 cm",
                                                    "C": "No correct answer"}),  # We-Math
         ("A) red\nB) blue", {"A": "red", "B": "blue"}),
+        ("(A) red (B) dark blue (C) 3", {"A": "red", "B": "dark blue", "C": "3"}),
+        ("A: red, B: 1,000, C: blue", {"A": "red", "B": "1,000", "C": "blue"}),
+        ("A. x, y; B. see (A) and (B)", {"A": "x, y", "B": "see (A) and (B)"}),
         ({"label": ["A", "B"], "text": ["red", "blue"]}, {"A": "red", "B": "blue"}),  # ARC
         ([{"label": "A", "text": "red"}, {"label": "B", "text": "blue"}],
          {"A": "red", "B": "blue"}),
@@ -49,7 +52,11 @@ def test_a_cell_of_options_is_read_in_every_form(cell, options):
     assert read_options({"options": cell}, ["options"]) == options
 
 
-@pytest.mark.parametrize("cell", ["red or blue", 7, ["x"] * 27, {"first": "x"}], ids=repr)
+@pytest.mark.parametrize(
+    "cell",
+    ["red or blue", "(A) red (C) blue", "(B) red (A) blue", "A red", 7, ["x"] * 27, {"first": "x"}],
+    ids=repr,
+)
 def test_what_holds_no_options_is_refused(cell):
     with pytest.raises(UnreadableOptions):
         read_options({"options": cell}, ["options"])

@@ -9,7 +9,12 @@ from typing import Any
 
 from durian.readers.cells import parsed, reach
 
-_LETTERED = re.compile(r"(?:^|[;\n]\s*|\s{2,})\(?([A-Z])\s?[.):：、]\s*", re.MULTILINE)
+# How options in one text are lettered, the surest way first.
+_LETTERED = (
+    re.compile(r"(?:^|[;\n]\s*|\s{2,})\(?([A-Z])\s?[.):：、]\s*", re.MULTILINE),
+    re.compile(r"(?:^|[\s,;])\(([A-Z])\)\s*"),  # (A) red (B) blue
+    re.compile(r"(?:^|,\s*)([A-Z])\s?[.):：、]\s*"),  # A: red, B: blue
+)
 _OWN_LETTER = re.compile(r"\s*\(?([A-Za-z])[.):：、]\s*(?=\S)")
 _TEXTS = ("text", "content", "value")
 _LABELS = ("label", "letter", "id", "key")
@@ -131,15 +136,20 @@ def _of_text(text: str) -> dict[str, str] | None:
         return None
     # The letters must run A, B, C without a gap, or the initials in "J. Smith; K. Jones" would be
     # taken for the letters of options.
-    marks = list(_LETTERED.finditer(text))
-    letters = "".join(mark[1] for mark in marks)
-    if len(marks) < 2 or not ascii_uppercase.startswith(letters):
+    ways = (list(way.finditer(text)) for way in _LETTERED)
+    marks = next((marks for marks in ways if _run_from_a(marks)), None)
+    if marks is None:
         raise UnreadableOptions("options are a text that is no list, nor lettered from A on")
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     return {
         mark[1]: text[mark.end() : end].strip(" ;,\n\t")
         for mark, end in zip(marks, ends, strict=True)
     }
+
+
+def _run_from_a(marks: Sequence[re.Match[str]]) -> bool:
+    letters = "".join(mark[1] for mark in marks)
+    return len(marks) > 1 and ascii_uppercase.startswith(letters)
 
 
 def _labelled(item: object) -> tuple[Any, Any] | None:
