@@ -165,6 +165,38 @@ def test_numbered_columns_are_found_and_their_marks_placed():
     ]
 
 
+def test_marks_that_count_from_0_are_placed():
+    name = write(
+        "a.jsonl",
+        {"problem": "<image_1> beside <image_0>", "images": ["a.png", "b.png"]},
+        {"problem": "<image0> alone", "image_0": "a.png", "image_1": "b.png"},
+        {"problem": "<image_00>", "image_0": "b.png", "image_1": None},
+        {"problem": "<image_0> and <image_2>", "images": ["a.png", "b.png"]},
+        {"problem": "<image_2> of two", "images": ["a.png", "b.png"]},
+        {"problem": "<image_0> of none"},
+    )
+    found = [(s.problem, s.images, s.question_error) for s in opened(name).samples()]
+    assert found == [
+        ("<image> beside <image>", (B, A), None),
+        ("<image><image> alone", (B, A), None),  # the one without a mark comes first
+        ("<image>", (B,), None),
+        ("<image_0> and <image_2>", (A, B), "the problem marks image 2, and the row has 2 images"),
+        ("<image><image> of two", (A, B), None),  # no mark of 0: from 1, as MMMU counts
+        ("<image_0> of none", (), "the problem marks image 0, and the row has 0 images"),
+    ]
+
+
+def test_an_image_between_tags_in_the_text_is_not_asked_blind():
+    name = write("a.jsonl", {"problem": "<img>a.png</img>Which?", "answer": "A"})
+    [sample] = opened(name).samples()
+    assert sample.question_error == (
+        "the problem names an image between <img> and </img>; name it in a column of images"
+    )
+    name = write("a.jsonl", {"problem": "<img>a.png</img>Which?", "answer": "A", "image": "a.png"})
+    [sample] = opened(name).samples()
+    assert (sample.question_error, len(sample.images)) == (None, 1)
+
+
 def test_the_id_does_not_hang_on_where_the_marks_stand():
     name = write(
         "a.jsonl", {"problem": "<image 2> <image 1>", "image_1": "a.png", "image_2": "b.png"}

@@ -38,6 +38,9 @@ def read(*rows: dict, **options) -> list[Sample]:
         ("A. 3 cm; B. 4 cm; C. No correct answer", {"A": "3 cm", "B": "4 cm",
                                                    "C": "No correct answer"}),  # We-Math
         ("A) red\nB) blue", {"A": "red", "B": "blue"}),
+        ("(A) red (B) dark blue (C) 3", {"A": "red", "B": "dark blue", "C": "3"}),
+        ("A: red, B: 1,000, C: blue", {"A": "red", "B": "1,000", "C": "blue"}),
+        ("A. x, y; B. see (A) and (B)", {"A": "x, y", "B": "see (A) and (B)"}),
         ({"label": ["A", "B"], "text": ["red", "blue"]}, {"A": "red", "B": "blue"}),  # ARC
         ([{"label": "A", "text": "red"}, {"label": "B", "text": "blue"}],
          {"A": "red", "B": "blue"}),
@@ -49,7 +52,11 @@ def test_a_cell_of_options_is_read_in_every_form(cell, options):
     assert read_options({"options": cell}, ["options"]) == options
 
 
-@pytest.mark.parametrize("cell", ["red or blue", 7, ["x"] * 27, {"first": "x"}], ids=repr)
+@pytest.mark.parametrize(
+    "cell",
+    ["red or blue", "(A) red (C) blue", "(B) red (A) blue", "A red", 7, ["x"] * 27, {"first": "x"}],
+    ids=repr,
+)
 def test_what_holds_no_options_is_refused(cell):
     with pytest.raises(UnreadableOptions):
         read_options({"options": cell}, ["options"])
@@ -105,12 +112,25 @@ def test_a_number_beside_a_list_of_choices_is_their_0_based_index():
     assert indexed(True, choices=["red", "blue"]) == ["True"]
 
 
-def test_an_index_is_said():
-    read({"problem": "p", "answer": 0, "choices": ["red", "blue"]})
+def test_numbers_that_reach_the_last_of_the_choices_and_never_0_are_1_based_indices():
+    # 2 of two choices is no 0-based index, and no row says 0: 1 is the first choice.
+    assert indexed(2, 1, choices=["red", "blue"]) == ["B", "A"]
+    assert indexed("1", "3", choices=["red", "blue", "green"]) == ["A", "C"]  # as CSV has them
+    assert indexed(1.0, 2.0, choices=["red", "blue"]) == ["A", "B"]  # as pandas has them
+    assert indexed(1, 2, choices=["red", "blue", "green"]) == ["B", "C"]  # nothing speaks for it
+    assert indexed(0, 2, choices=["red", "blue"]) == ["A", "answer 2 is no index of 2 options"]
+    assert indexed(1, 2, choices=[1, 2]) == ["1", "2"]  # they stand among the choices
+    later = indexed(2, *[1] * 16, 0, choices=["red", "blue"])  # past the rows that decide
+    assert later[-1] == "answer 0 is no index of 2 options"
+
+
+@pytest.mark.parametrize(("answer", "base"), [(0, 0), (2, 1)])
+def test_an_index_is_said_with_the_number_that_is_A(answer, base):
+    read({"problem": "p", "answer": answer, "choices": ["red", "blue"]})
     reader = open_dataset(DatasetConfig(dataset="a.jsonl", options_column="choices"))
     assert reader.described["notes"] == [
         "options in choices stand below the problem, lettered, one a line",
-        "numbers in answer are 0-based indices of the options: 0 is A",
+        f"numbers in answer are {base}-based indices of the options: {base} is A",
     ]
 
 

@@ -50,6 +50,10 @@ from durian.samples import sample_id
         ("['2', 'two']", '["2", "two"]'),  # as pandas writes a list into CSV
         ("['2' 'two']", '["2", "two"]'),  # and an array of NumPy
         ('["2", "<answer>two</answer>"]', '["2", "two"]'),
+        ('[{"answer": "2", "answer_id": 1}, {"answer": "two"}]', '["2", "two"]'),  # VQAv2 in CSV
+        ("[{'answer': 'yes'} {'answer': 'no'}]", "[{'answer': 'yes'} {'answer': 'no'}]"),
+        ('[{"label": "2"}]', '[{"label": "2"}]'),  # no accepted answers
+        ('[{"answer": "2"}, 3]', '[{"answer": "2"}, 3]'),
         ("[1, 2]", "[1, 2]"),  # numbers: for a reward that wants them
         ("['2', 3]", "['2', 3]"),
         (Narrow.of(0.10000000149011612, np.float32), "0.1"),  # the double next to float32's 0.1

@@ -110,6 +110,9 @@ FORMS = {
         "prompt": [user(q)], "solution": f"<think>so</think><answer>{a}</answer>",
         "image": {"path": f"pics/{n}.png"},
     },
+    "FineVision": lambda q, a, n: {
+        "images": [f"pics/{n}.png"], "texts": [{"user": q, "assistant": a}], "source": "clevr",
+    },
     "messages as JSON text": lambda q, a, n: {
         "messages": json.dumps([user(q), assistant(a)]), "image": f"pics/{n}.png",
     },
@@ -149,6 +152,25 @@ def test_a_form_is_said_with_where_its_parts_stand():
     assert reader.described["answer"] == "conversations (last message of the assistant)"
     plain = write("c.jsonl", [{"problem": q, "answer": a} for q, a, _ in ROWS])
     assert opened(plain).said == []
+
+
+def test_rows_of_finevision_with_several_turns_are_read_as_messages_are():
+    turns = [
+        {"user": "What is it?", "assistant": "a bus"},
+        {"user": "Is it red?", "assistant": "no"},
+    ]
+    reader = opened(write("a.jsonl", [{"image": "pics/0.png", "texts": turns}]))
+    [sample] = reader.samples()
+    assert (sample.problem, sample.answer) == ("What is it?\nIs it red?", "no")
+    assert (sample.user_turns, len(sample.images)) == (2, 1)
+    assert reader.described["form"] == "FineVision"
+
+
+def test_rows_under_a_key_whose_columns_are_user_and_assistant_stay_rows():
+    rows = [{"user": q, "assistant": a} for q, a, _ in ROWS]
+    Path("a.json").write_text(json.dumps({"train": rows}))
+    read_rows = read("a.json", problem_column="user", answer_column="assistant")
+    assert [sample.answer for sample in read_rows] == ANSWERS
 
 
 def test_verl_s_parquet_file_is_read():
@@ -271,6 +293,15 @@ def test_a_name_with_dots_reaches_into_a_struct():
         assert read(name, problem_column="dotted.name", **named)[0].problem == "x"
     with pytest.raises(DatasetError, match=r"no column 'extra\.nothing'"):
         opened("a.jsonl", problem_column="extra.nothing")
+
+
+@pytest.mark.parametrize("name", ["image_url", "image_urls"])
+def test_paths_under_a_name_of_addresses_are_not_left_out_in_silence(name):
+    rows = [{"messages": [user(q), assistant(a)], name: [f"pics/{n}.png"]} for q, a, n in ROWS]
+    write("a.jsonl", rows)
+    with pytest.raises(DatasetError, match=f"no column 'images' .*; pass --images-column {name}$"):
+        opened("a.jsonl")
+    assert [bare(sample) for sample in read("a.jsonl", images_column=name)] == PLAIN
 
 
 def test_a_hint_names_no_column_that_cannot_serve():

@@ -18,7 +18,7 @@ from durian.readers.forms import found_forms
 from durian.readers.head import Head
 from durian.readers.image_cells import image_cells, looks_like_image
 from durian.readers.messages import messages_of, read_turns
-from durian.readers.options import UnreadableOptions, are_indices, read_options
+from durian.readers.options import UnreadableOptions, first_index, read_options
 from durian.readers.references import reference_field
 
 MOST_FURTHER = 32  # columns beside those of a sample, the first ones
@@ -29,7 +29,8 @@ _USUAL = {
     "answer": ("answer", "solution", "ground_truth", "gt_answer", "final_answer", "label", "target",
                "answers", "response", "output"),
     "images": ("images", "image", "img", "imgs", "picture", "pictures", "figure", "decoded_image",
-               "image_path", "image_paths", "image_bytes", "file_name", "file_names", "jpg", "png"),
+               "image_path", "image_paths", "image_bytes", "image_url", "image_urls", "file_name",
+               "file_names", "jpg", "png"),
     "options": ("options", "choices", "option", "choice", "candidates"),
     "id": ("id", "uid", "uuid", "sample_id", "question_id", "index"),
 }  # fmt: skip
@@ -48,7 +49,7 @@ class Columns:
     id: str | None
     options: tuple[str, ...] = ()
     system: str | None = None  # beside messages: the sample's own system prompt
-    indexed: bool = False  # a number in place of the answer is a 0-based index of the options
+    indexed_from: int | None = None  # numbers in place of answers are indices of options; this is A
     form: str = PLAIN  # what the rows are known as
     read: tuple[str, ...] = ()  # the file's columns that all of these need, whole
     cells: tuple[str, ...] = ()  # all other columns without images, for templates and rewards
@@ -84,7 +85,7 @@ def choose_columns(head: Head, config: DatasetConfig, source: str) -> Columns:
     if not config.options_column:
         return columns
     options = tuple(_named(head, source, "options", config.options_column))
-    return replace(columns, options=options, indexed=_is_indexed(head, answer, options))
+    return replace(columns, options=options, indexed_from=_first_index(head, answer, options))
 
 
 def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
@@ -102,8 +103,10 @@ def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
         notes.append(
             f"options in {', '.join(columns.options)} stand below the problem, lettered, one a line"
         )
-    if columns.indexed:
-        notes.append(f"numbers in {columns.answer} are 0-based indices of the options: 0 is A")
+    if (base := columns.indexed_from) is not None:
+        notes.append(
+            f"numbers in {columns.answer} are {base}-based indices of the options: {base} is A"
+        )
     if unread := unread_images(head, columns):
         within = {name.partition(".")[0] for name in unread if "." in name}
         names = ",".join([*(name for name in images if name not in within), *unread])
@@ -262,13 +265,13 @@ def _named(head: Head, source: str, field: str, named: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _is_indexed(head: Head, answer: str | None, columns: Sequence[str]) -> bool:
+def _first_index(head: Head, answer: str | None, columns: Sequence[str]) -> int | None:
     answers, options = [], []
     for row in head.rows if answer is not None else ():
         with suppress(UnreadableOptions):
             options.append(read_options(row, columns))
             answers.append(reach(row, answer or ""))
-    return are_indices(answers, options)
+    return first_index(answers, options)
 
 
 def _by_number(name: str) -> tuple[int, str]:

@@ -84,7 +84,9 @@ def _of_objects(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:
 
 
 def _holds_rows(key: str, value: object) -> bool:
-    return key not in _OF_ONE_ROW and _are(value, dict) and messages_of(value) is None
+    # A list of pairs of `user` and `assistant` may be rows of two such columns, and is read as
+    # messages only within a row; `messages_of` gives any other list of messages as it is.
+    return key not in _OF_ONE_ROW and _are(value, dict) and messages_of(value) is not value
 
 
 def _groups(content: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Put a problem's images where its marks are: `<image>`, `<image 1>`, `<image1>`, `<image_1>`."""
+"""Put a problem's images where its marks are: `<image>`, `<image 1>`, `<image1>`, `<image_0>`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from durian.readers.cells import Field
 from durian.readers.messages import IMAGE_MARK
 
 _NUMBERED = re.compile(r"<image[ _-]?([0-9]{1,3})>", re.IGNORECASE)
-_ANY = re.compile(r"<(?:image[ _-]?[0-9]|video>|audio>)", re.IGNORECASE)
+_ANY = re.compile(r"<(?:image[ _-]?[0-9]|video>|audio>|img>)", re.IGNORECASE)
 _OTHERS = re.compile(r"<(video|audio)>", re.IGNORECASE)
+_TAGGED = re.compile(r"<img>[^<>]+</img>")  # as Qwen-VL and the first ms-swift wrote a path
 
 
 def place_images(
@@ -31,13 +32,18 @@ def place_images(
     if other := _OTHERS.search(problem):
         error = f"the problem holds a {other.group().lower()} mark; only images are read"
         return problem, [image for _, image in images], error
+    if not images and _TAGGED.search(problem):
+        error = "the problem names an image between <img> and </img>; name it in a column of images"
+        return problem, [], error
     numbered = [int(mark) for mark in _NUMBERED.findall(problem)]
     in_order = [image for _, image in images]
     if not numbered:
         return problem, in_order, None
     if IMAGE_MARK in problem:
         return problem, in_order, f"the problem holds both {IMAGE_MARK} and numbered marks"
-    by_number = dict(images)
+    # A mark of 0 says that the row counts from 0; without one it counts from 1, as MMMU does.
+    from_zero = 0 in numbered
+    by_number = {number - from_zero: image for number, image in images}
     lacking = next((n for n in numbered if n not in by_number), None)
     if lacking is not None:
         n = len(images)
@@ -56,6 +62,6 @@ def place_images(
         return IMAGE_MARK
 
     text = _NUMBERED.sub(plain, problem)
-    first = [number for number, _ in images if number not in placed]
+    first = [number for number in by_number if number not in placed]
     order = [by_number[number] for number in (*first, *placed)]
     return IMAGE_MARK * len(first) + text, order, None

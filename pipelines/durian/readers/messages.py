@@ -16,6 +16,7 @@ _SPEAKERS = {
 }  # fmt: skip
 _PAYLOADS = ("image_url", "image", "url", "path", "bytes", "base64")  # of a part that is an image
 _KEYS = (("role", "content"), ("from", "value"))
+_PAIR = ("user", "assistant")  # a question and its answer in one object, as FineVision has them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +45,11 @@ def messages_of(cell: object) -> list[Mapping[str, Any]] | None:
         return None
     # It is one only if every message has a speaker and a content: lists of texts are options or
     # answers, and lists of other objects are images.
+    if not all(isinstance(message, dict) for message in cell):
+        return None
+    if all(key in pair for pair in cell for key in _PAIR):
+        return [{"role": role, "content": pair[role]} for pair in cell for role in _PAIR]
     for message in cell:
-        if not isinstance(message, dict):
-            return None
         if not any(all(key in message for key in keys) for keys in _KEYS):
             return None
     return cell

@@ -9,7 +9,12 @@ from typing import Any
 
 from durian.readers.cells import parsed, reach
 
-_LETTERED = re.compile(r"(?:^|[;\n]\s*|\s{2,})\(?([A-Z])\s?[.):：、]\s*", re.MULTILINE)
+# How options in one text are lettered, the surest way first.
+_LETTERED = (
+    re.compile(r"(?:^|[;\n]\s*|\s{2,})\(?([A-Z])\s?[.):：、]\s*", re.MULTILINE),
+    re.compile(r"(?:^|[\s,;])\(([A-Z])\)\s*"),  # (A) red (B) blue
+    re.compile(r"(?:^|,\s*)([A-Z])\s?[.):：、]\s*"),  # A: red, B: blue
+)
 _OWN_LETTER = re.compile(r"\s*\(?([A-Za-z])[.):：、]\s*(?=\S)")
 _TEXTS = ("text", "content", "value")
 _LABELS = ("label", "letter", "id", "key")
@@ -62,12 +67,13 @@ def letter_at(index: int, options: Mapping[str, str]) -> str | None:
     return list(options)[index] if 0 <= index < len(options) else None
 
 
-def are_indices(answers: Sequence[Any], options: Sequence[Mapping[str, str]]) -> bool:
-    """Whether the answers of some rows are 0-based indices of their options.
+def first_index(answers: Sequence[Any], options: Sequence[Mapping[str, str]]) -> int | None:
+    """The number of A where the answers of some rows are indices of their options; None: no index.
 
-    Whole numbers are, unless one is out of range and all stand among the options themselves; a
-    text of digits, as CSV has it, or a float, as pandas makes of integers where one is missing,
-    only where one does not stand among them.
+    Whole numbers are 0-based indices, unless one is out of range and all stand among the options
+    themselves; a text of digits, as CSV has it, or a float, as pandas makes of integers where one
+    is missing, only where one does not stand among them. They are 1-based where one is the number
+    of its options, which no 0-based index is, and none is 0.
     """
     # The answer 2 to the options 1, 2, 3, 4 is the third option as an index and the second by
     # content: no row alone can say. Taken the wrong way, every sample is scored against a wrong
@@ -75,11 +81,15 @@ def are_indices(answers: Sequence[Any], options: Sequence[Mapping[str, str]]) ->
     # number is an index, digits in a text (all that CSV has) are content.
     pairs = [pair for pair in zip(answers, options, strict=True) if pair[1] and pair[0] is not None]
     if not pairs or not all(is_index(answer) for answer, _ in pairs):
-        return False
+        return None
     among = all(str(answer).strip() in found.values() for answer, found in pairs)
     if all(letter_at(int(answer), found) for answer, found in pairs):
-        return not among or isinstance(pairs[0][0], int)
-    return not among and isinstance(pairs[0][0], int)
+        return 0 if not among or isinstance(pairs[0][0], int) else None
+    if among:
+        return None
+    if all(letter_at(int(answer) - 1, found) for answer, found in pairs):
+        return 1
+    return 0 if isinstance(pairs[0][0], int) else None
 
 
 def is_index(answer: object) -> bool:
@@ -126,15 +136,20 @@ def _of_text(text: str) -> dict[str, str] | None:
         return None
     # The letters must run A, B, C without a gap, or the initials in "J. Smith; K. Jones" would be
     # taken for the letters of options.
-    marks = list(_LETTERED.finditer(text))
-    letters = "".join(mark[1] for mark in marks)
-    if len(marks) < 2 or not ascii_uppercase.startswith(letters):
+    ways = (list(way.finditer(text)) for way in _LETTERED)
+    marks = next((marks for marks in ways if _run_from_a(marks)), None)
+    if marks is None:
         raise UnreadableOptions("options are a text that is no list, nor lettered from A on")
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     return {
         mark[1]: text[mark.end() : end].strip(" ;,\n\t")
         for mark, end in zip(marks, ends, strict=True)
     }
+
+
+def _run_from_a(marks: Sequence[re.Match[str]]) -> bool:
+    letters = "".join(mark[1] for mark in marks)
+    return len(marks) > 1 and ascii_uppercase.startswith(letters)
 
 
 def _labelled(item: object) -> tuple[Any, Any] | None:

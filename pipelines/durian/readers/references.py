@@ -47,8 +47,8 @@ def reference_field(cell: object) -> Field:
     if isinstance(cell, float | Decimal):
         return Field(_plain(cell), field.key)
     accepted = parsed(field.value)
-    if isinstance(accepted, list) and accepted and all(isinstance(a, str) for a in accepted):
-        return _any_of(accepted, field.key)
+    if isinstance(accepted, list) and accepted and (texts := _accepted(accepted)) is not None:
+        return _any_of(texts, field.key)
     return _any_of([field.value], field.key)
 
 
@@ -72,12 +72,18 @@ def _of_list(cell: list[object]) -> Field:
         field = reply_field(read_turns(messages))
         return Field(field.value, canonical(cell), field.error)
     key = canonical(cell)
-    texts = [item.get("answer") if isinstance(item, dict) else item for item in cell]
-    if all(isinstance(text, str) for text in texts):
-        return _any_of([str(text) for text in texts], key)
+    if (texts := _accepted(cell)) is not None:
+        return _any_of(texts, key)
     if all(isinstance(item, int | float | list) for item in cell):
         return Field(json.dumps(cell), key)
     return Field("", key, "answer is a list of neither texts nor numbers")
+
+
+def _accepted(items: Sequence[object]) -> list[str] | None:
+    """The texts of a list of accepted answers; None where one of them is no text."""
+    texts = [item.get("answer") if isinstance(item, dict) else item for item in items]
+    found = [text for text in texts if isinstance(text, str)]
+    return found if len(found) == len(texts) else None
 
 
 def _any_of(texts: Sequence[str], key: Any) -> Field:

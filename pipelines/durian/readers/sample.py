@@ -57,8 +57,9 @@ def to_sample(
     options, unreadable_options = _options(values, columns)
     # The key stays that of the cell while the value becomes the letter: the id of a sample does not
     # change with how its answer is understood.
-    if columns.indexed:
-        answer = _of_index(reach(values, columns.answer or ""), options, answer)
+    if columns.indexed_from is not None:
+        cell = reach(values, columns.answer or "")
+        answer = _of_index(cell, columns.indexed_from, options, answer)
     fed = [image.key for _, image in images]
     if options:  # or one question with other options below it would be the same sample
         fed.append(canonical([reach(values, name) for name in columns.options]).encode())
@@ -103,11 +104,11 @@ def _options(values: Mapping[str, Any], columns: Columns) -> tuple[dict[str, str
         return {}, str(error)
 
 
-def _of_index(cell: Any, options: Mapping[str, str], answer: Field) -> Field:
+def _of_index(cell: Any, first: int, options: Mapping[str, str], answer: Field) -> Field:
     """The letter that a number stands for; the answer itself where there are no options."""
     if not options or answer.error is not None or not is_index(cell):
         return answer
-    letter = letter_at(int(cell), options)
+    letter = letter_at(int(cell) - first, options)
     if letter is not None:
         return Field(letter, answer.key)
     return Field("", answer.key, f"answer {cell} is no index of {len(options)} options")

@@ -13,6 +13,7 @@ from typing import Any
 
 from durian.errors import DatasetError
 from durian.readers.head import HEAD, Head
+from durian.readers.images_by_index import ImagesByIndex
 from durian.readers.json_shapes import KeyTwice, lists_of, once, rows_of_object
 from durian.readers.opened import kind_of, open_bytes
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
@@ -147,6 +148,8 @@ class CsvSource:
         self.path = path
         self._delimiter = "\t" if kind_of(path) == ".tsv" else ","
         csv.field_size_limit(sys.maxsize)  # its default refuses a long problem
+        # VLMEvalKit writes plain .tsv files alone, and a packed one has no places to go to.
+        self._images = ImagesByIndex(path) if path.suffix == ".tsv" else None
 
     def columns(self) -> list[str]:
         """The names in the file's header line."""
@@ -184,7 +187,8 @@ class CsvSource:
             if wanted.done(position):
                 break
             if wanted.touches(position, position + 1):
-                yield position, dict(zip(header, line, strict=False))
+                row = dict(zip(header, line, strict=False))
+                yield position, row if self._images is None else self._images.whole(row)
             position += 1
         return position
 

@@ -8,6 +8,7 @@ where the problem and the answer of its rows are, or nothing. What the contract 
 from __future__ import annotations
 
 from durian.readers.forms.conversations import conversations
+from durian.readers.forms.finevision import finevision
 from durian.readers.forms.found import Found
 from durian.readers.forms.openai import openai
 from durian.readers.forms.swift import swift
@@ -16,7 +17,7 @@ from durian.readers.forms.verl import verl
 from durian.readers.head import Head
 
 # Where two know the same column, the first has it.
-FORMS = (verl, swift, conversations, trl, openai)
+FORMS = (verl, swift, conversations, finevision, trl, openai)
 
 
 def found_forms(head: Head) -> list[Found]:
