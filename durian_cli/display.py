@@ -27,7 +27,7 @@ from rich.text import Text
 from durian.analysis.evaluation import Accuracy, Evaluation, GroupAccuracy, GroupDifference
 from durian.analysis.statistics.estimate import Estimate
 from durian.records import JsonObject, as_json
-from durian.rendering.text import estimate_text, percent_text
+from durian.rendering.text import counted, estimate_text, percent_text
 from durian.run.progress import Progress as Watcher
 from durian.run.progress import Silent
 from durian_cli.cost_lines import cost_lines, reward_lines
@@ -132,9 +132,9 @@ def show_profile(result: Profiled) -> None:
     """Counts, failures, seconds by stage, errors by group, and where things are."""
     manifest, run = result.manifest, Path(result.run)
     counts, tokens = manifest.counts, manifest.tokens
-    again = f" ({counts.duplicate_rows:,} repeated rows)" if counts.duplicate_rows else ""
+    again = f" ({counted(counts.duplicate_rows, 'repeated row')})" if counts.duplicate_rows else ""
     lines = [
-        f"{counts.samples:,} samples of {counts.rows:,} rows{again}; "
+        f"{counted(counts.samples, 'sample')} of {counted(counts.rows, 'row')}{again}; "
         f"{counts.failed:,} with a measure missing"
     ]
     lines += [f"  {n:,} x {reason}" for reason, n in _most(counts.failed_by_reason)]
@@ -162,19 +162,31 @@ def show_report(run: Path, summary: Summary) -> None:
 def show_compare(found: Comparison) -> None:
     """Print the changes between two runs, the verdict, and where the page is."""
     samples = found.samples
-    lines = [f"{samples.both:,} samples of both runs"]
+    lines = [f"{counted(samples.both, 'sample')} of both runs"]
     for name, alone in (("A", samples.only_a), ("B", samples.only_b)):
         if alone:
             lines.append(f"  {alone:,} in {name} alone")
     lines += [f"warning: {warning}" for warning in found.warnings]
-    lines += [*_findings(found.sentences), f"page:    {Path(found.out or '') / 'index.html'}"]
+    lines += [*_findings(found.sentences), *_to_group_alike(found)]
+    lines.append(f"page:    {Path(found.out or '') / 'index.html'}")
     _print(lines)
+
+
+def _to_group_alike(found: Comparison) -> list[str]:
+    """The commands after which two runs that are grouped by other rules can be compared."""
+    # Here: it loads what --help need not.
+    from durian.rendering.compare_sentences import compare_advice
+
+    if found.drift.verdict.verdict is not None:
+        return []
+    commands = [line for advice in compare_advice(found) for line in advice.do.splitlines()]
+    return ["to compare their groups:", *(f"  {line}" for line in commands), ""] if commands else []
 
 
 def show_training(result: TrainingManifest) -> None:
     """Print the results of a training: who took part, how the reward moved, where the files are."""
     counts, ends, out = result.counts, result.result, Path(result.out or "")
-    lines = [f"{counts.samples:,} of {counts.rows:,} rows took part"]
+    lines = [f"{counts.samples:,} of {counted(counts.rows, 'row')} took part"]
     lines += [f"  {n:,} left out: {reason}" for reason, n in _most(counts.left_out)]
     if ends.reward_first is not None:
         lines.append(
@@ -270,7 +282,9 @@ def show_eval(result: Evaluation) -> None:
     if counts.duplicate_rows:
         lines.append(f"repeated rows, judged once: {counts.duplicate_rows:,}")
     if counts.failed:
-        lines.append(f"{counts.failed:,} of {counts.samples:,} samples failed; in no rate:")
+        lines.append(
+            f"{counts.failed:,} of {counted(counts.samples, 'sample')} failed; in no rate:"
+        )
         lines += [f"  {n:,} x {reason}" for reason, n in _most(counts.failed_by_reason)]
     if result.table is not None:
         for label, without in (

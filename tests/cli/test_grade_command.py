@@ -18,8 +18,8 @@ def test_it_tells_the_verdict_the_kind_and_the_rule():
     assert ran.exit_code == 0, ran.output
     assert ran.output.splitlines() == [
         "right (list)",
-        "rule: as many elements, each equal by its own kind; the order counts in brackets and "
-        "ratios",
+        "rule: as many elements, each equal by its own kind; the order counts in brackets, "
+        "ratios, lists by semicolons and words by commas, and where the question asks for one",
     ]
     assert run("CO2", "C2O").output.startswith("wrong (code)")
 

@@ -53,6 +53,7 @@ def test_questions_alone_give_a_pixel_profile_nothing_and_it_ends_with_1(tmp_pat
 def test_a_pixel_profile_writes_the_contracts_folder(tmp_path, dataset):
     done = durian("profile", dataset, "--measures", "pixel", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 samples of 3 rows (1 repeated row); 1 with a measure missing")
     run = tmp_path / "run"
     assert sorted(p.name for p in run.iterdir()) == [
         "columns.parquet", "difficulty.parquet", "manifest.json", "report", "rollouts.parquet",

@@ -194,6 +194,24 @@ def test_runs_that_are_grouped_by_other_rules_have_no_flow_and_no_verdict(run):
     assert drift.changes["perceptual"] and drift.changes["reasoning"]
 
 
+def test_a_run_without_groups_is_no_rule_to_follow(run):
+    a, b = run("a", scored=False), run("b", seed=1, bins=5)
+    found = compare_runs(a, b)
+    assert found.drift.flows["reasoning"].moved.reason == (
+        "A has no confidence per token, B is grouped by confidence per token in 5 bins"
+    )
+    [advice] = compare_advice(found)
+    assert advice.do == f"durian group {a} --reasoning COLUMN"
+    assert advice.say.startswith(f"{a} has no reasoning groups, for it has no confidence per token")
+
+
+def test_one_sample_was_learned(run):
+    # Of 3 samples A knows the first two, B all.
+    a = run("a", keys=range(3), skill=lambda key: float(key < 2))
+    b = run("b", keys=range(3), skill=lambda key: 1.0)
+    assert any("1 sample was learned (" in said for said in compare_runs(a, b).sentences)
+
+
 def test_one_grouping_that_is_unlike_leaves_the_other_s_moves_but_no_verdict(run):
     found = compare_runs(run("a"), run("b", seed=1, bins=5))
     assert found.drift.flows["perceptual"].moved.value == 0

@@ -44,6 +44,17 @@ def test_a_comparison_says_what_moved_and_where_its_page_is(runs):
     assert (runs / "b" / "compare" / "a" / "index.html").exists()
 
 
+def test_runs_of_other_cuts_are_told_the_command_that_groups_both_alike(run, runs):
+    run("c", seed=2, bins=5)
+    done = invoke("compare", "a", "c")
+    assert done.exit_code == 0
+    *_, title, command, _, page = done.stdout.splitlines()
+    assert title == "to compare their groups:"
+    assert command == "  durian group c --reasoning mean_logprob --bins 4"
+    assert page == "page:    c/compare/a/index.html"
+    assert "to compare their groups" not in invoke("compare", "a", "b").stdout
+
+
 def test_json_is_one_object_and_config_gives_options(runs):
     (runs / "compare.yaml").write_text("out: elsewhere\n")
     done = invoke("compare", "a", "b", "--json", "--config", "compare.yaml")

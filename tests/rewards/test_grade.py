@@ -55,6 +55,11 @@ def test_whole_completions(completion, reference, right):
     assert score.correct is right
 
 
+def test_a_bit_is_no_byte_and_small_letters_are_bytes():
+    assert not grade("5 GB", "5 Gb").right and not grade("5 Mb", "5 MB").right
+    assert grade("5 gb", "5 GB").right and grade("5 Gbit", "5 Gb").right
+
+
 def test_each_rule_takes_in_what_it_should_and_no_more():
     assert [(a, r, grade(a, r).right) for a, r, _ in NEAR_PAIRS] == NEAR_PAIRS
 

@@ -10,7 +10,7 @@ from durian.analysis.two_runs.drift import Drift, Learned
 from durian.analysis.two_runs.verdict import KEEP
 from durian.groups import AUTO, KINDS, Kind, PerceptualCuts, ReasoningCuts
 from durian.rendering.names import name_of, said_end
-from durian.rendering.text import estimate_text, percent_text
+from durian.rendering.text import counted, estimate_text, percent_text
 from durian.table.grouping import end_of
 
 Cuts = PerceptualCuts | ReasoningCuts
@@ -62,7 +62,12 @@ def unlike_cuts(a: Cuts, b: Cuts) -> str | None:
         if _asked(a) != AUTO or a.edges == b.edges:
             return None
         return f"A and B are each grouped by {name_of(a.measure)} at cuts of their own (auto)"
-    return f"A is grouped by {_rule(a)}, B by {_rule(b)}"
+    return f"A {_grouped(a)}, B {_grouped(b, '' if a.sizes else 'is grouped ')}"
+
+
+def _grouped(cuts: Cuts, verb: str = "is grouped ") -> str:
+    """'is grouped by level in 4 bins', or 'has no level' where no sample is in a group."""
+    return f"{verb}by {_rule(cuts)}" if cuts.sizes else f"has no {name_of(cuts.measure)}"
 
 
 def _asked(cuts: Cuts) -> object:
@@ -94,6 +99,13 @@ def _like(run: str, kind: Kind, cuts: Cuts) -> str:
 
 def _group_alike(summary: Comparison, kind: Kind) -> Advice:
     a, b = summary.grouping.a.by(kind), summary.grouping.b.by(kind)
+    if not (a.sizes and b.sizes):  # the rule of no groups is none to follow
+        run, cuts = (summary.a.run, a) if not a.sizes else (summary.b.run, b)
+        return Advice(
+            say=f"{run} has no {kind} groups, for it has no {name_of(cuts.measure)}: group it by a "
+            "column that it has, or profile again with what measures it, and compare again.",
+            do=f"durian group {shlex.quote(run)} --{kind} COLUMN",
+        )
     both = AUTO in (_asked(a), _asked(b))  # found in one run's errors, they are no rule for another
     commands = [
         _like(run.run, kind, a) for run in ((summary.a, summary.b) if both else (summary.b,))
@@ -125,22 +137,24 @@ def compare_advice(summary: Comparison) -> list[Advice]:
 
 def _errors(drift: Drift, both: int) -> str:
     one, other = drift.a.error_rate, drift.b.error_rate
+    samples = counted(both, "sample")
     if one is None or other is None:
         lacking = "neither run" if one is other else ("A" if one is None else "B")
         verb = "has" if lacking == "neither run" else "has no"
-        return f"Of the {both:,} samples of both runs, {lacking} {verb} scored completions."
+        return f"Of the {samples} of both runs, {lacking} {verb} scored completions."
     change = estimate_text(drift.change, " points", sign="+", named=True)
     return (
-        f"On the {both:,} samples of both runs, B is wrong in {percent_text(other.value)} of its "
+        f"On the {samples} of both runs, B is wrong in {percent_text(other.value)} of its "
         f"completions, A in {percent_text(one.value)}: a change of {change}."
     )
 
 
 def _learned(learned: Learned) -> str:
     n, up, down = learned.samples, learned.learned, learned.unlearned
+    were = "was" if up.samples == 1 else "were"
     said = (
-        f"{up.samples:,} samples were learned (right at most half of the time before, more "
-        f"often now) and {down.samples:,} unlearned"
+        f"{counted(up.samples, 'sample')} {were} learned (right at most half of the time before, "
+        f"more often now) and {down.samples:,} unlearned"
     )
     if up.floor.value is None or down.floor.value is None:
         return f"{said}; how many of them are luck is not known ({up.floor.reason})."

@@ -59,6 +59,8 @@ _PLAIN = """
     mmHg: 1 mmHg | psi: 1 psi | M molar: 1000 mol m-3 | mM: 1 mol m-3 | dB decibel: 1 dB |
     amu u Da: 1 amu | rpm: 1 rpm | bpm: 1 bpm | hp horsepower: 1 hp | mAh: 18/5 A s |
     Ah: 3600 A s | Nm: 1 kg m2 s-2 | ° deg degree: 1 ° | rad radian: 1 rad | sr steradian: 1 sr |
+    kb: 1000 byte | mb: 1000000 byte | gb: 1000000000 byte | tb: 1000000000000 byte |
+    Mb: 1000000 bit | Gb: 1000000000 bit | Tb: 1000000000000 bit |
     °C Celsius: 1 °C | °F Fahrenheit: 1 °F | ℉: 1 °F | ＄ dollar buck USD US＄ usd: 1 $ |
     ¢ cent: 1/100 $ | € euro EUR eur: 1 € | £ GBP gbp: 1 £ | ¥ yuan RMB CNY rmb: 1 ¥ |
     yen JPY: 1 yen | ₹ rupee INR Rs: 1 ₹ | ₩ won KRW: 1 ₩ | unit: 1 unit | dpi: 1 dpi |

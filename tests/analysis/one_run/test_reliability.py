@@ -137,6 +137,13 @@ def test_rollouts_that_agree_leave_every_group_as_it_is():
     assert found["reasoning"] == GroupReliability(same_group=1, certain=1, neighbours=1)
 
 
+def test_one_bin_of_all_claims_no_steadiness():
+    logprob = np.repeat(-np.arange(20.0)[:, None], 4, axis=1)
+    grouping, labels = cut_of([0] * 20, bins=1)
+    found = group_reliability(grouping, MEASURES, rollouts_of(logprob), labels, seed=0)
+    assert found["reasoning"] == GroupReliability(reason="all samples are in one group")
+
+
 def test_merged_bins_are_cut_at_their_own_edges():
     # Two bins, cut where no quantile is: 3 samples below, 17 above. None of them is near the edge.
     logprob = np.repeat(np.r_[np.full(3, -9.0), -np.arange(17.0) / 10][:, None], 4, axis=1)

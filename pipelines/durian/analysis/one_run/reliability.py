@@ -159,7 +159,10 @@ def _why_not(name: str, values: Floats | None, table: Codes) -> str | None:
         return "there are no rollouts"
     if ((~np.isnan(values)).sum(axis=1) < 2).all():
         return "no sample has two rollouts"
-    return None if (table >= 0).any() else "no sample is in a group"
+    groups = len(np.unique(table[table >= 0]))
+    if groups > 1:
+        return None
+    return "all samples are in one group" if groups else "no sample is in a group"
 
 
 def _kept(

@@ -270,7 +270,8 @@ def _recognizes(text: str) -> bool:
 
 COLLECTION = Kind(
     name="list",
-    rule="as many elements, each equal by its own kind; the order counts in brackets and ratios",
+    rule="as many elements, each equal by its own kind; the order counts in brackets, ratios, "
+    "lists by semicolons and words by commas, and where the question asks for one",
     recognizes=_recognizes,
     same=_compare,
 )
