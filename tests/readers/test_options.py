@@ -148,3 +148,19 @@ def test_options_that_cannot_be_read_are_the_row_s_error():
     assert [sample.question_error for sample in read(*rows, options_column="options")] == [
         None, "options are a text that is no list, nor lettered from A on",
     ]  # fmt: skip
+
+
+def test_a_letter_that_no_option_of_its_row_has_is_the_rows_error():
+    samples = read(
+        *({"problem": "p", "answer": answer, "choices": choices}
+          for answer, choices in [("C", ["red", "blue"]), ("B", ["red", "blue"]), ("B", ["x"]),
+                                  ("E", ["E", "F"]), ("B", [])]),
+        options_column="choices",
+    )  # fmt: skip
+    assert [sample.question_error for sample in samples] == [
+        "answer C is none of its options A, B",
+        None,
+        "answer B is none of its options A",
+        None,  # by content
+        None,  # a point, as geometry asks for
+    ]

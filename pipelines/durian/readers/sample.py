@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import ascii_uppercase
 from typing import Any
 
 from durian.readers.cells import Field, canonical, label, reach, text_field
@@ -60,6 +61,7 @@ def to_sample(
     if columns.indexed_from is not None:
         cell = reach(values, columns.answer or "")
         answer = _of_index(cell, columns.indexed_from, options, answer)
+    beyond = _beyond(answer.value, options)
     fed = [image.key for _, image in images]
     if options:  # or one question with other options below it would be the same sample
         fed.append(canonical([reach(values, name) for name in columns.options]).encode())
@@ -84,7 +86,7 @@ def to_sample(
             *(image.error for _, image in images), clash, own_id.error if own_id else None
         ),
         question_error=unreadable
-        or _joined(problem.error, answer.error, unreadable_options, misplaced),
+        or _joined(problem.error, answer.error, unreadable_options, beyond, misplaced),
         system=system,
         user_turns=turns.asked if turns else 1,
         columns={
@@ -102,6 +104,18 @@ def _options(values: Mapping[str, Any], columns: Columns) -> tuple[dict[str, str
         return (read_options(values, columns.options) if columns.options else {}), None
     except UnreadableOptions as error:
         return {}, str(error)
+
+
+def _beyond(answer: str, options: Mapping[str, str]) -> str | None:
+    """Say of a letter that no option of its row has it: the policy cannot choose what is not there.
+
+    A row without any option may ask for a name, as of an angle, so nothing is said of it.
+    """
+    if not options or answer in options or answer in options.values():
+        return None
+    if len(answer) == 1 and answer in ascii_uppercase:
+        return f"answer {answer} is none of its options {', '.join(options)}"
+    return None
 
 
 def _of_index(cell: Any, first: int, options: Mapping[str, str], answer: Field) -> Field:
