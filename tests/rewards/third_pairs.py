@@ -761,6 +761,14 @@ LEFT = {
 
 # Written beside the rules that the set above led to: what each must not take in, and must.
 NEAR_PAIRS = [
+    ("negative 5", "-5", True),
+    ("-2/3", "negative two thirds", True),
+    ("负五", "-5", True),
+    ("minus 5", "5", False),
+    ("minus minus 5", "5", False),
+    ("minus -5", "5", False),
+    ("minus 2+3i", "-1", False),
+    ("negative 5", "negative 6", False),
     ("10 to 12", "11:50", False),
     ("ten to twelve", "10-12", False),
     ("11:50", "10 to 12", False),

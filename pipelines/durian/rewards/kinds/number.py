@@ -33,6 +33,7 @@ _ABOUT = re.compile(
     r"(?:about|approximately|approx|around|roughly|nearly|almost|[≈~]|大约|约为?)\.?\s*",
     re.IGNORECASE,
 )
+_MINUS = re.compile(r"(?:minus|negative)\s+(?=\S)|负\s?(?=\S)", re.IGNORECASE)
 _NUMBER_SIGN = re.compile(r"(?:#|№|no\.?|number)\s?(?=\d)", re.IGNORECASE)
 _CHINESE_PERCENT = re.compile(r"百分之\s?(?=.)")
 _PERCENT = re.compile(r"\s?(?:%|\bper\s?cent|\bpct)$", re.IGNORECASE)
@@ -104,6 +105,13 @@ def is_mathematics_beyond(text: str) -> bool:
 
 def _plain(text: str) -> tuple[formula.Number, bool] | None:
     text = text.strip()
+    below_zero = _MINUS.match(text)
+    if below_zero is not None:
+        rest = text[below_zero.end() :]
+        if rest.startswith(("-", "+")) or _MINUS.match(rest):
+            return None  # "minus -5" is a slip, and no 5
+        read = _plain(rest)
+        return None if read is None else (-read[0], read[1])
     spelled = read_spelled(text)
     if spelled is not None:
         return spelled, False
