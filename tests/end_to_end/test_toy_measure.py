@@ -86,7 +86,7 @@ def test_it_is_a_curve_a_sentence_and_on_the_cards(profiled):
     assert summary["measures"]["brightness"]["harder"] == "lower"
     assert "tone" not in summary["measures"]
     # All of the errors lie at the dark end.
-    assert "(by toy brightness) it is wrong in 50 %" in said
+    assert "have low toy brightness (the hard group) it is wrong in 50 %" in " ".join(said.split())
     page = (run / "report" / "index.html").read_text()
     assert "brightness 0 levels" in page and "tone dark" in page
     assert '<th scope="row">toy brightness</th>' in page

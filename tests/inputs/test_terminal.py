@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from rich.console import Console
@@ -22,6 +23,7 @@ from durian.training.manifest import (
     TrainedTable,
     TrainingManifest,
 )
+from durian.training.plan import BatchPlan, TrainingPlan
 from durian_cli import display
 from durian_cli.display import Bars
 from tests.inputs.conftest import contents, image, patch_draws, write_world
@@ -161,9 +163,17 @@ def test_a_training_and_its_plan_show_hostile_text_in_print(capsys):
             plan=None, result=Ends(logged_steps=0), seconds={}, versions={},
         )
     )  # fmt: skip
+    batches = {field.name: 1 for field in fields(BatchPlan)} | {"warnings": ()}
     display.show_training_plan(
-        {"dataset": HOSTILE, "left_out": {HOSTILE: 1}, "first_prompt": f"{HOSTILE}\n{HOSTILE}"}
-    )
+        TrainingPlan(
+            dataset=HOSTILE, table=HOSTILE, model=HOSTILE, normalizer="durian", weights=(1, 0, 0),
+            read={"form": HOSTILE, "problem": HOSTILE, "answer": HOSTILE, "images": [HOSTILE],
+                  "notes": [HOSTILE]},
+            groups="table", first_prompt=f"{HOSTILE}\n{HOSTILE}", rows=1, left_out={HOSTILE: 1},
+            batches=BatchPlan(**batches), longest_prompt=1, parameters_trained=1,
+            parameters_left=0, memory_gib={},
+        )
+    )  # fmt: skip
     assert plain(capsys.readouterr().out)
 
 

@@ -161,11 +161,24 @@ def test_order_is_by_confidence_with_unmeasured_samples_last(run):
     assert opened(run).order(ids) == [0, 1, 2, 3]
 
 
+ALL_GROUPED = {"rows": 3, "samples": 3}  # as many as the groups hold
+
+
+def test_samples_without_a_group_are_counted(run):
+    same = {"dataset": "planted", "fingerprint": "aa", "model": "judge", "model_print": "bb"}
+    assert table_warnings(manifest_of(manifest()), **same) == [
+        "1 of the table's 4 samples has no perceptual group (it has no pixel_entropy): the "
+        "perceptual term of each will be its own",
+        "1 of the table's 4 samples has no reasoning group (it has no mean_logprob): the "
+        "reasoning term of each will be its own",
+    ]
+
+
 def test_a_table_of_other_things_is_said(run):
     same = {"dataset": "planted", "fingerprint": "aa", "model": "judge", "model_print": "bb"}
-    assert table_warnings(manifest_of(manifest()), **same) == []
+    assert table_warnings(manifest_of(manifest(counts=ALL_GROUPED)), **same) == []
     lines = table_warnings(
-        manifest_of(manifest()),
+        manifest_of(manifest(counts=ALL_GROUPED)),
         **{**same, "fingerprint": "x", "model": "pupil", "model_print": "y"},
     )
     assert len(lines) == 2 and "planted" in lines[0] and "judge, not by pupil" in lines[1]
@@ -173,14 +186,18 @@ def test_a_table_of_other_things_is_said(run):
 
 def test_other_rows_and_weights_of_one_name_are_told_apart(run):
     rows, weights = table_warnings(
-        manifest_of(manifest()), dataset="planted", fingerprint="x", model="judge", model_print="y"
+        manifest_of(manifest(counts=ALL_GROUPED)),
+        dataset="planted",
+        fingerprint="x",
+        model="judge",
+        model_print="y",
     )
     assert rows.startswith("the table was made from other rows of planted, not from these;")
     assert weights.startswith("the table was made by other weights of judge, not by these;")
 
 
 def test_a_term_without_groups_is_said(run):
-    made = manifest(model={"name": None, "fingerprint": None})
+    made = manifest(counts=ALL_GROUPED, model={"name": None, "fingerprint": None})
     made["groups"]["reasoning"]["sizes"] = {}
     (line,) = table_warnings(
         manifest_of(made), dataset="planted", fingerprint="aa", model="pupil", model_print="y"

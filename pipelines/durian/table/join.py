@@ -250,8 +250,9 @@ def table_warnings(
                 f"measured): the {kind} term will be each sample's own"
             )
         elif without > 0:
+            have, they = ("has", "it has") if without == 1 else ("have", "they have")
             lines.append(
-                f"{without:,} of the table's {samples:,} samples have no {kind} group (they have "
+                f"{without:,} of the table's {samples:,} samples {have} no {kind} group ({they} "
                 f"no {cuts.measure}): the {kind} term of each will be its own"
             )
     if made_by.fingerprint not in (None, model_print):

@@ -1,6 +1,7 @@
 """How a measure is spread: bars and quartiles of a few values, by hand."""
 
 import numpy as np
+import pytest
 
 from durian.analysis.one_run.distribution import BARS, distribution
 
@@ -29,3 +30,18 @@ def test_values_of_a_column_come_with_their_quartiles_the_highest_median_first()
         "low", 3, 1.5, 2.0, 2.5,
     )  # fmt: skip
     assert (high.value, high.samples, high.median) == ("high", 1, 10.0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, np.nextafter(1.0, 2.0)],  # neighbours: no room between them
+        [1e300, np.nextafter(1e300, 2e300)],
+        [0.0, 5e-324],
+    ],
+)
+def test_values_too_close_for_bars_are_one_bar_around_them(values):
+    found = distribution(np.array([*values, np.nan]), {})
+    assert found is not None
+    (bar,) = found.histogram
+    assert bar.samples == 2 and bar.least < min(values) and bar.most > max(values)

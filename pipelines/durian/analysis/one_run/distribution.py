@@ -58,7 +58,15 @@ def distribution(
     known = ~np.isnan(values)
     if not known.any():
         return None
-    counts, edges = np.histogram(values[known], BARS if np.ptp(values[known]) else 1)
+    low, high = float(values[known].min()), float(values[known].max())
+    # Floats lie far apart where they are large: between two that are neighbours, or equal, there is
+    # no room for bars of their own, and NumPy refuses.
+    apart = float(np.spacing(max(abs(low), abs(high))))
+    if high - low > BARS * apart:
+        counts, edges = np.histogram(values[known], BARS)
+    else:
+        room = max(0.5, 2 * apart)
+        counts, edges = np.histogram(values[known], 1, (low - room, high + room))
     bars = [
         Bar(least=float(low), most=float(high), samples=int(count))
         for low, high, count in zip(edges, edges[1:], counts, strict=False)
