@@ -1,5 +1,6 @@
 """The figures of a report: whatever columns are called, and however many there are."""
 
+import math
 from xml.etree import ElementTree
 
 import pytest
@@ -8,7 +9,7 @@ from durian.analysis.one_run.against_error import Predictor
 from durian.analysis.one_run.error_curve import CurvePoint
 from durian.analysis.statistics.error_share import ErrorsOfGroup
 from durian.analysis.statistics.estimate import Estimate
-from durian.rendering.figures import encode_figure, label
+from durian.rendering.figures import bars, encode_figure, label
 from durian.rendering.group_figures import slices
 from durian.rendering.measure_figures import curves
 from durian.rendering.report_figures import COLUMNS_DRAWN, drawn_measures
@@ -57,3 +58,9 @@ def test_columns_that_predict_error_best_are_drawn_and_no_more_than_fit():
     drawn = drawn_measures(measures)
     assert drawn[0] == "pixel_entropy"
     assert drawn[1:] == [f"c{k}" for k in range(20 - COLUMNS_DRAWN, 20)]
+
+
+def test_where_no_interval_is_no_bar_of_error_is_drawn_rather_than_one_of_no_length():
+    below, above = bars([Estimate(value=0.5), Estimate(value=0.4, low=0.3, high=0.6)])
+    assert math.isnan(below[0]) and math.isnan(above[0])
+    assert (below[1], above[1]) == (pytest.approx(0.1), pytest.approx(0.2))

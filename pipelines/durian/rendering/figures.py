@@ -4,6 +4,7 @@ by the colour-blind; a figure is the same on a light and on a dark page."""
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -96,11 +97,15 @@ def values(estimates: Sequence[Estimate]) -> list[float]:
 
 
 def bars(estimates: Sequence[Estimate]) -> list[list[float]]:
-    """Distances below and above each value; none where there is no interval."""
+    """Distances below and above each value; NaN, which is not drawn, where no interval is."""
     below, above = [], []
     for value, estimate in zip(values(estimates), estimates, strict=True):
-        low, high = estimate.interval or (value, value)
-        # A percentile interval may miss its value by a hair where the draws are few.
+        if estimate.interval is None:  # of no width, it would look like certainty
+            below.append(math.nan)
+            above.append(math.nan)
+            continue
+        low, high = estimate.interval
+        # Rounded, an end may pass its value by a hair, and Matplotlib refuses a negative length.
         below.append(max(0.0, value - low))
         above.append(max(0.0, high - value))
     return [below, above]
