@@ -86,19 +86,14 @@ def profile_dataset(
             measure_samples(config, reader, index, run, progress)
             finish_run(config, reader, index, run, identity, watch, progress)
         manifest = check_manifest(run.path)
-        _check_any_measured(run.path, manifest.counts, texts_measured=config.needs_rollouts)
+        _check_any_measured(run.path, manifest.counts)
         # The summary may have been left behind by an older command, damaged or not at all.
         return Profiled(run=str(run.path), manifest=manifest, summary=check_summary(run.path))
 
 
-def _check_any_measured(run: Path, counts: Counts, *, texts_measured: bool) -> None:
-    """A run in which every sample lacks a measure is kept, and is no success.
-
-    Args:
-        texts_measured: a sample without images lacks only what is measured of images.
-    """
-    fine = {NO_IMAGE} if texts_measured else set()
-    reasons = {k: n for k, n in counts.failed_by_reason.items() if k not in fine}
+def _check_any_measured(run: Path, counts: Counts) -> None:
+    """A run in which every sample lacks a measure is kept, and is no success."""
+    reasons = {k: n for k, n in counts.failed_by_reason.items() if k != NO_IMAGE}
     if counts.samples and sum(reasons.values()) == counts.samples:
         reason, count = next(iter(reasons.items()))
         raise RunError(
