@@ -44,7 +44,7 @@ def run(rows: Path, tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")  # undone before another room's tests look at figures
 def plain_figures():
     """A third of a short training draws its figure, which tests of their own look at."""
     with pytest.MonkeyPatch.context() as patched:
