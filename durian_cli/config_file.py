@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from durian.errors import ConfigError
+from durian.records import JsonObject
 
 OPTIONS = "durian"  # the section for options, of a file that has one to be passed on
 
@@ -50,10 +51,10 @@ def _defaults(
     *,
     section: str | None = None,
     also: tuple[str, ...] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Options' values from a file's, by the options' own names."""
     known = {p.name: p for p in ctx.command.params if p.name not in (None, "config", "help", *also)}
-    defaults: dict[str, Any] = {}
+    defaults: JsonObject = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in known:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from durian.analysis.evaluation import Evaluation
 from durian.analysis.reasons import grouped
@@ -204,7 +204,7 @@ def as_profiled(config: Later, manifest: Manifest | None) -> Later:
     # default does, so that the default stands for it, not what a newer version would choose.
     known = defaults | (manifest.config if manifest is not None else {})
     left_open = (name for name in profiled if getattr(config, name) is None)
-    taken_over: dict[str, Any] = {name: known[name] for name in left_open}
+    taken_over: JsonObject = {name: known[name] for name in left_open}
     for name, value in taken_over.items():
         if isinstance(value, list):  # JSON has no tuples
             taken_over[name] = tuple(value)

@@ -317,7 +317,7 @@ def served_fingerprint(config: SamplingConfig) -> str:
         server.close()
 
 
-def read_engine_args(engine_args: Mapping[str, Any]) -> tuple[Limits, dict[str, Any]]:
+def read_engine_args(engine_args: Mapping[str, Any]) -> tuple[Limits, JsonObject]:
     """The engine's own limits, and the fields that go into each request.
 
     Raises:

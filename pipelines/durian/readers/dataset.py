@@ -10,7 +10,6 @@ from dataclasses import replace
 from glob import has_magic
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from durian.config import DatasetConfig
 from durian.errors import ConfigError, DatasetError
@@ -34,6 +33,7 @@ from durian.readers.rows import Source, Wanted
 from durian.readers.sample import to_sample
 from durian.readers.text_files import CsvSource, JsonSource
 from durian.readers.webdataset import WebDatasetSource
+from durian.records import JsonObject
 from durian.samples import Sample
 
 _LFS = b"version https://git-lfs.github.com/"  # how a pointer of Git LFS begins
@@ -73,7 +73,7 @@ class SampleReader:
             )
         return lines
 
-    def described_with(self, notes: Sequence[str]) -> dict[str, Any]:
+    def described_with(self, notes: Sequence[str]) -> JsonObject:
         """The places of a sample's parts in the rows, with the notes on all rows."""
         return {**self.described, "notes": [*self.described["notes"], *notes]}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from durian.errors import DatasetError
 from durian.readers.messages import messages_of
+from durian.records import JsonObject
 
 # A key of a row, and not one that rows stand under.
 _OF_ONE_ROW = {"images", "image", "options", "choices", "answers", "messages", "conversations"}
@@ -18,7 +19,7 @@ class KeyTwice(ValueError):
     """An object has one key twice, which its text names: one of the two values would be lost."""
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> JsonObject:
     """An object of JSON, as `object_pairs_hook` gives it. Raises: KeyTwice."""
     # Python's parser keeps the last of two equal keys and is silent. Another tool keeps the first,
     # so the sample would depend on who reads it.

@@ -318,7 +318,7 @@ def _rows(
     left_out: Counter[str],
     *,
     bare: bool,
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, JsonObject]]:
     """The rows of a chunk that take part, each with its prompt's tokens; the others are counted.
 
     Args:
