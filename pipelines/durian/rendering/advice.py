@@ -93,7 +93,7 @@ def with_examples(
     Args:
         table, rollouts: rows of the samples that the page shows, with their texts.
     """
-    if scored is None or _alike(scored) is None or not advice:
+    if scored is None or not one_sided(scored) or not advice:
         return list(advice)
     usually_right = (scored.error_rate.value or 0.0) <= NEARLY
     usual = rollouts.filter(pl.col("correct") == usually_right)
