@@ -75,10 +75,10 @@ def quotas(
     """
     wanted = shares / shares.sum()
     if total is None:
-        with np.errstate(divide="ignore"):
-            most = np.where(wanted > 0, available / np.where(wanted > 0, wanted, 1), np.inf)
+        asked = wanted > 0
+        most = float((available[asked] / wanted[asked]).min())
         # A hair above, or 0.7 of 10 / 0.7 would be 6.999...
-        return np.floor(wanted * most.min() + 1e-9).astype(np.int64)
+        return np.asarray(np.floor(wanted * most + 1e-9), np.int64)
     given = np.zeros(len(shares))
     while (left := total - given.sum()) > 1e-9:
         open_ = (given < available - 1e-9) & (wanted > 0)
@@ -91,7 +91,7 @@ def quotas(
     rest = int(round(given.sum())) - int(whole.sum())
     for kind in np.argsort(whole - given, kind="stable")[:rest]:
         whole[kind] += 1
-    return whole
+    return np.asarray(whole, np.int64)
 
 
 def _drawn(config: ExportConfig, pool: Pool, places: Places, rng: np.random.Generator) -> Places:
@@ -118,7 +118,10 @@ def _drawn(config: ExportConfig, pool: Pool, places: Places, rng: np.random.Gene
         quota = quotas(config.select, shares, counts.sum(axis=0))
         cell = kind
     else:
-        by_run = quotas(config.select, np.array(config.mix), _usable(counts, shares))
+        most = counts[:, shares > 0].sum(axis=1)
+        if config.select is None and config.balance is not None:  # of which the balance holds
+            most = np.array([quotas(None, shares, of_run).sum() for of_run in counts])
+        by_run = quotas(config.select, np.array(config.mix), most)
         quota = np.concatenate(
             [quotas(int(n), shares, counts[number]) for number, n in enumerate(by_run)]
         )
@@ -129,16 +132,10 @@ def _drawn(config: ExportConfig, pool: Pool, places: Places, rng: np.random.Gene
     return np.sort(best[kept])
 
 
-def _usable(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Samples of each run that are of a category with a share. (runs,)"""
-    return np.asarray(counts[:, shares > 0].sum(axis=1), np.int64)
-
-
 def _shares(config: ExportConfig, pool: Pool) -> NDArray[np.float64]:
     """The share of each category: equal, as given, or all one where none is asked for."""
     asked = None if config.balanced is None else config.balanced.shares
     if not asked:
-        # A category without a sample left has no share, so that the others are equal.
         return np.ones(len(pool.categories))
     return np.array([asked.get(name, 0.0) for name in pool.categories])
 
@@ -161,7 +158,7 @@ def _first_of_each(cell: NDArray[np.int64], quota: NDArray[np.int64]) -> Bools:
 
 def _in_order(config: ExportConfig, pool: Pool, places: Places, rng: np.random.Generator) -> Places:
     if config.order == "shuffle":
-        return rng.permutation(places)
+        return np.asarray(rng.permutation(places))
     if config.order == "dataset":
         return places
     harder = pool.harder[places]

@@ -12,8 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from durian.config import ExportConfig
-from durian.exporters import Form
-from durian.exporters.base import IMAGES, PATHS, Chat, Given, with_marks, with_texts
+from durian.exporters.base import IMAGES, PATHS, Chat, Form, Given, with_marks, with_texts
 from durian.exporting.cells import ColumnTypes
 from durian.exporting.choose import Chosen
 from durian.exporting.completions import Picked

@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from durian.exporters import Form
+from durian.exporters.base import Form
 from durian.samples import sample_id
 
 FOLDER = "images"
