@@ -6,6 +6,7 @@ from durian.config.evaluate import EvalConfig
 from durian.config.export import ExportConfig
 from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
+from durian.config.logs import ImportConfig
 from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.runs import (
@@ -29,6 +30,7 @@ __all__ = [
     "ExportConfig",
     "GradeConfig",
     "GroupConfig",
+    "ImportConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",
