@@ -88,6 +88,12 @@ def test_the_manifest_says_how_the_estimates_were_made(planted):
     assert made["difficulty"]["own_weight"] < 0.25
 
 
+def test_the_page_says_what_the_estimates_stand_on(planted):
+    page = (planted[0] / "report" / "index.html").read_text()
+    assert "What similar samples tell" in page
+    assert "a sample's own 4 completions" in page and "words of the question" in page
+
+
 def test_estimates_can_stand_behind_groups(planted, tmp_path):
     from durian.config import GroupConfig
     from durian.regroup import regroup_run
