@@ -89,7 +89,7 @@ def evaluate_policy(
     2
     """
     progress, watch = progress or Silent(), Stopwatch()
-    _check_out(config)
+    _check_out(config, fresh=fresh)
     manifest, groups = _open_table(config.table)
     config = as_profiled(config, manifest)
     check_engine(config.sampling)
@@ -203,12 +203,16 @@ def _evaluate(
     return replace(result, sentences=_sentences(result))
 
 
-def _check_out(config: EvalConfig) -> None:
+def _check_out(config: EvalConfig, *, fresh: bool) -> None:
     # Before the work, which may take hours, rather than after it.
-    if (out := config.out) is None:
-        return
     if config.folder is not None:
         check_usable(config.folder)
+        return
+    if fresh:
+        raise ConfigError(
+            "fresh throws the unfinished parts of a folder away, and out names none; leave it out"
+        )
+    if (out := config.out) is None:
         return
     if Path(out).is_dir():
         raise ConfigError(f"out: {out} is a folder; give a file, or a folder's name without .json")

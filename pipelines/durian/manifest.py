@@ -24,7 +24,7 @@ from durian.records import JsonObject, as_json
 from durian.rewards import reward_fingerprint
 from durian.rewards.custom import JUDGED
 from durian.rewards.judged import PROMPT
-from durian.run.folder import DIFFICULTY_FILE, RunFolder
+from durian.run.folder import DIFFICULTY_FILE, NAMED, RunFolder
 from durian.run.manifest import Counts, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
@@ -92,6 +92,10 @@ def evaluation_identity(
         "prompt_template": file_fingerprint(config.prompt_template),
         "table": None if config.table is None else table_fingerprint(Path(config.table)),
         "dataset": dataset,
+        NAMED: {
+            name: getattr(config, name)
+            for name in ("model", "compare", "reward", "prompt_template", "table", "dataset")
+        },
     }
 
 

@@ -30,7 +30,7 @@ from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
 from durian.training.normalization import normalization_of
-from durian.training.policy import MERGED, load_policy, lora_config, merge_adapter, not_merged
+from durian.training.policy import load_policy, lora_config, merge_adapter, not_merged
 from durian.training.record import (
     describe_training,
     finite_log,
@@ -151,10 +151,10 @@ def train_policy(
         if not first:
             return None
         drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
-        if config.lora_r is not None and trainer.sharded:
+        if config.lora_r is not None and trainer.is_deepspeed_enabled:
             progress.note(f"warning: {not_merged(config.model, out)}")
         elif config.lora_r is not None:
-            merge_adapter(trainer, out / MERGED)
+            merge_adapter(trainer, config, out)
         log = finite_log(trainer.state.log_history)
         manifest = describe_training(
             config, table.manifest, reader.name, samples.counts, plan, log,

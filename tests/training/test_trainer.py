@@ -238,21 +238,29 @@ def test_a_frozen_vision_encoder_stays_and_the_rest_moves(settings, tmp_path):
     assert any("visual" in key for key in before)
 
 
-@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("held", ["whole", "sharded", "is_deepspeed_enabled"])
 def test_an_adapter_comes_with_the_model_that_it_makes_or_says_how_to_make_it(
-    settings, tmp_path, monkeypatch, sharded
+    settings, tmp_path, monkeypatch, held
 ):
     # LoRA: W + (alpha / r) B A, here alpha 8 and r 4.
     out, notes = tmp_path / "out", Notes()
-    if sharded:  # as over FSDP or ZeRO-3, where no process holds the whole model
-        monkeypatch.setattr(DurianTrainer, "sharded", True)
+    told = held == "is_deepspeed_enabled"
+    if held == "sharded":  # as over FSDP, where no process holds the whole model
+        monkeypatch.setattr(DurianTrainer, held, True)
+    if told:  # after the training, which has no DeepSpeed here
+        save = DurianTrainer.save_policy
+        monkeypatch.setattr(
+            DurianTrainer,
+            "save_policy",
+            lambda self, out: (save(self, out), setattr(self, held, True)),
+        )
     grpo = settings["grpo"] | {"max_steps": 1}
     given = settings | {"lora_r": 4, "lora_alpha": 8, "grpo": grpo, "out": str(out)}
     train_policy(TrainConfig(**given), progress=notes)
     assert "LoRA of rank 4" in (out / "README.md").read_text()  # ours, not PEFT's
     said = [line for line in notes.said if "merge_and_unload" in line]
-    assert (len(said), (out / "merged").exists()) == ((1, False) if sharded else (0, True))
-    if sharded:
+    assert (len(said), (out / "merged").exists()) == ((1, False) if told else (0, True))
+    if told:
         assert f"load {settings['model']}, then" in said[0] and f"model, '{out}')" in said[0]
         base = AutoModelForImageTextToText.from_pretrained(settings["model"])
         PeftModel.from_pretrained(base, str(out)).merge_and_unload().save_pretrained(out / "merged")
@@ -272,7 +280,7 @@ def test_an_adapter_comes_with_the_model_that_it_makes_or_says_how_to_make_it(
         assert torch.allclose(merged[name], expected, atol=1e-6), name
         added += bool(pair) and not torch.equal(weight, expected)
     assert added > 10
-    if not sharded:
+    if not told:
         way_out = f"an adapter without its base model; pass {out}/merged"
         with pytest.raises(ConfigError, match=way_out):
             check_model_exists(str(out))
