@@ -4,6 +4,7 @@ import json
 import shutil
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from durian.engines.chat import check_model_exists
 from durian.errors import ConfigError, RunError
 from durian.normalizer import NORMALIZERS, batch_advantages, durian_advantages, grpo_advantages
 from durian.train import train_policy
+from durian.training.checkpoints import newest_checkpoint
 from durian.training.policy import load_policy
 from durian.training.samples import open_samples
 from durian.training.trainer import DurianTrainer
@@ -319,6 +321,30 @@ def test_a_checkpoint_of_other_weights_is_refused(settings, whole, tmp_path):
     shutil.copy(Path(settings["model"]) / "model.safetensors", out / "checkpoint-2")
     with pytest.raises(RunError, match="weights were not restored"):
         train(settings, out)
+
+
+def test_a_checkpoint_is_whole_before_an_older_one_goes(tmp_path, monkeypatch):
+    # A kill in between must find one to go on from; transformers alone would drop first.
+    seen = {}
+    trainer = object.__new__(DurianTrainer)
+    trainer.args = SimpleNamespace(save_total_limit=1, should_save=True, output_dir=str(tmp_path))
+    trainer.state = SimpleNamespace(global_step=4)
+    trainer.accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
+
+    def save(self, model, trial):
+        seen["limit while it saves"] = self.args.save_total_limit
+        (tmp_path / "checkpoint-4").mkdir()
+
+    def drop(out, keep):
+        seen["kept"], seen["whole"] = keep, newest_checkpoint(out)
+
+    monkeypatch.setattr(GRPOTrainer, "_save_checkpoint", save)
+    monkeypatch.setattr(DurianTrainer, "_whole_model", lambda self: None)
+    monkeypatch.setattr("durian.training.trainer.drop_older", drop)
+    trainer._save_checkpoint(None, None)
+    whole = tmp_path / "checkpoint-4"
+    assert seen == {"limit while it saves": None, "kept": 1, "whole": whole}
+    assert trainer.args.save_total_limit == 1  # given back: the next one drops too
 
 
 def test_code_in_a_checkpoints_pickle_does_not_run(settings, whole, tmp_path):
