@@ -54,7 +54,7 @@ class Declared:
             ConfigError: a text that cannot be read.
         """
         if self.repeats:
-            return {**passed_on, **key_values(given or [], option=self.typed)}
+            return {**passed_on, **key_values(given or [], option=self.typed)} or self.default
         if not isinstance(given, str) or self.kind is str:
             return given
         try:

@@ -66,6 +66,7 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
+        NAMED: {"model": config.policy_name, "reward": config.reward},
     }
 
 
@@ -93,8 +94,11 @@ def evaluation_identity(
         "table": None if config.table is None else table_fingerprint(Path(config.table)),
         "dataset": dataset,
         NAMED: {
-            name: getattr(config, name)
-            for name in ("model", "compare", "reward", "prompt_template", "table", "dataset")
+            "model": config.policy_name,
+            **{
+                name: getattr(config, name)
+                for name in ("compare", "reward", "prompt_template", "table", "dataset")
+            },
         },
     }
 
@@ -149,7 +153,7 @@ def describe_run(
             fingerprint=index.fingerprint,
             read=reader.described_with(index.notes),
         ),
-        model=ProfiledModel(name=config.model, fingerprint=identity["model"]),
+        model=ProfiledModel(name=config.policy_name, fingerprint=identity["model"]),
         config=asdict(config),
         identity=identity,
         judge={"model": config.judge_model, "prompt": PROMPT} if config.reward == JUDGED else None,

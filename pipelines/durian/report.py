@@ -46,7 +46,7 @@ THUMBNAIL_SIDE = 160  # pixels
 THUMBNAIL_BYTES = 6_000  # of each JPEG, however noisy the image: a page holds about a hundred
 _QUALITIES = (85, 70, 50, 30, 10)
 _TEXT = ("problem", "answer")
-_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
+_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct", "finish_reason")
 
 
 def build_report(path: Path) -> Summary:

@@ -24,7 +24,7 @@ from durian.rewards import open_reward
 from durian.run.folder import read_manifest
 from durian.run.progress import Progress, Silent
 from durian.table.join import open_table
-from durian.training.arguments import check_grpo, grpo_config, plan_of
+from durian.training.arguments import check_grpo, drawing_warnings, grpo_config, plan_of
 from durian.training.checkpoints import drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
@@ -110,7 +110,10 @@ def train_policy(
                 complete = held.enter_context(open_training(out, identity, fresh=fresh))
                 if complete is not None:
                     return finished_training(out, complete)
-                for line in training_warnings(config, table, reader.name, identity):
+                for line in (
+                    *training_warnings(config, table, reader.name, identity),
+                    *drawing_warnings(config, grpo, table.manifest),
+                ):
                     progress.note(f"warning: {line}")
                 prepare_samples(out, config, reader, rows, table, screen, progress)
         samples = open_samples(out, config.pixel_limit, screen.resizing)

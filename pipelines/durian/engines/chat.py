@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from durian.config import SamplingConfig
 from durian.engines.base import RefusedPrompt
+from durian.engines.shards import merge_command
 from durian.engines.trusted import check_weights, refusal
 from durian.errors import ConfigError, one_line
 from durian.rewards import opens_thinking
@@ -21,11 +23,18 @@ _PRINTED = "[{'type': "  # as Jinja prints a message's parts where a template wa
 class Chat:
     """Renders prompts by the policy's chat template, and encodes them with its processor."""
 
-    def __init__(self, processor: Any, image_size: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        image_size: dict[str, int] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         """Wrap a transformers processor that has a tokenizer and an image processor.
 
         `image_size`: the bounds in pixels that were set on it, as its `size`; None for its own.
+        `arguments`: of the chat template, by name.
         """
+        self._arguments = dict(arguments or {})
         self.processor = processor
         self.image_size = image_size
         self.tokenizer = processor.tokenizer
@@ -51,7 +60,7 @@ class Chat:
         try:
             text = str(
                 self.processor.apply_chat_template(
-                    prompt.messages, tokenize=False, add_generation_prompt=True
+                    prompt.messages, tokenize=False, add_generation_prompt=True, **self._arguments
                 )
             )
         except Exception as error:  # a template raises what it likes, by raise_exception or not
@@ -129,10 +138,17 @@ def load_chat(config: SamplingConfig) -> Chat:
         raise ConfigError(
             f"model '{config.model}': no image processor; a vision-language model is needed"
         )
-    if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
+    template = getattr(processor, "chat_template", None) or processor.tokenizer.chat_template
+    if not template:
         raise ConfigError(f"model '{config.model}': no chat template")
+    arguments = config.chat_template_args or {}
+    for name in arguments:
+        if not re.search(rf"\b{re.escape(name)}\b", str(template)):
+            raise ConfigError(
+                f"chat-template-arg {name}: the chat template of {config.model} knows no such name"
+            )
     processor.tokenizer.padding_side = "left"  # generation goes on where each prompt ends
-    return Chat(processor, bound_pixels(processor.image_processor, config))
+    return Chat(processor, bound_pixels(processor.image_processor, config), arguments)
 
 
 def bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int] | None:
@@ -183,6 +199,8 @@ def check_model_exists(model: str) -> None:
             merged = path / "merged"
             way_out = f"pass {merged}" if merged.is_dir() else "merge it into its base model first"
             raise ConfigError(f"model '{model}': an adapter without its base model; {way_out}")
+        if (merge := merge_command(path)) is not None:
+            raise ConfigError(f"model '{model}': a trainer's shards; merge them first: {merge}")
         if not (path / "config.json").is_file():
             raise ConfigError(f"model '{model}': no config.json in it; is it a model folder?")
     elif not model or model.startswith((".", "/", "~")) or model.count("/") > 1:

@@ -16,8 +16,10 @@ from transformers import (
 from transformers.utils import logging
 
 from durian.config import SamplingConfig
+from durian.engines.adapter import with_adapter
 from durian.engines.base import Finished
 from durian.engines.chat import cannot_load, finite, load_chat
+from durian.engines.sampling_args import FILTERS, penalties
 from durian.errors import RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
@@ -52,6 +54,8 @@ class TransformersEngine:
             model: Any = AutoModelForImageTextToText.from_pretrained(config.model, **settings)
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
+        if config.adapter is not None:
+            model = with_adapter(model, config.adapter)
         self._model = (model if "device_map" in settings else model.to(device)).eval()
         self._context = int(model.config.get_text_config().max_position_embeddings)
         self._ends = _end_tokens(model.generation_config, self._chat.tokenizer)
@@ -92,7 +96,12 @@ class TransformersEngine:
 
     def _generation(self, count: int, temperature: float) -> Any:
         pad = self._chat.tokenizer.pad_token_id
-        sampled = {"temperature": temperature, "top_p": self._config.top_p, "top_k": 0}
+        sampled = {
+            "temperature": temperature,
+            "top_p": self._config.top_p,
+            "top_k": 0,
+            **{n: v for n, v in (self._config.sampling_args or {}).items() if n in FILTERS},
+        }
         return _untyped(GenerationConfig)(
             do_sample=temperature > 0,
             **(sampled if temperature > 0 else {}),
@@ -109,7 +118,7 @@ class TransformersEngine:
             yield from (kind[start : start + size] for start in range(0, len(kind), size))
 
     def _draw(self, prompts: Sequence[Prompt], generation: Any) -> list[list[Rollout] | Failed]:
-        inputs = self._encode(prompts)
+        inputs, args = self._encode(prompts), self._config.sampling_args or {}
         if isinstance(inputs, Failed):
             # Which prompt is at fault is not known: each alone, so that the others go on.
             if len(prompts) == 1:
@@ -126,7 +135,9 @@ class TransformersEngine:
             sequences = self._model.generate(
                 **inputs.to(self._model.device),
                 generation_config=generation,
-                logits_processor=LogitsProcessorList([recorder]),
+                logits_processor=LogitsProcessorList(
+                    [recorder, *penalties(args, inputs["input_ids"].shape[1])]
+                ),
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(

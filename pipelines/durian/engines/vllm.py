@@ -8,11 +8,14 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from durian.config import SamplingConfig
+from durian.engines.adapter import changes_vision, vllm_rank
 from durian.engines.base import Finished
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
+from durian.engines.sampling_args import vllm_params
 from durian.errors import ConfigError, RunError, one_line, way_out
 from durian.samples import Failed, FinishReason, Prompt, Rollout
 
@@ -26,7 +29,9 @@ DEFAULTS = {
 }
 # What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
 CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
-_FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
+_FINISH: dict[str | None, FinishReason] = {
+    "stop": "stop", "length": "length", "repetition": "repetition"
+}  # fmt: skip
 
 
 class VLLMEngine:
@@ -54,26 +59,29 @@ class VLLMEngine:
             with _without_warnings():
                 from vllm import LLM, SamplingParams
                 from vllm.exceptions import VLLMValidationError
+                from vllm.sampling_params import RepetitionDetectionParams
         except ImportError as error:
             raise ConfigError(
                 f"engine vllm cannot be imported ({one_line(error)}); {way_out('vllm')}, or "
                 "pass --engine transformers"
             ) from error
+        # Before the policy is loaded: an argument that vLLM has not costs seconds then.
+        params = partial(
+            vllm_params, SamplingParams, RepetitionDetectionParams, config.sampling_args or {},
+            max_tokens=config.max_tokens, logprobs=0,  # of the sampled token alone
+        )  # fmt: skip
+        # No seed: on CPU a request's seed with n > 1 is refused, elsewhere it costs a kernel each.
+        self._sampled = params(
+            n=config.rollouts, temperature=config.temperature, top_p=config.top_p
+        )
+        self._greedy = params(temperature=0.0)
+        self._adapter = _adapter(config)
         try:
             with _without_warnings():
                 self._llm: Any = LLM(**(_arguments(config, self._chat) | config.engine_args))
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
         self._refusals = (ValueError, TypeError, VLLMValidationError)
-        # No seed: on CPU a request's seed with n > 1 is refused, elsewhere it costs a kernel each.
-        self._sampled = SamplingParams(
-            n=config.rollouts,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            max_tokens=config.max_tokens,
-            logprobs=0,  # of the sampled token alone
-        )
-        self._greedy = SamplingParams(temperature=0.0, max_tokens=config.max_tokens, logprobs=0)
 
     def generate(
         self,
@@ -146,6 +154,7 @@ class VLLMEngine:
                 ids: list[str] = self._llm.enqueue(
                     [request],
                     params,
+                    lora_request=self._adapter,
                     use_tqdm=False,
                     tokenization_kwargs={"add_special_tokens": False},  # the template has them
                 )
@@ -188,9 +197,25 @@ def _arguments(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
         "limit_mm_per_prompt": {"video": 0},  # no memory set aside for what no prompt holds
         "mm_processor_kwargs": {"size": chat.image_size} if chat.image_size else None,
     }
+    if config.adapter is not None:
+        arguments |= {
+            "enable_lora": True,
+            "max_lora_rank": vllm_rank(config.adapter),
+            # Else vLLM leaves what an adapter changes of the encoder out, without a word.
+            "enable_tower_connector_lora": changes_vision(config.adapter),
+        }
     if current_platform.is_cpu():
         arguments |= {"dtype": "float32", "enforce_eager": True}
     return arguments
+
+
+def _adapter(config: SamplingConfig) -> Any:
+    """The adapter as vLLM takes it with each prompt; None of none."""
+    if config.adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("adapter", 1, config.adapter)
 
 
 def _seed_worker(worker: Any, seed: int) -> None:

@@ -30,14 +30,27 @@ def sentences(summary: Summary) -> list[str]:
     those = f"{counted(scored.completions, 'completion')} over {counted(measured, 'sample')}"
     wrong = f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)}"
     if one_sided(scored):
-        return [f"{wrong} of {those}.", _variance(scored), *in_no_group(summary)]
+        return [f"{wrong} of {those}.", _variance(scored), *_looped(scored), *in_no_group(summary)]
     said = [
         f"{wrong} of {those}{_hardest_slice(scored)}.",
         " ".join(filter(None, [_seeing(scored, grouped), _reasoning(scored, grouped)])),
         _best(scored),
         _teaching(scored),
     ]
-    return [*(sentence for sentence in said if sentence), *in_no_group(summary)]
+    known = (sentence for sentence in said if sentence)
+    return [*known, *_looped(scored), *in_no_group(summary)]
+
+
+def _looped(scored: Scored) -> list[str]:
+    """Count completions that went round in circles apart from those that were too long."""
+    if not scored.looped:
+        return []
+    return [
+        f"{counted(scored.looped, 'completion')} of {scored.completions:,} "
+        f"({percent_text(scored.looped / scored.completions)}) went round in circles until the "
+        f"engine ended them, which a larger --max-tokens does not cure; {scored.cut:,} were cut by "
+        "--max-tokens."
+    ]
 
 
 def one_sided(scored: Scored) -> bool:
