@@ -56,7 +56,7 @@ def changes_vision(folder: str) -> bool:
     """Whether an adapter has weights of its own for the vision encoder."""
     from safetensors import safe_open
 
-    with safe_open(str(Path(folder) / WEIGHTS), "pt") as file:  # type: ignore[no-untyped-call]
+    with safe_open(str(Path(folder) / WEIGHTS), "pt") as file:
         return any(part in name.split(".") for name in file.keys() for part in VISION)
 
 

@@ -33,9 +33,9 @@ def model_fingerprint(config: SamplingConfig) -> str:
     """
     if config.adapter is not None:
         read_adapter(config.adapter)
-        files = [Path(config.adapter) / name for name in (CONFIG, WEIGHTS)]
+        own = [Path(config.adapter) / name for name in (CONFIG, WEIGHTS)]
         alone = replace(config, adapter=None)
-        return f"{model_fingerprint(alone)}+{_digest(files, whole=False)}"
+        return f"{model_fingerprint(alone)}+{_digest(own, whole=False)}"
     path = Path(config.model)
     try:
         if config.engine == "openai":

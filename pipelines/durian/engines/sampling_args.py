@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from durian.errors import ConfigError, one_line
@@ -43,14 +44,17 @@ def vllm_params(make: type, repetition: type, given: Mapping[str, Any], **ours: 
     Raises:
         ConfigError: a name that it does not have, or a value that it does not take.
     """
-    known = {name for name in vars(make)["__struct_fields__"] if not name.startswith("_")}
+    known = [name for name in signature(make).parameters if not name.startswith("_")]
     check_names(given, known, "vLLM's SamplingParams")
     values = dict(given)
+    found = values.get("repetition_detection")
+    if isinstance(found, dict):
+        check_names(found, list(signature(repetition).parameters), "repetition_detection")
     try:
-        if isinstance(found := values.get("repetition_detection"), dict):
+        if isinstance(found, dict):
             values["repetition_detection"] = repetition(**found)
         return make(**ours, **values)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # vLLM's own is no ValueError
         raise ConfigError(f"sampling-arg: vLLM refuses it ({one_line(error)})") from error
 
 

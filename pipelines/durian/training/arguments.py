@@ -179,7 +179,8 @@ def _sampling(config: TrainConfig, grpo: Mapping[str, Any]) -> tuple[dict[str, A
     else:
         from transformers import GenerationConfig
 
-        lost = [name for name in given if not hasattr(GenerationConfig(), name)]
+        make: Any = GenerationConfig  # untyped
+        lost = [name for name in given if not hasattr(make(), name)]
     further = {name: value for name, value in given.items() if name not in lost}
     return own | ({"generation_kwargs": further} if further else {}), lost
 
@@ -192,7 +193,7 @@ def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Man
         grpo: as `check_grpo` gives it.
     """
     fields_now, lost = _sampling(config, grpo)
-    now = fields_now | grpo
+    now = {**fields_now, **grpo}
     drawn = {n: now[n] for n in _SAMPLING_FIELDS if n in now} | now.get("generation_kwargs", {})
     then, lines = manifest.config, []
     pairs = (
