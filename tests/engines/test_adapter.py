@@ -8,10 +8,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from durian.config import EvalConfig
 from durian.engines.adapter import changes_vision, vllm_rank
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import check_encoder, open_engine
 from durian.errors import ConfigError
+from durian.evaluate import _policies as policies
 from tests.engines.conftest import Teacher
 from tests.engines.test_engines import ENGINES, assert_logprobs_are_the_teachers, draw
 
@@ -96,3 +98,9 @@ def test_spectral_reads_no_encoder_that_an_adapter_changes(adapters, tiny_config
     assert not changes_vision(adapters["text"][0])
     with pytest.raises(ConfigError, match="changes the vision encoder, of which spectral reads"):
         check_encoder(tiny_config(adapter=adapters["all"][0]))
+
+
+def test_of_two_policies_that_are_judged_it_is_over_the_first():
+    both = EvalConfig(dataset="d", model="m", compare="other", adapter="a")
+    first, second = policies(both)
+    assert (first.policy_name, second.policy_name) == ("m with adapter a", "other")
