@@ -18,6 +18,7 @@ from durian_cli.compare import compare
 from durian_cli.eval import evaluate
 from durian_cli.grade import grade
 from durian_cli.group import group
+from durian_cli.import_logs import import_logs
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
@@ -37,6 +38,7 @@ app.command()(compare)
 app.command("eval")(evaluate)
 app.command()(grade)
 app.command()(group)
+app.command("import")(import_logs)
 app.command()(schema)
 app.command()(train)
 

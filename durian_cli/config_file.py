@@ -53,7 +53,11 @@ def _defaults(
     also: tuple[str, ...] = (),
 ) -> JsonObject:
     """Options' values from a file's, by the options' own names."""
-    known = {p.name: p for p in ctx.command.params if p.name not in (None, "config", "help", *also)}
+    known = {
+        p.name.rstrip("_"): p  # --from is the parameter from_
+        for p in ctx.command.params
+        if p.name is not None and p.name not in ("config", "help", *also)
+    }
     defaults: JsonObject = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
@@ -66,7 +70,9 @@ def _defaults(
             )
             where = f" under '{section}'" if section else ""
             raise ConfigError(f"{path}: no option '{key}'{where}{hint}")
-        defaults[name] = _as_typed(path, key, value, getattr(known[name], "multiple", False))
+        defaults[str(known[name].name)] = _as_typed(
+            path, key, value, getattr(known[name], "multiple", False)
+        )
     return defaults
 
 

@@ -154,6 +154,20 @@ def show_profile(result: Profiled) -> None:
     _print(lines)
 
 
+def show_import(result: Profiled) -> None:
+    """What of the log was matched and what was not, and then what a profile shows."""
+    if (logs := result.manifest.logs) is not None:
+        matched = sum(logs.matched.values())
+        by = ", ".join(f"{count:,} by {what}" for what, count in logs.matched.items())
+        lines = [f"{matched:,} of {counted(logs.completions, 'completion')} matched: {by}"]
+        lines += [f"  {n:,} {reason}, left out" for reason, n in _most(logs.unmatched)]
+        if logs.repeated:
+            lines.append(f"  {logs.repeated:,} stand there again, left out")
+        lines += [f"  {n:,} x line {reason}" for reason, n in _most(logs.unread)]
+        _print(lines)
+    show_profile(result)
+
+
 def show_report(run: Path, summary: Summary) -> None:
     """Print the findings of a report, and where its page is."""
     _print([*_findings(summary.sentences), f"report:  {run / 'report' / 'index.html'}"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from inspect import Parameter, Signature
+from keyword import iskeyword
 from operator import or_
 from pathlib import Path
 from types import UnionType
@@ -37,8 +38,9 @@ class Declared:
 
     @property
     def name(self) -> str:
-        """The name among the command's parameters, and in a config file."""
-        return self.typed.replace("-", "_")
+        """The name among the command's parameters, and in a config file, but for a last `_`."""
+        name = self.typed.replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
     @property
     def repeats(self) -> bool:

@@ -5,6 +5,7 @@ from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
 from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
+from durian.config.logs import ImportConfig
 from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.runs import (
@@ -27,6 +28,7 @@ __all__ = [
     "EvalConfig",
     "GradeConfig",
     "GroupConfig",
+    "ImportConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",
