@@ -10,10 +10,10 @@ from typing import Any
 
 from durian.config import SamplingConfig
 from durian.engines.base import RefusedPrompt
-from durian.engines.shards import merge_command
 from durian.engines.faults import known_fault
 from durian.engines.forms import find_form, misread, raises, shaped
 from durian.engines.resizing import Resizing, find_resizing
+from durian.engines.shards import merge_command
 from durian.engines.trusted import check_weights, refusal
 from durian.errors import ConfigError, RunError, one_line
 from durian.records import JsonObject
