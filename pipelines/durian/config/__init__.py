@@ -2,6 +2,7 @@
 
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
+from durian.config.doctor import DoctorConfig
 from durian.config.evaluate import EvalConfig
 from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
@@ -24,6 +25,7 @@ __all__ = [
     "CompareConfig",
     "CostConfig",
     "DatasetConfig",
+    "DoctorConfig",
     "EvalConfig",
     "GradeConfig",
     "GroupConfig",
