@@ -17,8 +17,10 @@ from durian.errors import ConfigError, DurianError, InputError, one_line
 from durian_cli.compare import compare
 from durian_cli.doctor import doctor
 from durian_cli.eval import evaluate
+from durian_cli.export import export
 from durian_cli.grade import grade
 from durian_cli.group import group
+from durian_cli.import_logs import import_logs
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
@@ -37,8 +39,10 @@ app.command()(report)
 app.command()(compare)
 app.command()(doctor)
 app.command("eval")(evaluate)
+app.command()(export)
 app.command()(grade)
 app.command()(group)
+app.command("import")(import_logs)
 app.command()(schema)
 app.command()(train)
 

@@ -4,8 +4,10 @@ from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
 from durian.config.doctor import DoctorConfig
 from durian.config.evaluate import EvalConfig
+from durian.config.export import ExportConfig
 from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
+from durian.config.logs import ImportConfig
 from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.runs import (
@@ -27,8 +29,10 @@ __all__ = [
     "DatasetConfig",
     "DoctorConfig",
     "EvalConfig",
+    "ExportConfig",
     "GradeConfig",
     "GroupConfig",
+    "ImportConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",
