@@ -61,7 +61,7 @@ def test_a_template_that_leaves_out_the_question_is_told(broken):
 
     checks = examined(broken("qwen3_vl", change))
     assert "prompt" in verdicts(checks, "wrong")
-    assert "leaves out the problem" in checks["prompt"].said
+    assert "the policy's chat template leaves out" in checks["prompt"].said
 
 
 def test_a_text_that_begins_twice_is_told(broken):
