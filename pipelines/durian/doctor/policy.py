@@ -257,7 +257,7 @@ def _bounds(config: SamplingConfig, chat: Chat) -> Found:
     """Bound an image to a quarter of the pixels at which the policy sees it, and count tokens."""
     prompt = _ask(_picture(3, LARGE))
     resizing = chat.resizing
-    seen = resizing and resizing.of(LARGE)
+    seen = None if resizing is None else resizing.of(LARGE)
     if resizing is None or seen is None:
         return Found("unsupported", "the processor does not bound its images in pixels")
     most = seen[0] * seen[1] // 4

@@ -100,4 +100,5 @@ class Teacher:
                 inputs[name] = torch.cat([value, more], dim=1)
         with torch.inference_mode():
             logits = self._model(**inputs).logits[0, length - 1 :]
-        return logits.double().log_softmax(-1).cpu()
+        logprobs: torch.Tensor = logits.double().log_softmax(-1).cpu()
+        return logprobs

@@ -138,7 +138,7 @@ def _glm(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
         hook.remove()
     if projected:
         return list(found.pooler_output)
-    return list(kept[0].split(grids.prod(-1).tolist()))
+    return list(torch.split(kept[0], grids.prod(-1).tolist()))
 
 
 def _gemma(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
