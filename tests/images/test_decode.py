@@ -17,7 +17,6 @@ from PIL import Image
 from durian.images import decode as decode_module
 from durian.images.decode import MOST_SCANS, DecodedImage, decode, size
 from durian.measures.pixel_entropy import pixel_entropy
-from durian.measuring.chunks import decoded_chunks
 from durian.run.progress import Silent
 from durian.samples import Failed, Sample
 from tests.images.image_corpus import COLOR, GRAY, SIDE, encoded
@@ -328,15 +327,12 @@ def test_who_stops_early_waits_for_the_images_in_hand_alone(monkeypatch):
             super().shutdown(wait)
 
     monkeypatch.setattr("durian.measuring.look.decode", waiting)
-    monkeypatch.setattr("durian.measuring.chunks.ThreadPoolExecutor", Threads)
+    monkeypatch.setattr("durian.measuring.decoding.ThreadPoolExecutor", Threads)
     samples = [
         Sample(sample_id=str(row), row=row, problem="", answer="", images=(data,))
         for row, data in enumerate([b"first", *[b"later"] * 1000])
     ]
-    chunks = decoded_chunks(
-        samples, [(0, range(1)), (1, range(1, 1001))], keep=False, pixel_limit=LIMIT, workers=2,
-        progress=Silent(),
-    )  # fmt: skip
-    assert [seen.error for seen in next(chunks).looks] == ["waited"]
-    chunks.close()
+    seen = decoded(samples, keep=False, pixel_limit=LIMIT, workers=2, progress=Silent())
+    assert next(seen)[1].error == "waited"
+    seen.close()
     assert len(decoded) < 100
