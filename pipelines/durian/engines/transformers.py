@@ -104,7 +104,8 @@ class TransformersEngine:
         # A batch writes until its roomiest prompt is full. What the others wrote past their own
         # room is cut off in `_rollout`: alone, they would have ended there, and a completion must
         # not depend on what shares its batch.
-        greedy = requests[0].greedy
+        # A sample has one rollout at temperature 0, also where all are drawn so.
+        greedy = requests[0].greedy or self._config.temperature == 0
         count = 1 if greedy else self._config.rollouts
         seeds = [request.seed + number for request in requests for number in range(count)]
         sampling = [] if greedy else [SeededDraws(self._config, seeds, self._model.device)]
