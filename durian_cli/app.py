@@ -16,8 +16,10 @@ import typer
 from durian.errors import ConfigError, DurianError, InputError, one_line
 from durian_cli.compare import compare
 from durian_cli.eval import evaluate
+from durian_cli.export import export
 from durian_cli.grade import grade
 from durian_cli.group import group
+from durian_cli.import_logs import import_logs
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
@@ -35,8 +37,10 @@ app.command()(profile)
 app.command()(report)
 app.command()(compare)
 app.command("eval")(evaluate)
+app.command()(export)
 app.command()(grade)
 app.command()(group)
+app.command("import")(import_logs)
 app.command()(schema)
 app.command()(train)
 

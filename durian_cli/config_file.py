@@ -53,7 +53,11 @@ def _defaults(
     also: tuple[str, ...] = (),
 ) -> JsonObject:
     """Options' values from a file's, by the options' own names."""
-    known = {p.name: p for p in ctx.command.params if p.name not in (None, "config", "help", *also)}
+    known = {
+        p.name.rstrip("_"): p  # --from is the parameter from_
+        for p in ctx.command.params
+        if p.name is not None and p.name not in ("config", "help", *also)
+    }
     defaults: JsonObject = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
@@ -66,8 +70,14 @@ def _defaults(
             )
             where = f" under '{section}'" if section else ""
             raise ConfigError(f"{path}: no option '{key}'{where}{hint}")
-        defaults[name] = _as_typed(path, key, value, getattr(known[name], "multiple", False))
+        option = known[name]
+        defaults[str(option.name)] = _as_typed(path, key, value, _repeats(option))
     return defaults
+
+
+def _repeats(parameter: Any) -> bool:
+    """Whether an option is given several times, or an argument is one word or more."""
+    return bool(getattr(parameter, "multiple", False)) or getattr(parameter, "nargs", 1) == -1
 
 
 def _as_typed(path: Path, key: str, value: Any, repeats: bool) -> Any:

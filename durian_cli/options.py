@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from inspect import Parameter, Signature
+from keyword import iskeyword
 from operator import or_
 from pathlib import Path
 from types import UnionType
@@ -37,13 +38,19 @@ class Declared:
 
     @property
     def name(self) -> str:
-        """The name among the command's parameters, and in a config file."""
-        return self.typed.replace("-", "_")
+        """The name among the command's parameters, and in a config file, but for a last `_`."""
+        name = self.typed.replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
     @property
     def repeats(self) -> bool:
         """Whether it is NAME=VALUE, as often as needed."""
         return get_origin(self.kind) is dict
+
+    @property
+    def many(self) -> bool:
+        """Whether it is one word or more, as the folders of several runs are."""
+        return self.about.positional and get_origin(self.kind) is tuple
 
     def read(self, given: Any, passed_on: dict[str, Any]) -> Any:
         """The field's value, of what the command line or a config file gave.
@@ -53,6 +60,8 @@ class Declared:
         Raises:
             ConfigError: a text that cannot be read.
         """
+        if self.many:
+            return tuple(given)
         if self.repeats:
             return {**passed_on, **key_values(given or [], option=self.typed)}
         if not isinstance(given, str) or self.kind is str:
@@ -80,7 +89,7 @@ class Declared:
                 under = ", ".join(f"{held} under `{name}:`" for name, held in sections.items())
                 help = help.replace(";", f", also under `{OPTIONS}:`, and {under};", 1)
         plain = self.kind in (bool, int, float, str, Path)
-        kind = self.kind if plain else list[str] if self.repeats else str
+        kind = self.kind if plain else list[str] if self.repeats or self.many else str
         default = None if self.repeats else as_text(self.default)
         name = f"--{self.typed}"
         if self.kind is bool and self.default is None:

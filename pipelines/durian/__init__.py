@@ -15,8 +15,8 @@
        v
     policy                                                  STAGE 2: train.py
 
-Beside them: regroup.py, report.py, compare.py, evaluate.py, runs.py (a finished run as one object)
-and planning/ (what a run will cost).
+Beside them: import_logs.py (rollouts that exist, of logs/, as a run), regroup.py, report.py,
+compare.py, evaluate.py, runs.py (a finished run as one object) and planning/ (what a run costs).
 What all of them share lies below: samples.py, records.py, config/, errors.py.
 
 The names below are the package's face. Each is loaded when it is first used, so that a mere

@@ -7,11 +7,13 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import dropwhile
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 from durian.analysis.one_run.summary import Summary
 from durian.config import ProfileConfig
@@ -147,8 +149,14 @@ def finish_run(
     identity: JsonObject,
     watch: Stopwatch,
     progress: Progress,
+    *,
+    also: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Group the measured samples, join the parts into tables, render, and write the manifest."""
+    """Group the measured samples, join the parts into tables, render, and write the manifest.
+
+    Args:
+        also: fields of the manifest that say more, or other, than of a profile.
+    """
     # Here: drawing loads slowly, and wrong input should be told at once.
     from durian.report import keep_thumbnails, render_run
 
@@ -160,7 +168,7 @@ def finish_run(
         groups = group_samples(config, run)
         write_columns(run)
         run.join_parts(groups.columns, groups.cuts)
-    manifest = describe_run(config, reader, index, run, identity, groups)
+    manifest = replace(describe_run(config, reader, index, run, identity, groups), **also)
     with watch.time("report"):
         render_run(
             run.path,

@@ -3,8 +3,10 @@
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
+from durian.config.export import ExportConfig
 from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
+from durian.config.logs import ImportConfig
 from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.runs import (
@@ -25,8 +27,10 @@ __all__ = [
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",
+    "ExportConfig",
     "GradeConfig",
     "GroupConfig",
+    "ImportConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",

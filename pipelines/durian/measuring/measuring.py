@@ -15,6 +15,7 @@ from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
 from durian.measures import Completions, ImageMeasure, PatchMeasure, RolloutMeasure, taken
+from durian.measures.base import Values
 from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.patches import measure_patches
@@ -59,6 +60,23 @@ class Pictured:
     height: int | None
     images: Taken
     reasons: list[str]  # why its images or its question are of no use
+
+    def row(self, values: Values, *reasons: str | None) -> dict[str, Any]:
+        """Its row of the difficulty table.
+
+        Args:
+            values: what is measured of its rollouts.
+            reasons: why some of that is missing.
+        """
+        return difficulty_row(
+            self.sample,
+            copies=self.copies,
+            n_images=self.n_images,
+            width=self.width,
+            height=self.height,
+            values={**self.images.values, **values},
+            error="; ".join(dict.fromkeys(filter(None, [*self.reasons, *reasons]))) or None,
+        )
 
 
 class Models:
@@ -161,18 +179,8 @@ class Models:
 
     def _rows(self, of: Pictured, answer: Drawn) -> Measured:
         of_rollouts = _of_rollouts(answer, taken(RolloutMeasure, self._config.measures))
-        reasons = [*of.reasons, answer.error, of_rollouts.error]
-        row = difficulty_row(
-            of.sample,
-            copies=of.copies,
-            n_images=of.n_images,
-            width=of.width,
-            height=of.height,
-            values={**of.images.values, **of_rollouts.values},
-            error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
-        )
         return Measured(
-            difficulty=[row],
+            difficulty=[of.row(of_rollouts.values, answer.error, of_rollouts.error)],
             completions=rollout_rows(of.sample, answer.rollouts, answer.scores),
             further=[of.further],
             tokens=tokens_of([answer.rollouts]),

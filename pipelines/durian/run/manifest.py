@@ -44,12 +44,30 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportedLogs:
+    """A log whose completions a run was made of, and how they were matched to samples."""
+
+    form: str  # of the program that wrote it
+    files: Count
+    completions: Count  # all that were read
+    matched: dict[str, Count]  # to one sample, by what: key, sample_id, prompt
+    unmatched: dict[str, Count]  # by why
+    unread: dict[str, Count]  # lines without a completion, by why
+    repeated: Count  # completions that the log holds again: left out
+    with_reward: Count  # of the matched ones
+    with_logprob: Count  # of the matched ones: a log-probability and a length
+    steps: tuple[int, int] | None  # of the training: the first and the last
+    opened: bool  # the chat template wrote the opening think tag: no completion has it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a finished profile beside its tables.
 
     What only some versions wrote, or what some runs have no use for, may be None.
     """
 
+    kind: str | None = left_out()  # import, where the rollouts are of a log
     durian: str | None = left_out()  # its version
     schema: Count
     created: str
@@ -57,6 +75,7 @@ class Manifest:
     model: ProfiledModel
     config: JsonObject  # the settings, as that version of Durian had them
     identity: JsonObject | None = left_out()  # all that the numbers depend on
+    logs: ImportedLogs | None = left_out()
     judge: JsonObject | None = left_out()  # the served model that was asked, and its prompt
     logprobs_mode: str | None = None
     counts: Counts

@@ -1,0 +1,156 @@
+"""A sample and what was logged of it -> the measured sample, as a profile has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from durian.logs.kept import Written
+from durian.measures import Completions, ImageMeasure, RolloutMeasure, taken
+from durian.measuring.look import Look
+from durian.measuring.measuring import NO_IMAGE, Measured, Pictured
+from durian.measuring.rows import rollout_rows
+from durian.measuring.taking import Taken, take
+from durian.rewards import Attempts, Reward, distinct_answers, extract_answer
+from durian.rewards.score import Pending
+from durian.samples import Rollout, Sample, Score
+from durian.table.columns import SOURCE_FILE, Further
+
+NOT_LOGGED = "no completion is logged"
+
+
+def measure_logged(
+    reward: Reward | None,
+    sample: Sample,
+    seen: Look,
+    copies: int,
+    written: Sequence[Written],
+    *,
+    opened: bool,
+) -> Callable[[], Measured]:
+    """Measure a sample by its images and by the completions that were logged.
+
+    It is being scored when this returns: begin others, then ask the function that it gives for what
+    was measured. It holds no image.
+
+    Args:
+        reward: grades the completions anew; None: the log's own rewards stand.
+        copies: how many rows of the dataset the sample stands for.
+        opened: the prompts end with the opening think tag.
+    """
+    pending = (
+        partial(_own_scores, written)
+        if reward is None
+        else reward.start(_attempts(sample, seen, written, opened))
+    )
+    images = Taken()
+    if seen.decoded:
+        of_images = taken(ImageMeasure, ("pixel",))
+        images = take((measure, partial(measure.take, seen.decoded)) for measure in of_images)
+    no_image = None if sample.images else NO_IMAGE
+    pictured = Pictured(
+        sample=replace(sample, images=()),
+        copies=copies,
+        n_images=len(sample.images),
+        further=Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}),
+        width=seen.width,
+        height=seen.height,
+        images=images,
+        reasons=[
+            reason
+            for reason in (sample.error, sample.question_error, seen.error, no_image, images.error)
+            if reason
+        ],
+    )
+    return partial(_measured, pictured, written, pending)
+
+
+def _measured(of: Pictured, written: Sequence[Written], pending: Pending) -> Measured:
+    scores: Sequence[Score] = ()
+    unscored = None if written else NOT_LOGGED
+    if written and of.sample.question_error is None:
+        try:
+            scores = pending()
+        except ValueError as error:
+            unscored = str(error)
+    rollouts = [_rollout(one) for one in written]
+    outcome = _outcome(written, rollouts, scores)
+    rows = [
+        of_rollout
+        | {
+            "n_tokens": one.n_tokens,
+            "sum_logprob": one.sum_logprob,
+            "finish_reason": one.finish_reason,
+            "step": one.step,
+        }
+        for of_rollout, one in zip(rollout_rows(of.sample, rollouts, scores), written, strict=True)
+    ]
+    return Measured(
+        difficulty=[of.row(outcome.values, unscored, outcome.error)],
+        completions=rows,
+        further=[of.further],
+    )
+
+
+def _outcome(
+    written: Sequence[Written], rollouts: Sequence[Rollout], scores: Sequence[Score]
+) -> Taken:
+    """All that is measured of completions, as far as the log tells what it is taken from."""
+    if not written:
+        return Taken()
+    known = [one.sum_logprob is not None and one.n_tokens is not None for one in written]
+    completions = Completions(
+        rollouts=rollouts,
+        scores=scores,
+        answers=distinct_answers([score.answer for score in scores]),
+    )
+    asked = ("confidence",) if all(known) else ()
+    measures = taken(RolloutMeasure, asked)
+    found = take((measure, partial(measure.take, completions)) for measure in measures)
+    values = dict(found.values)
+    if any(one.n_tokens is None for one in written):
+        values["mean_tokens"] = None
+    if any(one.finish_reason is None for one in written):
+        values["truncated"] = None
+    some = "no confidence per token: not logged of all completions"
+    lacking = some if any(known) and not all(known) else None
+    return Taken(values, "; ".join(filter(None, (found.error, lacking))) or None)
+
+
+def _rollout(written: Written) -> Rollout:
+    """A completion as the measures take it; what it lacks is taken out of the row again."""
+    reasons: dict[str | None, Any] = {"length": "length", "error": "error"}
+    return Rollout(
+        completion=written.completion,
+        n_tokens=written.n_tokens or 0,
+        sum_logprob=written.sum_logprob or 0.0,
+        finish_reason=reasons.get(written.finish_reason, "stop"),
+    )
+
+
+def _attempts(sample: Sample, seen: Look, written: Sequence[Written], opened: bool) -> Attempts:
+    reasons = [one.finish_reason for one in written]
+    return Attempts(
+        completions=[one.completion for one in written],
+        n_tokens=[one.n_tokens or 0 for one in written],
+        finish_reasons=[reason or "stop" for reason in reasons] if all(reasons) else (),
+        answer=sample.answer,
+        question=sample.problem,
+        options=sample.options,
+        columns=sample.cells,
+        image_sizes=[(image.width, image.height) for image in seen.decoded],
+        opened=opened,
+    )
+
+
+def _own_scores(written: Sequence[Written]) -> list[Score]:
+    """The rewards that were logged, right by the log's own verdict."""
+    scores = []
+    for one in written:
+        if one.reward is None or one.right is None:
+            raise ValueError("a completion is logged without a reward")
+        answer = extract_answer(one.completion)
+        scores.append(Score(reward=one.reward, correct=one.right, formatted=None, answer=answer))
+    return scores
