@@ -78,6 +78,7 @@ def profile_dataset(
         config if config.needs_rollouts else None,
         pixel_limit=config.pixel_limit,
         chat=chat_of(config.sampling) if config.needs_rollouts else None,
+        say=progress.note,
     )
     config = settle_repeatable(config)
     identity["repeatable"] = config.repeatable

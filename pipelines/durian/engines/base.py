@@ -34,7 +34,9 @@ Answer = tuple[Key, list[Rollout] | Failed]  # the request's key, its rollouts i
 
 @dataclass(frozen=True)
 class RefusedPrompt(Failed):
-    """The policy's chat template, or its server, does not take a prompt of this shape."""
+    """The policy's chat template, its server or its engine does not take a prompt of this shape."""
+
+    way_out: str | None = None  # what a user can do, where that is known
 
 
 class Renderer(Protocol):
@@ -45,6 +47,9 @@ class Renderer(Protocol):
 
         Another `Failed` is the matter of this problem alone.
         """
+
+    def notes(self, system_prompt: str | None) -> list[str]:
+        """What becomes of the system prompt that the user has not asked for, a line each."""
 
 
 class RolloutEngine(Protocol):

@@ -19,14 +19,14 @@ from transformers import (
 from transformers.utils import logging
 
 from durian.config import SamplingConfig
+from durian.engines.agreement import Agreement
 from durian.engines.base import Answer, Request
 from durian.engines.chat import cannot_load, finite, load_chat
 from durian.errors import RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
 BATCH_SIZE = 64  # completions written at a time
-# What is drawn is settled by `SeededDraws`, which keeps one token: nothing may bend it further.
-UNFILTERED = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+BUG = "pass --engine-arg batch_size=1"
 
 
 class TransformersEngine:
@@ -59,6 +59,7 @@ class TransformersEngine:
             raise cannot_load(config.model, error) from error
         self._model = (model if "device_map" in settings else model.to(device)).eval()
         self._context = int(model.config.get_text_config().max_position_embeddings)
+        self._agreement = Agreement(self._chat, "transformers, in a batch,", BUG)
         self._ends = _end_tokens(model.generation_config, self._chat.tokenizer)
         # `generate` fills what is left open from here: the model's own penalties must not come in.
         model.generation_config = _untyped(GenerationConfig)()
@@ -85,28 +86,33 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def _answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-        with torch.random.fork_rng(devices), torch.inference_mode():
+        with torch.inference_mode():
             drawn = self._draw(requests)
         yield from zip((request.key for request in requests), drawn, strict=True)
 
     def _draw(self, requests: Sequence[Request]) -> list[list[Rollout] | Failed]:
         """Draw for requests of one kind."""
-        inputs = self._encode([r.prompt for r in requests if isinstance(r.prompt, Prompt)])
+        # A sample has one rollout at temperature 0, also where all are drawn so.
+        greedy = requests[0].greedy or self._config.temperature == 0
+        count = 1 if greedy else self._config.rollouts
+        prompts = [r.prompt for r in requests if isinstance(r.prompt, Prompt)]
+        # Each prompt stands in the batch once a completion: left to copy them itself, `generate`
+        # copies the images of a prompt one by one, [A, A, B, B], and the second completion would
+        # be written to image A twice.
+        inputs = self._encode([prompt for prompt in prompts for _ in range(count)])
         if isinstance(inputs, Failed):
             # Which prompt is at fault is not known: each alone, so that the others go on.
             if len(requests) == 1:
                 return [inputs]
             return [self._draw([request])[0] for request in requests]
-        rooms = self._rooms(inputs)  # tokens, one a prompt
-        read = inputs["attention_mask"].sum(1).tolist()  # tokens of each prompt
+        rooms = self._rooms(inputs)  # tokens, one a completion
+        read = inputs["attention_mask"].sum(1).tolist()  # tokens of each one's prompt
+        for row, prompt in zip(range(0, len(read), count), prompts, strict=True):
+            self._agreement.check(prompt, inputs["input_ids"][row, -read[row] :].tolist())
         recorder = SampledLogprobs()
         # A batch writes until its roomiest prompt is full. What the others wrote past their own
         # room is cut off in `_rollout`: alone, they would have ended there, and a completion must
         # not depend on what shares its batch.
-        # A sample has one rollout at temperature 0, also where all are drawn so.
-        greedy = requests[0].greedy or self._config.temperature == 0
-        count = 1 if greedy else self._config.rollouts
         seeds = [request.seed + number for request in requests for number in range(count)]
         sampling = [] if greedy else [SeededDraws(self._config, seeds, self._model.device)]
         pad = self._chat.tokenizer.pad_token_id
@@ -114,8 +120,7 @@ class TransformersEngine:
             sequences = self._model.generate(
                 **inputs.to(self._model.device),
                 generation_config=_untyped(GenerationConfig)(
-                    **({"do_sample": False} if greedy else UNFILTERED),
-                    num_return_sequences=count,
+                    do_sample=False,  # what is drawn is settled by `SeededDraws`
                     max_new_tokens=max(rooms),
                     eos_token_id=self._ends,
                     pad_token_id=self._ends[0] if pad is None else pad,
@@ -130,8 +135,7 @@ class TransformersEngine:
         written = sequences[:, inputs["input_ids"].shape[1] :]  # (B * G, T)
         logprobs = recorder.of(sequences)  # (B * G, T)
         rollouts = [
-            self._rollout(tokens, values, rooms[row // count], read[row // count])
-            for row, (tokens, values) in enumerate(zip(written.tolist(), logprobs, strict=True))
+            self._rollout(*row) for row in zip(written.tolist(), logprobs, rooms, read, strict=True)
         ]
         return [finite(rollouts[i : i + count]) for i in range(0, len(rollouts), count)]
 

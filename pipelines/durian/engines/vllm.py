@@ -13,10 +13,12 @@ from itertools import count
 from typing import Any
 
 from durian.config import SamplingConfig
+from durian.engines.agreement import Agreement
 from durian.engines.base import Answer, Key, Request, Room
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
+from durian.engines.faults import WAY_OUT
 from durian.errors import ConfigError, RunError, one_line, way_out
-from durian.samples import Failed, FinishReason, Rollout
+from durian.samples import Failed, FinishReason, Prompt, Rollout
 
 # Set only where the user has not; vLLM and torch read them when they are imported.
 DEFAULTS = {
@@ -66,6 +68,7 @@ class VLLMEngine:
                 self._llm: Any = LLM(**(_arguments(config, self._chat) | config.engine_args))
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
+        self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
         self._refusals = (ValueError, TypeError, VLLMValidationError)
         self._repeatable = is_repeatable(config)
         self._slots: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
@@ -128,16 +131,15 @@ class VLLMEngine:
         text = self._chat.render(request.prompt)
         if isinstance(text, Failed):
             return text
-        prompt: dict[str, Any] = {"prompt": text}
-        if request.prompt.images:
-            prompt["multi_modal_data"] = {"image": list(request.prompt.images)}
         params = self._greedy if request.greedy else self._sampled
         if self._repeatable and not request.greedy:
             params = copy(params)
             params.seed = request.seed  # vLLM counts on from it, a rollout at a time
         try:
             with _without_warnings(), _stops():
-                self._llm.llm_engine.add_request(number, self._rendered(prompt), params)
+                rendered = self._rendered(text, request.prompt)
+                self._agreement.check(request.prompt, rendered["prompt_token_ids"])
+                self._llm.llm_engine.add_request(number, rendered, params)
         except self._refusals as error:  # too long, an image too thin, ...
             return Failed(f"prompt refused: {one_line(_first_cause(error))}")
         return None
@@ -147,15 +149,19 @@ class VLLMEngine:
             outputs: list[Any] = self._llm.llm_engine.step()
             return outputs
 
-    def _rendered(self, prompt: dict[str, Any]) -> Any:
+    def _rendered(self, text: str, prompt: Prompt) -> Any:
+        """The prompt as vLLM's own processor prepares it: tokens, and the pixels as tensors."""
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
+        given: dict[str, Any] = {"prompt": text}
+        if prompt.images:
+            given["multi_modal_data"] = {"image": list(prompt.images)}
         renderer = self._llm.llm_engine.renderer
         tokens = renderer.default_cmpl_tok_params.with_kwargs(
-            add_special_tokens=False  # the template has them
+            add_special_tokens=self._chat.adds_special_tokens(text)
         )
         (rendered,) = renderer.render_cmpl(
-            [parse_model_prompt(self._llm.model_config, prompt)], tokens
+            [parse_model_prompt(self._llm.model_config, given)], tokens
         )
         return rendered
 
