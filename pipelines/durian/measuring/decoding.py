@@ -75,6 +75,8 @@ def decoded(
                 yield from zip(batch.samples, looks, strict=True)
                 room.give(batch.share)
         finally:
+            # Before the reader is waited for: whoever stops early waits for the images in hand.
+            threads.shutdown(wait=False, cancel_futures=True)
             room.close()
 
 
