@@ -74,35 +74,27 @@ class RolloutEngine(Protocol):
 
 
 class Room:
-    """Room for what an engine has in hand: bounds its completions and the pixels of its prompts."""
+    """Room for the images of the requests that an engine has in hand, in pixels."""
 
-    def __init__(self, completions: int, pixels: int = PIXELS) -> None:
-        """Make room for so many completions, and for images of so many pixels in all."""
-        self._most, self._most_pixels = completions, pixels
-        self._taken: dict[Key, tuple[int, int]] = {}  # completions and pixels, by key
-        self.completions = self._pixels = 0  # in hand
+    def __init__(self, pixels: int = PIXELS) -> None:
+        """Make room for so many."""
+        self._pixels = pixels
+        self._taken: dict[Key, int] = {}
 
     @property
     def free(self) -> bool:
-        """Whether one more request fits; where none is in hand one always does, however large."""
-        return not self._taken or (
-            self.completions < self._most and self._pixels < self._most_pixels
-        )
+        """Whether one more request fits; where none is in hand one does, however large."""
+        return not self._taken or sum(self._taken.values()) < self._pixels
 
-    def take(self, request: Request, completions: int) -> None:
+    def take(self, request: Request) -> None:
         """Count a request as in hand."""
         prompt = request.prompt
         images = () if isinstance(prompt, Failed) else prompt.images
-        pixels = sum(image.width * image.height for image in images)
-        self._taken[request.key] = completions, pixels
-        self.completions += completions
-        self._pixels += pixels
+        self._taken[request.key] = sum(image.width * image.height for image in images)
 
     def give(self, key: Key) -> None:
         """Count a request as done."""
-        completions, pixels = self._taken.pop(key)
-        self.completions -= completions
-        self._pixels -= pixels
+        del self._taken[key]
 
 
 class PatchEncoder(Protocol):

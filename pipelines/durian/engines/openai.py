@@ -111,14 +111,15 @@ class OpenAIEngine:
 
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """See `RolloutEngine.stream`; `concurrency` requests are on their way at any time."""
-        room, begun = Room(self._limits.concurrency), dict[Key, Future[Any]]()
+        room, begun = Room(), dict[Key, Future[Any]]()
+        most = self._limits.concurrency
         ended: SimpleQueue[Key] = SimpleQueue()
         coming = iter(requests)
         request = next(coming, None)
         try:
             while request is not None or begun:
-                while request is not None and room.free:
-                    room.take(request, 1)
+                while request is not None and room.free and len(begun) < most:
+                    room.take(request)
                     begun[request.key] = self._server.begin(partial(self._draw, request))
                     begun[request.key].add_done_callback(partial(_tell, ended, request.key))
                     request = next(coming, None)

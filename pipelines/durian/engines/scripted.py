@@ -61,12 +61,12 @@ class ScriptedEngine:
 
         A sample's completions are taken in the order of their `rollout`.
         """
-        room, asked = Room(TOGETHER), list[Request]()
+        room, asked = Room(), list[Request]()
         for request in requests:
-            if not room.free:
+            if len(asked) == TOGETHER or not room.free:
                 yield from self._answer(asked)
-                room, asked = Room(TOGETHER), []
-            room.take(request, 1)
+                room, asked = Room(), []
+            room.take(request)
             asked.append(request)
         yield from self._answer(asked)
 

@@ -86,8 +86,9 @@ class VLLMEngine:
 
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """See `RolloutEngine.stream`."""
-        # Twice the slots: where one completion ends another waits already, whatever the lengths.
-        room, slots = Room(2 * self._slots), self._slots
+        # Up to twice the slots: where one completion ends another waits, whatever their lengths.
+        # Completions are counted, not prompts: the longest of a prompt's may be its last by far.
+        room, unfinished = Room(), self._llm.llm_engine.get_num_unfinished_requests
         asked: dict[str, Key] = {}  # the keys of requests in hand, by vLLM's id
         coming = iter(requests)
         request = next(coming, None)
@@ -95,16 +96,16 @@ class VLLMEngine:
             self._llm.collective_rpc(_seed_worker, args=(request.seed,))
         try:
             while request is not None or asked:
-                while request is not None and room.free:
+                while request is not None and room.free and unfinished() < 2 * self._slots:
                     number = str(next(self._ids))
                     failed = self._add(number, request)
                     if failed is not None:
                         yield request.key, failed
                     else:
                         asked[number] = request.key
-                        room.take(request, 1 if request.greedy else self._sampled.n)
+                        room.take(request)
                     request = next(coming, None)
-                    if room.completions >= slots:
+                    if unfinished() >= self._slots:
                         break  # further prompts are prepared between steps, one at a time
                 for output in self._step():
                     if output.finished:
