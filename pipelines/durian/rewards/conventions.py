@@ -31,8 +31,9 @@ def caller(function: Callable[..., Any], *, batch: bool) -> Call:
     Args:
         batch: of EasyR1's convention: it takes all of a sample's completions at once.
     """
-    if inspect.isclass(function):
-        function = function()
+    if isinstance(function, type):
+        made: Any = function()
+        function = made
     names = _parameters(function)
     if "solution_str" in names:
         return partial(_verl, function, names)
