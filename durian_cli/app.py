@@ -16,6 +16,7 @@ import typer
 from durian.errors import ConfigError, DurianError, InputError, one_line
 from durian_cli.compare import compare
 from durian_cli.eval import evaluate
+from durian_cli.export import export
 from durian_cli.grade import grade
 from durian_cli.group import group
 from durian_cli.import_logs import import_logs
@@ -36,6 +37,7 @@ app.command()(profile)
 app.command()(report)
 app.command()(compare)
 app.command("eval")(evaluate)
+app.command()(export)
 app.command()(grade)
 app.command()(group)
 app.command("import")(import_logs)

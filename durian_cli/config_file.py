@@ -70,10 +70,14 @@ def _defaults(
             )
             where = f" under '{section}'" if section else ""
             raise ConfigError(f"{path}: no option '{key}'{where}{hint}")
-        defaults[str(known[name].name)] = _as_typed(
-            path, key, value, getattr(known[name], "multiple", False)
-        )
+        option = known[name]
+        defaults[str(option.name)] = _as_typed(path, key, value, _repeats(option))
     return defaults
+
+
+def _repeats(parameter: Any) -> bool:
+    """Whether an option is given several times, or an argument is one word or more."""
+    return bool(getattr(parameter, "multiple", False)) or getattr(parameter, "nargs", 1) == -1
 
 
 def _as_typed(path: Path, key: str, value: Any, repeats: bool) -> Any:

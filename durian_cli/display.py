@@ -36,6 +36,7 @@ from durian_cli.texts import duration, pace, printable, value_text
 if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
     from durian.analysis.two_runs.comparison import Comparison
+    from durian.exporting.record import Exported
     from durian.groups import Kind
     from durian.planning.plan import ProfilePlan
     from durian.profile import Profiled
@@ -313,6 +314,19 @@ def show_eval(result: Evaluation) -> None:
     elif result.settings.out is not None:
         lines.append(f"result:  {result.settings.out}")
     _print(lines)
+
+
+def show_export(result: Exported) -> None:
+    """Print what was chosen and left out, where it lies, and the line that launches the trainer."""
+    out = Path(result.out)
+    lines = list(result.sentences)
+    lines += [f"  {n:,} x {reason}" for reason, n in _most(result.left_out)]
+    lines += [f"  column {old} is {new}" for old, new in result.renamed.items()]
+    lines += [f"written: {out / part.file}" for part in result.parts]
+    lines.append(f"page:    {out / 'report' / 'index.html'}")
+    if result.pushed is not None:
+        lines.append(f"pushed:  {result.pushed}")
+    _print([*lines, "launch:", *(f"  {line}" for line in result.launch)])
 
 
 def show_group(result: Regrouped) -> None:

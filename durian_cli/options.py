@@ -47,6 +47,11 @@ class Declared:
         """Whether it is NAME=VALUE, as often as needed."""
         return get_origin(self.kind) is dict
 
+    @property
+    def many(self) -> bool:
+        """Whether it is one word or more, as the folders of several runs are."""
+        return self.about.positional and get_origin(self.kind) is tuple
+
     def read(self, given: Any, passed_on: dict[str, Any]) -> Any:
         """The field's value, of what the command line or a config file gave.
 
@@ -55,6 +60,8 @@ class Declared:
         Raises:
             ConfigError: a text that cannot be read.
         """
+        if self.many:
+            return tuple(given)
         if self.repeats:
             return {**passed_on, **key_values(given or [], option=self.typed)}
         if not isinstance(given, str) or self.kind is str:
@@ -82,7 +89,7 @@ class Declared:
                 under = ", ".join(f"{held} under `{name}:`" for name, held in sections.items())
                 help = help.replace(";", f", also under `{OPTIONS}:`, and {under};", 1)
         plain = self.kind in (bool, int, float, str, Path)
-        kind = self.kind if plain else list[str] if self.repeats else str
+        kind = self.kind if plain else list[str] if self.repeats or self.many else str
         default = None if self.repeats else as_text(self.default)
         words = [] if about.positional else [f"--{self.typed}", *filter(None, [about.short])]
         make: Any = typer.Argument if about.positional else typer.Option

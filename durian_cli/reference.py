@@ -77,7 +77,8 @@ def _type(declared: Declared) -> str:
     about = declared.about
     told = (about.unit, f"of {', '.join(about.words)}" if about.words else None, about.bounds)
     limits = ", ".join(filter(None, told))
-    return _kind(declared.kind) + (f" ({limits})" if limits else "")
+    kind = "one text or more" if declared.many else _kind(declared.kind)
+    return kind + (f" ({limits})" if limits else "")
 
 
 def _kind(kind: Any) -> str:

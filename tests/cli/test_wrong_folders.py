@@ -47,6 +47,12 @@ WRONG = [
     (["report", "empty"], f"empty: {NO_RUN}"),
     (["report", "run/report"], f"run/report: {NO_RUN}"),
     (["group", "policy", "--bins", "3"], f"policy: {NO_RUN}"),
+    (["export", "empty", "--to", "verl"], f"empty: {NO_RUN}"),
+    (["export", "run", "--to", "verl", "--out", "pictures"],
+     "pictures: holds other files and no export; choose another --out"),
+    (["export", "run", "--to", "verl", "--dataset", "empty"],
+     "empty: no .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar files in this folder; pass one "
+     "that holds some"),
     (["compare", "run", "empty"], f"empty: {NO_RUN}"),
     (["compare", "nowhere", "run"], f"nowhere: {NO_RUN}"),
     (["eval", "empty", *POLICY], "empty: no .parquet, .jsonl, .json, .csv, .tsv, .arrow or .tar "
@@ -87,7 +93,7 @@ def test_a_wrong_folder_is_one_line_and_nothing_is_written(world, monkeypatch, a
     before = {p: p.stat().st_mtime_ns for p in world.rglob("*")}
     if args[0] == "profile" and not {"--model", "--config"} & set(args):
         args = [*args, "--measures", "pixel"]
-    if args[0] in ("profile", "train") and "--out" not in args:
+    if args[0] in ("profile", "train", "export") and "--out" not in args:
         args = [*args, "--out", "out"]
     assert durian(*args) == (2, "", f"durian: {line}\n")
     assert {p: p.stat().st_mtime_ns for p in world.rglob("*")} == before

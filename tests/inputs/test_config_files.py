@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ["train", "nowhere.parquet", "--table", "a", "--model", "m", "--out", "run"],
     "eval": ["eval", "nowhere.parquet", "--model", "m"],
     "group": ["group", "nowhere"],
+    "export": ["export", "nowhere", "--to", "verl", "--out", "run"],
     "report": ["report", "nowhere"],
     "compare": ["compare", "nowhere", "elsewhere"],
     "schema": ["schema"],

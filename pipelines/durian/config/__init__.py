@@ -3,6 +3,7 @@
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
 from durian.config.evaluate import EvalConfig
+from durian.config.export import ExportConfig
 from durian.config.grade import GradeConfig
 from durian.config.group import GroupConfig
 from durian.config.logs import ImportConfig
@@ -26,6 +27,7 @@ __all__ = [
     "CostConfig",
     "DatasetConfig",
     "EvalConfig",
+    "ExportConfig",
     "GradeConfig",
     "GroupConfig",
     "ImportConfig",

@@ -16,8 +16,21 @@ from durian.errors import ConfigError
 
 RUN, DATA, POLICY, SAMPLING = "Run", "Dataset", "Policy", "Sampling"
 IMAGES, GROUPS = "Images", "Groups"
+CHOICE, COMPLETIONS = "Choice of samples", "Completions, with --to sft or dpo"
 NORMALIZER, COST = "Normalizer and groups", "Cost, with --dry-run"
-PANELS = (None, RUN, DATA, POLICY, SAMPLING, IMAGES, GROUPS, NORMALIZER, COST)  # as --help has them
+PANELS = (
+    None,
+    RUN,
+    DATA,
+    CHOICE,
+    COMPLETIONS,
+    POLICY,
+    SAMPLING,
+    IMAGES,
+    GROUPS,
+    NORMALIZER,
+    COST,
+)  # as --help has them
 _KEY = "option"  # of a field's metadata
 
 

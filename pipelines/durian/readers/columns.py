@@ -37,6 +37,7 @@ _USUAL = {
 PLAIN = "columns"  # the form of rows that have a column for each part of a sample
 _SYSTEM = "system"  # as ms-swift and LLaMA-Factory call the column
 _NUMBERED = re.compile(r"image_?\d+")
+_EXPORTED = ("sample_id", "durian_perceptual_group", "durian_reasoning_group")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +79,24 @@ def choose_columns(head: Head, config: DatasetConfig, source: str) -> Columns:
         _check(source, head, "id", config.id_column)
     beside = head.holds_messages(problem) and head.holds_text(_SYSTEM) and answer != _SYSTEM
     columns = Columns(
-        problem=problem, answer=answer, images=(), id=config.id_column, form=form,
-        system=_SYSTEM if beside else None,
+        problem=problem, answer=answer, images=(), id=config.id_column or exported_id(head),
+        form=form, system=_SYSTEM if beside else None,
     )  # fmt: skip
     columns = replace(columns, images=_images(head, config, source, columns))
     if not config.options_column:
         return columns
     options = tuple(_named(head, source, "options", config.options_column))
     return replace(columns, options=options, indexed_from=_first_index(head, answer, options))
+
+
+def exported_id(head: Head) -> str | None:
+    """The column of the sample ids that `durian export` wrote; None where it wrote no such rows."""
+    # Its forms hold the problem in other words than the dataset did (messages, a system prompt), so
+    # that a hash of the content would be another id, and no table would know the sample.
+    for within in ("", "extra_info.", "metadata."):
+        if all(head.has(within + name) for name in _EXPORTED):
+            return within + _EXPORTED[0]
+    return None
 
 
 def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
@@ -99,6 +110,8 @@ def describe_columns(head: Head, columns: Columns) -> dict[str, Any]:
         read = [read_turns(messages_of(cell) or []) for cell in head.values(columns.problem)]
         if columns.system or any(turns.system for turns in read):
             notes.append("system messages stand in place of --system-prompt")
+    if columns.id is not None and columns.id == exported_id(head):
+        notes.append(f"sample ids from {columns.id}, as durian export wrote them")
     if columns.options:
         notes.append(
             f"options in {', '.join(columns.options)} stand below the problem, lettered, one a line"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +12,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from durian.config import TrainConfig
-from durian.errors import ConfigError, DatasetError, InputError, one_line
+from durian.errors import ConfigError, DatasetError, InputError
 from durian.groups import KINDS, PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
 from durian.run.manifest import Manifest
 from durian.table.checked import check_difficulty, check_manifest, read_frame
+from durian.table.filter import check_columns, parse_filter, passing
 from durian.table.grouping import end_of, read_measures
 
 FILTERED = "filtered out"
 UNKNOWN = "not in the table, so that the filter cannot tell"
-EXAMPLE = "'pass_rate > 0 AND pass_rate < 1'"
-LONGEST_FILTER = 10_000  # characters; polars parses by recursion, and dies of very long chains
 _GROUPS = ("perceptual_group", "reasoning_group")
 
 
@@ -110,7 +107,7 @@ def open_table(config: TrainConfig) -> TrainingTable:
     manifest = check_manifest(run)
     groups = manifest.groups
     by_perceptual, by_reasoning = (groups.by(kind).measure for kind in KINDS)
-    measures, condition = [by_perceptual, by_reasoning], _parse_filter(config.filter)
+    measures, condition = [by_perceptual, by_reasoning], parse_filter(config.filter)
     table = _read_columns(RunFolder(run), condition)
     seen, thought = read_measures(run, measures)
     if config.percentiles is not None:
@@ -122,7 +119,7 @@ def open_table(config: TrainConfig) -> TrainingTable:
         table = table.with_columns(pl.Series("reasoning_group", bins, pl.Int32))
     # After the cuts, which are over the whole table: were they over what passes, a sample's group
     # would change with the filter, and the std of groups with it.
-    passes = _passes(table, condition, config.filter)
+    passes = passing(table, condition, config.filter)
     if config.order != "shuffle" and not np.isfinite(thought[passes]).any():
         raise ConfigError(
             f"order is '{config.order}', by {by_reasoning}, which no sample of the table has; "
@@ -152,79 +149,9 @@ def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:
     names, path = run.check_table().schema.names, run.path / DIFFICULTY_FILE
     needed = ("sample_id", *_GROUPS)
     check_difficulty(run.path, needed)
-    _check_columns(asked, names)
+    check_columns(asked, names)
     columns = dict.fromkeys((*needed, *asked))
     return read_frame(path, lambda frame: frame.select(list(columns)))
-
-
-def _parse_filter(condition: str | None) -> pl.Expr | None:
-    """A condition as an expression, which nothing has judged yet.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if condition is None:
-        return None
-    if len(condition) > LONGEST_FILTER:
-        raise ConfigError(
-            f"filter: has {len(condition):,} characters; it must have {LONGEST_FILTER:,} or fewer"
-        )
-    # A subquery could read other files; it has no place in a condition on one sample.
-    if re.search(r"\bselect\b", re.sub(r"'[^']*'|\"[^\"]*\"", "", condition), re.IGNORECASE):
-        raise ConfigError(
-            f"filter: {_shown(condition)} is a query; give the condition alone, like {EXAMPLE}"
-        )
-    try:
-        parsed = pl.sql_expr(condition)
-    except (Exception, pl.exceptions.PanicException) as error:  # polars raises many kinds
-        raise _unreadable(condition, error) from error
-    if parsed.meta.has_multiple_outputs():  # a pattern of columns
-        raise _no_condition(condition)
-    return parsed
-
-
-def _check_columns(asked: Sequence[str], known: Sequence[str]) -> None:
-    unknown = next((name for name in asked if name not in known), None)
-    if unknown is None:
-        return
-    near = difflib.get_close_matches(unknown.lower(), known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}"
-    raise ConfigError(
-        f"filter: no column {_shown(unknown)} in the table; {hint} (text stands in single quotes)"
-    )
-
-
-def _passes(table: pl.DataFrame, condition: pl.Expr | None, text: str | None) -> NDArray[np.bool_]:
-    """Mark the samples that a condition holds for; unknown (NULL) is no. (N,)"""
-    if condition is None or text is None:
-        return np.ones(len(table), np.bool_)
-    try:
-        holds = table.select(holds=condition)["holds"]
-    except (Exception, pl.exceptions.PanicException) as error:
-        raise _unreadable(text, error) from error
-    if holds.dtype != pl.Boolean or len(holds) != len(table):
-        raise _no_condition(text)
-    passes = holds.fill_null(False).to_numpy()
-    if not passes.any():
-        raise ConfigError(f"filter: no sample of {len(table):,} passes {_shown(text)}; loosen it")
-    return passes
-
-
-def _no_condition(condition: str) -> ConfigError:
-    return ConfigError(
-        f"filter: {_shown(condition)} is no condition on a sample; write one like {EXAMPLE}"
-    )
-
-
-def _unreadable(condition: str, error: BaseException) -> ConfigError:
-    gist = one_line(str(error).split("\n\n")[0])
-    return ConfigError(
-        f"filter: {_shown(condition)} is no SQL condition ({gist}); write one like {EXAMPLE}"
-    )
-
-
-def _shown(text: str) -> str:
-    return f"'{one_line(text, longest=80)}'"
 
 
 def table_warnings(

@@ -9,18 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from durian.errors import one_line
-from durian.rendering.text import shown_text
+from durian.rendering.markdown import as_text
 from durian.training.manifest import TrainingManifest
 
 CARD_FILE = "README.md"  # where the Hub looks for a card
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-# All of ASCII's punctuation may stand escaped in Markdown; these mean nothing within a line.
-_MARKUP = re.compile(r"""([!"#$%&'()*+.:;<=>?@\[\\\]^_`{|}~])""")
 
 _CARD = """\
 ---
@@ -58,32 +54,32 @@ def model_card(manifest: TrainingManifest) -> str:
         header["base_model"] = model
     return _CARD.format(
         header=yaml.safe_dump(header, sort_keys=False),
-        model=_text(Path(model).name if Path(model).exists() else model),
-        durian=_text(manifest.durian),
-        created=_text(manifest.created[:10]),
+        model=as_text(Path(model).name if Path(model).exists() else model),
+        durian=as_text(manifest.durian),
+        created=as_text(manifest.created[:10]),
         rows="\n".join(f"| {name} | {text} |" for name, text in _facts(manifest)),
-        versions=_text(", ".join(f"{name} {v}" for name, v in manifest.versions.items())),
+        versions=as_text(", ".join(f"{name} {v}" for name, v in manifest.versions.items())),
     )
 
 
 def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
     """Make the rows of the card's table; texts are escaped."""
     config, dataset, table = manifest.config, manifest.dataset, manifest.table
-    yield "Policy", _text(manifest.model)
+    yield "Policy", as_text(manifest.model)
     if config["lora_r"] is not None:
         yield "Adapter", f"LoRA of rank {config['lora_r']}"
-    yield "Dataset", _text(f"{dataset.name}, split {dataset.split}")
+    yield "Dataset", as_text(f"{dataset.name}, split {dataset.split}")
     counts = manifest.counts
     left_out = "".join(f"; {number} x {why}" for why, number in counts.left_out.items())
-    yield "Samples", _text(f"{counts.samples} of {counts.rows} rows{left_out}")
+    yield "Samples", as_text(f"{counts.samples} of {counts.rows} rows{left_out}")
     policy = table.model or "no policy"
-    yield "Difficulty table", _text(f"{table.run}, measured with {policy}")
+    yield "Difficulty table", as_text(f"{table.run}, measured with {policy}")
     weights = ", ".join(f"{weight:g}" for weight in config["weights"])
     own = f", weights {weights} (own, perceptual, reasoning)"
     normalizer = config["normalizer"]
     yield (
         "Normalizer",
-        _text(f"{normalizer}{own if normalizer == 'durian' else ''}, groups {config['groups']}"),
+        as_text(f"{normalizer}{own if normalizer == 'durian' else ''}, groups {config['groups']}"),
     )
     result = manifest.result
     yield "Logged steps", str(result.logged_steps)
@@ -91,8 +87,3 @@ def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
         steps = f"over the first {result.averaged_steps} logged steps"
         first, last = result.reward_first, result.reward_last
         yield "Mean reward", f"{first:.3f} {steps}, {last:.3f} over the last"
-
-
-def _text(value: Any) -> str:
-    """A text of other people as one line of Markdown that shows it and does nothing else."""
-    return _MARKUP.sub(r"\\\1", one_line(shown_text(str(value))))

@@ -11,13 +11,14 @@ from durian.readers.forms.conversations import conversations
 from durian.readers.forms.finevision import finevision
 from durian.readers.forms.found import Found
 from durian.readers.forms.openai import openai
+from durian.readers.forms.slime import slime
 from durian.readers.forms.swift import swift
 from durian.readers.forms.trl import trl
 from durian.readers.forms.verl import verl
 from durian.readers.head import Head
 
 # Where two know the same column, the first has it.
-FORMS = (verl, swift, conversations, finevision, trl, openai)
+FORMS = (verl, swift, conversations, finevision, slime, trl, openai)
 
 
 def found_forms(head: Head) -> list[Found]:

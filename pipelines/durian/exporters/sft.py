@@ -1,0 +1,55 @@
+"""Fine-tuning on the policy's own right completions: `messages` that end with the assistant."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from durian.exporters import swift, trl
+from durian.exporters.base import LABEL_TYPES, Chat, Form, Given, Types, Written, chat_type, said
+from durian.records import JsonObject
+
+
+def _rows(given: Given) -> Iterator[JsonObject]:
+    for completion in given.right:
+        yield {
+            **given.own,
+            "messages": [*given.messages, said(completion, given.messages)],
+            "images": given.images,
+            "answer": given.answer,
+            **given.labels,
+        }
+
+
+def _fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:
+    return {
+        **own,
+        "messages": chat_type(chat),
+        "images": images,
+        "answer": pa.string(),
+        **LABEL_TYPES,
+    }
+
+
+def _launch(written: Written) -> Sequence[str]:
+    folder = shlex.quote(str(written.folder))
+    if written.chat == "parts":
+        return [f"trl sft --model_name_or_path MODEL --dataset_name {folder} --output_dir TRAINED"]
+    return [
+        f"swift sft --model MODEL --dataset {written.train}",
+        f"llamafactory-cli train stage=sft do_train=true model_name_or_path=MODEL "
+        f"dataset_dir={folder} dataset=durian_{written.parts[0]} output_dir=TRAINED",
+    ]
+
+
+SFT = Form(
+    rows=_rows,
+    fields=_fields,
+    launch=_launch,
+    chat="parts",
+    decoded=True,
+    reserved=trl.RESERVED | swift.RESERVED,
+    completions="right",
+)

@@ -1,0 +1,1 @@
+"""From runs to another trainer's files: which samples, their rows on the disk, their card."""

@@ -1,0 +1,39 @@
+"""An export in sentences: how many samples were chosen, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from durian.config.export import CONTROL
+from durian.exporting.record import Exported
+from durian.rendering.text import counted
+
+
+def sentences_of(found: Exported) -> list[str]:
+    """The lead of the page, and what the terminal says."""
+    return list(_sentences(found))
+
+
+def _sentences(found: Exported) -> Iterator[str]:
+    runs = "1 run" if len(found.runs) == 1 else f"{len(found.runs)} runs"
+    text = f"Of {counted(found.samples, 'sample')} of {runs}"
+    if found.passed < found.samples:
+        text += f", {found.passed:,} may be taken"
+    if found.drawn < found.passed:
+        text += f", and {found.drawn:,} were chosen"
+    yield f"{text}."
+    if found.repeated:
+        yield (
+            f"{counted(found.repeated, 'sample')} of a later run stand in an earlier one too, and "
+            "are taken from that."
+        )
+    for part in found.parts:
+        what = "The control, drawn by chance, " if part.name == CONTROL else f"{part.file} "
+        yield f"{what}has {counted(part.samples, 'sample')} in {counted(part.rows, 'row')}."
+    if found.absent:
+        yield f"{counted(found.absent, 'chosen sample')} have no row in the dataset."
+    if found.left_out:
+        rows = sum(found.left_out.values())
+        yield f"{counted(rows, 'row')} of chosen samples could not be written."
+    if found.rows_unknown:
+        yield f"{counted(found.rows_unknown, 'row')} of the dataset are in no table."
