@@ -31,8 +31,8 @@ def sentences(summary: Summary) -> list[str]:
     those = f"{counted(scored.completions, 'completion')} over {counted(measured, 'sample')}"
     wrong = f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)}"
     if one_sided(scored):
-        said = [f"{wrong} of {those}.", _learned(scored), _variance(scored)]
-        return [*filter(None, said), *in_no_group(summary)]
+        learned = filter(None, [_learned(scored)])
+        return [f"{wrong} of {those}.", *learned, _variance(scored), *in_no_group(summary)]
     said = [
         f"{wrong} of {those}{_hardest_slice(scored)}.",
         _learned(scored),
