@@ -78,6 +78,7 @@ def profile_dataset(
         config if config.needs_rollouts else None,
         pixel_limit=config.pixel_limit,
         chat=chat_of(config.sampling) if config.needs_rollouts else None,
+        say=progress.note,
     )
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
