@@ -78,7 +78,7 @@ def import_logs(
             measure = partial(_begin, index=index, kept=kept, opened=found.opened)
             _measure(config, reader, index, run, parts, measure, progress)
             also = {
-                "kind": IMPORT, "logs": found, "config": asdict(config),
+                "kind": IMPORT, "logs": found, "config": asdict(config.profile) | asdict(config),
                 "logprobs_mode": "as logged" if found.with_logprob else None,
             }  # fmt: skip
             finish_run(config.profile, reader, index, run, identity, watch, progress, also=also)
