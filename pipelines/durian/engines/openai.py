@@ -6,7 +6,7 @@ import asyncio
 import base64
 import io
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
