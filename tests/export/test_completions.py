@@ -1,7 +1,9 @@
 """Right and wrong completions for fine-tuning and preferences, picked by hand."""
 
 import json
+import shutil
 
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,6 +29,19 @@ def test_sft_takes_right_completions_alone_the_shortest_first(export):
     # Samples 0, 5, 10 have none right. Sample 3 stands in two rows: two completions in each.
     # Right at most two: samples 1..4, 6..9, 11 give 1 2 2 2 1 2 2 2 1 = 15, and 2 again.
     assert (found.parts[0].samples, found.parts[0].rows) == (9, 17)
+
+
+def test_a_completion_that_was_cut_or_drawn_blind_is_not_taken(export, run, tmp_path):
+    # Of sample 9 all are right, and the shortest was cut.
+    assert replies(export("sft")[1], 9) == [completion(9, 2)]
+    copy = tmp_path / "blind"
+    shutil.copytree(run, copy)
+    rollouts = pl.read_parquet(copy / "rollouts.parquet", use_pyarrow=True)
+    blind = (pl.col("sample_id") == ids()[9]) & (pl.col("rollout") == 2)
+    table = rollouts.with_columns(blind=blind).to_arrow()
+    kinds = pq.read_schema(copy / "rollouts.parquet")
+    pq.write_table(table.cast(kinds), copy / "rollouts.parquet")
+    assert replies(export("sft", copy)[1], 9) == [completion(9, 1)]
 
 
 def test_sft_can_take_the_likeliest(export):
