@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from durian.errors import RunError
+from durian.exporting.hub import push
 from tests.cli.in_process import durian
 
 TOKEN = "hf_standinstandinstandin"
@@ -114,3 +116,6 @@ def test_a_refusal_is_one_line_without_the_token_and_keeps_the_files(run, tmp_pa
     assert (code, said, err.count("\n")) == (1, "", 1), err
     assert "push-to-hub: me/shapes: " in err and "is written" in err and TOKEN not in err
     assert (out / "train.parquet").exists()
+    with pytest.raises(RunError) as refused:  # from the library too
+        push(out, "me/shapes")
+    assert TOKEN not in str(refused.value)
