@@ -95,6 +95,22 @@ def test_online_groups_are_cut_from_the_batchs_own_measure_and_confidence():
     assert torch.equal(found, expected.flatten())
 
 
+def test_padding_moves_no_edge_between_online_groups():
+    # As above; the padding repeats the first sample's columns as samples of their own. Counted,
+    # measures 1 1 1 1 2 3 4 would put the edges at 1 and 2.5, and the third sample into hard.
+    rewards = [[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [NAN], [NAN], [NAN]]
+    confidence = torch.tensor([-4.0, -4, -3, -3, -2, -2, -1, -1, -4, -4, -4])
+    rows = rows_of(rewards, [(9, 9)] * 7, confidence=confidence)
+    for row, value in zip(rows.columns, (1, 1, 2, 2, 3, 3, 4, 4, 1, 1, 1), strict=True):
+        row["durian_perceptual"] = value
+    found, _ = row_advantages(rows, Settings(groups="online", bins=2), trainer="verl")
+    expected = durian_advantages(
+        torch.tensor(rewards[:4], dtype=torch.float64),
+        torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 1, 1]),
+    )  # fmt: skip
+    assert torch.equal(found[:8], expected.flatten()) and not found[8:].any()
+
+
 def test_online_groups_without_log_probabilities_are_refused():
     rows = rows_of([[1.0, 0.0]], [(0, 0)])
     with pytest.raises(PluginError, match="no log-probabilities .*; use groups=offline"):
@@ -147,8 +163,47 @@ def test_thin_groups_are_warned_of_once(capsys):
     _, metrics = row_advantages(
         rows_of([[1.0, 0.0], [0.0, 0.0]], [(0, 0), (1, 0)]), Settings(), trainer="verl"
     )
-    teller.batch(metrics)
-    teller.batch(metrics)
+    teller.batch(metrics, Settings())
+    teller.batch(metrics, Settings())
     told = capsys.readouterr().err
     assert told.count("perceptual_easy, perceptual_medium: fewer than 2 prompts in a batch") == 1
     assert told.count("2 samples; no variance 50.0 %, extreme 0.0 %") == 2
+
+
+def test_a_session_of_several_rows_is_judged_once_by_its_last():
+    # The first sample's second completion came in three rows: 0.3 and 0.6 on its way, 0 at last.
+    told = rows_of([[1.0, 0.3, 0.6, 0.0], [1.0, 0.0]], [(0, 0), (0, 0)])
+    rows = Rows(
+        sample=told.sample, rewards=told.rewards, columns=told.columns, judged=[0, 3, 3, 3, 4, 5]
+    )
+    found, metrics = row_advantages(rows, Settings(), trainer="verl")
+    once, _ = row_advantages(
+        rows_of([[1.0, 0.0], [1.0, 0.0]], [(0, 0), (0, 0)]), Settings(), trainer="verl"
+    )
+    assert torch.equal(found, once[[0, 1, 1, 1, 2, 3]])
+    assert metrics["durian/size/perceptual_easy"] == 2
+
+
+@pytest.mark.parametrize("label", ["easy", NAN])
+def test_a_label_that_is_no_number_is_told(label):
+    rows = rows_of([[1.0, 0.0]], [(label, 0)])
+    with pytest.raises(PluginError, match="durian_perceptual_group is .*, not a whole number"):
+        row_advantages(rows, Settings(), trainer="easyr1")
+
+
+def test_a_batch_without_any_group_is_said_to_be_plain_grpo(capsys):
+    teller = Teller("swift")
+    found, metrics = row_advantages(rows_of([[1.0, 0.0]], [(-1, -1)]), Settings(), trainer="swift")
+    teller.batch(metrics, Settings())
+    assert "warning: no sample of this batch is in a group" in capsys.readouterr().err
+    assert metrics["durian/ungrouped"] == 1.0
+
+
+def test_settings_are_told_again_when_they_change(capsys):
+    teller = Teller("verl")
+    _, metrics = row_advantages(rows_of([[1.0, 0.0]], [(0, 0)]), Settings(), trainer="verl")
+    for settings in (Settings(), Settings(), Settings(normalizer="grpo")):
+        teller.batch(metrics, settings)
+    told = capsys.readouterr().err
+    assert told.count("advantages by durian, groups offline, weights 0.4,0.3,0.3") == 1
+    assert told.count("advantages by grpo, groups offline\n") == 1

@@ -1,14 +1,13 @@
-"""Each plug-in at a stand-in of its trainer's seam, of the signature that the real one has.
+"""Each plug-in at a stand-in of its trainer's seam (`stand_ins.py`).
 
-`make adapters` runs the real packages; what they hand over is described where a stand-in is made.
+`make adapters` runs the real packages, and holds the stand-ins' parameters against theirs.
 """
 
+import functools
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,14 @@ import torch
 from durian.normalizer import durian_advantages
 from durian.plugins import durian_easyr1, durian_slime, durian_swift, durian_verl
 from durian.plugins.rows import PluginError, Settings, Teller
+from tests.plugins.stand_ins import (
+    Proto,
+    SlimeSample,
+    SwiftTrainer,
+    VerlTrainer,
+    easyr1_compute_advantage,
+    verl_compute_advantage,
+)
 
 REWARDS = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.1, 0.1, 1.0]])  # (B, G)
 PERCEPTUAL, REASONING = [0, 0, 1], [3, 4, 4]
@@ -39,14 +46,6 @@ def token_level(rewards, tokens=4):
     return at_tokens, mask
 
 
-@dataclass
-class Proto:
-    """verl's DataProto: tensors by name, and object arrays by name."""
-
-    batch: dict[str, Any] = field(default_factory=dict)
-    non_tensor_batch: dict[str, Any] = field(default_factory=dict)
-
-
 def proto(**columns_of_rows):
     at_tokens, mask = token_level(REWARDS.flatten())
     return Proto(
@@ -59,19 +58,6 @@ def extra_info():
     return np.array([columns(s) for s in range(3) for _ in range(3)], object)
 
 
-def calls_estimator(
-    data, adv_estimator, gamma=1.0, lam=1.0, num_repeat=1, norm_adv_by_std_in_grpo=True, config=None
-):
-    """verl's compute_advantage, as it calls an estimator of a name that it does not know."""
-    data.batch["advantages"], data.batch["returns"] = durian_verl.estimate(
-        token_level_rewards=data.batch["token_level_rewards"],
-        response_mask=data.batch["response_mask"],
-        config=config,
-        index=data.non_tensor_batch["uid"],
-    )
-    return data
-
-
 def spread_over_tokens(advantages, tokens=4):
     wide = torch.zeros(len(advantages), tokens)
     wide[:, :3] = advantages[:, None]
@@ -80,7 +66,7 @@ def spread_over_tokens(advantages, tokens=4):
 
 def test_verl_v0_gets_durians_advantages_at_every_response_token():
     data = proto(extra_info=extra_info())
-    durian_verl.wrapped_function(calls_estimator)(data, adv_estimator="durian", config={})
+    durian_verl.wrapped_function(verl_compute_advantage)(data, adv_estimator="durian", config={})
     assert torch.allclose(data.batch["advantages"], spread_over_tokens(EXPECTED), atol=1e-7)
     assert data.batch["returns"] is data.batch["advantages"]
 
@@ -88,7 +74,7 @@ def test_verl_v0_gets_durians_advantages_at_every_response_token():
 def test_verls_config_names_the_weights():
     data = proto(extra_info=extra_info())
     config = {"durian": {"weights": [1.0, 0.0, 0.0]}}
-    durian_verl.wrapped_function(calls_estimator)(data, "durian", config=config)
+    durian_verl.wrapped_function(verl_compute_advantage)(data, "durian", config=config)
     own = durian_advantages(
         REWARDS, torch.tensor(PERCEPTUAL), torch.tensor(REASONING), (1.0, 0.0, 0.0)
     )
@@ -107,19 +93,11 @@ class Store:
         return {name: self.held[name] for name in select_fields}
 
 
-def v1_trainer(data, algorithm):
-    class PPOTrainer:
-        config = SimpleNamespace(
-            algorithm=SimpleNamespace(adv_estimator="durian", get=algorithm.get)
-        )
-
-        def _compute_advantage(self, batch, metrics):
-            # The real one gets data without the dataset's columns, and calls the V0 function.
-            return durian_verl.wrapped_function(calls_estimator)(
-                data, "durian", config=self.config.algorithm
-            )
-
-    return PPOTrainer
+def v1_trainer(data, algorithm, store):
+    """A V1 trainer under the plug-in, and the V0 function as the plug-in leaves it."""
+    trainer = VerlTrainer(data, algorithm, durian_verl.wrapped_function(verl_compute_advantage))
+    method = durian_verl.wrapped_method(VerlTrainer._compute_advantage, store)
+    return functools.partial(method, trainer)
 
 
 def test_verl_v1_judges_a_sessions_last_output_and_leaves_padding_out():
@@ -136,9 +114,9 @@ def test_verl_v1_judges_a_sessions_last_output_and_leaves_padding_out():
     uid = np.array([key.split("_")[0] for key in keys], object)
     data = Proto({"token_level_rewards": at_tokens, "response_mask": mask}, {"uid": uid})
     store = Store(extra_info=[columns(s) for s in sample], response_mask=list(mask))
-    trainer = v1_trainer(data, {})
-    method = durian_verl.wrapped_method(trainer._compute_advantage, store)
-    method(trainer(), SimpleNamespace(keys=keys, partition_id="p"), {})
+    metrics = {}
+    v1_trainer(data, {}, store)(SimpleNamespace(keys=keys, partition_id="p"), metrics)
+    assert metrics["durian/samples"] == 3 and metrics["durian/size/perceptual_easy"] == 2
     expected = durian_advantages(
         rewards, torch.tensor(PERCEPTUAL), torch.tensor(REASONING)
     ).flatten()
@@ -155,9 +133,8 @@ def test_verl_v1_fetches_log_probabilities_for_online_groups_alone():
     # The least sure sample is the last one: two bins are {2} and {0, 1}, or {2, 1} and {0}.
     logprobs = [torch.full((4,), -1.0 - s) for s in range(3) for _ in range(3)]
     store = Store(extra_info=list(extra_info()), response_mask=list(mask), old_log_probs=logprobs)
-    trainer = v1_trainer(data, {"durian": {"groups": "online", "bins": 3}})
-    method = durian_verl.wrapped_method(trainer._compute_advantage, store)
-    method(trainer(), SimpleNamespace(keys=keys, partition_id="p"), {})
+    trainer = v1_trainer(data, {"durian": {"groups": "online", "bins": 3}}, store)
+    trainer(SimpleNamespace(keys=keys, partition_id="p"), {})
     # The measure 0 1 2 at percentiles 25, 75 (0.5, 1.5): a group each; confidence: a bin each.
     alone = torch.arange(3)
     expected = durian_advantages(REWARDS, alone, alone.flip(0)).flatten()
@@ -168,13 +145,51 @@ def test_verl_v1_fetches_log_probabilities_for_online_groups_alone():
 def test_a_road_of_verl_that_leaves_no_columns_is_refused():
     data = proto()
     with pytest.raises(PluginError, match="without the function that Durian wraps"):
-        calls_estimator(data, "durian", config={})
+        verl_compute_advantage(data, "durian", config={})
 
 
 def test_verls_dataset_without_durians_columns_is_refused_before_the_first_step():
     with pytest.raises(PluginError, match="extra_info has no durian_perceptual_group, .*--to verl"):
-        durian_verl.check_columns({"sample_id": "a", "index": 0})
-    durian_verl.check_columns(columns(0))
+        durian_verl.check_dataset([{"extra_info": {"sample_id": "a", "index": 0}}])
+    with pytest.raises(PluginError, match="extra_info has no sample_id"):
+        durian_verl.check_dataset([{"extra_info": None}])
+    with pytest.raises(PluginError, match="kept no row of the dataset; .*data.max_prompt_length"):
+        durian_verl.check_dataset([])
+    durian_verl.check_dataset([{"extra_info": columns(0)}])
+
+
+def test_verl_under_another_estimator_is_told_once_that_durian_is_idle(capsys):
+    durian_verl._teller.cache_clear()
+    data = proto(extra_info=extra_info())
+    function = durian_verl.wrapped_function(lambda data, adv_estimator, config=None: "verl's own")
+    trainer = v1_trainer(data, {"adv_estimator": "grpo"}, None)
+    assert function(data, "grpo") == function(data, "grpo") == "verl's own"
+    trainer(None, {})  # its store is None: nothing is fetched
+    assert capsys.readouterr().err.count("adv_estimator is grpo, so that Durian is idle") == 1
+
+
+def test_verls_trainer_that_took_the_function_by_its_name_gets_the_wrapped_one(monkeypatch):
+    ray_trainer = SimpleNamespace(compute_advantage=verl_compute_advantage)
+    registered = {}
+    core_algos = SimpleNamespace(
+        register_adv_est=lambda name: functools.partial(registered.__setitem__, name)
+    )
+    separation = SimpleNamespace(compute_advantage=verl_compute_advantage)
+    ppo = SimpleNamespace(core_algos=core_algos, ray_trainer=ray_trainer)
+    monkeypatch.setitem(sys.modules, "verl.trainer.ppo", ppo)
+    monkeypatch.setitem(sys.modules, "verl.trainer.ppo.v1", None)
+    monkeypatch.setitem(sys.modules, "verl.experimental.separation.ray_trainer", separation)
+    durian_verl.install()
+    durian_verl.install()
+    assert separation.compute_advantage is ray_trainer.compute_advantage
+    assert ray_trainer.compute_advantage.__wrapped__ is verl_compute_advantage
+    assert registered == {"durian": durian_verl.estimate}
+
+
+def test_verls_fully_asynchronous_trainer_is_refused_where_it_builds_the_dataset(monkeypatch):
+    monkeypatch.setitem(sys.modules, durian_verl._ELSEWHERE, SimpleNamespace())
+    with pytest.raises(PluginError, match="fully asynchronous trainer .*; train by verl.trainer"):
+        durian_verl.install()
 
 
 def test_another_signature_of_verl_is_refused_by_name():
@@ -184,11 +199,8 @@ def test_another_signature_of_verl_is_refused_by_name():
         durian_verl.wrapped_method(lambda self, batch: batch, None)
 
 
-def easyr1(signature=None):
-    def compute_advantage(data, adv_estimator, gamma=1.0, lam=1.0):
-        raise AssertionError("EasyR1's own function was called")
-
-    return SimpleNamespace(compute_advantage=signature or compute_advantage)
+def easyr1(signature=easyr1_compute_advantage):
+    return SimpleNamespace(compute_advantage=signature)
 
 
 def test_easyr1_gets_durians_advantages_in_place_of_its_own():
@@ -209,18 +221,9 @@ def test_easyr1_of_another_signature_or_estimator_is_refused():
         module.compute_advantage(proto(), "rloo")
 
 
-def swift_trainer(**fields):
-    return SimpleNamespace(
-        reward_weights=torch.tensor([1.0, 0.5]), advantage_estimator="grpo", scale_rewards="group",
-        kl_in_reward=False, beta=0.0, **fields,
-    )  # fmt: skip
-
-
-def theirs(self, samples, rewards_per_func, batch_encoded_inputs):
-    return torch.zeros(len(rewards_per_func))
-
-
-def swift_method(settings=None, gather=lambda found: found, original=theirs):
+def swift_method(
+    settings=None, gather=lambda found: found, original=SwiftTrainer._compute_advantages
+):
     return durian_swift.wrapped(original, settings or Settings(), Teller("swift"), gather)
 
 
@@ -236,8 +239,37 @@ def two_functions():
 @pytest.mark.parametrize("form", [dict, lambda row: SimpleNamespace(extra=row)], ids=["4.3", "4.4"])
 def test_swift_gets_durians_advantages_of_its_weighed_rewards(form):
     samples = [form(columns(s)) for s in range(3) for _ in range(3)]
-    found = swift_method()(swift_trainer(), samples, two_functions(), [])
+    found = swift_method()(SwiftTrainer(), samples, two_functions(), [])
     assert torch.allclose(found, EXPECTED, atol=1e-6)
+
+
+def test_swift_logs_the_groups_beside_its_own_numbers():
+    trainer = SwiftTrainer()
+    samples = [columns(s) for s in range(3) for _ in range(3)]
+    swift_method()(trainer, samples, two_functions(), [])
+    assert trainer._metrics["train"]["durian/size/perceptual_easy"] == [2.0]
+    assert not trainer._metrics["eval"]
+
+
+def test_swifts_online_groups_need_log_probabilities():
+    batch = SimpleNamespace(old_per_token_logps=None, completion_mask=torch.ones(9, 2))
+    samples = [columns(s) for s in range(3) for _ in range(3)]
+    method = swift_method(Settings(groups="online", bins=2))
+    with pytest.raises(PluginError, match="no log-probabilities .*; use groups=offline"):
+        method(SwiftTrainer(), samples, two_functions(), [{"grpo_batch": batch}])
+    batch.old_per_token_logps = -torch.arange(18.0).reshape(9, 2)
+    found = method(SwiftTrainer(), samples, two_functions(), [{"grpo_batch": batch}])
+    # The measure 0 1 2 is a group each. Confidence falls: the least sure are sample 2, then 1; the
+    # median of -2.5, -8.5, -14.5 parts {2} from {1, 0}.
+    expected = durian_advantages(REWARDS, torch.arange(3), torch.tensor([1, 1, 0]))
+    assert torch.allclose(found, expected.flatten(), atol=1e-6)
+
+
+@pytest.mark.parametrize("module", ["swift.megatron", "swift.ray.megatron"])
+def test_swifts_other_back_ends_are_refused_by_what_is_loaded(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace())
+    with pytest.raises(PluginError, match="Megatron and Ray back ends .*; use `swift rlhf`"):
+        durian_swift.install()
 
 
 def test_swift_joins_the_labels_of_all_processes():
@@ -245,7 +277,7 @@ def test_swift_joins_the_labels_of_all_processes():
     here = [columns(s) for s in (0, 1) for _ in range(3)]
     there = [(columns(2), None)] * 3
     method = swift_method(gather=lambda found: found + there)
-    found = method(swift_trainer(), here, two_functions(), [])
+    found = method(SwiftTrainer(), here, two_functions(), [])
     assert torch.allclose(found, EXPECTED, atol=1e-6)
 
 
@@ -255,7 +287,7 @@ def test_swift_joins_the_labels_of_all_processes():
     ({"kl_in_reward": True, "beta": 0.1}, "use the KL in the loss"),
 ])  # fmt: skip
 def test_swifts_settings_that_durian_would_silently_undo_are_refused(fields, said):
-    trainer = swift_trainer()
+    trainer = SwiftTrainer()
     for name, value in fields.items():
         setattr(trainer, name, value)
     with pytest.raises(PluginError, match=said):
@@ -266,21 +298,7 @@ def test_swift_of_another_signature_or_without_ids_is_refused():
     with pytest.raises(PluginError, match="takes self, samples, rewards; use ms-swift 4"):
         swift_method(original=lambda self, samples, rewards: None)
     with pytest.raises(PluginError, match="no column 'sample_id'; .*--to swift"):
-        swift_method()(swift_trainer(), [{}], torch.zeros(1, 2), [])
-
-
-@dataclass
-class SlimeSample:
-    """slime's Sample, as far as the hook reads it."""
-
-    group_index: int
-    reward: float
-    metadata: dict[str, Any]
-    remove_sample: bool = False
-    rollout_log_probs: list[float] | None = None
-
-    def get_reward_value(self, args):
-        return self.reward
+        swift_method()(SwiftTrainer(), [{}], torch.zeros(1, 2), [])
 
 
 def slime_samples():
@@ -288,7 +306,7 @@ def slime_samples():
 
 
 def test_slimes_hook_gives_raw_rewards_and_durians_advantages():
-    args = SimpleNamespace(advantage_estimator="grpo")
+    args = SimpleNamespace(advantage_estimator="grpo", normalize_advantages=False)
     raw, found = durian_slime.advantages(args, slime_samples())
     assert raw == REWARDS.flatten().tolist()
     assert found == pytest.approx(EXPECTED.tolist(), abs=1e-6)
@@ -299,6 +317,37 @@ def test_a_sample_that_slime_leaves_out_counts_in_no_groups_std():
     gone = SlimeSample(9, 1.0, columns(0), remove_sample=True)
     _, found = durian_slime.advantages(args, [*samples, gone])
     assert found == pytest.approx([*EXPECTED.tolist(), 0.0], abs=1e-6)
+
+
+def test_siblings_cut_of_one_rollout_of_slime_are_judged_once_by_the_last():
+    # Sample 0's second completion was cut in two, the first part of which earned 0.7.
+    args, samples = SimpleNamespace(advantage_estimator="grpo"), slime_samples()
+    samples.insert(1, SlimeSample(0, 0.7, columns(0), rollout_id=5))
+    samples[2].rollout_id = 5
+    raw, found = durian_slime.advantages(args, samples)
+    expected = EXPECTED.tolist()
+    assert found == pytest.approx([expected[0], expected[1], *expected[1:]], abs=1e-6)
+    assert raw[1] == 0.7
+
+
+def test_slimes_confidence_leaves_out_what_a_tool_said():
+    samples = slime_samples()
+    for number, sample in enumerate(samples):
+        sample.rollout_log_probs, sample.loss_mask = [-1.0 - number, -50.0 * number], [1, 0]
+    confidence = durian_slime._confidence(samples)
+    assert confidence.tolist() == [-1.0 - number for number in range(9)]
+    samples[3].rollout_log_probs = None
+    assert durian_slime._confidence(samples) is None
+
+
+@pytest.mark.parametrize(("fields", "index", "said"), [
+    ({"normalize_advantages": True}, 0, "--normalize-advantages would scale .*; leave it out"),
+    ({"normalize_advantages": False}, None, "a sample has no group_index"),
+])  # fmt: skip
+def test_what_slime_would_undo_or_does_not_tell_is_refused(fields, index, said):
+    args = SimpleNamespace(advantage_estimator="grpo", **fields)
+    with pytest.raises(PluginError, match=said):
+        durian_slime.advantages(args, [SlimeSample(index, 1.0, columns(0))])
 
 
 def test_slimes_other_estimators_are_refused():

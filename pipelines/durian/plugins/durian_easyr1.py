@@ -52,13 +52,13 @@ def install(ray_trainer: Any, settings: Settings, teller: Teller) -> None:
             raise PluginError(f"durian: algorithm.adv_estimator is {name}; set it to grpo")
         mask = data.batch["response_mask"]
         flat, metrics = row_advantages(_rows(data), settings, trainer="easyr1")
-        teller.batch(metrics)
+        teller.batch(metrics, settings)
         advantages = flat.to(data.batch["token_level_rewards"])[:, None] * mask
         data.batch["advantages"] = data.batch["returns"] = advantages
         return data
 
     ray_trainer.compute_advantage = compute_advantage
-    teller.installed("compute_advantage", settings)
+    teller.installed("compute_advantage")
 
 
 def _rows(data: Any) -> Rows:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -68,7 +67,11 @@ def wrapped(
                 "as it does with multi-turn or dynamic samples; leave those off"
             )
         if getattr(getattr(self, "accelerator", None), "is_main_process", True):
-            teller.batch(metrics)
+            teller.batch(metrics, settings)
+        # Into ms-swift's own log, beside its rewards.
+        kept = self._metrics["train" if self.model.training else "eval"]
+        for name, value in metrics.items():
+            kept[name].append(value)
         return ours.to(theirs)
 
     return _compute_advantages
@@ -100,8 +103,10 @@ def _rows(
     # Until 4.3 a sample is a dict with the columns in it; since 4.4 they are in `extra`.
     local = [getattr(sample, "extra", sample) for sample in samples]
     mine = [{name: row[name] for name in COLUMNS if name in row} for row in local]
-    confidence = _confidence(batches) if settings.online else [None] * len(mine)
-    gathered = gather_objects(list(zip(mine, confidence, strict=True)))
+    confidence = _confidence(batches) if settings.online else None
+    gathered = gather_objects(
+        [(row, None if confidence is None else confidence[at]) for at, row in enumerate(mine)]
+    )
     columns = [row for row, _ in gathered]
     # ms-swift tells prompts apart by their messages, images left out: two questions of one wording
     # over two images would be one sample to it.
@@ -125,11 +130,13 @@ def _rows(
     )
 
 
-def _confidence(batches: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Mean log-probability a token of each of this process's completions."""
+def _confidence(batches: Sequence[Mapping[str, Any]]) -> list[float] | None:
+    """Mean log-probability a token of each of this process's completions; None: not computed."""
     found: list[float] = []
     for encoded in batches:
         batch = encoded["grpo_batch"]
+        if batch.old_per_token_logps is None:
+            return None
         found += mean_logprob(batch.old_per_token_logps, batch.completion_mask).tolist()
     return found
 
@@ -140,10 +147,11 @@ def install() -> None:
     Raises:
         PluginError: another version, or a back end that computes advantages elsewhere.
     """
-    words = " ".join(sys.argv[:1] + [os.environ.get("SWIFT_USE_MEGATRON", "")])
-    if "megatron" in words:
+    # By what is loaded, not by the command: a worker of its Ray back end has no command of its own.
+    if any(name in sys.modules for name in ("swift.megatron", "swift.ray.megatron")):
         raise PluginError(
-            "durian: ms-swift's Megatron trainer computes advantages elsewhere; use `swift rlhf`"
+            "durian: ms-swift's Megatron and Ray back ends compute advantages elsewhere; use "
+            "`swift rlhf`"
         )
     from accelerate.utils import gather_object
     from swift.rlhf_trainers import grpo_trainer
@@ -156,7 +164,7 @@ def install() -> None:
         trainer._compute_advantages, settings, teller, gather_object
     )
     trainer.__durian__ = True
-    teller.installed("GRPOTrainer._compute_advantages", settings)
+    teller.installed("GRPOTrainer._compute_advantages")
 
 
 if not __name__.startswith("durian."):  # imported by ms-swift, which knows it by its file

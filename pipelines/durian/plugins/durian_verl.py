@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -34,7 +35,6 @@ from durian.plugins.rows import (
 
 ESTIMATOR = "durian"
 _NEEDED = {"data", "adv_estimator", "config"}  # of compute_advantage, in all versions known
-_WAY_OUT = "write the data by `durian export RUN --to verl`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ class _Batch:
     columns: Sequence[Mapping[str, Any]]
     confidence: Tensor | None  # (N,)
     keys: Sequence[str] | None = None  # V1: `{uid}_{session}_{output}`, one a row
+    metrics: dict[str, Any] | None = None  # V1: what verl logs of this step
 
 
 _in_hand: ContextVar[_Batch | None] = ContextVar("durian_batch", default=None)
@@ -75,29 +76,26 @@ def estimate(
     rewards = token_level_rewards.sum(dim=-1).double()
     # Rows that verl adds so that a batch divides evenly have no response.
     rewards = rewards.masked_fill(response_mask.sum(dim=-1) == 0, torch.nan)
-    # In verl's V1 a session of several turns is several rows, of which the last has the reward.
-    # Each counted, a session of many turns would weigh more in a group's std than one of few; so
-    # the last rows are normalized, and the others take their advantage.
-    last = _last_outputs(batch.keys, len(rewards))
-    final = sorted(set(last))
     rows = Rows(
-        sample=[index[row] for row in final],
-        rewards=rewards[final],
-        columns=[batch.columns[row] for row in final],
-        confidence=None if batch.confidence is None else batch.confidence[final],
+        sample=list(index),
+        rewards=rewards,
+        columns=batch.columns,
+        confidence=batch.confidence,
+        judged=None if batch.keys is None else _last_outputs(batch.keys),
     )
-    found, metrics = row_advantages(rows, settings, trainer="verl")
-    _teller().batch(metrics)
-    place = {row: number for number, row in enumerate(final)}
-    flat = found[[place[row] for row in last]]
+    flat, found = row_advantages(rows, settings, trainer="verl")
+    _teller().batch(found, settings)
+    if batch.metrics is not None:
+        batch.metrics.update(found)
     advantages = flat.to(token_level_rewards)[:, None] * response_mask
     return advantages, advantages
 
 
-def _last_outputs(keys: Sequence[str] | None, rows: int) -> list[int]:
-    """Find, for each row, that of its session's last output, whose reward serves all of them."""
-    if keys is None:
-        return list(range(rows))
+def _last_outputs(keys: Sequence[str]) -> list[int]:
+    """Find, for each row, that of its session's last output, whose reward serves all of them.
+
+    In verl's V1 a session of several turns is several rows.
+    """
     last: dict[str, tuple[int, int]] = {}
     for row, key in enumerate(keys):
         session, output = key.rsplit("_", 1)
@@ -109,6 +107,17 @@ def settings_of(algorithm: Any) -> Settings:
     """Settings of the `durian` section of verl's `algorithm` config, else of the environment."""
     given = algorithm.get("durian", None) if hasattr(algorithm, "get") else None
     return Settings.read(None if given is None else dict(given))
+
+
+def _warn_of_another(estimator: Any) -> bool:
+    """Whether verl asks another estimator than ours: then Durian is idle, which is said once."""
+    name = str(getattr(estimator, "value", estimator))
+    if name != ESTIMATOR:
+        _teller().warn(
+            f"algorithm.adv_estimator is {name}, so that Durian is idle; "
+            f"set algorithm.adv_estimator={ESTIMATOR}"
+        )
+    return name != ESTIMATOR
 
 
 @functools.cache
@@ -138,6 +147,7 @@ def wrapped_function(original: Callable[..., Any]) -> Callable[..., Any]:
         # V1 calls this function too, and has left more than this data holds.
         if _in_hand.get() is not None or "extra_info" not in data.non_tensor_batch:
             return original(*args, **kwargs)
+        _warn_of_another(found.bind(*args, **kwargs).arguments["adv_estimator"])
         batch = data.batch
         logprobs = batch["old_log_probs"] if "old_log_probs" in batch.keys() else None
         mask = batch["response_mask"] if "response_mask" in batch.keys() else None
@@ -174,7 +184,7 @@ def wrapped_method(original: Callable[..., Any], store: Any) -> Callable[..., An
 
     @functools.wraps(original)
     def _compute_advantage(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
-        if self.config.algorithm.adv_estimator != ESTIMATOR:
+        if _warn_of_another(self.config.algorithm.adv_estimator):
             return original(self, batch, metrics)
         fields = ["extra_info", "response_mask"]
         if settings_of(self.config.algorithm).online:
@@ -194,6 +204,7 @@ def wrapped_method(original: Callable[..., Any], store: Any) -> Callable[..., An
                 columns=columns.tolist() if hasattr(columns, "tolist") else list(columns),
                 confidence=confidence,
                 keys=list(batch.keys),
+                metrics=metrics,
             )
         )
         try:
@@ -204,6 +215,7 @@ def wrapped_method(original: Callable[..., Any], store: Any) -> Callable[..., An
     return _compute_advantage
 
 
+_ELSEWHERE = "verl.experimental.fully_async_policy.fully_async_rollouter"
 _DONE = "__durian__"  # marks what is wrapped already: verl builds its dataset more than once
 
 
@@ -211,8 +223,14 @@ def install() -> None:
     """Register the estimator `durian`, and wrap the functions that call it; once a process.
 
     Raises:
-        PluginError: verl is not installed, is EasyR1, or of a version whose functions differ.
+        PluginError: verl is not installed, is EasyR1, or of a version whose functions differ; or
+            the fully asynchronous trainer builds the dataset, in a process of its own.
     """
+    if _ELSEWHERE in sys.modules:
+        raise PluginError(
+            "durian: verl's fully asynchronous trainer computes advantages in another process than "
+            "the one that builds the dataset; train by verl.trainer.main_ppo"
+        )
     try:
         from verl.trainer.ppo import core_algos, ray_trainer
     except ImportError as error:
@@ -238,21 +256,35 @@ def install() -> None:
         if hasattr(utils, "compute_advantage"):
             utils.compute_advantage = function
     ray_trainer.compute_advantage = function
+    # The one-step-off trainer took the function by its name, so that its own name still means
+    # verl's. Where it is loaded later, it takes the wrapped one.
+    if (separation := sys.modules.get("verl.experimental.separation.ray_trainer")) is not None:
+        separation.compute_advantage = function  # type: ignore[attr-defined]
     core_algos.register_adv_est(ESTIMATOR)(estimate)
-    _teller().installed(f"estimator {ESTIMATOR} (under {' and '.join(replaced)})", Settings.read())
+    _teller().installed(f"estimator {ESTIMATOR} (under {' and '.join(replaced)})")
 
 
-def check_columns(row: Mapping[str, Any]) -> None:
-    """Refuse a dataset that Durian did not export, before a GPU is touched.
+def check_dataset(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a dataset that Durian did not export, or that is empty, before a GPU is touched.
 
     Args:
-        row: a row's `extra_info`.
+        rows: verl's rows, as it filtered them; the first one is looked at.
     Raises:
-        PluginError: it lacks a column.
+        PluginError: there is none, or its `extra_info` lacks a column.
     """
-    missing = [name for name in COLUMNS if name not in row]
+    if not len(rows):
+        # verl takes a prompt that it cannot prepare, for whatever reason, for one that is too long.
+        raise PluginError(
+            "durian: verl kept no row of the dataset; its log above says why (a package such as "
+            "qwen-vl-utils that is not installed, or data.max_prompt_length)"
+        )
+    info = rows[0].get("extra_info") or {}
+    missing = [name for name in COLUMNS if name not in info]
     if missing:
-        raise PluginError(f"durian: extra_info has no {', '.join(missing)}; {_WAY_OUT}")
+        raise PluginError(
+            f"durian: extra_info has no {', '.join(missing)}; "
+            "write the data by `durian export RUN --to verl`"
+        )
 
 
 def __getattr__(name: str) -> Any:
@@ -266,8 +298,7 @@ def __getattr__(name: str) -> Any:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            if len(self.dataframe):
-                check_columns(self.dataframe[0].get("extra_info") or {})
+            check_dataset(self.dataframe)
             install()
 
     DurianDataset.__module__, DurianDataset.__qualname__ = __name__, name

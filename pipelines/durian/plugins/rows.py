@@ -65,6 +65,12 @@ class Settings:
             if is_there:
                 raise PluginError(f"durian: {fault}")
 
+    def __str__(self) -> str:
+        how = f"{self.normalizer}, groups {self.groups}"
+        if NORMALIZERS[self.normalizer].weighted:
+            how += f", weights {','.join(f'{weight:g}' for weight in self.weights)}"
+        return how
+
     @property
     def online(self) -> bool:
         """Whether groups are cut within each rollout batch, as the paper does."""
@@ -117,6 +123,9 @@ class Rows:
     rewards: Tensor  # (N,), float; NaN where unscored, or padding
     columns: Sequence[Mapping[str, Any]]  # the exported columns of each row's sample
     confidence: Tensor | None = None  # (N,), nats a token of each completion; online groups alone
+    # (N,), a trainer that cuts a session of several turns into several rows: the number of the row
+    # that is judged for each, the session's last. None: each row is judged for itself.
+    judged: Sequence[int] | None = None
 
 
 def row_advantages(
@@ -128,12 +137,19 @@ def row_advantages(
         trainer: the name that `durian export --to` knows the trainer by.
     Returns:
         Shape (N,), dtype and device of the rewards; numbers by name, each under `durian/`:
-        `samples`, `no_variance` and `extreme` (shares of scored samples: rewards that do not
-        spread; all completions but one rewarded alike, of 3 or more), `std/...` and `size/...` of
-        each group (eq. 13, 19), `largest_advantage`.
+        `samples`, `no_variance`, `extreme` and `ungrouped` (shares of scored samples: rewards that
+        do not spread; all completions but one rewarded alike, of 3 or more; in no group of either
+        kind), `std/...` and `size/...` of each group (eq. 13, 19), `largest_advantage`.
     Raises:
         PluginError: a column is missing.
     """
+    if rows.judged is not None:
+        # Each row counted, a session of many turns would weigh more in a group's std than one of
+        # few; so the rows that are judged are normalized, and the others take their advantage.
+        final = sorted(set(rows.judged))
+        place_of = {row: number for number, row in enumerate(final)}
+        found, metrics = row_advantages(_only(rows, final), settings, trainer=trainer)
+        return found[[place_of[row] for row in rows.judged]], metrics
     numbers: dict[Hashable, int] = {}
     sample = np.array(
         [numbers.setdefault(key, len(numbers)) for key in rows.sample], np.intp
@@ -158,6 +174,15 @@ def row_advantages(
     function = NORMALIZERS[settings.normalizer].advantages
     advantages = function(packed, groups, settings.weights, settings.eps)
     return advantages[sample, place], _metrics(packed, groups, advantages)
+
+
+def _only(rows: Rows, chosen: list[int]) -> Rows:
+    return Rows(
+        sample=[rows.sample[row] for row in chosen],
+        rewards=rows.rewards[chosen],
+        columns=[rows.columns[row] for row in chosen],
+        confidence=None if rows.confidence is None else rows.confidence[chosen],
+    )
 
 
 def _places(sample: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -185,15 +210,17 @@ def _online(
             "use groups=offline"
         )
     confidence = rows.confidence.detach().double().cpu().numpy()
-    # A row without a reward is kept out of the confidence too: padding may repeat a real row with
-    # its log-probabilities, and would shift its sample's mean, perhaps into another bin.
-    counts = ~np.isnan(confidence) & ~np.isnan(rows.rewards.detach().double().cpu().numpy())
+    # A row without a reward is kept out of both measures: padding may repeat a real row with its
+    # log-probabilities and columns, and would shift its sample's mean, or an edge between groups.
+    scored = ~np.isnan(rows.rewards.detach().double().cpu().numpy())
+    counts = ~np.isnan(confidence) & scored
     seen = np.bincount(sample[counts], minlength=len(columns))
     with np.errstate(invalid="ignore"):
         mean = np.bincount(sample[counts], confidence[counts], len(columns)) / np.where(
             seen, seen, np.nan
         )
     values = np.array([_number(_column(row, PERCEPTUAL_VALUE, trainer)) for row in columns])
+    values[np.bincount(sample[scored], minlength=len(columns)) == 0] = np.nan
     labels = (
         [-1 if label is None else PERCEPTUAL.index(label)
          for label in perceptual_groups(values, settings.percentiles).labels],
@@ -213,7 +240,13 @@ def _column(row: Mapping[str, Any], name: str, trainer: str) -> Any:
 
 def _label(row: Mapping[str, Any], name: str, trainer: str) -> int:
     value = _column(row, name, trainer)
-    return -1 if value is None else int(value)
+    try:
+        return -1 if value is None else int(value)
+    except (TypeError, ValueError) as error:  # a word, or the NaN that pandas makes of None
+        raise PluginError(
+            f"durian: {name} is {value!r}, not a whole number; "
+            f"write it by `durian export RUN --to {trainer}`"
+        ) from error
 
 
 def _number(value: Any) -> float:
@@ -237,6 +270,9 @@ def _metrics(rewards: Tensor, groups: Groups, advantages: Tensor) -> dict[str, f
         "durian/samples": float(len(wide)),
         "durian/no_variance": float(flat.double().mean()),
         "durian/extreme": float(extreme.double().mean()),
+        "durian/ungrouped": float(
+            ((groups.perceptual < 0) & (groups.reasoning < 0))[has].double().mean()
+        ),
         "durian/largest_advantage": float(advantages.abs().max()),
     }
     for kind, group in (("perceptual", groups.perceptual), ("reasoning", groups.reasoning)):
@@ -259,17 +295,22 @@ class Teller:
     """Says on stderr what a plug-in replaced and what each batch was like; never silently idle."""
 
     def __init__(self, trainer: str) -> None:
-        self._trainer, self._warned = trainer, False
+        self._trainer = trainer
+        self._settings: Settings | None = None
+        self._warned: set[str] = set()
 
-    def installed(self, replaced: str, settings: Settings) -> None:
+    def installed(self, replaced: str) -> None:
         """Name what now computes the advantages, once a process."""
-        how = f"{settings.normalizer}, groups {settings.groups}"
-        if NORMALIZERS[settings.normalizer].weighted:
-            how += f", weights {','.join(f'{weight:g}' for weight in settings.weights)}"
-        self._say(f"{replaced} now gives Durian's advantages ({how})")
+        self._say(f"{replaced} now gives Durian's advantages")
 
-    def batch(self, metrics: Mapping[str, float]) -> None:
-        """Print a line for a rollout batch; the first one with thin groups warns of them."""
+    def batch(self, metrics: Mapping[str, float], settings: Settings) -> None:
+        """Print a line for a rollout batch, before the first one by which settings it was made.
+
+        The first batch with thin groups warns of them, and so does one without any group.
+        """
+        if settings != self._settings:
+            self._settings = settings
+            self._say(f"advantages by {settings}")
         shares = ", ".join(
             f"{text} {100 * metrics[f'durian/{name}']:.1f} %"
             for name, text in (("no_variance", "no variance"), ("extreme", "extreme"))
@@ -281,19 +322,33 @@ class Teller:
             for name, size in metrics.items()
             if name.startswith("durian/size/")
         )
-        self._say(f"{metrics['durian/samples']:.0f} samples; {shares}; std by group: {stds}")
+        self._say(
+            f"{metrics['durian/samples']:.0f} samples; {shares}; "
+            f"std by group: {stds or 'no sample is in a group'}"
+        )
+        if not stds and metrics["durian/samples"]:
+            self.warn(
+                "no sample of this batch is in a group, so that each is normalized on its own as "
+                "GRPO does; measure and group the dataset (`durian profile`), and export again"
+            )
         thin = [
             name.removeprefix("durian/size/")
             for name, size in metrics.items()
             if name.startswith("durian/size/") and size < 2
         ]
-        if thin and not self._warned:
-            self._warned = True
-            self._say(
+        if thin:
+            self.warn(
                 f"{', '.join(thin)}: fewer than 2 prompts in a batch, so that its std is a "
                 "sample's own; take larger batches, or fewer bins (`durian group RUN --bins`), and "
-                "export again"
+                "export again",
+                kind="thin",
             )
+
+    def warn(self, text: str, *, kind: str | None = None) -> None:
+        """Say this, or anything of its kind, once a process."""
+        if (kind or text) not in self._warned:
+            self._warned.add(kind or text)
+            self._say(f"warning: {text}")
 
     def _say(self, text: str) -> None:
         print(f"durian ({self._trainer}): {text}", file=sys.stderr, flush=True)

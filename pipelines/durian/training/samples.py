@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,11 @@ from durian.analysis.reasons import grouped
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat
 from durian.engines.prompts import PromptTemplate, load_template
-from durian.engines.resizing import Resizing, Size, find_resizing
+from durian.engines.resizing import Resizing, Size
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
 from durian.images.resize import resized
-from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import SampleReader
@@ -39,6 +41,7 @@ from durian.training.manifest import RowCounts
 
 SAMPLES_FILE = "samples.arrow"
 COUNTS_FILE = "samples.json"
+ROWS_TOGETHER = 256  # written at a time, with their images
 _SCHEMA = pa.schema(
     {
         "sample_id": pa.string(),
@@ -81,7 +84,7 @@ class Screen:
             return rendered
         prompt, text = rendered
         try:
-            length = prompt_length(self.chat, text, prompt.images)
+            length = self.chat.prompt_length(text, prompt.images)
         except ValueError as error:  # the processor refuses the images
             return Failed(one_line(error))
         if length > self.most_tokens:
@@ -130,7 +133,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         system_prompt=config.system_prompt or "",
         template=load_template(config.prompt_template) if config.prompt_template else None,
         most_tokens=most,
-        resizing=find_resizing(chat.processor.image_processor) if chat.image_size else None,
+        resizing=chat.resizing if chat.image_size else None,
     )
 
 
@@ -153,25 +156,6 @@ def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
         )
     most = int(model.get_text_config().max_position_embeddings)
     return min(most, int(grpo.get("vllm_max_model_length") or most))
-
-
-def prompt_length(chat: Chat, text: str, images: tuple[Image.Image, ...]) -> int:
-    """Tokens of one rendered prompt, those of its images included.
-
-    From the images' sizes where the processor can tell, as Qwen-VL's can: resizing every image of a
-    large dataset only to count would take hours.
-
-    Raises:
-        ValueError: the processor refuses the images.
-    """
-    tell = getattr(chat.processor, "_get_num_multimodal_tokens", None)
-    if tell is None:
-        return chat.count_tokens(text, images)
-    words = len(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
-    if not images:
-        return words
-    pads = tell(image_sizes=[(image.height, image.width) for image in images]).num_image_tokens
-    return int(words + sum(pads) - len(images))  # the text holds one mark an image
 
 
 def scan_rows(
@@ -221,17 +205,18 @@ def prepare_samples(
     n_rows, ids, left_out = len(scanned.ids), list[str](), Counter[str]()
     longest = 0  # tokens of a prompt
     progress.start("images", n_rows)
-    chunks = decoded_chunks(
-        reader.samples(), [(0, range(n_rows))], keep=True, pixel_limit=config.pixel_limit,
-        workers=config.workers, progress=progress,
+    seen = decoded(
+        reader.samples(), keep=True, pixel_limit=config.pixel_limit, workers=config.workers,
+        progress=progress,
     )  # fmt: skip
     with (
+        closing(seen),
         written_aside(out / SAMPLES_FILE) as aside,
         pa.OSFile(str(aside), "wb") as file,
         pa.ipc.new_stream(file, _SCHEMA) as writer,
     ):
-        for chunk in chunks:
-            found = list(_rows(chunk, table, screen, left_out, bare=not scanned.with_images))
+        rows = _rows(seen, table, screen, left_out, bare=not scanned.with_images)
+        while found := list(islice(rows, ROWS_TOGETHER)):
             longest = max([longest, *(length for length, _ in found)])
             kept = [row for _, row in found]
             ids += [row["sample_id"] for row in kept]
@@ -312,20 +297,20 @@ _OWN = ("messages", "encoded")
 
 
 def _rows(
-    chunk: Chunk,
+    samples: Iterable[tuple[Sample, Look]],
     table: TrainingTable,
     screen: Screen,
     left_out: Counter[str],
     *,
     bare: bool,
 ) -> Iterator[tuple[int, JsonObject]]:
-    """The rows of a chunk that take part, each with its prompt's tokens; the others are counted.
+    """The rows that take part, each with its prompt's tokens; the others are counted.
 
     Args:
         bare: no row of the dataset has an image. Else those without one are left out: TRL hands
             a rollout batch to the processor whole, which refuses the mixture.
     """
-    for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
+    for sample, seen in samples:
         # The cheapest reasons first: what the table says, then whether there are images, and only
         # then the prompt, which is rendered and counted.
         known = table.find(sample.sample_id)

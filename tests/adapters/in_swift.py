@@ -1,0 +1,126 @@
+"""ms-swift's own code with Durian in it; run by its environment's Python.
+
+Its loader on an exported file, and its real `swift rlhf` for three steps on a CPU, in one process
+and in two, each advantage compared with the library's (`swift_watch.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from cases import TOLERANCE, Facts, refused, run_parts
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 3
+
+
+def signatures(_: Path) -> Facts:
+    """The stand-in of CI has the parameters of the real method."""
+    from swift.rlhf_trainers.grpo_trainer import GRPOTrainer
+
+    sys.path.insert(0, str(ROOT / "tests" / "plugins"))
+    import stand_ins
+
+    stand_ins.same(stand_ins.SwiftTrainer._compute_advantages, GRPOTrainer._compute_advantages)
+    return {"functions": 1}
+
+
+def loader(data: Path) -> Facts:
+    """The exported file through ms-swift's `load_dataset`: images, messages and columns survive."""
+    from swift.dataset import load_dataset
+
+    rows, _ = load_dataset([str(data / "train.parquet")], remove_unused_columns=False)
+    row = rows[0]
+    assert isinstance(row["durian_perceptual_group"], int) and row["sample_id"], row.keys()
+    assert row["images"] and row["messages"][0]["content"].count("<image>") == len(row["images"])
+    return {"rows": len(rows)}
+
+
+def refusals(_: Path) -> Facts:
+    """What would undo or lack something is refused, on the real method."""
+    from swift.rlhf_trainers.grpo_trainer import GRPOTrainer
+
+    from durian.plugins import durian_swift
+
+    durian_swift.install()
+    durian_swift.install()  # a data worker imports plug-ins anew: nothing may change
+    lines = []
+    for fields, said in (
+        ({"advantage_estimator": "rloo"}, "leave it grpo"),
+        ({"scale_rewards": "gdpo"}, "--scale_rewards is gdpo"),
+        ({"kl_in_reward": True, "beta": 0.1}, "use the KL in the loss"),
+    ):
+        trainer = SimpleNamespace(**fields)
+
+        def call(trainer: SimpleNamespace = trainer) -> object:
+            return GRPOTrainer._compute_advantages(trainer, [], torch.zeros(0, 1), [])
+
+        lines.append(refused(said, call))
+    return {"refused": lines}
+
+
+def train(data: Path, processes: int) -> Facts:
+    """`swift rlhf` as documented, for three steps of 8 samples by 8 completions."""
+    watch = data / f"watch{processes}.jsonl"
+    watch.unlink(missing_ok=True)
+    plugin = subprocess.run(
+        [sys.executable, "-m", "durian.plugins.path", "swift"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    swift = Path(sys.executable).with_name("swift")
+    command = [
+        str(swift), "rlhf", "--rlhf_type", "grpo", "--model", str(ROOT / "data" / "tiny_policy"),
+        "--model_type", "qwen2_5_vl", "--dataset", str(data / "train.parquet"),
+        "--external_plugins", plugin, str(Path(__file__).with_name("swift_watch.py")),
+        "--reward_funcs", "graded", "brief", "--reward_weights", "1", "0.5",
+        "--num_generations", "8", "--per_device_train_batch_size", "8",
+        "--gradient_accumulation_steps", str(8 // processes), "--max_steps", str(STEPS),
+        # For the tiny policy on a CPU; on GPUs leave these out.
+        "--max_completion_length", "12", "--tuner_type", "full", "--torch_dtype", "float32",
+        "--use_cpu", "true", "--beta", "0.04", "--save_strategy", "no", "--report_to", "none",
+        "--logging_steps", "1", "--dataset_num_proc", "1", "--dataloader_num_workers", "0",
+        "--output_dir", str(data / f"out{processes}"), "--learning_rate", "1e-4",
+    ]  # fmt: skip
+    environment = os.environ | {"DURIAN_WATCH": str(watch), "ACCELERATE_USE_CPU": "true"}
+    if processes > 1:
+        command += ["--ddp_backend", "gloo"]
+        environment |= {"NPROC_PER_NODE": str(processes), "MASTER_PORT": "29617"}
+    log = data / f"train{processes}.log"
+    with log.open("w") as file:
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, timeout=540, env=environment, cwd=data
+        )
+    said = log.read_text()
+    assert done.returncode == 0, f"ended with {done.returncode}; see {log}"
+    assert "GRPOTrainer._compute_advantages now gives Durian's advantages" in said
+    told = [json.loads(line) for line in watch.read_text().splitlines()]
+    assert len(told) == STEPS * processes, told
+    worst = max(each["difference"] for each in told)
+    assert worst <= TOLERANCE, worst
+    assert all(each["rows"] == 64 and each["local"] == 64 // processes for each in told), told
+    assert "durian/size/" in said, "nothing of Durian in ms-swift's own log"
+    return {
+        "largest_difference": worst,
+        "from_grpo": max(each["from_grpo"] for each in told),
+        "steps": STEPS,
+        "samples": [each["samples"] for each in told if each["rank"] == 0],
+        "unscored": sum(each["unscored"] for each in told if each["rank"] == 0),
+    }
+
+
+if __name__ == "__main__":
+    run_parts(
+        {
+            "signatures": signatures,
+            "loader": loader,
+            "refusals": refusals,
+            "one_process": lambda data: train(data, 1),
+            "two_processes": lambda data: train(data, 2),
+        }
+    )

@@ -1,0 +1,284 @@
+"""verl's own code with Durian in it; run by its environment's Python.
+
+Its loader on an exported file, its V0 function, its V1 trainer's method over a real TransferQueue,
+and its launch command as far as a machine without a GPU lets it go.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from cases import SETTINGS, Facts, Planted, largest, planted, refused, run_parts
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = ROOT / "data" / "tiny_policy"
+TOKENS = 5  # of a response, at most
+
+
+def loader(data: Path) -> Facts:
+    """The exported file through verl's dataset, collator and batch."""
+    from torch.utils.data import DataLoader
+    from verl import DataProto
+    from verl.trainer.ppo.utils import create_rl_dataset
+    from verl.utils import hf_processor, hf_tokenizer
+    from verl.utils.dataset.rl_dataset import collate_fn
+
+    config = OmegaConf.create(
+        {
+            "custom_cls": {"path": "pkg://durian.plugins.durian_verl", "name": "DurianDataset"},
+            "max_prompt_length": 512, "filter_overlong_prompts": True, "prompt_key": "prompt",
+            "filter_overlong_prompts_workers": None, "image_key": "images",
+            "cache_dir": str(data / "cache"),
+        }
+    )  # fmt: skip
+    tokenizer, processor = hf_tokenizer(str(POLICY)), hf_processor(str(POLICY))
+
+    def load(file: Path) -> Any:
+        return create_rl_dataset(str(file), config, tokenizer, processor)
+
+    rows = load(data / "train.parquet")
+    batch = next(iter(DataLoader(rows, batch_size=8, collate_fn=collate_fn)))
+    proto = DataProto.from_single_dict(batch)
+    info = proto.non_tensor_batch["extra_info"]
+    assert {"data_source", "reward_model", "extra_info"} <= set(proto.non_tensor_batch)
+    assert all(isinstance(each["durian_perceptual_group"], int) for each in info)
+    parts = [part for message in batch["raw_prompt"][0] for part in message["content"]]
+    assert any(part["type"] == "image" for part in parts), parts
+    bare = data / "bare.parquet"
+    from datasets import load_dataset
+
+    plain = load_dataset("parquet", data_files=str(data / "train.parquet"))["train"]
+    plain.select(range(4)).map(
+        lambda row: {"extra_info": {"index": row["extra_info"]["index"]}},
+        remove_columns=["extra_info"],
+    ).to_parquet(str(bare))
+    line = refused("export RUN --to verl", lambda: load(bare))
+    return {"rows": len(rows), "refused": [line]}
+
+
+def response(case: Planted) -> tuple[dict[str, torch.Tensor], np.ndarray[Any, Any]]:
+    """verl's tensors of the planted rows; unscored rows have no response, as padding has none."""
+    rewards = torch.tensor([float(case.rewards[row]) for row in case.rows])
+    length = 2 + torch.arange(len(case.rows)) % (TOKENS - 1)
+    mask = (torch.arange(TOKENS) < length[:, None]) & ~rewards.isnan()[:, None]
+    at_tokens = torch.zeros(mask.shape)
+    last = (mask.sum(dim=1) - 1).clamp(min=0)
+    at_tokens[torch.arange(len(rewards)), last] = rewards.nan_to_num()
+    logprobs = torch.tensor([float(case.confidence[row]) for row in case.rows])
+    tensors = {
+        "token_level_rewards": at_tokens,
+        "response_mask": mask.long(),
+        # Padded tokens hold what must not be read.
+        "old_log_probs": torch.where(mask, logprobs[:, None], torch.tensor(99.0)),
+    }
+    return tensors, np.array([f"u{sample}" for sample, _ in case.rows], dtype=object)
+
+
+def v0(_: Path) -> Facts:
+    """`ray_trainer.compute_advantage` on shuffled, ragged rows, under every normalizer."""
+    from verl import DataProto
+    from verl.trainer.ppo import ray_trainer
+
+    from durian.plugins import durian_verl
+
+    durian_verl.install()
+    durian_verl.install()  # a second dataset is built: nothing may change
+    case, worst = planted(), 0.0
+    info = np.array([case.columns(sample) for sample, _ in case.rows], dtype=object)
+    for given in SETTINGS.values():
+        tensors, uid = response(case)
+        data = DataProto.from_dict(tensors, non_tensors={"uid": uid, "extra_info": info})
+        config = OmegaConf.create({"durian": given})
+        done = ray_trainer.compute_advantage(
+            data, adv_estimator="durian", num_repeat=8, config=config
+        )
+        found, mask = done.batch["advantages"], tensors["response_mask"]
+        assert bool((found == found[:, :1] * mask).all())
+        worst = max(worst, largest(found[:, 0], case.expected(given)))
+    return {"largest_difference": worst, "settings": len(SETTINGS)}
+
+
+def started(start: Callable[[], object]) -> None:
+    """Start Ray, once more where the machine is so busy that its node is not up in 30 seconds."""
+    for left in (2, 1, 0):
+        try:
+            start()
+            return
+        except Exception:
+            if not left:
+                raise
+
+
+def v1(_: Path) -> Facts:
+    """`PPOTrainer._compute_advantage` over TransferQueue: padding, a session of two outputs."""
+    import ray
+    import transfer_queue as tq
+    from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
+    from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+    from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+    from durian.plugins import durian_verl
+
+    durian_verl.install()
+    started(lambda: ray.init(num_cpus=4, include_dashboard=False))
+    tq.init(OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
+    case, worst = planted(), 0.0
+    tensors, uid = response(case)
+    fields, keys = [], []
+    for row, (sample, place) in enumerate(case.rows):
+        length = max(1, int(tensors["response_mask"][row].sum()))  # no empty rows in a store
+        outputs = [(0, 0.5), (1, None)] if (sample, place) == (0, 0) else [(0, None)]
+        for output, other in outputs:  # the first output of two earned something else itself
+            reward = tensors["token_level_rewards"][row, :length].clone()
+            if other is not None:
+                reward[-1] = other
+            fields.append({
+                "uid": uid[row], "extra_info": case.columns(sample), "rm_scores": reward,
+                "response_mask": tensors["response_mask"][row, :length],
+                "old_log_probs": tensors["old_log_probs"][row, :length],
+                "rollout_log_probs": tensors["old_log_probs"][row, :length],
+            })  # fmt: skip
+            keys.append(f"{uid[row]}_{place}_{output}")
+    tags = [{"is_padding": False} for _ in keys]
+    first = tq.kv_batch_put(
+        keys=keys, partition_id="train", fields=list_of_dict_to_tensordict(fields), tags=tags
+    )
+    padded = upsample_batch_to_divisible_size(first, 16, eos_token_id=0)
+    added = len(padded.keys) - len(keys)
+    assert added > 0, len(keys)
+    expected_of = {
+        name: dict(zip(case.rows, case.expected(given).tolist(), strict=True))
+        for name, given in SETTINGS.items()
+    }
+    for name, given in SETTINGS.items():
+        algorithm = OmegaConf.create(
+            {"adv_estimator": "durian", "use_kl_in_reward": False, "gamma": 1.0, "lam": 1.0,
+             "durian": given}
+        )  # fmt: skip
+        rollout = SimpleNamespace(rollout=SimpleNamespace(n=8))
+        trainer = SimpleNamespace(
+            config=SimpleNamespace(algorithm=algorithm, actor_rollout_ref=rollout)
+        )
+        metrics: Facts = {}
+        PPOTrainerSync._compute_advantage(trainer, padded, metrics)
+        held = tq.kv_batch_get(
+            keys=padded.keys, partition_id="train", select_fields=["advantages", "response_mask"]
+        )
+        found, expected = [], []
+        for key, advantage, mask in zip(
+            padded.keys, held["advantages"], held["response_mask"], strict=True
+        ):
+            if key.startswith("pad"):
+                assert not advantage.any()
+                continue
+            user, place, _output = key.split("_")
+            scored = bool(mask.any())
+            found.append(float(advantage[0]))
+            expected.append(expected_of[name][int(user[1:]), int(place)] if scored else 0.0)
+        assert metrics["durian/samples"] == 10, metrics
+        worst = max(worst, largest(torch.tensor(found), torch.tensor(expected)))
+    tq.close()
+    ray.shutdown()
+    return {"largest_difference": worst, "settings": len(SETTINGS), "padding_rows": added}
+
+
+def other_estimator(_: Path) -> Facts:
+    """Under another estimator Durian says once that it is idle, and verl's own function runs."""
+    from contextlib import redirect_stderr
+    from io import StringIO
+
+    from verl import DataProto
+    from verl.trainer.ppo import ray_trainer
+
+    from durian.plugins import durian_verl
+
+    durian_verl.install()
+    case, said = planted(), StringIO()
+    tensors, uid = response(case)
+    info = np.array([case.columns(sample) for sample, _ in case.rows], dtype=object)
+    with redirect_stderr(said):
+        for _ in range(2):
+            data = DataProto.from_dict(dict(tensors), non_tensors={"uid": uid, "extra_info": info})
+            ray_trainer.compute_advantage(data, adv_estimator="grpo")
+    assert said.getvalue().count("adv_estimator is grpo, so that Durian is idle") == 1
+    return {"warned": said.getvalue().strip()}
+
+
+def launch(data: Path) -> Facts:
+    """The documented command: configuration, dataset, plan; it ends where verl counts GPUs."""
+    command = [
+        sys.executable, "-m", "verl.trainer.main_ppo", "algorithm.adv_estimator=durian",
+        "data.custom_cls.path=pkg://durian.plugins.durian_verl",
+        "data.custom_cls.name=DurianDataset",
+        f"data.train_files={data / 'train.parquet'}", f"data.val_files={data / 'val.parquet'}",
+        "data.train_batch_size=16", "data.image_key=images", "data.max_prompt_length=512",
+        "data.max_response_length=64", "data.return_raw_chat=True",
+        "data.filter_overlong_prompts_workers=1",
+        f"actor_rollout_ref.model.path={POLICY}", "actor_rollout_ref.rollout.name=vllm",
+        "actor_rollout_ref.rollout.n=8", "actor_rollout_ref.actor.ppo_mini_batch_size=16",
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4",
+        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=4",
+        "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=4",
+        "+algorithm.durian.weights=[0.4,0.3,0.3]", "trainer.n_gpus_per_node=1",
+        "trainer.nnodes=1", "trainer.logger=[console]", "trainer.total_epochs=1",
+        # For a machine of few cores; on a node of GPUs leave these out.
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
+        "ray_kwargs.ray_init.num_cpus=4",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        cwd=data,
+        env=os.environ | {"WANDB_MODE": "offline"},
+    )
+    said = done.stdout + done.stderr
+    (data / "launch.log").write_text(said)
+    for text in (
+        "Using dataset class: DurianDataset",
+        "estimator durian (under compute_advantage and PPOTrainer._compute_advantage) now gives",
+        "Total available GPUs 0",
+    ):
+        assert text in said, f"the log lacks {text!r}; see {data / 'launch.log'}"
+    return {"ended": "Total available GPUs 0 is less than total desired GPUs 1"}
+
+
+def signatures(_: Path) -> Facts:
+    """The stand-ins of CI have the parameters of the real functions."""
+    import inspect
+
+    from verl.trainer.ppo import ray_trainer
+    from verl.trainer.ppo.v1 import trainer_base
+
+    sys.path.insert(0, str(ROOT / "tests" / "plugins"))
+    import stand_ins
+
+    stand_ins.same(stand_ins.verl_compute_advantage, inspect.unwrap(ray_trainer.compute_advantage))
+    stand_ins.same(
+        stand_ins.VerlTrainer._compute_advantage,
+        inspect.unwrap(trainer_base.PPOTrainer._compute_advantage),
+    )
+    return {"functions": 2}
+
+
+if __name__ == "__main__":
+    run_parts(
+        {
+            "signatures": signatures,
+            "loader": loader,
+            "v0": v0,
+            "v1": v1,
+            "other_estimator": other_estimator,
+            "launch": launch,
+        }
+    )
