@@ -34,6 +34,7 @@ PRIVATE = {
     "_model_mapping": "transformers",
     "_name_or_path": "transformers",
     "_get_num_multimodal_tokens": "transformers",
+    "_defaults": "transformers",
     "_imaging": "pillow",
     "_private": "ray",
     "_exit": None,  # os's, and documented

@@ -98,7 +98,13 @@ def evaluate_policy(
     reader = open_dataset(config.source)
     for line in reader.said:
         progress.note(line)
-    check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=chat_of(config.sampling))
+    check_first_rows(
+        reader,
+        config,
+        pixel_limit=config.pixel_limit,
+        chat=chat_of(config.sampling),
+        say=progress.note,
+    )
     if groups is not None:
         _check_table_knows(groups, reader, config)
     with watch.time("scan"):

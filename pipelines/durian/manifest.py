@@ -25,7 +25,7 @@ from durian.rewards import reward_fingerprint
 from durian.rewards.custom import JUDGED
 from durian.rewards.judged import PROMPT
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
-from durian.run.manifest import Counts, Manifest, ProfiledDataset, ProfiledModel
+from durian.run.manifest import Counts, EstimatesMade, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
 
@@ -131,6 +131,7 @@ def describe_run(
     run: RunFolder,
     identity: JsonObject,
     groups: Groups,
+    estimates: EstimatesMade | None,
 ) -> Manifest:
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
@@ -158,6 +159,7 @@ def describe_run(
             failed_by_reason=failed,
         ),
         tokens=run.tokens() if config.needs_rollouts else None,
+        estimates=estimates,
         groups=groups.cuts,
         determinism=not_repeatable(config),
         versions={"python": platform.python_version(), **versions()},

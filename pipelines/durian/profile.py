@@ -19,6 +19,7 @@ from durian.analysis.one_run.summary import Summary
 from durian.config import ProfileConfig
 from durian.engines.loading import chat_of, check_encoder, check_engine
 from durian.errors import RunError, one_line, require
+from durian.estimating.estimates import estimate_samples
 from durian.manifest import describe_run, run_identity
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.measuring import NO_IMAGE, Measured, measure_here, part_tables
@@ -78,6 +79,7 @@ def profile_dataset(
         config if config.needs_rollouts else None,
         pixel_limit=config.pixel_limit,
         chat=chat_of(config.sampling) if config.needs_rollouts else None,
+        say=progress.note,
     )
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
@@ -173,10 +175,14 @@ def finish_run(
         # Quantiles need all samples, so groups are cut when every part is there; the parts are read
         # for it by column, and again one by one for the tables. The manifest is written last, which
         # makes the run complete.
-        groups = group_samples(config, run)
         write_columns(run)
-        run.join_parts(groups.columns, groups.cuts)
-    manifest = replace(describe_run(config, reader, index, run, identity, groups), **also)
+        estimates = estimate_samples(run)
+        estimated = estimates.columns if estimates else {}
+        groups = group_samples(config, run, estimated)
+        run.join_parts({**estimated, **groups.columns}, groups.cuts)
+    made = estimates.made if estimates else None
+    manifest = describe_run(config, reader, index, run, identity, groups, made)
+    manifest = replace(manifest, **also)
     with watch.time("report"):
         render_run(
             run.path,

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from durian.config import TrainConfig
-from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError, RunError, one_line
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
@@ -85,7 +84,7 @@ def train_policy(
     reward = TrainingReward(
         open_reward(config.reward, config),
         opened=screen.chat.opens_thinking,
-        resizing=find_resizing(processor.image_processor),
+        resizing=screen.chat.resizing,
     )
     first = process_rank() == 0
     # Only the first process holds the folder and knows the dataset. The others go ahead to the
@@ -103,7 +102,11 @@ def train_policy(
                 for line in reader.said:
                     progress.note(line)
                 check_first_rows(
-                    reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat
+                    reader,
+                    config,
+                    pixel_limit=config.pixel_limit,
+                    chat=lambda: screen.chat,
+                    say=progress.note,
                 )
                 rows = scan_rows(reader, config, table, progress)
                 identity = training_identity(config, grpo, rows.fingerprint)

@@ -153,7 +153,7 @@ def test_the_server_reads_as_many_prompt_tokens_as_the_policys_own_processor(
     for prompt in prompts[:3]:
         body = {"model": "tiny", "messages": chat_messages(prompt), "max_tokens": 1}
         answer = engine._server.run(partial(engine._server.ask, body))
-        counted = chat.count_tokens(chat.render(prompt), prompt.images)
+        counted = len(chat.token_ids(chat.render(prompt), prompt.images))
         assert answer["usage"]["prompt_tokens"] == counted
 
 

@@ -23,7 +23,6 @@ from durian.training.samples import (
     open_samples,
     open_screen,
     prepare_samples,
-    prompt_length,
     scan_rows,
 )
 
@@ -80,11 +79,13 @@ def test_samples_come_in_the_order_of_the_table_with_the_longest_prompt_known(
     known = pl.read_parquet(run / "difficulty.parquet").sort("mean_logprob")
     assert list(prepared.dataset["sample_id"]) == known["sample_id"].to_list()
     lengths = [
-        screen.chat.count_tokens(
-            screen.chat.processor.apply_chat_template(
-                row["prompt"], tokenize=False, add_generation_prompt=True
-            ),
-            row["images"],
+        len(
+            screen.chat.token_ids(
+                screen.chat.processor.apply_chat_template(
+                    row["prompt"], tokenize=False, add_generation_prompt=True
+                ),
+                row["images"],
+            )
         )
         for row in prepared.dataset
     ]
@@ -132,7 +133,8 @@ def test_prompt_lengths_are_those_of_the_processor(tiny_policy: Path, size, boun
     chat = load_chat(SamplingConfig(model=str(tiny_policy), engine="transformers", **bounds))
     image = Image.new("RGB", size)
     text = "<|vision_start|><|image_pad|><|vision_end|>what is it?"
-    assert prompt_length(chat, text, (image,)) == chat.count_tokens(text, [image])
+    chat.prompt_length(text, [Image.new("RGB", (40, 40))])  # the first is counted by its tokens
+    assert chat.prompt_length(text, [image]) == len(chat.token_ids(text, [image]))
 
 
 def test_images_come_as_the_policy_sees_them_within_bounds(tiny_policy: Path):

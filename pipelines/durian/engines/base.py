@@ -18,7 +18,9 @@ Finished = Callable[[int], None]  # told how many more prompts are done
 
 @dataclass(frozen=True)
 class RefusedPrompt(Failed):
-    """The policy's chat template, or its server, does not take a prompt of this shape."""
+    """The policy's chat template, its server or its engine does not take a prompt of this shape."""
+
+    way_out: str | None = None  # what a user can do, where that is known
 
 
 class Renderer(Protocol):
@@ -29,6 +31,9 @@ class Renderer(Protocol):
 
         Another `Failed` is the matter of this problem alone.
         """
+
+    def notes(self, system_prompt: str | None) -> list[str]:
+        """What becomes of the system prompt that the user has not asked for, a line each."""
 
 
 class RolloutEngine(Protocol):

@@ -9,87 +9,138 @@ from typing import Any
 
 from durian.config import SamplingConfig
 from durian.engines.base import RefusedPrompt
+from durian.engines.faults import known_fault
+from durian.engines.forms import find_form, misread, raises, shaped
+from durian.engines.resizing import Resizing, find_resizing
 from durian.engines.trusted import check_weights, refusal
-from durian.errors import ConfigError, one_line
+from durian.errors import ConfigError, RunError, one_line
+from durian.records import JsonObject
 from durian.rewards import opens_thinking
 from durian.samples import Failed, Prompt, Rollout
 
 REACH_SECONDS = 10.0
-_PRINTED = "[{'type': "  # as Jinja prints a message's parts where a template wants a text
+OF_TOKENS = ("token_type_ids", "mm_token_type_ids")  # what stands beside each token, if anything
 
 
 class Chat:
-    """Renders prompts by the policy's chat template, and encodes them with its processor."""
+    """Renders prompts by the policy's chat template, and encodes them with its processor.
 
-    def __init__(self, processor: Any, image_size: dict[str, int] | None = None) -> None:
+    All roads go through it: both engines that run here, the dry runs and the trainer. So what is
+    planned, profiled, judged and trained on is one text and one set of tokens.
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        image_size: dict[str, int] | None = None,
+        engine: str = "transformers",
+    ) -> None:
         """Wrap a transformers processor that has a tokenizer and an image processor.
 
-        `image_size`: the bounds in pixels that were set on it, as its `size`; None for its own.
+        Args:
+            processor: the policy's.
+            image_size: the bounds in pixels that were set on it, as its `size`; None for its own.
+            engine: what will read the prompts.
         """
         self.processor = processor
         self.image_size = image_size
+        self._engine = engine
         self.tokenizer = processor.tokenizer
-        token = getattr(processor, "image_token", None)
-        self.image_token_id: Any = token and self.tokenizer.convert_tokens_to_ids(token)
-        self._control = _control_tokens(processor)
-        self._opens: bool | None = None
+        self._image_mark: str | None = getattr(processor, "image_token", None)
+        # Not the mark's id alone: Pixtral ends rows of an image by other tokens, and Gemma 3 writes
+        # other tokens for an image than the mark in the text.
+        self._image_ids = set(getattr(processor, "image_token_ids", ())) - {None}
+        self._control = _control_tokens(processor, self._image_ids)
+        self._fit = find_form(self._apply, self._image_mark)
+        self._tells: dict[bool, bool] = {}  # whether the processor counts prompts right
+        asked = {"role": "user", "content": [{"type": "text", "text": "?"}]}
+        rendered = self.render(Prompt(sample_id="", messages=[asked], images=()))
+        # Some templates write the opening tag of the thinking into the prompt. The completions then
+        # begin inside it, and a reward that asks for the tag would call every one of them
+        # malformed. What the template writes is the same for all prompts, so one is rendered to
+        # see.
+        self.opens_thinking = isinstance(rendered, str) and opens_thinking(rendered)
+
+    @property
+    def resizing(self) -> Resizing | None:
+        """How the processor sizes images; None of one that has no bounds in pixels."""
+        return find_resizing(self.processor.image_processor)
+
+    def notes(self, system_prompt: str | None) -> list[str]:
+        """What the template does about the system prompt that nobody has asked it to do."""
+        if system_prompt and self._fit.form.system == "none":
+            return [
+                "the policy's chat template has no system message (beside images): the system "
+                "prompt stands in front of the problem"
+            ]
+        if not system_prompt and self._fit.default_system:
+            return [
+                "no system prompt is given, and the policy's chat template writes its own: "
+                + repr(one_line(self._fit.default_system))
+            ]
+        return []
 
     def render(self, prompt: Prompt) -> str | Failed:
         """The text that the policy reads, up to where its completion begins.
 
         Dataset text must not speak the template's own language: a control token in it would end
         a turn, or count as an image that is not there. Such a prompt comes back as `Failed`, one
-        that the template cannot render as `RefusedPrompt`.
+        that the template cannot render, or that the engine would misread, as `RefusedPrompt`.
         """
-        texts = [part.get("text", "") for m in prompt.messages for part in m["content"]]
         for message in prompt.messages:
             for part in message["content"]:
                 found = next((t for t in self._control if t in part.get("text", "")), None)
                 if found is not None:
                     place = "system prompt" if message["role"] == "system" else "problem"
                     return Failed(f"{place} holds the special token {found}")
+        fault = known_fault(self._engine, self.processor, len(prompt.images))
+        if fault is not None:
+            return fault
+        if (why := self._fit.refused.get(bool(prompt.images))) is not None:
+            return RefusedPrompt(why)
         try:
-            text = str(
-                self.processor.apply_chat_template(
-                    prompt.messages, tokenize=False, add_generation_prompt=True
-                )
-            )
+            text = self._apply(shaped(prompt.messages, self._fit.form, self._image_mark))
         except Exception as error:  # a template raises what it likes, by raise_exception or not
-            return RefusedPrompt(
-                one_line(f"the policy's chat template raises on the prompt: {error}")
-            )
-        if _PRINTED in text and not any(_PRINTED in part for part in texts):
-            return RefusedPrompt(
-                "the policy's chat template takes no parts of a message: it prints them as a list"
-            )
-        return text
+            return RefusedPrompt(raises(error))
+        why = misread(text, prompt.messages, self._image_mark)
+        return text if why is None else RefusedPrompt(why)
 
-    @property
-    def opens_thinking(self) -> bool:
-        """Whether the template ends each prompt with the opening think tag."""
-        # Some templates write the opening tag of the thinking into the prompt. The completions then
-        # begin inside it, and a reward that asks for the tag would call every one of them
-        # malformed. What the template writes is the same for all prompts, so one is rendered to
-        # see.
-        if self._opens is None:
-            asked = {"role": "user", "content": [{"type": "text", "text": "?"}]}
-            prompt = self.render(Prompt(sample_id="", messages=[asked], images=()))
-            self._opens = isinstance(prompt, str) and opens_thinking(prompt)
-        return self._opens
+    def adds_special_tokens(self, text: str) -> bool:
+        """Whether the tokenizer is to add its special tokens to a rendered prompt.
+
+        It is unless the template has written the token that begins a text, or the processor never
+        does: the rule of transformers' own `apply_chat_template(..., tokenize=True)`.
+        """
+        begins = self.tokenizer.bos_token
+        if begins is not None and text.startswith(begins):
+            return False
+        kinds = getattr(self.processor, "valid_processor_kwargs", None)
+        defaults = getattr(kinds, "_defaults", {}).get("text_kwargs", {})
+        return bool(defaults.get("add_special_tokens", True))
 
     def encode(self, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Any:
         """Token ids, attention mask and pixels of rendered prompts, padded on the left.
 
         Either all of the prompts have images or none has: processors do not mix them.
+
+        Raises:
+            RunError: the processor marks more or fewer tokens than it gives.
         """
         given = {"images": [list(of_prompt) for of_prompt in images]} if any(images) else {}
-        return self.processor(
+        encoded = self.processor(
             text=list(texts),
             **given,
             padding=True,
             return_tensors="pt",
-            add_special_tokens=False,  # the chat template has put them where they belong
+            add_special_tokens=self.adds_special_tokens(texts[0]),
         )
+        for name in OF_TOKENS:
+            if name in encoded and encoded[name].shape != encoded["input_ids"].shape:
+                raise RunError(
+                    f"the policy's processor gives {encoded[name].shape[-1]} {name} for "
+                    f"{encoded['input_ids'].shape[-1]} tokens; use another version of transformers"
+                )
+        return encoded
 
     def token_ids(self, text: str, images: Sequence[Any]) -> list[int]:
         """Tokens of one rendered prompt, those of its images included.
@@ -100,9 +151,47 @@ class Chat:
         ids: list[int] = self.encode([text], [images])["input_ids"][0].tolist()
         return ids
 
-    def count_tokens(self, text: str, images: Sequence[Any]) -> int:
-        """Count the `token_ids` of a rendered prompt. Raises: as `token_ids`."""
-        return len(self.token_ids(text, images))
+    def count_image_tokens(self, ids: Sequence[int]) -> int:
+        """Count the tokens of a prompt that stand for its images."""
+        return sum(token in self._image_ids for token in ids)
+
+    def prompt_length(self, text: str, images: Sequence[Any]) -> int:
+        """Count the `token_ids` of a rendered prompt, from its images' sizes where that is right.
+
+        Resizing every image of a large dataset only to count would take hours. But some processors
+        count one image short of what they write, or several as if each stood alone: what they say
+        of the first prompt, and of the first with several images, is held against its tokens.
+
+        Raises:
+            ValueError: the processor refuses the images.
+        """
+        several = len(images) > 1
+        tell = getattr(self.processor, "_get_num_multimodal_tokens", None)
+        if images and (tell is None or self._tells.get(several) is False):
+            return len(self.token_ids(text, images))
+        words = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text))
+        told = len(words["input_ids"])
+        if not images:
+            return told
+        assert tell is not None
+        sizes = [(image.height, image.width) for image in images]
+        told += sum(tell(image_sizes=sizes).num_image_tokens) - len(images)  # one mark an image
+        if several not in self._tells:
+            true = len(self.token_ids(text, images))
+            self._tells[several] = told == true
+            return true
+        return int(told)
+
+    def _apply(self, messages: Sequence[JsonObject]) -> str:
+        template = getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template
+        return str(
+            self.processor.apply_chat_template(
+                list(messages),
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        )
 
 
 def load_chat(config: SamplingConfig) -> Chat:
@@ -132,7 +221,7 @@ def load_chat(config: SamplingConfig) -> Chat:
     if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
         raise ConfigError(f"model '{config.model}': no chat template")
     processor.tokenizer.padding_side = "left"  # generation goes on where each prompt ends
-    return Chat(processor, bound_pixels(processor.image_processor, config))
+    return Chat(processor, bound_pixels(processor.image_processor, config), config.engine)
 
 
 def bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int] | None:
@@ -151,17 +240,21 @@ def bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int]
         return None
     # A processor of another kind would ignore the bounds, or read them otherwise: they would stand
     # in the manifest, and the images be of another size.
+    rule = find_resizing(image_processor)
     known = getattr(getattr(image_processor, "valid_kwargs", None), "__annotations__", {})
-    if "max_pixels" not in known:
+    if rule is None and "max_pixels" not in known:
         raise ConfigError(
             f"model '{config.model}': its images are not bounded in pixels; "
             "leave out --min-pixels and --max-pixels"
         )
-    size = {name: getattr(image_processor.size, name) for name in bounds} | asked
+    frames = 1 if rule is None else rule.frames
+    size = {
+        name: asked[name] * frames if name in asked else getattr(image_processor.size, name)
+        for name in bounds
+    }
     if size["shortest_edge"] > size["longest_edge"]:
-        raise ConfigError(
-            f"min-pixels is {size['shortest_edge']}, above max-pixels {size['longest_edge']}"
-        )
+        least, most = (size[name] // frames for name in bounds)
+        raise ConfigError(f"min-pixels is {least}, above max-pixels {most}")
     image_processor.size = type(image_processor.size)(**size)
     return size
 
@@ -210,12 +303,13 @@ def finite(rollouts: list[Rollout]) -> list[Rollout] | Failed:
     return Failed("a log-probability is not finite")
 
 
-def _control_tokens(processor: Any) -> list[str]:
+def _control_tokens(processor: Any, image_ids: set[int]) -> list[str]:
     # Added tokens that are not special, as <think> of some policies, are text that a prompt may
     # hold. The placeholders of images are control tokens even where they are not marked special.
     tokenizer = processor.tokenizer
     tokens = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     tokens |= set(tokenizer.all_special_tokens)
     tokens |= {getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio")}
+    tokens |= set(tokenizer.convert_ids_to_tokens(sorted(image_ids)))
     # Longest first: the reason names the whole token, not one that is part of it.
     return sorted((t for t in tokens if isinstance(t, str) and t), key=lambda t: (-len(t), t))

@@ -293,6 +293,10 @@ class ServedChat:
             server.close()
         return ""
 
+    def notes(self, system_prompt: str | None) -> list[str]:
+        """Nothing: what its template writes is not told by a server."""
+        return []
+
 
 def open_server(config: SamplingConfig) -> Server:
     """The client of the config's server, with its limits.

@@ -16,12 +16,14 @@ from transformers import (
 from transformers.utils import logging
 
 from durian.config import SamplingConfig
+from durian.engines.agreement import Agreement
 from durian.engines.base import Finished
 from durian.engines.chat import cannot_load, finite, load_chat
 from durian.errors import RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
 BATCH_SIZE = 64  # completions written at a time
+BUG = "pass --engine-arg batch_size=1"
 
 
 class TransformersEngine:
@@ -54,6 +56,7 @@ class TransformersEngine:
             raise cannot_load(config.model, error) from error
         self._model = (model if "device_map" in settings else model.to(device)).eval()
         self._context = int(model.config.get_text_config().max_position_embeddings)
+        self._agreement = Agreement(self._chat, "transformers, in a batch,", BUG)
         self._ends = _end_tokens(model.generation_config, self._chat.tokenizer)
         # `generate` fills what is left open from here: the model's own penalties must not come in.
         model.generation_config = _untyped(GenerationConfig)()
@@ -68,16 +71,13 @@ class TransformersEngine:
     ) -> list[list[Rollout] | Failed]:
         """See `RolloutEngine.generate`."""
         results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
-        generation = (
-            self._generation(1, 0.0)
-            if greedy
-            else self._generation(self._config.rollouts, self._config.temperature)
-        )
+        count = 1 if greedy else self._config.rollouts
+        generation = self._generation(0.0 if greedy else self._config.temperature)
         devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
         with torch.random.fork_rng(devices), torch.inference_mode():
             torch.manual_seed(seed)
-            for batch in self._batches(prompts, generation):
-                drawn = self._draw([prompts[place] for place in batch], generation)
+            for batch in self._batches(prompts, count):
+                drawn = self._draw([prompts[place] for place in batch], generation, count)
                 for place, rollouts in zip(batch, drawn, strict=True):
                     results[place] = rollouts
                 finished(len(batch))
@@ -90,33 +90,39 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _generation(self, count: int, temperature: float) -> Any:
+    def _generation(self, temperature: float) -> Any:
         pad = self._chat.tokenizer.pad_token_id
         sampled = {"temperature": temperature, "top_p": self._config.top_p, "top_k": 0}
         return _untyped(GenerationConfig)(
             do_sample=temperature > 0,
             **(sampled if temperature > 0 else {}),
-            num_return_sequences=count,
             eos_token_id=self._ends,
             pad_token_id=self._ends[0] if pad is None else pad,
         )
 
-    def _batches(self, prompts: Sequence[Prompt], generation: Any) -> Iterator[list[int]]:
+    def _batches(self, prompts: Sequence[Prompt], count: int) -> Iterator[list[int]]:
         """Places of prompts that share a batch: all have images, or none has."""
-        size = max(1, self._batch_size // generation.num_return_sequences)
+        size = max(1, self._batch_size // count)
         for with_images in (True, False):
             kind = [i for i, prompt in enumerate(prompts) if bool(prompt.images) is with_images]
             yield from (kind[start : start + size] for start in range(0, len(kind), size))
 
-    def _draw(self, prompts: Sequence[Prompt], generation: Any) -> list[list[Rollout] | Failed]:
-        inputs = self._encode(prompts)
+    def _draw(
+        self, prompts: Sequence[Prompt], generation: Any, count: int
+    ) -> list[list[Rollout] | Failed]:
+        # Each prompt stands in the batch once a completion: left to copy them itself, `generate`
+        # copies the images of a prompt one by one, [A, A, B, B], and the second completion would
+        # be written to image A twice.
+        inputs = self._encode([prompt for prompt in prompts for _ in range(count)])
         if isinstance(inputs, Failed):
             # Which prompt is at fault is not known: each alone, so that the others go on.
             if len(prompts) == 1:
                 return [inputs]
-            return [self._draw([prompt], generation)[0] for prompt in prompts]
-        rooms = self._rooms(inputs)  # tokens, one a prompt
-        read = inputs["attention_mask"].sum(1).tolist()  # tokens of each prompt
+            return [self._draw([prompt], generation, count)[0] for prompt in prompts]
+        rooms = self._rooms(inputs)  # tokens, one a completion
+        read = inputs["attention_mask"].sum(1).tolist()  # tokens of each one's prompt
+        for row, prompt in zip(range(0, len(read), count), prompts, strict=True):
+            self._agreement.check(prompt, inputs["input_ids"][row, -read[row] :].tolist())
         recorder = SampledLogprobs()
         # A batch writes until its roomiest prompt is full. What the others wrote past their own
         # room is cut off in `_rollout`: alone, they would have ended there, and a completion must
@@ -135,10 +141,8 @@ class TransformersEngine:
             ) from error
         written = sequences[:, inputs["input_ids"].shape[1] :]  # (B * G, T)
         logprobs = recorder.of(sequences)  # (B * G, T)
-        count = generation.num_return_sequences
         rollouts = [
-            self._rollout(tokens, values, rooms[row // count], read[row // count])
-            for row, (tokens, values) in enumerate(zip(written.tolist(), logprobs, strict=True))
+            self._rollout(*row) for row in zip(written.tolist(), logprobs, rooms, read, strict=True)
         ]
         return [finite(rollouts[i : i + count]) for i in range(0, len(rollouts), count)]
 

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from durian.config import SamplingConfig
+from durian.engines.agreement import Agreement
 from durian.engines.base import Finished
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
+from durian.engines.faults import WAY_OUT
 from durian.errors import ConfigError, RunError, one_line, way_out
 from durian.samples import Failed, FinishReason, Prompt, Rollout
 
@@ -64,6 +66,7 @@ class VLLMEngine:
                 self._llm: Any = LLM(**(_arguments(config, self._chat) | config.engine_args))
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
+        self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
         self._refusals = (ValueError, TypeError, VLLMValidationError)
         # No seed: on CPU a request's seed with n > 1 is refused, elsewhere it costs a kernel each.
         self._sampled = SamplingParams(
@@ -101,6 +104,7 @@ class VLLMEngine:
                     taken.append(place)
                     requests += request
             for place, output in zip(taken, self._finish(finished), strict=True):
+                self._agreement.check(prompts[place], output.prompt_token_ids)
                 prompt_tokens = len(output.prompt_token_ids)
                 opened = self._chat.opens_thinking
                 results[place] = finite(
@@ -147,7 +151,9 @@ class VLLMEngine:
                     [request],
                     params,
                     use_tqdm=False,
-                    tokenization_kwargs={"add_special_tokens": False},  # the template has them
+                    tokenization_kwargs={
+                        "add_special_tokens": self._chat.adds_special_tokens(text)
+                    },
                 )
         except self._refusals as error:  # too long, an image too thin, ...
             return Failed(f"prompt refused: {one_line(_first_cause(error))}")

@@ -65,12 +65,14 @@ def check_first_rows(
     *,
     pixel_limit: int,
     chat: Callable[[], Renderer] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Refuse a dataset whose first rows are all spoilt by one mistake.
 
     Args:
         asked: what a policy is asked and how it is judged; None where only images are measured.
         chat: loads what tells whether the policy's chat template takes a prompt.
+        say: told what the template does about the system prompt unasked.
     Raises:
         DatasetError, ConfigError: one line that names what was found and what to pass.
     """
@@ -85,7 +87,11 @@ def check_first_rows(
     failed = seen.whole + seen.questions + seen.prompts
     _check_all(reader, seen, failed, "has a prompt", "see --prompt-template, --images-column")
     if chat is not None and seen.graded:
-        _check_chat(chat(), seen, asked, template, pixel_limit)
+        loaded = chat()
+        _check_chat(loaded, seen, asked, template, pixel_limit)
+        for line in loaded.notes(asked.system_prompt):
+            if say is not None:
+                say(line)
     if asked.options_column is None:
         _check_letters(reader, seen.graded)
     _check_reward(asked.reward, seen.graded, reader.name)
@@ -177,7 +183,7 @@ def _check_chat(
     A template may refuse images beside a system message, and take either alone.
     """
     for alike in seen.tried.values():
-        refused: tuple[Sample, Prompt, str] | None = None
+        refused: tuple[Sample, Prompt, RefusedPrompt] | None = None
         for sample in alike:
             prompt = build_prompt(
                 sample,
@@ -191,13 +197,16 @@ def _check_chat(
             if not isinstance(rendered, RefusedPrompt):
                 refused = None
                 break  # a special token in one problem is that row's matter, too
-            refused = refused or (sample, prompt, rendered.error)
+            refused = refused or (sample, prompt, rendered)
         if refused is not None:
             raise _refusal(chat, *refused)
 
 
-def _refusal(chat: Renderer, sample: Sample, prompt: Prompt, why: str) -> ConfigError:
+def _refusal(chat: Renderer, sample: Sample, prompt: Prompt, refused: RefusedPrompt) -> ConfigError:
     """Name the way out where a template refuses a prompt, whatever that says."""
+    why = refused.error
+    if refused.way_out is not None:
+        return ConfigError(f"{one_line(why, longest=160)}; {refused.way_out}")
     # Some templates raise on any system message, and the default prompt has one. That is the
     # likeliest cause and the one the user can mend, so it is tried before the model is blamed.
     asked = [message for message in prompt.messages if message["role"] != "system"]

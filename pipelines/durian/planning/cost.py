@@ -21,7 +21,7 @@ from durian.config import CostConfig, ProfileConfig
 from durian.config.options import named
 from durian.engines.chat import Chat
 from durian.engines.prompts import PromptTemplate
-from durian.engines.resizing import Resizing, Size, find_resizing
+from durian.engines.resizing import Resizing, Size
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import size
 from durian.measuring.look import look
@@ -104,8 +104,7 @@ class ImageSizes:
 
 def sizes_of(chat: Chat) -> ImageSizes | None:
     """Make a counter of resized images; None for a processor that has no bounds in pixels."""
-    resizing = find_resizing(chat.processor.image_processor)
-    return None if resizing is None else ImageSizes(resizing)
+    return None if chat.resizing is None else ImageSizes(chat.resizing)
 
 
 def count_prompts(
@@ -173,7 +172,7 @@ def _count(
         tokens = chat.token_ids(text, seen.images)
     except Exception as error:  # processors raise whatever comes, as to the engine
         return Failed(f"prompt refused: {one_line(error)}")
-    return text, len(tokens), tokens.count(chat.image_token_id)
+    return text, len(tokens), chat.count_image_tokens(tokens)
 
 
 def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:

@@ -16,7 +16,6 @@ from durian.config import CostConfig, ProfileConfig, TrainConfig
 from durian.engines.chat import Chat, load_chat
 from durian.engines.loading import check_encoder, check_engine
 from durian.engines.prompts import load_template
-from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError
 from durian.images.decode import size
 from durian.manifest import as_profiled
@@ -74,6 +73,7 @@ def plan_profile(
         config if config.needs_rollouts else None,
         pixel_limit=config.pixel_limit,
         chat=None if chat is None else lambda: chat,
+        say=progress.note,
     )
     sizes = sizes_of(chat) if chat else None
     # One pass over the dataset serves the scan and the sizes: its images may take longer to read
@@ -131,7 +131,7 @@ def _with_reward(
             judge_reads=round(sum(read) / max(1, len(read))),
             judge_writes_at_most=MOST_TOKENS,
         )
-    resizing = None if chat is None else find_resizing(chat.processor.image_processor)
+    resizing = None if chat is None else chat.resizing
     fitting: Counter[str] = Counter()
     for sample in samples:
         places = read_places(sample.answer, boxes=config.reward == "iou")
@@ -186,7 +186,13 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
     open_reward(config.reward, config).close()
     screen = open_screen(config, grpo)
     reader = open_dataset(config.source)
-    check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat)
+    check_first_rows(
+        reader,
+        config,
+        pixel_limit=config.pixel_limit,
+        chat=lambda: screen.chat,
+        say=progress.note,
+    )
     rows = scan_rows(reader, config, table, progress)
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)

@@ -163,6 +163,10 @@ class RunFolder:
         """All that a finished part holds of its samples."""
         return read_table(self._part(number))
 
+    def read_rollouts(self, number: int, columns: list[str]) -> pa.Table:
+        """Some columns of the completions of a finished part."""
+        return read_table(self._rollouts_part(number), columns)
+
     def read_part_columns(self, columns: list[str]) -> pa.Table:
         """Some columns of all parts, in the order of the dataset."""
         return pa.concat_tables(

@@ -21,7 +21,7 @@ from durian.analysis.reasons import grouped
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat
 from durian.engines.prompts import PromptTemplate, load_template
-from durian.engines.resizing import Resizing, Size, find_resizing
+from durian.engines.resizing import Resizing, Size
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
 from durian.images.resize import resized
@@ -81,7 +81,7 @@ class Screen:
             return rendered
         prompt, text = rendered
         try:
-            length = prompt_length(self.chat, text, prompt.images)
+            length = self.chat.prompt_length(text, prompt.images)
         except ValueError as error:  # the processor refuses the images
             return Failed(one_line(error))
         if length > self.most_tokens:
@@ -130,7 +130,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         system_prompt=config.system_prompt or "",
         template=load_template(config.prompt_template) if config.prompt_template else None,
         most_tokens=most,
-        resizing=find_resizing(chat.processor.image_processor) if chat.image_size else None,
+        resizing=chat.resizing if chat.image_size else None,
     )
 
 
@@ -153,25 +153,6 @@ def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
         )
     most = int(model.get_text_config().max_position_embeddings)
     return min(most, int(grpo.get("vllm_max_model_length") or most))
-
-
-def prompt_length(chat: Chat, text: str, images: tuple[Image.Image, ...]) -> int:
-    """Tokens of one rendered prompt, those of its images included.
-
-    From the images' sizes where the processor can tell, as Qwen-VL's can: resizing every image of a
-    large dataset only to count would take hours.
-
-    Raises:
-        ValueError: the processor refuses the images.
-    """
-    tell = getattr(chat.processor, "_get_num_multimodal_tokens", None)
-    if tell is None:
-        return chat.count_tokens(text, images)
-    words = len(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
-    if not images:
-        return words
-    pads = tell(image_sizes=[(image.height, image.width) for image in images]).num_image_tokens
-    return int(words + sum(pads) - len(images))  # the text holds one mark an image
 
 
 def scan_rows(

@@ -1,0 +1,56 @@
+"""The promise that an engine reads the very tokens that the policy's processor makes, tried."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from durian.errors import RunError
+from durian.samples import Failed, Prompt
+
+if TYPE_CHECKING:
+    from durian.engines.chat import Chat
+
+FIRST = 2  # prompts that are compared: of those without an image, with one, with several
+
+
+class Agreement:
+    """Holds the first prompts that an engine has read against the policy's own `Chat`.
+
+    A difference is silent otherwise: a text that begins twice, or an image of other tokens, gives
+    completions that look well, and log-probabilities of another prompt than the trainer's.
+    """
+
+    def __init__(self, chat: Chat, reader: str, way_out: str) -> None:
+        """Name who reads, as the message begins, and what a user can do about a difference."""
+        self._chat = chat
+        self._reader = reader
+        self._way_out = way_out
+        self._compared = Counter[int]()
+
+    def check(self, prompt: Prompt, read: Sequence[int]) -> None:
+        """Compare a prompt's tokens, unless enough of its kind have been.
+
+        Raises:
+            RunError: they differ; the message names both numbers of tokens.
+        """
+        kind = min(len(prompt.images), 2)
+        if self._compared[kind] == FIRST:
+            return
+        self._compared[kind] += 1
+        text = self._chat.render(prompt)
+        if isinstance(text, Failed):
+            return
+        ids = self._chat.token_ids(text, prompt.images)
+        if list(read) == ids:
+            return
+        if len(read) != len(ids):
+            said = f"a prompt of {len(read)} tokens where the policy's processor makes {len(ids)}"
+        else:
+            place = next(i for i in range(len(ids)) if read[i] != ids[i])
+            said = (
+                f"token {place + 1} of a prompt's {len(ids)} as {read[place]} where the policy's "
+                f"processor makes {ids[place]}"
+            )
+        raise RunError(f"{self._reader} has read {said}; {self._way_out}")
