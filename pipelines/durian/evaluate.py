@@ -41,7 +41,7 @@ from durian.analysis.statistics.accuracy import (
 from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import EvalConfig
 from durian.engines.fingerprint import model_fingerprint
-from durian.engines.loading import chat_of, check_engine
+from durian.engines.loading import chat_of, check_engine, settle_repeatable
 from durian.errors import ConfigError, DatasetError, RunError, RunFolderError
 from durian.groups import KINDS, PERCEPTUAL, Kind
 from durian.manifest import as_profiled, describe_evaluation, evaluation_identity
@@ -107,6 +107,7 @@ def evaluate_policy(
     )
     if groups is not None:
         _check_table_knows(groups, reader, config)
+    config = settle_repeatable(config)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
 
@@ -256,8 +257,6 @@ def _judge(
         policy: which of `_POLICIES` it is; the parts of the second stand behind the first's.
         run: keeps the parts, and has those of an earlier attempt.
     """
-    # In parts as a profile has them: chunks then end at the same samples, so that equal settings
-    # and one seed draw the same completions here as there.
     cut = index.parts(config.part_size)
     parts = list(enumerate(cut, len(cut) * _POLICIES.index(policy)))
     todo = parts

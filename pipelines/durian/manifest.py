@@ -43,8 +43,13 @@ _PACKAGES = (
 # Why two runs of one seed, config and versions may draw other completions, by engine.
 _DRAWS = {
     "vllm": (
-        "kernels on a GPU add in an order that hangs on what shares a batch "
-        "(VLLM_BATCH_INVARIANT=1 is vLLM's remedy), and another kind of machine rounds otherwise"
+        "each is drawn by its sample, number and seed, but what shares its batch turns the last "
+        "digits of a sum, and so about one in a hundred (VLLM_BATCH_INVARIANT=1 is vLLM's remedy "
+        "on a GPU); another kind of machine rounds otherwise"
+    ),
+    "unseeded vllm": (
+        "they are drawn for throughput, and what shares a batch decides; --repeatable draws each "
+        "by its sample, number and seed"
     ),
     "transformers": "another kind of machine, or number of threads, rounds otherwise",
     "openai": "a server batches with what else it is asked, and need not heed a seed",
@@ -179,7 +184,8 @@ def not_repeatable(config: ProfileConfig | EvalConfig) -> list[str]:
             found.append(f"{names}: another kind of machine rounds its last digits otherwise")
         if not config.needs_rollouts:
             return found
-    if (why := _DRAWS.get(config.engine)) is not None:
+    unseeded = config.engine == "vllm" and not config.repeatable
+    if (why := _DRAWS.get("unseeded vllm" if unseeded else config.engine)) is not None:
         found.append(f"completions, and all that is taken from them: {why}")
     found.append(
         "correct: an answer that math-verify cannot compare within its time counts as wrong, and a "

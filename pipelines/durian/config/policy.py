@@ -208,6 +208,13 @@ class PolicyConfig(PixelsConfig):
         low=1,
         telling=True,
     )
+    repeatable: bool | None = option(
+        None,
+        "A completion hangs on its sample, number and --seed alone, as far as the engine allows; "
+        "costs some speed.",
+        panel=SAMPLING,
+        default_text="on without a GPU, else off",
+    )
     engine_args: dict[str, Any] = option(
         {},
         "NAME=VALUE for the engine's own loader, as often as needed: max_model_len=8192.",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
-from durian.config import SamplingConfig
+from durian.config import EvalConfig, ProfileConfig, SamplingConfig
 from durian.engines.base import PatchEncoder, RolloutEngine
 from durian.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from durian.engines.base import Renderer
+
+Settings = TypeVar("Settings", ProfileConfig, EvalConfig)
 
 # By engine. A completion may hold mathematics, which the boxed reward then compares; only what
 # replays a table can do without, where all answers are choices, words and numbers.
@@ -50,6 +53,21 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
             return ScriptedEngine(config)
         case unknown:
             raise ConfigError(f"engine '{unknown}' has no implementation")
+
+
+def settle_repeatable(config: Settings) -> Settings:
+    """The settings with `repeatable` decided, where they leave it open: on without a GPU.
+
+    A part of a run's identity: on another machine the same command must not go on otherwise. On a
+    cluster each node's engine decides, for the driver need not have the GPUs.
+    """
+    if config.repeatable is not None or config.engine != "vllm":
+        return config
+    if isinstance(config, ProfileConfig) and (config.distributed or not config.needs_rollouts):
+        return config
+    import torch
+
+    return replace(config, repeatable=not torch.cuda.is_available())
 
 
 def check_engine(config: SamplingConfig) -> None:

@@ -6,14 +6,16 @@ import asyncio
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from durian.config import SamplingConfig
 from durian.engines.answers import logprob_list, read_rollouts
-from durian.engines.base import Finished, RefusedPrompt, nth_seed
+from durian.engines.base import Answer, Key, RefusedPrompt, Request, Room
 from durian.engines.server import Refused, Server, Unanswered
 from durian.errors import ConfigError, RunError, one_line
 from durian.records import JsonObject
@@ -79,8 +81,8 @@ class OpenAIEngine:
     usable answer after its retries (429, 5xx, time-out, broken connection, not JSON) is its row's
     error only while the server still answers a prompt of one word; else the run ends, resumable.
 
-    Each prompt has a seed, from the call's seed and its place, and its rollouts count on from it: a
-    server that heeds seeds (vLLM) draws the same again, as far as its kernels do not depend on the
+    Each request has a seed, and its rollouts count on from it: a server that heeds seeds (vLLM)
+    draws the same again, as far as its kernels do not depend on the
     batch. vLLM on a CPU (0.32) dies of a seed whose prompt it reads in chunks: start it with
     --no-enable-chunked-prefill, or pass seeded=false.
     """
@@ -107,58 +109,47 @@ class OpenAIEngine:
             self._server.close()
             raise
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        seed: int,
-        finished: Finished,
-        greedy: bool = False,
-    ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`."""
-        return self._server.run(partial(self._draw_all, prompts, seed, finished, greedy))
+    def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
+        """See `RolloutEngine.stream`; `concurrency` requests are on their way at any time."""
+        room, begun = Room(), dict[Key, Future[Any]]()
+        most = self._limits.concurrency
+        ended: SimpleQueue[Key] = SimpleQueue()
+        coming = iter(requests)
+        request = next(coming, None)
+        try:
+            while request is not None or begun:
+                while request is not None and room.free and len(begun) < most:
+                    room.take(request)
+                    begun[request.key] = self._server.begin(partial(self._draw, request))
+                    begun[request.key].add_done_callback(partial(_tell, ended, request.key))
+                    request = next(coming, None)
+                key = ended.get()
+                room.give(key)
+                yield key, begun.pop(key).result()
+        finally:
+            for future in begun.values():
+                future.cancel()
 
     def close(self) -> None:
         """Close the connections; the policy goes on being served."""
         self._server.close()
 
-    async def _draw_all(
-        self,
-        prompts: Sequence[Prompt],
-        seed: int,
-        finished: Finished,
-        greedy: bool,
-    ) -> list[list[Rollout] | Failed]:
-        room = asyncio.Semaphore(self._limits.concurrency)
-
-        async def draw(place: int, prompt: Prompt) -> list[Rollout] | Failed:
-            async with room:
-                drawn = await self._draw(prompt, nth_seed(seed, place), greedy)
-            finished(1)
-            return drawn
-
-        # A prompt's seed is by its place, so it does not matter which is answered first; the
-        # results go back in the order of the prompts.
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(draw(*numbered)) for numbered in enumerate(prompts)]
-        except BaseExceptionGroup as failed:  # the first ends the others
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _draw(self, prompt: Prompt, seed: int, greedy: bool) -> list[Rollout] | Failed:
-        found = control_token(prompt)
-        if found is not None:
+    async def _draw(self, request: Request) -> list[Rollout] | Failed:
+        prompt = request.prompt
+        if isinstance(prompt, Failed):
+            return prompt
+        if (found := control_token(prompt)) is not None:
             return found
         # Not on the loop: packing images is a processor's work.
-        body = self._sampled(await asyncio.to_thread(chat_messages, prompt), greedy=greedy)
-        count = 1 if greedy else self._config.rollouts
+        messages = await asyncio.to_thread(chat_messages, prompt)
+        body = self._sampled(messages, greedy=request.greedy)
+        count = 1 if request.greedy else self._config.rollouts
         # A server that draws one at a time is asked again and again, each time with the next seed:
         # with one seed it would write the same completion each time.
         together = count if self._together else 1
         rollouts: list[Rollout] = []
         while len(rollouts) < count:
-            seeded = self._seed(seed + len(rollouts))
+            seeded = self._seed(request.seed + len(rollouts))
             try:
                 answer = await self._server.ask(body | {"n": together, **seeded})
             except Refused as error:
@@ -261,6 +252,10 @@ class OpenAIEngine:
             f"model '{self._config.model}': {self._server.address} does not give one token of it "
             f"with its log-probability: {error}"
         )
+
+
+def _tell(ended: SimpleQueue[Key], key: Key, future: Future[Any]) -> None:
+    ended.put(key)
 
 
 WORD = [{"role": "user", "content": "Hello"}]

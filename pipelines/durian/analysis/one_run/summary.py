@@ -17,6 +17,7 @@ from durian.analysis.one_run.against_error import (
 )
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
+from durian.analysis.one_run.learning import Learning, learning
 from durian.analysis.one_run.reliability import (
     Reliability,
     group_reliability,
@@ -127,6 +128,7 @@ class Scored:
     ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
+    learning: Learning | None = left_out()  # where the rollouts are of several training steps
 
     def groups(self, kind: Kind) -> list[ErrorsOfGroup]:
         """Errors by group of one grouping, and at the end those of the samples in no group."""
@@ -178,7 +180,7 @@ def analyse(
         columns: columns.parquet, row by row with the table: `image_id`, and the dataset's own
             further columns, numbers and texts.
         rollouts: of the table's samples: `sample_id`, `rollout`, `n_tokens`, `sum_logprob`,
-            `correct`. The table then has `sample_id`.
+            `correct`, and `step` where it is known. The table then has `sample_id` and `row`.
         grouping: how the table's groups were cut.
         seed: of the splits and the redraws.
     Raises:
@@ -275,6 +277,9 @@ def _analyse_scored(
         format_rate=_mean(table["format_rate"]) if "format_rate" in table.columns else None,
         joint=_joint(labels, orders["reasoning"], wrong, total, clusters),
         split_half=None if arrays is None else split_halves(measures, arrays, clusters, seed=seed),
+        learning=None
+        if rollouts is None or "step" not in rollouts.columns
+        else learning(rollouts, table, orders, clusters),
     )
 
 
