@@ -161,7 +161,7 @@ def test_a_finished_import_is_given_as_it_is_and_other_input_is_refused(run, ver
     code, text = imported(verl, "verl", dataset, run)
     assert code == 2 and "was made with logs" in text
     code, _, text = command("profile", dataset, "--measures", "pixel", "--out", run)
-    assert code == 2 and 'was made with kind "import"' in text
+    assert code == 2 and "holds an imported log, not a profile" in text
 
 
 def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkeypatch):
