@@ -1,5 +1,6 @@
 """`durian import`: logs that exist become a run, by the command line."""
 
+import json
 import math
 import os
 import signal
@@ -82,6 +83,15 @@ def test_the_manifest_says_what_the_run_is_of(run):
         "unread": {}, "repeated": 0, "with_reward": 6, "with_logprob": 0, "steps": [1, 2],
         "opened": False,
     }  # fmt: skip
+
+
+def test_the_page_says_of_what_log_it_is_and_has_a_learning_curve(run):
+    page = (run / "report" / "index.html").read_text()
+    assert "rollouts of a log of verl, 6 of its 6 completions" in page
+    # Step 1: 2 of 3 right, step 2: none of 3.
+    learning = json.loads((run / "report" / "summary.json").read_text())["learning"]
+    assert [p["right"]["value"] for p in learning["points"]] == [pytest.approx(2 / 3), 0]
+    assert 'id="learning"' in page
 
 
 def test_no_reasoning_groups_are_said_and_another_column_makes_some(verl, dataset, tmp_path):

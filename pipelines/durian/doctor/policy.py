@@ -12,7 +12,7 @@ from PIL import Image
 
 from durian.config import SYSTEM_PROMPT, SamplingConfig
 from durian.doctor.teacher import Teacher
-from durian.engines.base import RefusedPrompt
+from durian.engines.base import RefusedPrompt, Request
 from durian.engines.chat import Chat, cannot_load, check_model_exists, load_chat
 from durian.engines.loading import open_encoder, open_engine
 from durian.errors import ConfigError, one_line
@@ -316,12 +316,16 @@ def _draw(config: SamplingConfig, drawn: dict[str, list[Rollout] | Failed]) -> F
         engine = open_engine(config)
     except ConfigError as error:
         return Found(_unknown(error), str(error))
+    requests = [
+        Request(key=(place, name), prompt=prompt, seed=place)
+        for place, (name, prompt) in enumerate(CASES.items())
+    ]
     try:
-        found = engine.generate(list(CASES.values()), seed=0, finished=lambda count: None)
+        found = dict(engine.stream(requests))
     finally:
         engine.close()
-    drawn.update(zip(CASES, found, strict=True))
-    written = sum(len(rollouts) for rollouts in found if not isinstance(rollouts, Failed))
+    drawn.update((request.key[1], found[request.key]) for request in requests)
+    written = sum(len(rollouts) for rollouts in found.values() if not isinstance(rollouts, Failed))
     return Found("ok", f"{written} completions to {len(CASES)} prompts")
 
 
