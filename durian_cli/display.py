@@ -388,6 +388,9 @@ def show_group(result: Regrouped) -> None:
     }
     for kind, (cut, asked) in asked_of.items():
         cuts = groups.by(kind)
+        if not any(cuts.sizes.values()):
+            _print([f"no {kind} groups: no sample has a {cuts.measure}", ""])
+            continue
         rows = [] if scored is None else scored.groups(kind)
         rates = {str(row.group): row.error_rate for row in rows}
         shown = ", ".join(f"{x:g}" for x in asked) if isinstance(asked, tuple) else asked
@@ -397,7 +400,7 @@ def show_group(result: Regrouped) -> None:
         for name, size in cuts.sizes.items():
             table.add_row(Text(printable(name)), f"{size:,}", _share(rates.get(name)))
         without = result.summary.samples - sum(cuts.sizes.values())
-        if without and any(cuts.sizes.values()):
+        if without:
             table.add_row(NO_GROUP, f"{without:,}", _share(rates.get(NO_GROUP)))
         end = "" if cuts.harder is None else f" ({cuts.harder} is hard)"
         title = f"{kind} groups by {cuts.measure}{end}, {cut} {shown}"

@@ -63,7 +63,7 @@ class Declared:
         if self.many:
             return tuple(given)
         if self.repeats:
-            return {**passed_on, **key_values(given or [], option=self.typed)}
+            return {**passed_on, **key_values(given or [], option=self.typed)} or self.default
         if not isinstance(given, str) or self.kind is str:
             return given
         try:

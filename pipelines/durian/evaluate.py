@@ -89,12 +89,11 @@ def evaluate_policy(
     2
     """
     progress, watch = progress or Silent(), Stopwatch()
-    _check_out(config)
+    _check_out(config, fresh=fresh)
     manifest, groups = _open_table(config.table)
     config = as_profiled(config, manifest)
     check_engine(config.sampling)
-    models = [config.model] if config.compare is None else [config.model, config.compare]
-    fingerprints = [model_fingerprint(replace(config, model=m).sampling) for m in models]
+    fingerprints = [model_fingerprint(policy.sampling) for policy in _policies(config)]
     reader = open_dataset(config.source)
     for line in reader.said:
         progress.note(line)
@@ -132,6 +131,13 @@ def evaluate_policy(
         return _read_evaluation(run.path)
 
 
+def _policies(config: EvalConfig) -> list[EvalConfig]:
+    """The settings of each policy that is judged; an adapter is over the first alone."""
+    if config.compare is None:
+        return [config]
+    return [config, replace(config, model=config.compare, adapter=None)]
+
+
 def _read_evaluation(path: Path) -> Evaluation:
     """The numbers of a finished evaluation's folder."""
     file, way_out = path / SUMMARY_FILE, "evaluate again, into another --out"
@@ -156,12 +162,12 @@ def _evaluate(
     Raises:
         RunError: an engine failed, or no sample could be judged.
     """
-    models = [config.model] if config.compare is None else [config.model, config.compare]
+    policies = _policies(config)
+    models = [str(policy.policy_name) for policy in policies]
     manifest, groups = table
-    asked = dict(zip(_POLICIES, models, strict=False))
     outcomes = [
-        _judge(replace(config, model=model), policy, reader, index, run, progress, watch)
-        for policy, model in asked.items()
+        _judge(policy, name, reader, index, run, progress, watch)
+        for name, policy in zip(_POLICIES, policies, strict=False)
     ]
     # A sample that failed for one policy is left out for both: the tests pair them sample by
     # sample, and a policy must not gain by failing on what is hard.
@@ -210,12 +216,16 @@ def _evaluate(
     return replace(result, sentences=_sentences(result))
 
 
-def _check_out(config: EvalConfig) -> None:
+def _check_out(config: EvalConfig, *, fresh: bool) -> None:
     # Before the work, which may take hours, rather than after it.
-    if (out := config.out) is None:
-        return
     if config.folder is not None:
         check_usable(config.folder)
+        return
+    if fresh:
+        raise ConfigError(
+            "fresh throws the unfinished parts of a folder away, and out names none; leave it out"
+        )
+    if (out := config.out) is None:
         return
     if Path(out).is_dir():
         raise ConfigError(f"out: {out} is a folder; give a file, or a folder's name without .json")

@@ -24,7 +24,7 @@ from durian.records import JsonObject, as_json
 from durian.rewards import reward_fingerprint
 from durian.rewards.custom import JUDGED
 from durian.rewards.judged import PROMPT
-from durian.run.folder import DIFFICULTY_FILE, RunFolder
+from durian.run.folder import DIFFICULTY_FILE, NAMED, RunFolder
 from durian.run.manifest import Counts, EstimatesMade, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
@@ -71,6 +71,7 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
+        NAMED: {"model": config.policy_name, "reward": config.reward},
     }
 
 
@@ -97,6 +98,13 @@ def evaluation_identity(
         "prompt_template": file_fingerprint(config.prompt_template),
         "table": None if config.table is None else table_fingerprint(Path(config.table)),
         "dataset": dataset,
+        NAMED: {
+            "model": config.policy_name,
+            **{
+                name: getattr(config, name)
+                for name in ("compare", "reward", "prompt_template", "table", "dataset")
+            },
+        },
     }
 
 
@@ -151,7 +159,7 @@ def describe_run(
             fingerprint=index.fingerprint,
             read=reader.described_with(index.notes),
         ),
-        model=ProfiledModel(name=config.model, fingerprint=identity["model"]),
+        model=ProfiledModel(name=config.policy_name, fingerprint=identity["model"]),
         config=asdict(config),
         identity=identity,
         judge={"model": config.judge_model, "prompt": PROMPT} if config.reward == JUDGED else None,

@@ -47,7 +47,7 @@ THUMBNAIL_SIDE = 160  # pixels
 THUMBNAIL_BYTES = 6_000  # of each JPEG, however noisy the image: a page holds about a hundred
 _QUALITIES = (85, 70, 50, 30, 10)
 _TEXT = ("problem", "answer")
-_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
+_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct", "finish_reason")
 _STEP = "step"  # from version 2 on
 
 

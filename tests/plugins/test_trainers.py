@@ -155,7 +155,9 @@ def test_verls_dataset_without_durians_columns_is_refused_before_the_first_step(
         durian_verl.check_dataset([{"extra_info": None}])
     with pytest.raises(PluginError, match="kept no row of the dataset; .*data.max_prompt_length"):
         durian_verl.check_dataset([])
-    durian_verl.check_dataset([{"extra_info": columns(0)}])
+    with pytest.raises(PluginError, match="extra_info has no durian_reasoning_group; "):
+        durian_verl.check_dataset([{"extra_info": columns(0) | {"durian_reasoning_group": None}}])
+    durian_verl.check_dataset([{"extra_info": columns(0) | {"durian_perceptual": None}}])
 
 
 def test_verl_under_another_estimator_is_told_once_that_durian_is_idle(capsys):

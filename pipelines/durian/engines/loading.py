@@ -74,18 +74,34 @@ def check_engine(config: SamplingConfig) -> None:
     """Refuse an engine whose packages are not installed, before anything is read; loads nothing.
 
     Raises:
-        ConfigError: names the extra that brings them.
+        ConfigError: names the extra that brings them, or an argument that the engine has not.
     """
     require(f"engine {config.engine}", *_NEEDED.get(config.engine, ()))
+    if config.adapter is not None and config.engine == "transformers":
+        require("adapter", "peft")
+    if config.sampling_args and config.engine == "transformers":
+        from durian.engines.sampling_args import check_transformers
+
+        check_transformers(config.sampling_args)
 
 
 def check_encoder(config: SamplingConfig) -> None:
     """Refuse a policy whose vision encoder cannot be had alone; loads no weights.
 
     Raises:
-        ConfigError: no such model, an architecture that is not supported, or no torch.
+        ConfigError: no such model, an architecture that is not supported, an adapter over it, or no
+            torch.
     """
     require("spectral entropy", "torch", "transformers")
+    if config.adapter is not None:
+        from durian.engines.adapter import changes_vision, read_adapter
+
+        read_adapter(config.adapter)
+        if changes_vision(config.adapter):
+            raise ConfigError(
+                f"adapter '{config.adapter}': changes the vision encoder, of which spectral reads "
+                "the model's own weights; leave spectral out, or merge the adapter into its model"
+            )
     from durian.engines.patches import find_family
 
     find_family(config)

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import io
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -71,7 +71,7 @@ class Limits:
 class OpenAIEngine:
     """Completions and their log-probabilities as a server tells them.
 
-    `engine_args` are the fields of `Limits`, and fields of the request: `chat_template_kwargs`.
+    `engine_args` are the fields of `Limits`, and fields of the request.
 
     The chat template and the images' bounds are the server's. Images are sent as PNG, so without
     loss. vLLM counts the end token among a completion's, as the embedded engine does; OpenAI's own
@@ -96,13 +96,15 @@ class OpenAIEngine:
             ConfigError: no server there, another model, no log-probabilities, or not the policy's
                 own ones.
         """
-        self._limits, self._fields = read_engine_args(config.engine_args)
+        self._limits, self._fields = read_engine_args(config)
         self._config = config
         self._server = open_server(config)
         try:
             served = self._server.served(config.model)
             unfiltered = UNFILTERED if served.owner in UNFILTERED_SERVERS else {}
             self._fields = {**unfiltered, **self._fields}
+            # A field of its own where there is one to undo it by, else none at all.
+            self._unbent = {name: unfiltered.get(name) for name in config.sampling_args or {}}
             # vLLM bounds a completion by what its prompt leaves, but refuses a bound above its all.
             context = served.context or config.max_tokens + 1
             self._max_tokens = max(1, min(config.max_tokens, context - 1))
@@ -206,7 +208,7 @@ class OpenAIEngine:
                 "confidence needs the text and the log-probability of each token: serve it with "
                 "them (vLLM does), or pass --engine vllm"
             )
-        if self._config.temperature != 1 or self._config.top_p != 1:
+        if self._config.temperature != 1 or self._config.top_p != 1 or self._config.sampling_args:
             self._check_raw()
         return several == min(2, self._config.rollouts)
 
@@ -230,7 +232,7 @@ class OpenAIEngine:
         try:
             bent, plain = (
                 logprob_list(self._ask_once(top_logprobs=LIKELIEST, **how))
-                for how in ({}, {"temperature": 1.0, "top_p": 1.0})
+                for how in ({}, {"temperature": 1.0, "top_p": 1.0, **self._unbent})
             )
         except Refused as error:
             raise self._cannot(error) from error
@@ -238,12 +240,14 @@ class OpenAIEngine:
             abs(b - p) > SAME for b, p in zip(bent, plain, strict=True)
         ):
             raise ConfigError(
-                f"{self._server.address} gives log-probabilities after temperature and top-p; "
-                "serve with --logprobs-mode raw_logprobs, or pass --temperature 1 --top-p 1"
+                f"{self._server.address} gives log-probabilities after temperature and filters; "
+                "serve with --logprobs-mode raw_logprobs, or pass --temperature 1 --top-p 1 and "
+                "no --sampling-arg"
             )
 
     def _ask_once(self, **changes: Any) -> JsonObject:
         body = self._sampled(WORD) | {"max_tokens": 1, **changes}
+        body = {name: value for name, value in body.items() if value is not None}
         try:
             return self._server.run(partial(self._server.ask, body, retries=1))
         except (Unanswered, RunError) as error:
@@ -277,7 +281,7 @@ class ServedChat:
         """
         if found := control_token(prompt):
             return found
-        _, fields = read_engine_args(self._config.engine_args)
+        _, fields = read_engine_args(self._config)
         body = {"model": self._config.model, "messages": chat_messages(prompt), **fields}
         server = open_server(self._config)
         try:
@@ -301,7 +305,7 @@ def open_server(config: SamplingConfig) -> Server:
     Raises:
         ConfigError: an engine arg is wrong, or the client is not installed.
     """
-    limits, _ = read_engine_args(config.engine_args)
+    limits, _ = read_engine_args(config)
     return Server(config, timeout=limits.timeout, retries=limits.retries)
 
 
@@ -318,18 +322,25 @@ def served_fingerprint(config: SamplingConfig) -> str:
         server.close()
 
 
-def read_engine_args(engine_args: Mapping[str, Any]) -> tuple[Limits, JsonObject]:
+def read_engine_args(config: SamplingConfig) -> tuple[Limits, JsonObject]:
     """The engine's own limits, and the fields that go into each request.
+
+    Arguments of sampling are such fields; those of the template stand together in one.
 
     Raises:
         ConfigError: a limit is no number, or a field is decided by an option.
     """
+    engine_args = config.engine_args
     for name, option in OWN.items():
         if name in engine_args:
             raise ConfigError(f"engine-arg {name} cannot be set; pass {option}")
     names = Limits.__dataclass_fields__
     own = {name: value for name, value in engine_args.items() if name in names}
-    return Limits(**own), {k: v for k, v in engine_args.items() if k not in names}
+    fields = {k: v for k, v in engine_args.items() if k not in names}
+    fields |= config.sampling_args or {}
+    if config.chat_template_args:
+        fields["chat_template_kwargs"] = config.chat_template_args
+    return Limits(**own), fields
 
 
 def control_token(prompt: Prompt) -> Failed | None:

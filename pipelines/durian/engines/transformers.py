@@ -19,9 +19,11 @@ from transformers import (
 from transformers.utils import logging
 
 from durian.config import SamplingConfig
+from durian.engines.adapter import with_adapter
 from durian.engines.agreement import Agreement
 from durian.engines.base import Answer, Request
 from durian.engines.chat import cannot_load, finite, load_chat
+from durian.engines.sampling_args import filters, penalties
 from durian.errors import RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
@@ -59,6 +61,8 @@ class TransformersEngine:
             model: Any = AutoModelForImageTextToText.from_pretrained(config.model, **settings)
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
+        if config.adapter is not None:
+            model = with_adapter(model, config.adapter)
         self._model = (model if "device_map" in settings else model.to(device)).eval()
         self._context = int(model.config.get_text_config().max_position_embeddings)
         self._agreement = Agreement(self._chat, "transformers, in a batch,", BUG)
@@ -111,7 +115,7 @@ class TransformersEngine:
         read = inputs["attention_mask"].sum(1).tolist()  # tokens of each one's prompt
         for row, prompt in zip(range(0, len(read), count), prompts, strict=True):
             self._agreement.check(prompt, inputs["input_ids"][row, -read[row] :].tolist())
-        recorder = SampledLogprobs()
+        recorder, args = SampledLogprobs(), self._config.sampling_args or {}
         # A batch writes until its roomiest prompt is full. What the others wrote past their own
         # room is cut off in `_rollout`: alone, they would have ended there, and a completion must
         # not depend on what shares its batch.
@@ -127,7 +131,9 @@ class TransformersEngine:
                     eos_token_id=self._ends,
                     pad_token_id=self._ends[0] if pad is None else pad,
                 ),
-                logits_processor=LogitsProcessorList([recorder, *sampling]),
+                logits_processor=LogitsProcessorList(
+                    [recorder, *penalties(args, inputs["input_ids"].shape[1]), *sampling]
+                ),
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(
@@ -220,7 +226,10 @@ class SeededDraws(LogitsProcessor):  # type: ignore[misc,unused-ignore]
     """
 
     def __init__(self, config: SamplingConfig, seeds: Sequence[int], device: torch.device) -> None:
-        self._filters: list[Any] = [_untyped(TemperatureLogitsWarper)(config.temperature)]
+        self._filters: list[Any] = [
+            _untyped(TemperatureLogitsWarper)(config.temperature),
+            *filters(config.sampling_args or {}),
+        ]
         if config.top_p < 1:
             self._filters.append(_untyped(TopPLogitsWarper)(config.top_p))
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]

@@ -13,10 +13,12 @@ from itertools import count
 from typing import Any
 
 from durian.config import SamplingConfig
+from durian.engines.adapter import changes_vision, vllm_rank
 from durian.engines.agreement import Agreement
 from durian.engines.base import Answer, Key, Request, Room
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
 from durian.engines.faults import WAY_OUT
+from durian.engines.sampling_args import vllm_params
 from durian.errors import ConfigError, RunError, one_line, way_out
 from durian.samples import Failed, FinishReason, Prompt, Rollout
 
@@ -31,7 +33,9 @@ DEFAULTS = {
 # What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
 CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
 CACHE_GB = 8  # on a GPU: of the images in hand, 24 bytes a pixel (`base.PIXELS`), each made once
-_FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
+_FINISH: dict[str | None, FinishReason] = {
+    "stop": "stop", "length": "length", "repetition": "repetition"
+}  # fmt: skip
 
 
 class VLLMEngine:
@@ -58,22 +62,17 @@ class VLLMEngine:
             with _without_warnings():
                 from vllm import LLM, SamplingParams
                 from vllm.exceptions import VLLMValidationError
-                from vllm.sampling_params import RequestOutputKind
+                from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
         except ImportError as error:
             raise ConfigError(
                 f"engine vllm cannot be imported ({one_line(error)}); {way_out('vllm')}, or "
                 "pass --engine transformers"
             ) from error
-        try:
-            with _without_warnings():
-                self._llm: Any = LLM(**(arguments_of(config, self._chat) | config.engine_args))
-        except Exception as error:  # loaders raise whatever comes
-            raise cannot_load(config.model, error) from error
-        self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
-        self._refusals = (ValueError, TypeError, VLLMValidationError)
-        self._repeatable = is_repeatable(config)
-        self._slots: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
-        self._sampled = SamplingParams(
+        # Before the policy is loaded: an argument that vLLM has not costs seconds then.
+        self._sampled = vllm_params(
+            SamplingParams,
+            RepetitionDetectionParams,
+            config.sampling_args or {},
             n=config.rollouts,
             temperature=config.temperature,
             top_p=config.top_p,
@@ -83,6 +82,16 @@ class VLLMEngine:
         )
         self._greedy = copy(self._sampled)
         self._greedy.n, self._greedy.temperature, self._greedy.top_p = 1, 0.0, 1.0
+        self._adapter = _adapter(config)
+        try:
+            with _without_warnings():
+                self._llm: Any = LLM(**(arguments_of(config, self._chat) | config.engine_args))
+        except Exception as error:  # loaders raise whatever comes
+            raise cannot_load(config.model, error) from error
+        self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
+        self._refusals = (ValueError, TypeError, VLLMValidationError)
+        self._repeatable = is_repeatable(config)
+        self._slots: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._ids = count()
         self.told = f"vLLM decodes up to {self._slots} completions at a time (max_num_seqs)"
 
@@ -142,7 +151,9 @@ class VLLMEngine:
             with _without_warnings(), _stops():
                 rendered = self._rendered(text, request.prompt)
                 self._agreement.check(request.prompt, rendered["prompt_token_ids"])
-                self._llm.llm_engine.add_request(number, rendered, params)
+                self._llm.llm_engine.add_request(
+                    number, rendered, params, lora_request=self._adapter
+                )
         except self._refusals as error:  # too long, an image too thin, ...
             return Failed(f"prompt refused: {one_line(_first_cause(error))}")
         return None
@@ -211,6 +222,13 @@ def arguments_of(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
         "limit_mm_per_prompt": {"video": 0},  # no memory set aside for what no prompt holds
         "mm_processor_kwargs": {"size": chat.image_size} if chat.image_size else None,
     }
+    if config.adapter is not None:
+        arguments |= {
+            "enable_lora": True,
+            "max_lora_rank": vllm_rank(config.adapter),
+            # Else vLLM leaves what an adapter changes of the encoder out, without a word.
+            "enable_tower_connector_lora": changes_vision(config.adapter),
+        }
     if current_platform.is_cpu():
         # A seeded prompt that is read in pieces dies on CPU: its generator has no offset.
         whole = {"enable_chunked_prefill": False} if is_repeatable(config) else {}
@@ -221,6 +239,15 @@ def arguments_of(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
         # The encoder is small beside what its parts would say to each other.
         "mm_encoder_tp_mode": "data" if config.tensor_parallel > 1 else "weights",
     }
+
+
+def _adapter(config: SamplingConfig) -> Any:
+    """The adapter as vLLM takes it with each prompt; None of none."""
+    if config.adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("adapter", 1, config.adapter)
 
 
 def _seed_worker(worker: Any, seed: int) -> None:

@@ -32,7 +32,8 @@ def sentences(summary: Summary) -> list[str]:
     wrong = f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)}"
     if one_sided(scored):
         learned = filter(None, [_learned(scored)])
-        return [f"{wrong} of {those}.", *learned, _variance(scored), *in_no_group(summary)]
+        ended = (*_looped(scored), *in_no_group(summary))
+        return [f"{wrong} of {those}.", *learned, _variance(scored), *ended]
     said = [
         f"{wrong} of {those}{_hardest_slice(scored)}.",
         _learned(scored),
@@ -40,7 +41,20 @@ def sentences(summary: Summary) -> list[str]:
         _best(scored),
         _teaching(scored),
     ]
-    return [*(sentence for sentence in said if sentence), *in_no_group(summary)]
+    known = (sentence for sentence in said if sentence)
+    return [*known, *_looped(scored), *in_no_group(summary)]
+
+
+def _looped(scored: Scored) -> list[str]:
+    """Count completions that went round in circles apart from those that were too long."""
+    if not scored.looped:
+        return []
+    return [
+        f"{counted(scored.looped, 'completion')} of {scored.completions:,} "
+        f"({percent_text(scored.looped / scored.completions)}) went round in circles until the "
+        f"engine ended them, which a larger --max-tokens does not cure; {scored.cut:,} were cut by "
+        "--max-tokens."
+    ]
 
 
 def _learned(scored: Scored) -> str:

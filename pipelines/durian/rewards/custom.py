@@ -8,7 +8,7 @@ call them, any other as EasyR1's:
 `reward_input` has `response` (the completion), `response_length` (tokens) and `ground_truth` (the
 sample's answer), as EasyR1 gives them; and `question`, `options`, `columns` (the row's own, without
 images), `image_sizes` and `seen_sizes` (width and height of each image, in the file and as the
-policy sees it) and `finish_reason` (stop, length or error; None where it is not known).
+policy sees it) and `finish_reason` (stop, length, repetition or error; None where it is not known).
 
 A file with `REWARD_TYPE = "batch"` is given a list of such dicts, one sample's rollouts, and
 returns a list. A result is a number, right at 0.5 or more, or a dict with `overall` or `score` (the

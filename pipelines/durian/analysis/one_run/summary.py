@@ -124,6 +124,8 @@ class Scored:
     reliability: Reliability
     pass_rates: PassRates
     looked_at: LookedAt | None = left_out()
+    looped: int | None = left_out()  # completions that an engine ended for repeating themselves
+    cut: int | None = left_out()  # completions cut by max-tokens, where any are looped
     format_rate: float | None = left_out()  # where the reward judges the format
     ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
@@ -180,7 +182,8 @@ def analyse(
         columns: columns.parquet, row by row with the table: `image_id`, and the dataset's own
             further columns, numbers and texts.
         rollouts: of the table's samples: `sample_id`, `rollout`, `n_tokens`, `sum_logprob`,
-            `correct`, and `step` where it is known. The table then has `sample_id` and `row`.
+            `correct`, `finish_reason`, and `step` where it is known. The table then has
+            `sample_id` and `row`.
         grouping: how the table's groups were cut.
         seed: of the splits and the redraws.
     Raises:
@@ -235,8 +238,13 @@ def _analyse_scored(
         name: errors_by_group(values, _texts(values), wrong, total, clusters)
         for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
     }
+    ended = None if rollouts is None else rollouts.get_column("finish_reason", default=None)
+    ends = {} if ended is None else dict(ended.value_counts().rows())
+    looped = ends.get("repetition")
     return Scored(
         completions=int(total.sum()),
+        looped=looped,
+        cut=looped and ends.get("length", 0),
         clusters=clusters.described,
         error_rate=error_rate(wrong, total, clusters),
         perceptual=[row for row in groups["perceptual"] if row.group != NO_GROUP],
