@@ -1,11 +1,8 @@
 """A stream never waits for a batch: what every engine's `stream` promises beside the draws."""
 
-from contextlib import closing
-
 import pytest
 
 from durian.engines.base import Request, Room, seed_of
-from durian.engines.loading import open_engine
 from durian.samples import Failed
 from tests.engines.drawing import draw
 
@@ -49,10 +46,12 @@ def test_a_prompts_rollouts_differ_and_so_do_those_of_another_seed(name, open_on
 
 
 def test_prompts_are_pulled_while_others_are_drawn_and_no_further_than_twice_the_slots(
-    tiny_config, prompts
+    open_once, prompts, monkeypatch
 ):
     # 4 slots and 4 rollouts a prompt: never more than 2 x 4 completions wait or run when another
     # prompt is asked for, so at most the two prompts in hand and the one that comes next.
+    engine = open_once("vllm")
+    monkeypatch.setattr(engine, "_slots", 4)
     pulled, ahead, answered = 0, [], 0
 
     def coming():
@@ -62,11 +61,8 @@ def test_prompts_are_pulled_while_others_are_drawn_and_no_further_than_twice_the
             ahead.append(pulled - answered)
             yield request
 
-    with closing(
-        open_engine(tiny_config(engine="vllm", engine_args={"max_num_seqs": 4}))
-    ) as engine:
-        for _ in engine.stream(coming()):
-            answered += 1
+    for _ in engine.stream(coming()):
+        answered += 1
     assert answered == len(prompts) and 2 <= max(ahead) <= 4
 
 
