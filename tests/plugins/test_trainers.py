@@ -364,9 +364,11 @@ def test_the_path_of_a_plug_in_is_printed_and_an_unknown_one_refused():
 
     found = run("swift")
     assert found.returncode == 0 and Path(found.stdout.strip()).name == "durian_swift.py"
+    reward = Path(run("reward").stdout.strip())
+    assert reward.exists() and "\ndef compute_score(" in reward.read_text()
     wrong = run("trl")
     assert wrong.returncode == 2 and wrong.stdout == ""
-    assert "no plug-in 'trl'; name one of easyr1, slime, swift, verl" in wrong.stderr
+    assert "no plug-in 'trl'; name one of easyr1, reward, slime, swift, verl" in wrong.stderr
 
 
 def test_plug_ins_load_where_numpy_and_torch_are_all_there_is():
