@@ -159,7 +159,11 @@ def test_whatever_is_imported_is_brought_by_the_plain_install_or_an_extra():
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",
     }
-    brought_by_others = {"anyio": "openai", "latex2sympy2_extended": "math-verify"}
+    brought_by_others = {
+        "anyio": "openai",
+        "latex2sympy2_extended": "math-verify",
+        "safetensors": "transformers",
+    }
     entered = {"swift", "verl"}  # trainers whose process the plug-ins run in
     plain = {Requirement(line).name for line in PROJECT["dependencies"]}
     known = {*plain, *EXTRAS, *brought_by_others, *entered, "durian", "durian_cli"}
