@@ -10,7 +10,7 @@ POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.
 RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
-.PHONY: demo test quick lint bench gpu-check setup data docs tiny-policy pins audit wheel clean
+.PHONY: demo test quick lint bench gpu-check adapters setup data docs tiny-policy pins audit wheel clean
 
 setup: .venv/ready
 
@@ -63,6 +63,11 @@ bench: setup
 gpu-check: setup
 	$(RUN)/python -m tests.gpu.check --out gpu-check
 
+# The plug-ins inside the real trainers, an environment each (6 GB, deleted after): not in CI.
+# EASYR1=CLONE SLIME=CLONE for those that no package index has; TRAINERS="verl swift" for some.
+adapters: setup
+	$(RUN)/python -m tests.adapters $(TRAINERS)
+
 # What ships in data/, made again (see data/README.md).
 data: setup
 	$(BIN)/python -m data.make_easy_vqa --split train --rows 800 --seed 1 --out data/easy_vqa/train.parquet
@@ -90,4 +95,4 @@ wheel: setup
 	$(BIN)/uv build --wheel --quiet
 
 clean:
-	rm -rf runs dist gpu-check .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf runs dist gpu-check .venv-adapters .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,6 +15,7 @@ import typer
 
 from durian.errors import ConfigError, DurianError, InputError, one_line
 from durian_cli.compare import compare
+from durian_cli.doctor import doctor
 from durian_cli.eval import evaluate
 from durian_cli.export import export
 from durian_cli.grade import grade
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(profile)
 app.command()(report)
 app.command()(compare)
+app.command()(doctor)
 app.command("eval")(evaluate)
 app.command()(export)
 app.command()(grade)

@@ -36,6 +36,8 @@ from durian_cli.texts import duration, pace, printable, value_text
 if TYPE_CHECKING:  # they load what --help has no need of
     from durian.analysis.one_run.summary import Summary
     from durian.analysis.two_runs.comparison import Comparison
+    from durian.doctor.installation import Installation
+    from durian.doctor.policy import Examined
     from durian.exporting.record import Exported
     from durian.groups import Kind
     from durian.planning.plan import ProfilePlan
@@ -267,6 +269,51 @@ def show_schema(tables: Mapping[str, list[dict[str, str]]]) -> None:
         console.print(table)
 
 
+def show_installation(found: Installation) -> None:
+    """Print versions, roads and extras of this machine."""
+    console = Console()
+    versions = _table("package", "version")
+    for package, version in found.versions.items():
+        versions.add_row(package, version or "not installed")
+    console.print(versions)
+    gpus = "no torch to ask" if found.gpus is None else ", ".join(found.gpus) or "none"
+    lines = [
+        "",
+        f"GPU:      {gpus}",
+        f"chromium: {found.chromium or 'none; the tests of pages need it, nothing else does'}",
+        f"disk:     {found.disk_free_gib:,} GiB free here",
+        "",
+    ]
+    _print(lines)
+    roads = _table("road", "works", "what it lacks")
+    for road in found.roads:
+        lacks = f"{', '.join(road.lacks)}: {road.way_out}" if road.lacks else ""
+        roads.add_row(road.name, "yes" if road.works else "no", lacks)
+    console.print(roads)
+    console.print()
+    extras = _table("extra", "installed", "adds")
+    for extra in found.extras:
+        extras.add_row(extra.name, "yes" if extra.installed else "no", extra.adds)
+    console.print(extras)
+
+
+def show_checks(found: Examined) -> None:
+    """Print a line a check, and how many are wrong."""
+    table = _table("check", "verdict", "what was found")
+    for check in found.checks:
+        table.add_row(check.name, check.verdict, Text(printable(check.said)))
+    Console().print(table)
+    wrong = f"{found.wrong} wrong" if found.wrong else "nothing wrong"
+    _print(["", f"{wrong} with {found.model} and engine {found.engine}"])
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading == headings[0])
+    return table
+
+
 def show_eval(result: Evaluation) -> None:
     """Accuracy of each policy and their difference, overall and by group, and what was left out."""
     console, counts, compared = Console(), result.counts, result.comparison
@@ -341,6 +388,9 @@ def show_group(result: Regrouped) -> None:
     }
     for kind, (cut, asked) in asked_of.items():
         cuts = groups.by(kind)
+        if not any(cuts.sizes.values()):
+            _print([f"no {kind} groups: no sample has a {cuts.measure}", ""])
+            continue
         rows = [] if scored is None else scored.groups(kind)
         rates = {str(row.group): row.error_rate for row in rows}
         shown = ", ".join(f"{x:g}" for x in asked) if isinstance(asked, tuple) else asked
@@ -350,7 +400,7 @@ def show_group(result: Regrouped) -> None:
         for name, size in cuts.sizes.items():
             table.add_row(Text(printable(name)), f"{size:,}", _share(rates.get(name)))
         without = result.summary.samples - sum(cuts.sizes.values())
-        if without and any(cuts.sizes.values()):
+        if without:
             table.add_row(NO_GROUP, f"{without:,}", _share(rates.get(NO_GROUP)))
         end = "" if cuts.harder is None else f" ({cuts.harder} is hard)"
         title = f"{kind} groups by {cuts.measure}{end}, {cut} {shown}"

@@ -63,7 +63,7 @@ class Declared:
         if self.many:
             return tuple(given)
         if self.repeats:
-            return {**passed_on, **key_values(given or [], option=self.typed)}
+            return {**passed_on, **key_values(given or [], option=self.typed)} or self.default
         if not isinstance(given, str) or self.kind is str:
             return given
         try:
@@ -91,7 +91,10 @@ class Declared:
         plain = self.kind in (bool, int, float, str, Path)
         kind = self.kind if plain else list[str] if self.repeats or self.many else str
         default = None if self.repeats else as_text(self.default)
-        words = [] if about.positional else [f"--{self.typed}", *filter(None, [about.short])]
+        name = f"--{self.typed}"
+        if self.kind is bool and self.default is None:
+            name += f"/--no-{self.typed}"  # left open, it is decided by the machine
+        words = [] if about.positional else [name, *filter(None, [about.short])]
         make: Any = typer.Argument if about.positional else typer.Option
         return Parameter(
             self.name,

@@ -1,7 +1,8 @@
 """What tests of several rooms need."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,17 @@ settings.load_profile("durian")
 # Rooms whose files share an engine or trainings by fixtures: each is run by one process.
 SHARING = ("training", "engines", "faults")
 # The longest first, so that none is begun when the other processes have nothing left.
-LONGEST = ("gpu", "training", "end_to_end", "engines", "measuring", "faults", "cli", "rewards")
+LONGEST = (
+    "gpu",
+    "training",
+    "end_to_end",
+    "engines",
+    "families",
+    "measuring",
+    "faults",
+    "cli",
+    "rewards",
+)
 
 
 def _room(file: str) -> str:
@@ -75,3 +86,24 @@ def tiny_policy() -> Path:
 def photo_shapes() -> Path:
     """The test rows of photo_shapes, 600 of them."""
     return ROOT / "data" / "photo_shapes" / "test.parquet"
+
+
+@pytest.fixture(scope="session")
+def policy_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a family's tiny policy, made once and only when asked for.
+
+    Skips where its processor lacks a package.
+    """
+    from tests.families.policies import POLICIES, save_policy  # for seconds
+
+    made: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        needs = POLICIES[family].needs
+        if needs and find_spec(needs) is None:
+            pytest.skip(f"the processor of {family} needs {needs}")
+        if family not in made:
+            made[family] = save_policy(family, tmp_path_factory.mktemp("families") / family)
+        return made[family]
+
+    return get

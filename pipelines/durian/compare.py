@@ -26,7 +26,7 @@ from durian.analysis.two_runs.drift import drift, learned_samples
 from durian.analysis.two_runs.floor import Completions, GroupShares
 from durian.analysis.two_runs.group_flow import rising_groups
 from durian.config import ProfileConfig
-from durian.config.options import named
+from durian.config.options import as_pairs, named
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import KINDS, Harder, Kind
 from durian.measures import held_against_error
@@ -321,7 +321,8 @@ def _differences(a: Manifest, b: Manifest) -> list[tuple[str, Any, Any]]:
 
 
 def _brief(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    pairs = value is None or isinstance(value, dict)
+    text = as_pairs(value) if pairs else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -41,7 +41,7 @@ from durian.analysis.statistics.accuracy import (
 from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import EvalConfig
 from durian.engines.fingerprint import model_fingerprint
-from durian.engines.loading import chat_of, check_engine
+from durian.engines.loading import chat_of, check_engine, settle_repeatable
 from durian.errors import ConfigError, DatasetError, RunError, RunFolderError
 from durian.groups import KINDS, PERCEPTUAL, Kind
 from durian.manifest import as_profiled, describe_evaluation, evaluation_identity
@@ -89,12 +89,11 @@ def evaluate_policy(
     2
     """
     progress, watch = progress or Silent(), Stopwatch()
-    _check_out(config)
+    _check_out(config, fresh=fresh)
     manifest, groups = _open_table(config.table)
     config = as_profiled(config, manifest)
     check_engine(config.sampling)
-    models = [config.model] if config.compare is None else [config.model, config.compare]
-    fingerprints = [model_fingerprint(replace(config, model=m).sampling) for m in models]
+    fingerprints = [model_fingerprint(policy.sampling) for policy in _policies(config)]
     reader = open_dataset(config.source)
     for line in reader.said:
         progress.note(line)
@@ -107,6 +106,7 @@ def evaluate_policy(
     )
     if groups is not None:
         _check_table_knows(groups, reader, config)
+    config = settle_repeatable(config)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
 
@@ -129,6 +129,13 @@ def evaluate_policy(
             write_evaluation(run.path, result, described)
             run.finish(described)
         return _read_evaluation(run.path)
+
+
+def _policies(config: EvalConfig) -> list[EvalConfig]:
+    """The settings of each policy that is judged; an adapter is over the first alone."""
+    if config.compare is None:
+        return [config]
+    return [config, replace(config, model=config.compare, adapter=None)]
 
 
 def _read_evaluation(path: Path) -> Evaluation:
@@ -155,12 +162,12 @@ def _evaluate(
     Raises:
         RunError: an engine failed, or no sample could be judged.
     """
-    models = [config.model] if config.compare is None else [config.model, config.compare]
+    policies = _policies(config)
+    models = [str(policy.policy_name) for policy in policies]
     manifest, groups = table
-    asked = dict(zip(_POLICIES, models, strict=False))
     outcomes = [
-        _judge(replace(config, model=model), policy, reader, index, run, progress, watch)
-        for policy, model in asked.items()
+        _judge(policy, name, reader, index, run, progress, watch)
+        for name, policy in zip(_POLICIES, policies, strict=False)
     ]
     # A sample that failed for one policy is left out for both: the tests pair them sample by
     # sample, and a policy must not gain by failing on what is hard.
@@ -209,12 +216,16 @@ def _evaluate(
     return replace(result, sentences=_sentences(result))
 
 
-def _check_out(config: EvalConfig) -> None:
+def _check_out(config: EvalConfig, *, fresh: bool) -> None:
     # Before the work, which may take hours, rather than after it.
-    if (out := config.out) is None:
-        return
     if config.folder is not None:
         check_usable(config.folder)
+        return
+    if fresh:
+        raise ConfigError(
+            "fresh throws the unfinished parts of a folder away, and out names none; leave it out"
+        )
+    if (out := config.out) is None:
         return
     if Path(out).is_dir():
         raise ConfigError(f"out: {out} is a folder; give a file, or a folder's name without .json")
@@ -256,8 +267,6 @@ def _judge(
         policy: which of `_POLICIES` it is; the parts of the second stand behind the first's.
         run: keeps the parts, and has those of an earlier attempt.
     """
-    # In parts as a profile has them: chunks then end at the same samples, so that equal settings
-    # and one seed draw the same completions here as there.
     cut = index.parts(config.part_size)
     parts = list(enumerate(cut, len(cut) * _POLICIES.index(policy)))
     todo = parts

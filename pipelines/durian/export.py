@@ -7,6 +7,7 @@ grows with the rows is the table's own numbers, never their texts and images.
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -79,6 +80,16 @@ def export_run(config: ExportConfig, *, progress: Progress | None = None) -> Exp
     return result
 
 
+def _policy(pool: Pool) -> str:
+    """The policy that was profiled, as a launch line names it; MODEL where there is none."""
+    names = {
+        None if manifest.config.get("engine") == "scripted" else manifest.model.name
+        for manifest in pool.manifests
+    }
+    name = names.pop()
+    return "MODEL" if names or name is None else shlex.quote(name)
+
+
 def _result(
     config: ExportConfig,
     pool: Pool,
@@ -91,6 +102,9 @@ def _result(
     asked = {name: value for name, value in asdict(config).items() if value is not None}
     written = Written(
         folder=out.resolve(),
+        # Of several runs none is the table, nor one policy the policy.
+        run=shlex.quote(config.runs[0]) if len(config.runs) == 1 else "RUN",
+        model=_policy(pool),
         parts=list(chosen.sets),
         ending=layout.form.ending,
         paths=layout.paths,

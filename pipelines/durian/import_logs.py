@@ -5,10 +5,11 @@ log -> completions -> their samples -> images, rewards -> measures -> difficulty
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from itertools import dropwhile, groupby
+from itertools import dropwhile, islice
 from pathlib import Path
 
 from durian.config import ImportConfig
@@ -18,11 +19,11 @@ from durian.logs.files import LogFiles
 from durian.logs.kept import KeptLogs, part_size
 from durian.logs.matching import Matcher
 from durian.manifest import file_fingerprint
-from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.decoding import decoded
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.logged import measure_logged
-from durian.measuring.measuring import Measured, part_tables
-from durian.measuring.sampling import one_behind
+from durian.measuring.look import Look
+from durian.measuring.measuring import Measured, part_tables, together
 from durian.profile import Profiled, finish_run
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
@@ -31,7 +32,8 @@ from durian.rewards import Reward, open_reward, reward_fingerprint
 from durian.run.folder import RunFolder, check_usable
 from durian.run.manifest import ImportedLogs
 from durian.run.opening import hold_run
-from durian.run.progress import Progress, Silent, Stopwatch
+from durian.run.progress import Progress, Silent, Stopwatch, timed
+from durian.samples import Sample
 from durian.schema import SCHEMA_VERSION
 from durian.table.checked import check_manifest, check_summary
 from durian.table.grouping import check_measure
@@ -73,10 +75,10 @@ def import_logs(
             with watch.time("logs"):
                 found = kept.fill(logs, matcher, parts, progress)
             _check_told(config, found, progress)
-            measure = partial(_measured, index=index, kept=kept, opened=found.opened)
-            _measure(config, reader, index, run, parts, measure, progress)
+            begin = partial(_begin, index=index, kept=kept, opened=found.opened)
+            _measure(config, reader, index, run, parts, begin, progress)
             also = {
-                "kind": IMPORT, "logs": found, "config": asdict(config),
+                "kind": IMPORT, "logs": found, "config": asdict(config.profile) | asdict(config),
                 "logprobs_mode": "as logged" if found.with_logprob else None,
             }  # fmt: skip
             finish_run(config.profile, reader, index, run, identity, watch, progress, also=also)
@@ -123,7 +125,7 @@ def _measure(
     index: DatasetIndex,
     run: RunFolder,
     parts: list[range],
-    measure: Callable[..., Iterator[Measured]],
+    begin: Callable[..., Iterator[Callable[[], Measured]]],
     progress: Progress,
 ) -> None:
     """Measure the samples that no finished part holds, and keep them part by part."""
@@ -132,41 +134,42 @@ def _measure(
         return
     first = todo[0][1].start
     progress.start("images", len(index.rows), first)
-    chunks = decoded_chunks(
+    seen = decoded(
         distinct(reader.samples(start=index.rows[first]), index, first),
-        todo,
         keep=False,
         pixel_limit=config.pixel_limit,
         workers=config.workers,
         progress=progress,
     )
     reward = None if config.logged_rewards else open_reward(config.reward, config)
+    watch = Stopwatch()
     try:
-        for number, of_part in groupby(chunks, key=lambda chunk: chunk.part):
-            run.write_part(number, *part_tables(measure(reward, number, of_part)))
+        with closing(seen):
+            for number, places in todo:
+                of_part = zip(
+                    places, timed(islice(seen, len(places)), "images", watch), strict=True
+                )
+                with watch.time("rewards"):
+                    begun = list(begin(reward, number, of_part))
+                    part = together((finish() for finish in begun), watch)
+                run.write_part(number, *part_tables(part))
     finally:
         if reward is not None:
             reward.close()
 
 
-def _measured(
+def _begin(
     reward: Reward | None,
     number: int,
-    chunks: Iterator[Chunk],
+    samples: Iterable[tuple[int, tuple[Sample, Look]]],
     *,
     index: DatasetIndex,
     kept: KeptLogs,
     opened: bool,
-) -> Iterator[Measured]:
-    """The chunks of one part, each measured by what was kept of its samples."""
+) -> Iterator[Callable[[], Measured]]:
+    """Begin with the samples of one part, each with its place: by what was kept of it."""
     logged = kept.part(number)
-    return one_behind(
-        measure_logged(
-            reward,
-            chunk,
-            index.copies[chunk.first : chunk.first + len(chunk.samples)],
-            logged,
-            opened=opened,
+    for place, (sample, seen) in samples:
+        yield measure_logged(
+            reward, sample, seen, index.copies[place], logged.get(place, ()), opened=opened
         )
-        for chunk in chunks
-    )

@@ -24,8 +24,8 @@ from durian.records import JsonObject, as_json
 from durian.rewards import reward_fingerprint
 from durian.rewards.custom import JUDGED
 from durian.rewards.judged import PROMPT
-from durian.run.folder import DIFFICULTY_FILE, RunFolder
-from durian.run.manifest import Counts, Manifest, ProfiledDataset, ProfiledModel
+from durian.run.folder import DIFFICULTY_FILE, NAMED, RunFolder
+from durian.run.manifest import Counts, EstimatesMade, Manifest, ProfiledDataset, ProfiledModel
 from durian.schema import SCHEMA_VERSION
 from durian.table.grouping import Groups
 
@@ -43,8 +43,13 @@ _PACKAGES = (
 # Why two runs of one seed, config and versions may draw other completions, by engine.
 _DRAWS = {
     "vllm": (
-        "kernels on a GPU add in an order that hangs on what shares a batch "
-        "(VLLM_BATCH_INVARIANT=1 is vLLM's remedy), and another kind of machine rounds otherwise"
+        "each is drawn by its sample, number and seed, but what shares its batch turns the last "
+        "digits of a sum, and so about one in a hundred (VLLM_BATCH_INVARIANT=1 is vLLM's remedy "
+        "on a GPU); another kind of machine rounds otherwise"
+    ),
+    "unseeded vllm": (
+        "they are drawn for throughput, and what shares a batch decides; --repeatable draws each "
+        "by its sample, number and seed"
     ),
     "transformers": "another kind of machine, or number of threads, rounds otherwise",
     "openai": "a server batches with what else it is asked, and need not heed a seed",
@@ -66,6 +71,7 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
+        NAMED: {"model": config.policy_name, "reward": config.reward},
     }
 
 
@@ -92,6 +98,13 @@ def evaluation_identity(
         "prompt_template": file_fingerprint(config.prompt_template),
         "table": None if config.table is None else table_fingerprint(Path(config.table)),
         "dataset": dataset,
+        NAMED: {
+            "model": config.policy_name,
+            **{
+                name: getattr(config, name)
+                for name in ("compare", "reward", "prompt_template", "table", "dataset")
+            },
+        },
     }
 
 
@@ -131,6 +144,7 @@ def describe_run(
     run: RunFolder,
     identity: JsonObject,
     groups: Groups,
+    estimates: EstimatesMade | None,
 ) -> Manifest:
     """The manifest of a measured run, all but its seconds by stage."""
     errors = run.read_part_columns(["error"])["error"].to_pylist()
@@ -145,7 +159,7 @@ def describe_run(
             fingerprint=index.fingerprint,
             read=reader.described_with(index.notes),
         ),
-        model=ProfiledModel(name=config.model, fingerprint=identity["model"]),
+        model=ProfiledModel(name=config.policy_name, fingerprint=identity["model"]),
         config=asdict(config),
         identity=identity,
         judge={"model": config.judge_model, "prompt": PROMPT} if config.reward == JUDGED else None,
@@ -158,6 +172,7 @@ def describe_run(
             failed_by_reason=failed,
         ),
         tokens=run.tokens() if config.needs_rollouts else None,
+        estimates=estimates,
         groups=groups.cuts,
         determinism=not_repeatable(config),
         versions={"python": platform.python_version(), **versions()},
@@ -177,7 +192,8 @@ def not_repeatable(config: ProfileConfig | EvalConfig) -> list[str]:
             found.append(f"{names}: another kind of machine rounds its last digits otherwise")
         if not config.needs_rollouts:
             return found
-    if (why := _DRAWS.get(config.engine)) is not None:
+    unseeded = config.engine == "vllm" and not config.repeatable
+    if (why := _DRAWS.get("unseeded vllm" if unseeded else config.engine)) is not None:
         found.append(f"completions, and all that is taken from them: {why}")
     found.append(
         "correct: an answer that math-verify cannot compare within its time counts as wrong, and a "

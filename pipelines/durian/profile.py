@@ -7,7 +7,7 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import dropwhile
@@ -17,11 +17,12 @@ from typing import Any
 
 from durian.analysis.one_run.summary import Summary
 from durian.config import ProfileConfig
-from durian.engines.loading import chat_of, check_encoder, check_engine
+from durian.engines.loading import chat_of, check_encoder, check_engine, settle_repeatable
 from durian.errors import RunError, one_line, require
+from durian.estimating.estimates import estimate_samples
 from durian.manifest import describe_run, run_identity
 from durian.measuring.first_rows import check_first_rows
-from durian.measuring.measuring import NO_IMAGE, Measured, measure_here, part_tables
+from durian.measuring.measuring import NO_IMAGE, measure_here, part_tables
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
 from durian.records import JsonObject, merged
@@ -80,6 +81,8 @@ def profile_dataset(
         chat=chat_of(config.sampling) if config.needs_rollouts else None,
         say=progress.note,
     )
+    config = settle_repeatable(config)
+    identity["repeatable"] = config.repeatable
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
     identity["dataset"] = index.fingerprint
@@ -123,19 +126,9 @@ def measure_samples(
     samples = distinct(reader.samples(start=index.rows[first]), index, first)
     measure = measure_here if config.distributed is None else ray_pool().measure_on_ray
     # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
-    with closing(measure(config, samples, todo, index, progress)) as chunks:
-        for number, places in todo:
-            # Written once its own samples are there: to look for the next part's first chunk would
-            # be to measure it, and a stop meanwhile would lose this part.
-            run.write_part(number, *part_tables(_of_part(chunks, len(places))))
-
-
-def _of_part(chunks: Iterator[tuple[int, Measured]], samples: int) -> Iterator[Measured]:
-    """The next chunks, until they hold so many samples."""
-    while samples > 0:
-        _, measured = next(chunks)
-        samples -= len(measured.difficulty)
-        yield measured
+    with closing(measure(config, samples, todo, index, progress)) as measured:
+        for (number, _), part in zip(todo, measured, strict=True):
+            run.write_part(number, *part_tables(part))
 
 
 def ray_pool() -> ModuleType:
@@ -174,10 +167,14 @@ def finish_run(
         # Quantiles need all samples, so groups are cut when every part is there; the parts are read
         # for it by column, and again one by one for the tables. The manifest is written last, which
         # makes the run complete.
-        groups = group_samples(config, run)
         write_columns(run)
-        run.join_parts(groups.columns, groups.cuts)
-    manifest = replace(describe_run(config, reader, index, run, identity, groups), **also)
+        estimates = estimate_samples(run)
+        estimated = estimates.columns if estimates else {}
+        groups = group_samples(config, run, estimated)
+        run.join_parts({**estimated, **groups.columns}, groups.cuts)
+    made = estimates.made if estimates else None
+    manifest = describe_run(config, reader, index, run, identity, groups, made)
+    manifest = replace(manifest, **also)
     with watch.time("report"):
         render_run(
             run.path,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -46,7 +47,8 @@ THUMBNAIL_SIDE = 160  # pixels
 THUMBNAIL_BYTES = 6_000  # of each JPEG, however noisy the image: a page holds about a hundred
 _QUALITIES = (85, 70, 50, 30, 10)
 _TEXT = ("problem", "answer")
-_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
+_JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct", "finish_reason")
+_STEP = "step"  # from version 2 on
 
 
 def build_report(path: Path) -> Summary:
@@ -80,7 +82,9 @@ def render_run(
         numbers,
         {name: column.harder or "higher" for name, column in held_against_error().items()},
         columns=read_columns(path),
-        rollouts=read_frame(rollouts, lambda frame: frame.select(_JUDGED)),
+        rollouts=read_frame(
+            rollouts, lambda frame: frame.select(*_JUDGED, cs.by_name(_STEP, require_all=False))
+        ),
         grouping=replace(manifest.groups, version=None),
     )
     texts = read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 from durian.records import JsonObject
 
-FinishReason = Literal["stop", "length", "error"]
+FinishReason = Literal["stop", "length", "repetition", "error"]
 
 
 @dataclass(frozen=True, kw_only=True)

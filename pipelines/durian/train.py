@@ -23,13 +23,13 @@ from durian.rewards import open_reward
 from durian.run.folder import read_manifest
 from durian.run.progress import Progress, Silent
 from durian.table.join import open_table
-from durian.training.arguments import check_grpo, grpo_config, plan_of
+from durian.training.arguments import check_grpo, drawing_warnings, grpo_config, plan_of
 from durian.training.checkpoints import drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
 from durian.training.normalization import normalization_of
-from durian.training.policy import MERGED, load_policy, lora_config, merge_adapter, not_merged
+from durian.training.policy import load_policy, lora_config, merge_adapter, not_merged
 from durian.training.record import (
     describe_training,
     finite_log,
@@ -112,7 +112,10 @@ def train_policy(
                 complete = held.enter_context(open_training(out, identity, fresh=fresh))
                 if complete is not None:
                     return finished_training(out, complete)
-                for line in training_warnings(config, table, reader.name, identity):
+                for line in (
+                    *training_warnings(config, table, reader.name, identity),
+                    *drawing_warnings(config, grpo, table.manifest),
+                ):
                     progress.note(f"warning: {line}")
                 prepare_samples(out, config, reader, rows, table, screen, progress)
         samples = open_samples(out, config.pixel_limit, screen.resizing)
@@ -153,10 +156,10 @@ def train_policy(
         if not first:
             return None
         drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
-        if config.lora_r is not None and trainer.sharded:
+        if config.lora_r is not None and trainer.is_deepspeed_enabled:
             progress.note(f"warning: {not_merged(config.model, out)}")
         elif config.lora_r is not None:
-            merge_adapter(trainer, out / MERGED)
+            merge_adapter(trainer, config, out)
         log = finite_log(trainer.state.log_history)
         manifest = describe_training(
             config, table.manifest, reader.name, samples.counts, plan, log,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 import traceback
@@ -23,6 +24,7 @@ from torch import Tensor
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import NORMALIZERS, Groups
 
+ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-6
 NAN = float("nan")
 # By name, as a trainer's config or the environment gives them.
@@ -93,6 +95,15 @@ def planted() -> Planted:
         value=torch.rand(10, generator=made).double(),
         rows=[rows[number] for number in order],
     )
+
+
+def documented(page: str, begin: str, **places: object) -> str:
+    """A command line of `docs/trainers`, with DIR, MODEL and the like put in."""
+    text = (ROOT / "docs" / "trainers" / f"{page}.md").read_text()
+    [line] = re.findall(rf"^    ({re.escape(begin)}.*)$", text, re.M)
+    for name, value in places.items():
+        line = re.sub(rf"\b{name}\b", str(value), line)
+    return line
 
 
 def largest(found: Tensor, expected: Tensor) -> float:

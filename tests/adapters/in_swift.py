@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from cases import TOLERANCE, Facts, refused, run_parts
+from cases import ROOT, TOLERANCE, Facts, documented, refused, run_parts
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 3
 
 
@@ -65,21 +65,28 @@ def refusals(_: Path) -> Facts:
     return {"refused": lines}
 
 
+def reward(_: Path) -> Facts:
+    """Durian's reward by the name that ms-swift looks it up by."""
+    from swift.rewards import orms
+
+    from durian.plugins import durian_swift
+
+    durian_swift.install()
+    texts = ["<think> x </think> \\boxed{3}", "\\boxed{4}"]
+    found = orms["durian"](args=None)(texts, solution=["3", "3"], sample_id=["a", "a"])
+    assert found == [1.0, 0.0], found
+    return {"rewards": found}
+
+
 def train(data: Path, processes: int) -> Facts:
     """`swift rlhf` as documented, for three steps of 8 samples by 8 completions."""
     watch = data / f"watch{processes}.jsonl"
     watch.unlink(missing_ok=True)
-    plugin = subprocess.run(
-        [sys.executable, "-m", "durian.plugins.path", "swift"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
-    swift = Path(sys.executable).with_name("swift")
-    command = [
-        str(swift), "rlhf", "--rlhf_type", "grpo", "--model", str(ROOT / "data" / "tiny_policy"),
-        "--model_type", "qwen2_5_vl", "--dataset", str(data / "train.parquet"),
-        "--external_plugins", plugin, str(Path(__file__).with_name("swift_watch.py")),
-        "--reward_funcs", "graded", "brief", "--reward_weights", "1", "0.5",
-        "--num_generations", "8", "--per_device_train_batch_size", "8",
+    line = documented("ms-swift", "swift rlhf", DIR=data, MODEL=ROOT / "data" / "tiny_policy")
+    watcher = Path(__file__).with_name("swift_watch.py")
+    line = line.replace(" --reward_funcs durian", f" {watcher} --reward_funcs graded brief")
+    more = [
+        "--reward_weights", "1", "0.5", "--model_type", "qwen2_5_vl", "--template", "qwen2_5_vl",
         "--gradient_accumulation_steps", str(8 // processes), "--max_steps", str(STEPS),
         # For the tiny policy on a CPU; on GPUs leave these out.
         "--max_completion_length", "12", "--tuner_type", "full", "--torch_dtype", "float32",
@@ -88,13 +95,20 @@ def train(data: Path, processes: int) -> Facts:
         "--output_dir", str(data / f"out{processes}"), "--learning_rate", "1e-4",
     ]  # fmt: skip
     environment = os.environ | {"DURIAN_WATCH": str(watch), "ACCELERATE_USE_CPU": "true"}
+    # `python` and `swift` of the line are this environment's.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if processes > 1:
-        command += ["--ddp_backend", "gloo"]
+        more += ["--ddp_backend", "gloo"]
         environment |= {"NPROC_PER_NODE": str(processes), "MASTER_PORT": "29617"}
     log = data / f"train{processes}.log"
     with log.open("w") as file:
         done = subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, timeout=540, env=environment, cwd=data
+            ["bash", "-c", f"{line} {shlex.join(more)}"],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            timeout=540,
+            env=environment,
+            cwd=data,
         )
     said = log.read_text()
     assert done.returncode == 0, f"ended with {done.returncode}; see {log}"
@@ -120,6 +134,7 @@ if __name__ == "__main__":
             "signatures": signatures,
             "loader": loader,
             "refusals": refusals,
+            "reward": reward,
             "one_process": lambda data: train(data, 1),
             "two_processes": lambda data: train(data, 2),
         }

@@ -7,6 +7,7 @@ and its launch command as far as a machine without a GPU lets it go.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +16,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow
 import torch
-from cases import SETTINGS, Facts, Planted, largest, planted, refused, run_parts
+from cases import (
+    ROOT,
+    SETTINGS,
+    Facts,
+    Planted,
+    documented,
+    largest,
+    planted,
+    refused,
+    run_parts,
+)
 from omegaconf import OmegaConf
+from pyarrow import parquet
 
-ROOT = Path(__file__).resolve().parents[2]
+from durian.plugins.path import PLUGINS
+
 POLICY = ROOT / "data" / "tiny_policy"
+REWARD = PLUGINS["reward"]
 TOKENS = 5  # of a response, at most
 
 
@@ -54,13 +69,9 @@ def loader(data: Path) -> Facts:
     parts = [part for message in batch["raw_prompt"][0] for part in message["content"]]
     assert any(part["type"] == "image" for part in parts), parts
     bare = data / "bare.parquet"
-    from datasets import load_dataset
-
-    plain = load_dataset("parquet", data_files=str(data / "train.parquet"))["train"]
-    plain.select(range(4)).map(
-        lambda row: {"extra_info": {"index": row["extra_info"]["index"]}},
-        remove_columns=["extra_info"],
-    ).to_parquet(str(bare))
+    table = parquet.read_table(data / "train.parquet").slice(0, 4).drop_columns(["extra_info"])
+    only_index = pyarrow.array([{"index": row} for row in range(4)])
+    parquet.write_table(table.append_column("extra_info", only_index), bare)
     line = refused("export RUN --to verl", lambda: load(bare))
     return {"rows": len(rows), "refused": [line]}
 
@@ -213,18 +224,27 @@ def other_estimator(_: Path) -> Facts:
     return {"warned": said.getvalue().strip()}
 
 
+def reward(_: Path) -> Facts:
+    """Durian's reward as verl loads it from its file: the reward, and `acc` for filters."""
+    from verl.utils.import_utils import load_extern_object
+
+    score = load_extern_object(str(REWARD), "compute_score")
+    info = {"sample_id": "a"}
+    right = score("d", "<think> x </think> \\boxed{3}", "3", info)
+    wrong = score("d", "<think> x </think> \\boxed{4}", "3", info)
+    assert (right["score"], right["acc"]) == (1.0, 1.0) and wrong["acc"] == 0.0, (right, wrong)
+    return {"right": right["score"], "wrong": wrong["score"]}
+
+
 def launch(data: Path) -> Facts:
     """The documented command: configuration, dataset, plan; it ends where verl counts GPUs."""
-    command = [
-        sys.executable, "-m", "verl.trainer.main_ppo", "algorithm.adv_estimator=durian",
-        "data.custom_cls.path=pkg://durian.plugins.durian_verl",
-        "data.custom_cls.name=DurianDataset",
-        f"data.train_files={data / 'train.parquet'}", f"data.val_files={data / 'val.parquet'}",
-        "data.train_batch_size=16", "data.image_key=images", "data.max_prompt_length=512",
+    line = documented("verl", "python3 -m verl.trainer.main_ppo", DIR=data, MODEL=POLICY)
+    more = [
+        # What verl needs of model and machine besides; a later word of one name wins.
+        "data.train_batch_size=16", "data.max_prompt_length=512",
         "data.max_response_length=64", "data.return_raw_chat=True",
         "data.filter_overlong_prompts_workers=1",
-        f"actor_rollout_ref.model.path={POLICY}", "actor_rollout_ref.rollout.name=vllm",
-        "actor_rollout_ref.rollout.n=8", "actor_rollout_ref.actor.ppo_mini_batch_size=16",
+        "actor_rollout_ref.rollout.name=vllm", "actor_rollout_ref.actor.ppo_mini_batch_size=16",
         "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4",
         "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=4",
         "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=4",
@@ -234,13 +254,18 @@ def launch(data: Path) -> Facts:
         "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
         "ray_kwargs.ray_init.num_cpus=4",
     ]  # fmt: skip
+    # `python3` of the line is this environment's.
+    own = {
+        "WANDB_MODE": "offline",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     done = subprocess.run(
-        command,
+        ["bash", "-c", f"{line} {shlex.join(more)}"],
         capture_output=True,
         text=True,
         timeout=500,
         cwd=data,
-        env=os.environ | {"WANDB_MODE": "offline"},
+        env=os.environ | own,
     )
     said = done.stdout + done.stderr
     (data / "launch.log").write_text(said)
@@ -279,6 +304,7 @@ if __name__ == "__main__":
             "v0": v0,
             "v1": v1,
             "other_estimator": other_estimator,
+            "reward": reward,
             "launch": launch,
         }
     )

@@ -5,6 +5,7 @@ import sys
 
 from tests.benchmarks import (
     bench_coverage,
+    bench_export,
     bench_grading,
     bench_groups_join,
     bench_logprobs,
@@ -24,6 +25,7 @@ from tests.benchmarks import (
 
 BENCHES = {
     "coverage": bench_coverage.run,
+    "export": bench_export.run,
     "grading": bench_grading.run,
     "memory": bench_memory.run,
     "pixel_entropy": bench_pixel_entropy.run,

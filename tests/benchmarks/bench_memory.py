@@ -54,10 +54,14 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 def peak(dataset: Path, out: Path, *further: str) -> int:
     """Largest resident memory of one profile, in bytes, by the kernel's account."""
-    command = [sys.executable, "-m", "durian_cli", "profile", str(dataset)]
-    asked = ["--measures", "pixel", "--out", str(out), "--quiet", *further]
+    return peak_of("profile", str(dataset), "--measures", "pixel", "--out", str(out), *further)
+
+
+def peak_of(*words: str) -> int:
+    """Largest resident memory of one command, in bytes."""
+    command = [sys.executable, "-m", "durian_cli", *words, "--quiet"]
     told = subprocess.run(
-        [sys.executable, "-S", "-c", _SMALL_PARENT, *command, *asked],
+        [sys.executable, "-S", "-c", _SMALL_PARENT, *command],
         check=True,
         capture_output=True,
         text=True,

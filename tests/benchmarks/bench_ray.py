@@ -17,8 +17,9 @@ from typing import Any
 
 from durian.config import ProfileConfig
 from durian.measures.pixel_entropy import PIXEL
-from durian.measuring.chunks import cut_chunks, decode_chunk
+from durian.measuring.decoding import decoded
 from durian.measuring.measuring import measure_here
+from durian.measuring.ray_pool import cut_chunks
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
 from durian.run.progress import Silent
@@ -48,7 +49,7 @@ def ray_cluster() -> Iterator[str]:
 
 def numbers(chunks: Iterator[Any]) -> list[float]:
     """The pixel entropy of every sample."""
-    return [row["pixel_entropy"] for _, measured in chunks for row in measured.difficulty]
+    return [row["pixel_entropy"] for measured in chunks for row in measured.difficulty]
 
 
 def by_processes(
@@ -61,8 +62,10 @@ def by_processes(
 
 
 def _entropies(chunk: Any, *, pixel_limit: int) -> list[float | None]:
-    decode_chunk(chunk, keep=False, pixel_limit=pixel_limit, workers=1)
-    return [PIXEL.take(seen.decoded)["pixel_entropy"] for seen in chunk.looks]
+    found = decoded(
+        chunk.samples, keep=False, pixel_limit=pixel_limit, workers=1, progress=Silent()
+    )
+    return [PIXEL.take(seen.decoded)["pixel_entropy"] for _, seen in found]
 
 
 def run() -> list[dict[str, Any]]:

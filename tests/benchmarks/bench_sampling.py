@@ -8,7 +8,6 @@ from typing import Any
 from durian.config import ProfileConfig
 from durian.engines.chat import load_chat
 from durian.engines.prompts import build_messages
-from durian.measuring.chunks import Chunk
 from durian.measuring.look import look
 from durian.measuring.sampling import open_policy
 from durian.readers.dataset import open_dataset
@@ -33,7 +32,7 @@ def run() -> list[dict[str, Any]]:
     )
     samples = list(islice(open_dataset(config.source).samples(), SAMPLES))
     looks = [look(s, pixel_limit=config.pixel_limit, keep=True) for s in samples]
-    chunk = Chunk(part=0, first=0, samples=samples, looks=looks)
+    asked = [(sample, seen, None) for sample, seen in zip(samples, looks, strict=True)]
     policy = open_policy(config, Silent())
 
     from vllm import LLM, SamplingParams
@@ -71,7 +70,7 @@ def run() -> list[dict[str, Any]]:
         bare.generate(prompts, params, use_tqdm=False)
 
     seconds = interleaved(
-        {"durian": lambda: policy.draw(chunk, Stopwatch()), "bare": generate}, ROUNDS
+        {"durian": lambda: list(policy.draw(asked, Stopwatch())), "bare": generate}, ROUNDS
     )
     policy.close()
     return [

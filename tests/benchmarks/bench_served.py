@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from durian.config import ProfileConfig, SamplingConfig
-from durian.engines.base import RolloutEngine
 from durian.engines.loading import open_engine
 from durian.measuring.look import look
 from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import open_dataset
-from durian.samples import Failed, Prompt, Rollout
+from durian.samples import Failed, Prompt
 from tests.benchmarks.timing import interleaved, ratio
+from tests.engines.drawing import draw
 
 DATA = Path("data")
 SAMPLES, ROLLOUTS, ROUNDS = 300, 8, 3
@@ -37,10 +37,10 @@ def run() -> list[dict[str, Any]]:
             "embedded": open_engine(SamplingConfig(model=model, **settings)),
         }
         seconds = interleaved(
-            {name: lambda e=engine: _draw(e, prompts, 1) for name, engine in engines.items()},
+            {name: lambda e=engine: draw(e, prompts, 1) for name, engine in engines.items()},
             ROUNDS,
         )
-        greedy = {name: _draw(engine, prompts, 0, True) for name, engine in engines.items()}
+        greedy = {name: draw(engine, prompts, greedy=True) for name, engine in engines.items()}
         for engine in engines.values():
             engine.close()
     pairs = [
@@ -71,12 +71,6 @@ def run() -> list[dict[str, Any]]:
             "detail": f"{len(same)} greedy completions, {sum(a.n_tokens for a, _ in same)} tokens",
         },
     ]
-
-
-def _draw(
-    engine: RolloutEngine, prompts: list[Prompt], seed: int, greedy: bool = False
-) -> list[list[Rollout] | Failed]:
-    return engine.generate(prompts, seed=seed, finished=lambda count: None, greedy=greedy)
 
 
 def _prompts() -> list[Prompt]:

@@ -136,6 +136,8 @@ WRONG = [
     (["--model", "a.jsonl", "--out", "."], ".: holds other files and no run; choose another --out"),
     (["--model", "a.jsonl", "--out", "taken.json"],
      "out: taken.json is a folder; give a file, or a folder's name without .json"),
+    (["--model", "a.jsonl", "--out", "new.json", "--fresh"],
+     "fresh throws the unfinished parts of a folder away, and out names none; leave it out"),
     (["--model", "a.jsonl", "--out", "no/eval.json"], "out: no folder no; make it first"),
     (["--model", "a.jsonl", "--answer-column", "solution"], "no column 'solution'"),
     (["--model", "a.jsonl", "--reward", "mine.py:f"], "mine.py"),

@@ -60,6 +60,7 @@ def test_groups_are_cut_anew_and_shown(folder, durian):
     assert lines[0] == "perceptual groups by level, percentiles 25, 75"
     assert lines[2].split() == ["easy", "2", "-"]  # nothing was scored
     assert "cut at 2.75, 6.25" in lines
+    assert "no reasoning groups: no sample has a mean_logprob" in lines
     assert "table:   run/difficulty.parquet, grouping 2" in lines
     assert "report:  run/report/index.html" in lines
 

@@ -88,8 +88,10 @@ def test_the_floor_is_of_all_samples_where_some_have_more_rollouts(run):
 
 def test_settings_that_change_the_meaning_are_warned_of_with_both_values(run):
     a = run("a", config={"reward": "boxed", "temperature": 1.0})
-    b = run("b", config={"reward": "mine.py:score", "temperature": 0.7}, bins=5)
+    drawn = {"temperature": 0.7, "sampling_args": {"top_k": 20, "min_p": 0.1}}
+    b = run("b", config={"reward": "mine.py:score", **drawn}, bins=5)
     assert compare_runs(a, b).warnings == [
+        "sampling args differs: none in A, min_p=0.1, top_k=20 in B",
         "temperature differs: 1.0 in A, 0.7 in B",
         "reward differs: boxed in A, mine.py:score in B",
         "reasoning bins differs: 4 in A, 5 in B",

@@ -60,7 +60,7 @@ def test_every_option_of_every_command_is_a_field(name):
 # What may change between two attempts at one run, by contract and by what it means: where things
 # lie, and how fast it goes.
 FREE = {"dataset", "image_root", "out", "model", "base_url", "workers", "distributed"}
-FREE |= {"judge_url", "ray_address"}
+FREE |= {"judge_url", "ray_address", "adapter"}  # an adapter is part of the policy's print
 
 
 def test_a_profile_is_another_one_by_all_but_places_and_speed():
@@ -79,6 +79,7 @@ def test_a_training_is_another_one_by_all_but_places_and_speed():
 def test_later_stages_take_over_prompt_reward_and_pixel_bounds():
     profiled = ["system_prompt", "prompt_template", "reward", "min_pixels", "max_pixels"]
     profiled += ["tolerance", "coords", "iou", "judge_model", "judge_url"]
+    profiled += ["sampling_args", "chat_template_args"]
     for config in (ProfileConfig, TrainConfig, EvalConfig):
         assert set(named(config, "profiled")) == set(profiled)
     for later in (TrainConfig, EvalConfig):
@@ -204,6 +205,7 @@ def test_one_declaration_makes_it_part_of_identity_inheritance_and_estimates():
 def test_what_a_later_stage_leaves_open_is_as_the_table_had_it():
     later = EvalConfig(dataset="d", model="m", max_pixels=9)
     known = {"system_prompt": "S", "prompt_template": "T", "reward": "r", "min_pixels": 1}
+    known |= {"sampling_args": {"top_k": 20}, "chat_template_args": {"enable_thinking": False}}
     manifest = SimpleNamespace(config=known | {"max_pixels": 2, "seed": 5})
     filled = as_profiled(later, manifest)
     assert {name: getattr(filled, name) for name in known} == known

@@ -6,6 +6,7 @@ early Mistral know no system role; others want each content to be a text.
 """
 
 import json
+from shutil import copytree
 
 import pytest
 
@@ -228,3 +229,23 @@ def test_a_problem_that_speaks_of_parts_is_no_template_that_prints_them(chat_of)
 
 def test_whether_a_template_opens_thinking_is_asked_of_one_that_refuses_too(chat_of):
     assert not chat_of(ALWAYS_RAISES).opens_thinking
+
+
+def test_an_argument_of_the_template_reaches_it_and_one_that_it_has_not_is_refused(
+    tiny_policy, tmp_path
+):
+    copytree(tiny_policy, tmp_path / "policy")
+    template = tmp_path / "policy" / "chat_template.jinja"
+    template.write_text(template.read_text() + "{% if not enable_thinking %}<no>{% endif %}")
+    asked = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    prompt = Prompt(sample_id="", messages=asked, images=())
+
+    def load(**arguments):
+        return load_chat(
+            SamplingConfig(model=str(tmp_path / "policy"), chat_template_args=arguments)
+        )
+
+    assert load(enable_thinking=False).render(prompt).endswith("<no>")
+    assert not load(enable_thinking=True).render(prompt).endswith("<no>")
+    with pytest.raises(ConfigError, match="chat-template-arg enable_thinkin: the chat template of"):
+        load(enable_thinkin=True)

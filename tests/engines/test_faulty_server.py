@@ -13,6 +13,7 @@ from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.errors import ConfigError, RunError
 from durian.samples import Failed, Rollout
+from tests.engines.drawing import draw
 from tests.engines.stand_in import StandIn, choice, dropped, garbage, reply, status
 
 YES = Rollout(completion="yes", n_tokens=2, sum_logprob=-1.0, finish_reason="stop")
@@ -38,10 +39,6 @@ def engine_of(server):
     yield make
     for engine in opened:
         engine.close()
-
-
-def draw(engine, prompts, seed=0, **how):
-    return engine.generate(prompts, seed=seed, finished=lambda count: None, **how)
 
 
 def test_answers_come_back_in_the_prompts_order_with_the_sums_of_their_logprobs(engine_of, ask):

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from shutil import copytree
 from urllib.parse import urlsplit
@@ -25,20 +26,17 @@ from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.openai import OpenAIEngine, chat_messages
 from durian.errors import ConfigError
-from durian.measuring.chunks import decoded_chunks
+from durian.measuring.decoding import decoded
 from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import open_dataset
 from durian.rewards import Attempts, BoxedReward, judged
 from durian.rewards.judged import JudgedReward, ServedJudge
 from durian.run.progress import Silent
 from durian.samples import Failed, Prompt
+from tests.engines.drawing import draw
 
 START_SECONDS = 300.0
 ROWS, ROLLOUTS = 24, 4
-
-
-def draw(engine, prompts, seed=0, **how):
-    return engine.generate(prompts, seed=seed, finished=lambda count: None, **how)
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +110,8 @@ def engine(base_url):
 def prompts(photo_shapes) -> list[Prompt]:
     """The first rows of the dataset, as a profile prompts them."""
     config = ProfileConfig(dataset=str(photo_shapes), out="unused", model="tiny")
-    chunks = decoded_chunks(
-        open_dataset(config.source).samples(),
-        [(0, range(ROWS))],
+    seen = decoded(
+        islice(open_dataset(config.source).samples(), ROWS),
         keep=True,
         pixel_limit=config.pixel_limit,
         workers=1,
@@ -122,8 +119,7 @@ def prompts(photo_shapes) -> list[Prompt]:
     )
     return [
         build_prompt(sample, seen, system_prompt=config.system_prompt, template=None)
-        for chunk in chunks
-        for sample, seen in zip(chunk.samples, chunk.looks, strict=True)
+        for sample, seen in seen
     ]
 
 
@@ -218,14 +214,12 @@ def test_prompts_that_cannot_be_used_fail_alone(engine, prompts, ask):
         ask("thin", Image.new("RGB", (900, 2))),  # Qwen-VL takes aspect ratios up to 200
         ask("one <|image_pad|> too many", 1),
     ]
-    counted = []
     mixed = [bad[0], prompts[0], bad[1], bad[2], prompts[1]]
-    drawn = engine.generate(mixed, seed=0, finished=counted.append)
+    drawn = draw(engine, mixed)
     assert [isinstance(d, Failed) for d in drawn] == [True, False, True, True, False]
     assert drawn[0].error.startswith("prompt refused: ") and "4096 tokens" in drawn[0].error
     assert drawn[2].error.startswith("prompt refused: ")
     assert drawn[3] == Failed("problem holds the special token <|image_pad|>")
-    assert counted == [1] * 5
 
 
 def test_a_bound_above_the_context_is_no_reason_to_refuse(base_url, prompts):

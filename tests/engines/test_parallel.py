@@ -12,6 +12,7 @@ from durian.engines.loading import open_engine
 from durian.engines.parallel import ParallelEngine, machine_shares, split
 from durian.errors import ConfigError, RunError
 from durian.samples import Failed
+from tests.engines.drawing import draw
 
 
 @pytest.fixture
@@ -67,17 +68,15 @@ def test_prompts_come_back_in_order_whichever_process_drew_them(scripted, ask, t
     engine = opened(scripted)
     assert isinstance(engine, ParallelEngine)
     processes = [worker.process for worker in engine._workers]
-    counted = []
     prompts = [ask(str(i)) for i in (6, 3, 0, 5, 1)]
     for _ in range(2):
-        drawn = engine.generate(prompts, seed=0, finished=counted.append)
+        drawn = draw(engine, prompts)
         assert isinstance(drawn[1], Failed)
         assert [[r.completion for r in rollouts] for rollouts in drawn if rollouts != drawn[1]] == [
             ["6.0", "6.1"], ["0.0", "0.1"], ["5.0", "5.1"], ["1.0", "1.1"],
         ]  # fmt: skip
-    assert sum(counted) == 10
-    assert engine.generate([], seed=0, finished=counted.append) == []
-    [[first]] = engine.generate(prompts[:1], seed=0, finished=counted.append, greedy=True)
+    assert draw(engine, []) == []
+    [[first]] = draw(engine, prompts[:1], greedy=True)
     assert first.completion == "6.0"
     engine.close()
     assert [process.exitcode for process in processes] == [0, 0]
@@ -90,7 +89,7 @@ def test_a_process_that_dies_ends_the_run_by_its_name_and_takes_the_others_with_
     processes = [worker.process for worker in engine._workers]
     os.kill(processes[1].pid, signal.SIGKILL)
     with pytest.raises(RunError, match=r"engine process 2 of 2 \(cores .*\) died \(signal 9\); .*"):
-        engine.generate([ask("0"), ask("1")], seed=0, finished=lambda count: None)
+        draw(engine, [ask("0"), ask("1")])
     assert not any(process.is_alive() for process in processes)
     engine.close()  # nothing is left to close
 
@@ -105,24 +104,20 @@ def test_what_stops_one_engine_stops_the_run_and_says_which(scripted, ask, two_c
     engine = opened(scripted)
     os.remove(scripted.model)
     with pytest.raises(RunError, match=r"engine process [12] of 2 .*no such rollouts table"):
-        engine.generate([ask("0"), ask("1")], seed=0, finished=lambda count: None)
+        draw(engine, [ask("0"), ask("1")])
 
 
 def test_two_engines_of_vllm_draw_the_same_again_and_the_greedy_ones_of_one(
     tiny_config, open_once, ask, two_cores, opened
 ):
     prompts = [ask(f"What is {i} and {i}?", i) for i in range(6)]
-
-    def draw(engine, **how):
-        return engine.generate(prompts, finished=lambda count: None, **how)
-
     engine = opened(tiny_config(engine="vllm", data_parallel=2))
-    first = draw(engine, seed=7)
-    assert draw(engine, seed=8) != first
-    assert draw(engine, seed=7) == first
-    greedy = draw(engine, seed=0, greedy=True)
+    first = draw(engine, prompts, seed=7)
+    assert draw(engine, prompts, seed=8) != first
+    assert draw(engine, prompts, seed=7) == first
+    greedy = draw(engine, prompts, seed=0, greedy=True)
     engine.close()
-    alone = draw(open_once("transformers"), seed=0, greedy=True)
+    alone = draw(open_once("transformers"), prompts, greedy=True)
     for [one], [other] in zip(greedy, alone, strict=True):
         assert (one.completion, one.n_tokens) == (other.completion, other.n_tokens)
         assert one.sum_logprob == pytest.approx(other.sum_logprob, abs=1e-4)

@@ -25,6 +25,9 @@ SIZES = [(64, 48), (33, 30), (64, 16)]  # width, height in pixels
 COUNTS = {
     # Whatever the size, one tile of 32 x 32.
     "gemma3": ([16, 16, 16], [4, 4, 4]),
+    # Sides rounded to 16 pixels: 8 x 6, 4 x 4, 8 x 2 patches; four are merged into one.
+    "glm4v": ([48, 16, 16], [12, 4, 4]),
+    "glm4v_moe": ([48, 16, 16], [12, 4, 4]),
     # The longer side becomes 64, both sides are rounded up to tiles: 2 x 2, 2 x 2 and 2 x 1 of
     # them, and the whole image as one more.
     "idefics3": ([80, 80, 48], [20, 20, 12]),
@@ -41,6 +44,7 @@ COUNTS = {
     "qwen2_5_vl": ([48, 16, 16], [12, 4, 4]),
     "qwen2_vl": ([48, 16, 16], [12, 4, 4]),
     "qwen3_vl": ([48, 16, 16], [12, 4, 4]),
+    "qwen3_vl_moe": ([48, 16, 16], [12, 4, 4]),
 }
 
 
@@ -100,7 +104,10 @@ def of_whole_model(folder, image, features):
         images=[[image]] if nested else [image], return_tensors="pt", **settings
     )
     kept = {}
-    where = {"qwen": "visual.merger", "idefics3": "connector", "smolvlm": "connector"}
+    where = {
+        "qwen": "visual.merger", "idefics3": "connector", "smolvlm": "connector",
+        "glm": "visual.downsample",
+    }  # fmt: skip
     projector = next((w for k, w in where.items() if kind.startswith(k)), "multi_modal_projector")
     module = model.get_submodule("vision_tower" if kind == "internvl" else projector)
     module.register_forward_hook(lambda _, given, found: kept.update(given=given, found=found))
@@ -115,6 +122,8 @@ def of_whole_model(folder, image, features):
     if kind == "internvl":
         return kept["found"].last_hidden_state[:, 1:].flatten(0, 1)  # less the class token
     (rows,) = kept["given"]
+    if kind.startswith("glm"):
+        rows = rows.permute(0, 2, 3, 1)  # (merged, d, 2, 2), as a convolution takes them
     if kind.startswith("llava"):
         # 64 x 16 pixels in the middle of 64 x 32: rows 1 and 2 of the 4 of each of two tiles.
         thumbnail, *tiles = rows
@@ -244,7 +253,7 @@ def test_an_unknown_architecture_is_refused_by_naming_the_known(tmp_path):
     Qwen2Model(config).save_pretrained(tmp_path)
     with pytest.raises(ConfigError) as raised:
         encoder_of(tmp_path)
-    assert "does not know architecture 'qwen2'; it knows gemma3, idefics3" in str(raised.value)
+    assert "does not know architecture 'qwen2'; it knows gemma3, glm4v, " in str(raised.value)
 
 
 def test_weights_in_half_precision_are_computed_with_in_float32(folders, tmp_path):

@@ -5,6 +5,7 @@ from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.errors import ConfigError
 from durian.samples import Failed, Rollout
+from tests.engines.drawing import draw
 
 ROWS = [
     {"sample_id": sample, "rollout": number, "completion": f"{sample}{number}", "n_tokens": 2,
@@ -32,9 +33,8 @@ def told(completion):
 )
 def test_each_sample_gets_its_first_rollouts_in_the_order_of_the_prompts(name, tmp_path, ask):
     engine = scripted(write(tmp_path / name, ROWS))
-    counted = []
     prompts = [ask("b"), ask("zzz"), ask("a"), ask("c"), ask("b")]
-    drawn = engine.generate(prompts, seed=3, finished=counted.append)
+    drawn = draw(engine, prompts)
     assert drawn == [
         [told("b0"), told("b1")],
         Failed("no scripted rollouts for this sample"),
@@ -42,15 +42,14 @@ def test_each_sample_gets_its_first_rollouts_in_the_order_of_the_prompts(name, t
         Failed("1 scripted rollouts for this sample, not 2"),
         [told("b0"), told("b1")],
     ]
-    assert sum(counted) == len(prompts)
-    greedy = engine.generate(prompts, seed=3, finished=counted.append, greedy=True)
+    greedy = draw(engine, prompts, greedy=True)
     assert greedy[0] == [told("b0")] and greedy[3] == [told("c0")]
 
 
 def test_a_log_probability_that_is_not_finite_goes_into_no_table(tmp_path, ask):
     path = write(tmp_path / "r.parquet", [ROWS[5] | {"sum_logprob": float("-inf")}])
     engine = scripted(path, rollouts=1)
-    drawn = engine.generate([ask("c")], seed=0, finished=lambda count: None)
+    drawn = draw(engine, [ask("c")])
     assert drawn == [Failed("a log-probability is not finite")]
 
 

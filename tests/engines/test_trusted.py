@@ -21,6 +21,7 @@ from durian.engines.patches import find_family
 from durian.errors import ConfigError
 from durian.readers.dataset import open_dataset
 from tests.cli.in_process import durian
+from tests.engines.drawing import draw
 
 # What TRL, vLLM and torch warn of while they are imported is theirs.
 with warnings.catch_warnings():
@@ -199,7 +200,7 @@ def test_safetensors_are_read_and_the_pickle_beside_them_is_not(
     for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt"):
         torch.save(Bomb(ran), folder / name)
     opened = open_engine(SamplingConfig(model=str(folder), engine=engine, max_tokens=4, rollouts=1))
-    (drawn,) = opened.generate([ask("how many?", 0)], seed=0, finished=lambda n: None, greedy=True)
+    (drawn,) = draw(opened, [ask("how many?", 0)], greedy=True)
     opened.close()
     assert drawn[0].n_tokens >= 1 and not ran.exists()
 

@@ -13,6 +13,9 @@ from transformers import (
     AutoModelForImageTextToText,
     Gemma3Config,
     Gemma3ImageProcessor,
+    Glm4vConfig,
+    Glm4vImageProcessor,
+    Glm4vMoeConfig,
     GotOcr2ImageProcessor,
     Idefics3Config,
     Idefics3ImageProcessor,
@@ -25,6 +28,7 @@ from transformers import (
     Qwen2VLConfig,
     Qwen2VLImageProcessor,
     Qwen3VLConfig,
+    Qwen3VLMoeConfig,
     SmolVLMConfig,
     SmolVLMImageProcessor,
 )
@@ -39,6 +43,7 @@ VISION = {
     "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2,
     "num_attention_heads": 4, "image_size": 32, "patch_size": 8,
 }  # fmt: skip
+EXPERTS = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16}
 GRIDS = [[32, 64], [64, 32], [64, 64]]  # height, width
 TOKENS = {"image_token_id": 10, "video_token_id": 11}
 
@@ -67,6 +72,29 @@ def _qwen3() -> tuple[Any, Any]:
     }  # fmt: skip
     text = TEXT | {"rope_parameters": MROPE}
     return Qwen3VLConfig(vision_config=vision, text_config=text, **TOKENS), _qwen_processor()
+
+
+def _qwen3_moe() -> tuple[Any, Any]:
+    dense, processor = _qwen3()
+    vision = dense.vision_config.to_dict() | {"model_type": "qwen3_vl_moe_vision"}
+    text = TEXT | EXPERTS | {"rope_parameters": MROPE}
+    return Qwen3VLMoeConfig(vision_config=vision, text_config=text, **TOKENS), processor
+
+
+def _glm4v(kind: Any = Glm4vConfig, more: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    vision = {
+        "depth": 2, "hidden_size": 48, "out_hidden_size": 32, "intermediate_size": 64,
+        "num_heads": 4, "patch_size": 8, "image_size": 64,
+    }  # fmt: skip
+    text = TEXT | (more or {}) | {"rope_parameters": MROPE}
+    # An image counts as two frames.
+    size = {"shortest_edge": 2 * 256, "longest_edge": 2 * 4096}
+    config = kind(vision_config=vision, text_config=text, **TOKENS)
+    return config, Glm4vImageProcessor(patch_size=8, merge_size=2, size=size)
+
+
+def _glm4v_moe() -> tuple[Any, Any]:
+    return _glm4v(Glm4vMoeConfig, EXPERTS | {"n_routed_experts": 2, "first_k_dense_replace": 0})
 
 
 def _qwen_processor() -> Any:
@@ -135,6 +163,8 @@ _SPLIT = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}}
 
 TINY: dict[str, Callable[[], tuple[Any, Any]]] = {
     "gemma3": _gemma3,
+    "glm4v": _glm4v,
+    "glm4v_moe": _glm4v_moe,
     "idefics3": _idefics3,
     "internvl": _internvl,
     "llava_next": _llava_next,
@@ -142,6 +172,7 @@ TINY: dict[str, Callable[[], tuple[Any, Any]]] = {
     "qwen2_5_vl": _qwen2_5,
     "qwen2_vl": _qwen2,
     "qwen3_vl": _qwen3,
+    "qwen3_vl_moe": _qwen3_moe,
     "smolvlm": _smolvlm,
 }
 

@@ -31,7 +31,8 @@ def rows(first: int = 0) -> list[dict[str, object]]:
     """Two questions an image; the last row repeats the fourth."""
     made = [
         {
-            "problem": f"<image>question {i}",
+            # A mark that is not there stands in front once the problem is a message.
+            "problem": f"{'<image>' if i % 3 else ''}question {i}",
             "answer": str(i),
             "images": [{"bytes": picture(2 + i // 2), "path": None}],
             "kind": "ab"[i % 2] if i < 8 else "c",
@@ -70,7 +71,9 @@ def write_run(folder: Path, name: str, first: int = 0) -> Path:
     pq.write_table(pa.Table.from_pylist(rows(first), kinds), dataset)
     said = [
         {
-            "sample_id": key, "rollout": g, "finish_reason": "stop",
+            "sample_id": key, "rollout": g,
+            # One was cut, though its answer stands there.
+            "finish_reason": "length" if (i, g) == (9, 3) else "stop",
             # Rollout 3 is the shortest, rollout 0 the likeliest a token.
             "completion": completion(i, g),
             "n_tokens": 14 - g, "sum_logprob": -(14 - g) * (0.1 + g / 10 + i / 100),

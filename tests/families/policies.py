@@ -65,7 +65,7 @@ def save_policy(family: str, folder: Path) -> Path:
         part.bos_token_id, part.pad_token_id = tokenizer.bos_token_id, tokenizer.pad_token_id
     torch.manual_seed(0)
     model = getattr(hf, made.model).from_config(config).eval()
-    _widen(model, tokenizer, end)
+    _widen(model, config, tokenizer, end)
     model.generation_config = hf.GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=end, pad_token_id=tokenizer.pad_token_id
     )
@@ -86,7 +86,7 @@ def _rename(name: str, changes: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-def _widen(model: Any, tokenizer: Any, end: int) -> None:
+def _widen(model: Any, config: Any, tokenizer: Any, end: int) -> None:
     """Weights that matter: a random policy's own are so small that nothing moves its draws."""
     head = model.get_output_embeddings()
     with torch.no_grad():
@@ -95,7 +95,9 @@ def _widen(model: Any, tokenizer: Any, end: int) -> None:
                 weights.normal_(0.0, 1.5 / weights.shape[-1] ** 0.5)
             elif "gate" in name:  # cross attention begins closed
                 weights.fill_(0.5)
-        head.weight.normal_(0.0, 2.5 / head.weight.shape[-1] ** 0.5)
+        # Where it is the embedding too, a policy of wide weights would write each token again.
+        tied = getattr(config, "tie_word_embeddings", False)
+        head.weight.normal_(0.0, (1.0 if tied else 2.5) / head.weight.shape[-1] ** 0.5)
         # Special tokens leave no character behind: let them be drawn seldom, but for the end.
         special = [i for i in range(len(tokenizer)) if i >= 96 and i != end]
         head.weight[special] = 0.0

@@ -110,6 +110,17 @@ def test_a_finished_evaluation_is_not_overwritten(
     assert said in ended.last
 
 
+def test_another_policy_to_compare_with_is_refused_by_its_name(
+    server: ForkServer, evaluation: list[str], judged: Path
+) -> None:
+    words = list(evaluation)
+    model, other = (words[words.index(option) + 1] for option in ("--model", "--compare"))
+    words[words.index("--compare") + 1] = model
+    ended = server.durian(*words, "--out", judged)
+    assert ended.code == 2
+    assert ended.last.endswith(f"was made with compare {other}, not {model}; choose another --out")
+
+
 def test_a_begun_evaluation_is_of_its_settings_until_fresh(
     server: ForkServer, evaluation: list[str], judged: Path, tmp_path: Path
 ) -> None:
@@ -131,9 +142,9 @@ def test_a_profile_and_an_evaluation_do_not_take_each_other_s_folder(
 ) -> None:
     before = files(whole)
     ended = server.durian(*evaluation, "--out", whole)
-    assert ended.code == 2 and 'was made with kind null, not "evaluation"' in ended.last
+    assert ended.code == 2 and "holds a profile, not an evaluation; choose" in ended.last
     ended = server.durian(*profile, "--out", judged)
-    assert ended.code == 2 and 'was made with kind "evaluation", not null' in ended.last
+    assert ended.code == 2 and "holds an evaluation, not a profile; choose" in ended.last
     ended = server.durian("report", judged, "--quiet")
     assert ended.code == 2 and "is not of a profile" in ended.last
     assert files(whole) == before and files(judged) == KEPT

@@ -38,7 +38,13 @@ TOGETHER = {
     "one_gpu": 120,
     "pixels_in_memory": 150,
 }
-ALONE = {"vllm_colocate": 200, "real_size": 150, "normalizer_cost": 90}
+ALONE = {
+    "vllm_colocate": 200,
+    "real_size": 150,
+    "normalizer_cost": 90,
+    "verl_step": 300,
+    "swift_step": 200,
+}
 LIMITS = FIRST | TOGETHER | ALONE
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "peft", "datasets", "deepspeed", "vllm")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from durian.measuring.chunks import decoded_chunks
+from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.run.progress import Silent
 from durian.samples import Sample
@@ -104,11 +104,8 @@ def looks() -> dict[str, Look]:
         Sample(sample_id=name, row=row, problem="", answer="", images=(data,))
         for row, (name, data) in enumerate(images.items())
     ]
-    chunks = decoded_chunks(
-        samples, [(0, range(len(samples)))], keep=True, pixel_limit=LIMIT, workers=2,
-        progress=Silent(),
-    )  # fmt: skip
-    seen = [look for chunk in chunks for look in chunk.looks]
+    found = decoded(samples, keep=True, pixel_limit=LIMIT, workers=2, progress=Silent())
+    seen = [look for _, look in found]
     return dict(zip(images, seen, strict=True))
 
 

@@ -5,7 +5,6 @@ import resource
 import struct
 import subprocess
 import sys
-import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,7 @@ from PIL import Image
 from durian.images import decode as decode_module
 from durian.images.decode import MOST_SCANS, DecodedImage, decode, size
 from durian.measures.pixel_entropy import pixel_entropy
-from durian.measuring.chunks import decoded_chunks
-from durian.run.progress import Silent
-from durian.samples import Failed, Sample
+from durian.samples import Failed
 from tests.images.image_corpus import COLOR, GRAY, SIDE, encoded
 
 LIMIT = 10**6
@@ -310,33 +307,3 @@ def test_threads_give_what_one_gives():
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(entropy, data)) == [entropy(item) for item in data]
-
-
-def test_who_stops_early_waits_for_the_images_in_hand_alone(monkeypatch):
-    go_on, decoded = threading.Event(), []
-
-    def waiting(data: bytes, **options: object) -> Failed:
-        decoded.append(data)
-        if data != b"first":
-            go_on.wait()
-        return Failed("waited")
-
-    class Threads(ThreadPoolExecutor):
-        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            super().shutdown(wait=False, cancel_futures=cancel_futures)
-            go_on.set()  # the images in hand go on once the others are given up
-            super().shutdown(wait)
-
-    monkeypatch.setattr("durian.measuring.look.decode", waiting)
-    monkeypatch.setattr("durian.measuring.chunks.ThreadPoolExecutor", Threads)
-    samples = [
-        Sample(sample_id=str(row), row=row, problem="", answer="", images=(data,))
-        for row, data in enumerate([b"first", *[b"later"] * 1000])
-    ]
-    chunks = decoded_chunks(
-        samples, [(0, range(1)), (1, range(1, 1001))], keep=False, pixel_limit=LIMIT, workers=2,
-        progress=Silent(),
-    )  # fmt: skip
-    assert [seen.error for seen in next(chunks).looks] == ["waited"]
-    chunks.close()
-    assert len(decoded) < 100

@@ -1,5 +1,6 @@
 """`durian import`: logs that exist become a run, by the command line."""
 
+import json
 import math
 import os
 import signal
@@ -84,6 +85,15 @@ def test_the_manifest_says_what_the_run_is_of(run):
     }  # fmt: skip
 
 
+def test_the_page_says_of_what_log_it_is_and_has_a_learning_curve(run):
+    page = (run / "report" / "index.html").read_text()
+    assert "rollouts of a log of verl, 6 of its 6 completions" in page
+    # Step 1: 2 of 3 right, step 2: none of 3.
+    learning = json.loads((run / "report" / "summary.json").read_text())["learning"]
+    assert [p["right"]["value"] for p in learning["points"]] == [pytest.approx(2 / 3), 0]
+    assert 'id="learning"' in page
+
+
 def test_no_reasoning_groups_are_said_and_another_column_makes_some(verl, dataset, tmp_path):
     code, text = imported(verl, "verl", dataset, tmp_path / "a")
     assert code == 0 and "there are no reasoning groups; --reasoning pass_rate" in text
@@ -151,11 +161,11 @@ def test_a_finished_import_is_given_as_it_is_and_other_input_is_refused(run, ver
     code, text = imported(verl, "verl", dataset, run)
     assert code == 2 and "was made with logs" in text
     code, _, text = command("profile", dataset, "--measures", "pixel", "--out", run)
-    assert code == 2 and 'was made with kind "import"' in text
+    assert code == 2 and "holds an imported log, not a profile" in text
 
 
 def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkeypatch):
-    # Two samples a part; the process dies as it writes the third part.
+    # Two samples a part; the process dies as it writes the second part.
     monkeypatch.setattr("durian.import_logs.part_size", lambda samples, size: 2)
     out = tmp_path / "killed"
     config = ImportConfig(logs=str(verl), form="verl", dataset=str(dataset), out=str(out))
@@ -165,7 +175,7 @@ def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkey
         write = RunFolder.write_part
 
         def die(self, number, *tables):
-            if number == 2:
+            if number == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             write(self, number, *tables)
 
@@ -173,7 +183,7 @@ def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkey
         import_logs(config)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    assert (out / "parts" / "part-00001.parquet").exists() and not (out / "manifest.json").exists()
+    assert (out / "parts" / "part-00000.parquet").exists() and not (out / "manifest.json").exists()
     assert imported(verl, "verl", dataset, out)[0] == 0
     whole = tmp_path / "whole"
     assert imported(verl, "verl", dataset, whole)[0] == 0

@@ -52,6 +52,14 @@ def test_images_that_are_not_found_name_the_folder_looked_in():
     )
 
 
+@pytest.mark.parametrize("images", [[None, "0.png"], [None]])
+def test_a_list_with_nothing_in_a_place_is_no_matter_of_folders(png, images):
+    Path("set").mkdir()
+    Path("set/0.png").write_bytes(png)
+    said = told([row(n, images=images) for n in range(3)])
+    assert said.endswith("; leave out of each list of images what is null (image is null)")
+
+
 def test_one_place_nearby_that_has_them_is_named(png):
     Path("images").mkdir()
     Path("images/0.png").write_bytes(png)

@@ -28,13 +28,12 @@ from ray.exceptions import ObjectLostError
 from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError
 from durian.measuring import ray_pool
-from durian.measuring.chunks import Chunk
 from durian.measuring.measuring import Measured
-from durian.measuring.ray_pool import HELD, Ask, Worker, plan_actors
+from durian.measuring.ray_pool import HELD, Ask, Chunk, Worker, cut_chunks, plan_actors
 from durian.profile import profile_dataset
 from durian.rewards.graders import Graders
 from durian.run.progress import Silent
-from durian.samples import sample_id
+from durian.samples import Sample, sample_id
 
 ROOT = Path(__file__).parents[2]
 ROWS, ROLLOUTS, PART = 96, 2, 8
@@ -345,16 +344,20 @@ def test_an_actor_draws_the_next_chunk_while_it_scores_the_last(settings, monkey
     drawn = {first: threading.Event() for first in (0, 1)}
 
     class Scored:
-        def measure(self, chunk, copies):
-            drawn[chunk.first].set()
+        def measure(self, samples, copies, watch):
+            drawn[copies[0]].set()
+            return copies
+
+        def rows(self, begun, watch):
             # Chunk 0 is not scored before chunk 1 is drawn.
-            return lambda: drawn[1].wait(60) and Measured(seconds={"rewards": chunk.first})
+            drawn[1].wait(60)
+            yield Measured(seconds={"rewards": begun[0]})
 
     worker._models = Scored()
     with ThreadPoolExecutor(HELD) as threads:
         begun = []
         for first, event in drawn.items():
-            begun.append(threads.submit(worker.measure, Chunk(part=0, first=first), []))
+            begun.append(threads.submit(worker.measure, Chunk(first=first), [first]))
             event.wait(60)
         assert [one.result().seconds for one in begun] == [{"rewards": 0}, {"rewards": 1}]
 
@@ -404,3 +407,29 @@ def test_without_ray_the_extra_is_named(settings, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"distributed ray needs ray, .*; pip install .\.\[ray\]"):
         profile_dataset(settings(distributed="ray"))
+
+
+@pytest.mark.parametrize(
+    ("bound", "images", "keep", "expected"),
+    [
+        # A chunk is whole once it reaches a bound, and at the end of its part. Two images reach
+        # 1.5 times one image's bytes: 2, 2, 1 of the part of five, 2 of that of two.
+        ("ENCODED_BYTES", 1.5, False, [(0, 2), (2, 2), (4, 1), (5, 2)]),
+        # Three images reach 250 pixels of 100 each, but those that nobody keeps do not count.
+        ("DECODED_PIXELS", 250, True, [(0, 3), (3, 2), (5, 2)]),
+        ("DECODED_PIXELS", 250, False, [(0, 5), (5, 2)]),
+    ],
+)
+def test_chunks_end_at_the_bounds_and_at_the_ends_of_parts(
+    monkeypatch, bound, images, keep, expected
+):
+    file = io.BytesIO()
+    Image.new("RGB", (10, 10)).save(file, "PNG")
+    samples = [
+        Sample(sample_id=str(row), row=row, problem="", answer="", images=(file.getvalue(),))
+        for row in range(7)
+    ]
+    of_one = len(file.getvalue()) if bound == "ENCODED_BYTES" else 1
+    monkeypatch.setattr(ray_pool, bound, images * of_one)
+    cut = cut_chunks(samples, [(3, range(5)), (4, range(5, 7))], keep=keep)
+    assert [(chunk.first, len(chunk.samples)) for chunk in cut] == expected

@@ -20,7 +20,13 @@ ROLLOUTS_OF_IT = [
 
 def test_a_row_is_the_sample_and_what_was_measured_of_it():
     row = difficulty_row(
-        SAMPLE, copies=2, width=8, height=9, values={"pass_rate": 0.5}, error="reward failed"
+        SAMPLE,
+        copies=2,
+        n_images=1,
+        width=8,
+        height=9,
+        values={"pass_rate": 0.5},
+        error="reward failed",
     )
     assert (row["row"], row["copies"], row["n_images"]) == (3, 2, 1)
     assert (row["width"], row["height"], row["pass_rate"]) == (8, 9, 0.5)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -14,12 +15,13 @@ from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError
 from durian.images.decode import decode
 from durian.measuring import sampling
-from durian.measuring.chunks import decoded_chunks
+from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.sampling import build_prompt, open_policy
 from durian.readers.dataset import open_dataset
 from durian.run.progress import Silent, Stopwatch
 from durian.samples import Sample
+from tests.engines.drawing import draw
 from tests.engines.stand_in import StandIn
 from tests.notes import Notes
 
@@ -34,37 +36,41 @@ def config_of(dataset, tiny_policy, **changes):
 
 
 def first_rows(config, rows):
-    (chunk,) = decoded_chunks(
-        open_dataset(config.source).samples(), [(0, range(rows))], keep=True,
-        pixel_limit=config.pixel_limit, workers=1, progress=Silent(),
+    return list(
+        decoded(
+            islice(open_dataset(config.source).samples(), rows), keep=True,
+            pixel_limit=config.pixel_limit, workers=1, progress=Silent(),
+        )
     )  # fmt: skip
-    return chunk
 
 
-def greedy(config, chunk):
+def greedy(config, samples):
     policy = open_policy(config, Silent())
-    drawn = policy.draw(chunk, Stopwatch(), greedy=True)()
+    named = [(sample, seen, sample.sample_id) for sample, seen in samples]
+    begun = list(policy.draw(named, Stopwatch(), ways=("greedy",)))
+    drawn = [one.scored()["greedy"].rollouts for one in begun]
     policy.close()
-    return [d.rollouts for d in drawn]
+    assert [one.item for one in begun] == [name for _, _, name in named]
+    return drawn
 
 
 def test_within_bounds_that_change_no_image_the_same_is_drawn(photo_shapes, tiny_policy):
     free = config_of(photo_shapes, tiny_policy)
-    chunk = first_rows(free, 6)
-    assert greedy(config_of(photo_shapes, tiny_policy, max_pixels=SIDE**2), chunk) == greedy(
-        free, chunk
+    samples = first_rows(free, 6)
+    assert greedy(config_of(photo_shapes, tiny_policy, max_pixels=SIDE**2), samples) == greedy(
+        free, samples
     )
 
 
 def test_an_engine_without_the_bounds_draws_as_one_that_has_them(photo_shapes, tiny_policy):
     # As the bounded processor, but the image is resized before the engine has it.
     bounded = config_of(photo_shapes, tiny_policy, **HALVED)
-    chunk = first_rows(bounded, 6)
+    samples = first_rows(bounded, 6)
     resizing = find_resizing(load_chat(bounded.sampling).processor.image_processor)
     prompts = {
         name: [
             build_prompt(s, seen, system_prompt=bounded.system_prompt, template=None, bounds=rule)
-            for s, seen in zip(chunk.samples, chunk.looks, strict=True)
+            for s, seen in samples
         ]
         for name, rule in (("as it is", None), ("resized", resizing))
     }
@@ -73,7 +79,7 @@ def test_an_engine_without_the_bounds_draws_as_one_that_has_them(photo_shapes, t
     free = config_of(photo_shapes, tiny_policy, min_pixels=256).sampling
     for name, how in (("as it is", bounded.sampling), ("resized", free)):
         engine = open_engine(how)
-        drawn.append(engine.generate(prompts[name], seed=0, finished=lambda n: None, greedy=True))
+        drawn.append(draw(engine, prompts[name], greedy=True))
         engine.close()
     assert drawn[0] == drawn[1]
 
@@ -121,7 +127,9 @@ def test_a_processor_with_a_rule_of_its_own_is_left_alone_and_that_is_said(
     photo_shapes, tiny_policy, monkeypatch
 ):
     monkeypatch.setattr(sampling, "find_resizing", lambda processor: None)
-    monkeypatch.setattr(sampling, "open_engine", lambda config: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(
+        sampling, "open_engine", lambda config: SimpleNamespace(told="", close=lambda: None)
+    )
     notes = Notes()
     policy = open_policy(config_of(photo_shapes, tiny_policy, **HALVED), notes)
     policy.close()

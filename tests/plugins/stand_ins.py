@@ -90,10 +90,6 @@ class _Lists(dict[str, list[float]]):
         return self[name]
 
 
-def slime_post_process(args, samples):
-    """The parameters by which slime calls its `--custom-reward-post-process-path`."""
-
-
 @dataclass
 class SlimeSample:
     """slime's Sample, as far as the hook reads it."""

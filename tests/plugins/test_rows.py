@@ -195,7 +195,9 @@ def test_a_batch_without_any_group_is_said_to_be_plain_grpo(capsys):
     teller = Teller("swift")
     found, metrics = row_advantages(rows_of([[1.0, 0.0]], [(-1, -1)]), Settings(), trainer="swift")
     teller.batch(metrics, Settings())
-    assert "warning: no sample of this batch is in a group" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "warning: no sample of this batch is in a group" in told
+    assert "1 samples; no variance 0.0 %, extreme 0.0 %, in no group 100.0 %; std" in told
     assert metrics["durian/ungrouped"] == 1.0
 
 

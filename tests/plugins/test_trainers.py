@@ -155,7 +155,9 @@ def test_verls_dataset_without_durians_columns_is_refused_before_the_first_step(
         durian_verl.check_dataset([{"extra_info": None}])
     with pytest.raises(PluginError, match="kept no row of the dataset; .*data.max_prompt_length"):
         durian_verl.check_dataset([])
-    durian_verl.check_dataset([{"extra_info": columns(0)}])
+    with pytest.raises(PluginError, match="extra_info has no durian_reasoning_group; "):
+        durian_verl.check_dataset([{"extra_info": columns(0) | {"durian_reasoning_group": None}}])
+    durian_verl.check_dataset([{"extra_info": columns(0) | {"durian_perceptual": None}}])
 
 
 def test_verl_under_another_estimator_is_told_once_that_durian_is_idle(capsys):
@@ -362,9 +364,11 @@ def test_the_path_of_a_plug_in_is_printed_and_an_unknown_one_refused():
 
     found = run("swift")
     assert found.returncode == 0 and Path(found.stdout.strip()).name == "durian_swift.py"
+    reward = Path(run("reward").stdout.strip())
+    assert reward.exists() and "\ndef compute_score(" in reward.read_text()
     wrong = run("trl")
     assert wrong.returncode == 2 and wrong.stdout == ""
-    assert "no plug-in 'trl'; name one of easyr1, slime, swift, verl" in wrong.stderr
+    assert "no plug-in 'trl'; name one of easyr1, reward, slime, swift, verl" in wrong.stderr
 
 
 def test_plug_ins_load_where_numpy_and_torch_are_all_there_is():

@@ -72,6 +72,13 @@ def test_a_durian_training_has_four_panels():
     assert {line.get_ydata()[0] for line in std.lines} == {0.3, 0.4, 0.5}
 
 
+def test_it_says_what_was_trained_and_takes_no_name_for_a_formula(tmp_path):
+    lines = ["org/model", "table runs/$\\frac$, measured with it", "normalizer durian"]
+    figure = draw_training(PLAIN, lines)
+    assert figure.get_suptitle().replace(r"\$", "$").split("\n") == lines
+    assert len(training_figure(PLAIN, tmp_path / "training", lines)) == 2  # it can be drawn
+
+
 def test_the_raw_line_lies_under_its_running_mean():
     raw, smooth = draw_training(PLAIN).axes[0].lines
     assert raw.get_xdata().tolist() == smooth.get_xdata().tolist() == list(STEPS)

@@ -2,8 +2,9 @@
 
 import pyarrow as pa
 
-from durian.measuring.measuring import Measured, part_tables
+from durian.measuring.measuring import Measured, part_tables, together
 from durian.run.folder import RunFolder
+from durian.run.progress import Stopwatch
 from durian.run.tokens import Tokens, part_tokens, tokens_of
 from durian.samples import Rollout
 
@@ -24,9 +25,9 @@ def test_prompts_are_unknown_as_soon_as_one_was_not_counted():
     assert tokens_of(drawn[1:]) + tokens_of(drawn[:1]) == tokens_of(drawn)
 
 
-def test_a_parts_metadata_holds_the_tokens_of_all_its_chunks():
-    chunks = [Measured(tokens=tokens_of([[rollout(3, 100)]] * count)) for count in (1, 2)]
-    difficulty, _, _ = part_tables(chunks)
+def test_a_parts_metadata_holds_the_tokens_of_all_its_samples():
+    samples = [Measured(tokens=tokens_of([[rollout(3, 100)]] * count)) for count in (1, 2)]
+    difficulty, _, _ = part_tables(together(samples, Stopwatch()))
     assert part_tokens(difficulty.schema) == Tokens(
         prompts=3, prompt=300, completions=3, completion=9
     )
@@ -35,7 +36,7 @@ def test_a_parts_metadata_holds_the_tokens_of_all_its_chunks():
 def test_a_run_begun_by_an_older_durian_has_no_count(tmp_path):
     run = RunFolder(tmp_path)
     run.parts.mkdir()
-    difficulty, rollouts, seconds = part_tables([Measured(tokens=tokens_of([[rollout(3, 9)]]))])
+    difficulty, rollouts, seconds = part_tables(Measured(tokens=tokens_of([[rollout(3, 9)]])))
     run.write_part(0, difficulty, rollouts, seconds)
     assert run.tokens() == Tokens(prompts=1, prompt=9, completions=1, completion=3)
     assert part_tokens(pa.schema([])) is None

@@ -7,7 +7,7 @@ import pytest
 from durian.config import TrainConfig
 from durian.errors import ConfigError
 from durian.table.join import open_table
-from durian.training.arguments import check_grpo, grpo_config, plan_of
+from durian.training.arguments import check_grpo, drawing_warnings, grpo_config, plan_of
 
 # The table: 24 samples, in 3 reasoning bins of 8 and perceptual groups of 6, 12 and 6.
 
@@ -82,3 +82,44 @@ def test_vllm_keeps_room_for_the_longest_prompt_and_a_completion(settings, given
     plan = plan_of(config, grpo, open_table(config), samples=24)
     made = grpo_config(config, grpo | given, plan, longest_prompt=longest)
     assert made.vllm_max_model_length == room
+
+
+def test_the_arguments_of_sampling_and_of_the_template_reach_trl(settings):
+    args = {"top_k": 20, "presence_penalty": 1.5, "repetition_detection": {"min_count": 4}}
+    config = TrainConfig(
+        **{**settings, "out": "out", "grpo": {}}, sampling_args=args,
+        chat_template_args={"enable_thinking": False},
+    )  # fmt: skip
+    grpo = {"max_completion_length": 40, "num_generations": 4, "per_device_train_batch_size": 8}
+    plan = plan_of(config, grpo, open_table(config), samples=24)
+    for given, further in (({"use_vllm": True}, {"presence_penalty": 1.5}), ({}, None)):
+        made = grpo_config(config, grpo | given, plan)
+        assert (made.top_k, made.generation_kwargs) == (20, further)
+        assert made.chat_template_kwargs == {"enable_thinking": False}
+    # What the section says comes last, as everywhere.
+    assert grpo_config(config, grpo | {"top_k": 5}, plan).top_k == 5
+
+
+def test_completions_that_are_drawn_otherwise_than_the_tables_are_told(settings):
+    drawn = {"temperature": 1.0, "top_p": 1.0, "sampling_args": {"top_k": 20, "min_p": 0.1}}
+    manifest = SimpleNamespace(config=drawn)
+    grpo = {"temperature": 1.0, "top_p": 1.0}
+
+    def told(args, template=None, **section):
+        given = {**settings, "out": "out", "grpo": {}, "sampling_args": args}
+        config = TrainConfig(**given, chat_template_args=template)
+        return drawing_warnings(config, grpo | section, manifest)
+
+    assert told(drawn["sampling_args"]) == []
+    assert told(drawn["sampling_args"], top_k=5, temperature=0.7) == [
+        "the table was made with temperature 1.0, and this training has 0.7",
+        "the table was made with sampling-arg min_p=0.1, top_k=20, and this training has "
+        "min_p=0.1, top_k=5",
+    ]
+    assert told(drawn["sampling_args"] | {"presence_penalty": 1.5}) == [
+        "completions are drawn without presence_penalty: TRL cannot pass it on here"
+    ]
+    assert told(drawn["sampling_args"], template={"enable_thinking": False}) == [
+        "the table was made with chat-template-arg none, and this training has "
+        "enable_thinking=False"
+    ]

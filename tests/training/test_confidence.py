@@ -60,13 +60,20 @@ def test_a_sample_whose_completions_are_all_cut_is_in_no_online_group(
     assert seen == [[-1, -1, -1, -1]]
 
 
-def test_online_bins_are_cut_by_the_policys_own_confidence(settings, tmp_path, monkeypatch):
+def test_online_groups_are_cut_by_the_policys_own_confidence_and_the_tables_entropy(
+    settings, run, tmp_path, monkeypatch
+):
     own = [-0.3, -0.1, -0.4, -0.2]  # least sure first: the third, the first, the fourth, the second
     monkeypatch.setattr(DurianTrainer, "_confidence_now", lambda self, out: torch.tensor(own))
     given = settings | {"grpo": settings["grpo"] | {"max_steps": 1}}
     train_policy(TrainConfig(**given, groups="online", bins=4, out=str(tmp_path / "out")))
     logged = pl.read_parquet(tmp_path / "out" / "completions" / "completions_00001.parquet")
     assert logged["reasoning_group"].to_list()[::4] == [1, 3, 0, 2]
+    # Of four entropies the lowest is easy, the highest hard.
+    table = dict(pl.read_parquet(run / "difficulty.parquet")["sample_id", "pixel_entropy"].rows())
+    entropies = [table[sample] for sample in logged["sample_id"].to_list()[::4]]
+    ends = {min(entropies): 0, max(entropies): 2}
+    assert logged["perceptual_group"].to_list()[::4] == [ends.get(h, 1) for h in entropies]
 
 
 def test_confidence_is_taken_with_the_images():

@@ -201,6 +201,10 @@ def test_thin_bins_are_warned_of_with_a_number_that_is_fine():
     assert "--bins 3 or less, or --rollout-batch 40 or more" in line
     (line,) = plan(4, groups={"percentiles": (3, 0.25)}).warnings
     assert "more even percentiles, or --rollout-batch 8 or more" in line
+    # One prompt makes no two groups, however it is cut: 2 / (1 / 10) = 20.
+    for option in ("bins", "percentiles"):
+        (line,) = plan(1, groups={option: (10, 0.1)}, per_device_train_batch_size=4).warnings
+        assert line.endswith("a std over one sample is its own; pass --rollout-batch 20 or more")
     assert plan(2, groups={"bins": (1, 1.0)}).warnings == ()
 
 

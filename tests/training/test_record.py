@@ -7,13 +7,17 @@ import pytest
 
 from durian.config import TrainConfig
 from durian.records import from_json
+from durian.training import record
+from durian.training.card import figure_title
 from durian.training.manifest import TrainingManifest
 from durian.training.record import _ends as ends
 from durian.training.record import finite_log, training_identity, write_results
 from tests.training.test_card import MANIFEST
 
 
-def test_a_nan_in_the_log_ends_no_training(tmp_path):
+def test_a_nan_in_the_log_ends_no_training(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(record, "training_figure", lambda log, stem, title: drawn.append(title))
     nan, inf = float("nan"), float("inf")
     logged = [{"step": 1, "reward": 0.5, "grad_norm": nan}, {"step": 2, "reward": None, "kl": inf}]
     log = finite_log(logged)
@@ -21,6 +25,7 @@ def test_a_nan_in_the_log_ends_no_training(tmp_path):
     write_results(tmp_path, log, from_json(TrainingManifest, MANIFEST))
     assert json.loads((tmp_path / "log.json").read_text())["steps"] == log
     assert (tmp_path / "manifest.json").exists()
+    assert drawn == [figure_title(from_json(TrainingManifest, MANIFEST))]
 
 
 @pytest.mark.parametrize(

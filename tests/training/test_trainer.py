@@ -4,6 +4,7 @@ import json
 import shutil
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from durian.engines.chat import check_model_exists
 from durian.errors import ConfigError, RunError
 from durian.normalizer import NORMALIZERS, batch_advantages, durian_advantages, grpo_advantages
 from durian.train import train_policy
+from durian.training.checkpoints import newest_checkpoint
 from durian.training.policy import load_policy
 from durian.training.samples import open_samples
 from durian.training.trainer import DurianTrainer
@@ -238,21 +240,29 @@ def test_a_frozen_vision_encoder_stays_and_the_rest_moves(settings, tmp_path):
     assert any("visual" in key for key in before)
 
 
-@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("held", ["whole", "sharded", "is_deepspeed_enabled"])
 def test_an_adapter_comes_with_the_model_that_it_makes_or_says_how_to_make_it(
-    settings, tmp_path, monkeypatch, sharded
+    settings, tmp_path, monkeypatch, held
 ):
     # LoRA: W + (alpha / r) B A, here alpha 8 and r 4.
     out, notes = tmp_path / "out", Notes()
-    if sharded:  # as over FSDP or ZeRO-3, where no process holds the whole model
-        monkeypatch.setattr(DurianTrainer, "sharded", True)
+    told = held == "is_deepspeed_enabled"
+    if held == "sharded":  # as over FSDP, where no process holds the whole model
+        monkeypatch.setattr(DurianTrainer, held, True)
+    if told:  # after the training, which has no DeepSpeed here
+        save = DurianTrainer.save_policy
+        monkeypatch.setattr(
+            DurianTrainer,
+            "save_policy",
+            lambda self, out: (save(self, out), setattr(self, held, True)),
+        )
     grpo = settings["grpo"] | {"max_steps": 1}
     given = settings | {"lora_r": 4, "lora_alpha": 8, "grpo": grpo, "out": str(out)}
     train_policy(TrainConfig(**given), progress=notes)
     assert "LoRA of rank 4" in (out / "README.md").read_text()  # ours, not PEFT's
     said = [line for line in notes.said if "merge_and_unload" in line]
-    assert (len(said), (out / "merged").exists()) == ((1, False) if sharded else (0, True))
-    if sharded:
+    assert (len(said), (out / "merged").exists()) == ((1, False) if told else (0, True))
+    if told:
         assert f"load {settings['model']}, then" in said[0] and f"model, '{out}')" in said[0]
         base = AutoModelForImageTextToText.from_pretrained(settings["model"])
         PeftModel.from_pretrained(base, str(out)).merge_and_unload().save_pretrained(out / "merged")
@@ -272,7 +282,7 @@ def test_an_adapter_comes_with_the_model_that_it_makes_or_says_how_to_make_it(
         assert torch.allclose(merged[name], expected, atol=1e-6), name
         added += bool(pair) and not torch.equal(weight, expected)
     assert added > 10
-    if not sharded:
+    if not told:
         way_out = f"an adapter without its base model; pass {out}/merged"
         with pytest.raises(ConfigError, match=way_out):
             check_model_exists(str(out))
@@ -311,6 +321,30 @@ def test_a_checkpoint_of_other_weights_is_refused(settings, whole, tmp_path):
     shutil.copy(Path(settings["model"]) / "model.safetensors", out / "checkpoint-2")
     with pytest.raises(RunError, match="weights were not restored"):
         train(settings, out)
+
+
+def test_a_checkpoint_is_whole_before_an_older_one_goes(tmp_path, monkeypatch):
+    # A kill in between must find one to go on from; transformers alone would drop first.
+    seen = {}
+    trainer = object.__new__(DurianTrainer)
+    trainer.args = SimpleNamespace(save_total_limit=1, should_save=True, output_dir=str(tmp_path))
+    trainer.state = SimpleNamespace(global_step=4)
+    trainer.accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
+
+    def save(self, model, trial):
+        seen["limit while it saves"] = self.args.save_total_limit
+        (tmp_path / "checkpoint-4").mkdir()
+
+    def drop(out, keep):
+        seen["kept"], seen["whole"] = keep, newest_checkpoint(out)
+
+    monkeypatch.setattr(GRPOTrainer, "_save_checkpoint", save)
+    monkeypatch.setattr(DurianTrainer, "_whole_model", lambda self: None)
+    monkeypatch.setattr("durian.training.trainer.drop_older", drop)
+    trainer._save_checkpoint(None, None)
+    whole = tmp_path / "checkpoint-4"
+    assert seen == {"limit while it saves": None, "kept": 1, "whole": whole}
+    assert trainer.args.save_total_limit == 1  # given back: the next one drops too
 
 
 def test_code_in_a_checkpoints_pickle_does_not_run(settings, whole, tmp_path):

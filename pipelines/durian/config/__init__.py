@@ -2,6 +2,7 @@
 
 from durian.config.cost import CostConfig
 from durian.config.dataset import DatasetConfig
+from durian.config.doctor import DoctorConfig
 from durian.config.evaluate import EvalConfig
 from durian.config.export import ExportConfig
 from durian.config.grade import GradeConfig
@@ -26,6 +27,7 @@ __all__ = [
     "CompareConfig",
     "CostConfig",
     "DatasetConfig",
+    "DoctorConfig",
     "EvalConfig",
     "ExportConfig",
     "GradeConfig",

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from durian.config.dataset import DatasetConfig
 from durian.config.options import RUN, option
-from durian.config.policy import ImagesConfig, PromptConfig
+from durian.config.policy import ArgumentsConfig, ImagesConfig, PromptConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaterConfig(PromptConfig, ImagesConfig, DatasetConfig):
+class LaterConfig(PromptConfig, ImagesConfig, ArgumentsConfig, DatasetConfig):
     """Settings of a stage after a profile: what of `profiled` is None, is as the table's had it."""
 
     table: str | None = option(

@@ -182,6 +182,11 @@ def shared(config: Config, kind: type[Config]) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in fields(kind)}
 
 
+def as_pairs(values: Mapping[str, Any] | None) -> str:
+    """`top_k=20, min_p=0.1`, sorted by name; `none` of none."""
+    return ", ".join(f"{name}={value}" for name, value in sorted((values or {}).items())) or "none"
+
+
 def either(words: Collection[str]) -> str:
     """`a, b or c`, of two words or more."""
     *others, last = words

@@ -12,6 +12,27 @@ from durian.config.options import IMAGES, POLICY, SAMPLING, Config, again, optio
 from durian.errors import ConfigError
 
 ENGINES = ("vllm", "transformers", "openai", "scripted")
+# Arguments of a draw that options of our own decide, in the words of any engine.
+_OWN_SAMPLING = {
+    "n": "--rollouts",
+    "num_return_sequences": "--rollouts",
+    "temperature": "--temperature",
+    "do_sample": "--temperature",
+    "top_p": "--top-p",
+    "max_tokens": "--max-tokens",
+    "max_completion_tokens": "--max-tokens",
+    "max_new_tokens": "--max-tokens",
+    "max_length": "--max-tokens",
+    "seed": "--seed",
+    "model": "--model",
+    "chat_template_kwargs": "--chat-template-arg",
+    **dict.fromkeys(
+        ("messages", "logprobs", "top_logprobs", "prompt_logprobs", "stream", "output_kind",
+         "detokenize", "output_logits", "output_scores", "return_dict_in_generate", "num_beams"),
+        "nothing: it is Durian's",
+    ),
+}  # fmt: skip
+_OWN_TEMPLATE = ("messages", "conversation", "tokenize", "add_generation_prompt", "chat_template")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +57,44 @@ class PixelsConfig(Config):
         telling=True,
         compared=True,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArgumentsConfig(Config):
+    """Arguments of sampling and of the chat template, by name. None: see `LaterConfig`."""
+
+    sampling_args: dict[str, Any] | None = option(
+        None,
+        "NAME=VALUE for the engine's own sampling, as often as needed: top_k=20, "
+        "presence_penalty=1.5, repetition_detection={max_pattern_size: 20, min_count: 4}.",
+        panel=SAMPLING,
+        typed="sampling-arg",
+        default_text="none",
+        profiled=True,
+        telling=True,
+        compared=True,
+    )
+    chat_template_args: dict[str, Any] | None = option(
+        None,
+        "NAME=VALUE for the policy's chat template, as often as needed: enable_thinking=false.",
+        panel=POLICY,
+        typed="chat-template-arg",
+        default_text="none",
+        profiled=True,
+        telling=True,
+        compared=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.sampling_args or {}:
+            if (own := _OWN_SAMPLING.get(name)) is not None:
+                raise ConfigError(f"sampling-arg {name} cannot be set; pass {own}")
+        for name in self.chat_template_args or {}:
+            if name in _OWN_TEMPLATE:
+                raise ConfigError(f"chat-template-arg {name} cannot be set: it is Durian's")
+        no_keys("sampling-arg", self.sampling_args or {})
+        no_keys("chat-template-arg", self.chat_template_args or {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +213,7 @@ class PromptConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyConfig(PixelsConfig):
+class PolicyConfig(PixelsConfig, ArgumentsConfig):
     """A policy, where there is one, and how completions are drawn from it."""
 
     model: str | None = option(
@@ -171,6 +230,13 @@ class PolicyConfig(PixelsConfig):
         choices=ENGINES,
         telling=True,
         compared=True,
+    )
+    adapter: str | None = option(
+        None,
+        "Folder of a LoRA adapter, as PEFT writes it, over --model.",
+        panel=POLICY,
+        identity=False,  # as of the model
+        telling=True,
     )
     base_url: str | None = option(
         None,
@@ -208,6 +274,13 @@ class PolicyConfig(PixelsConfig):
         low=1,
         telling=True,
     )
+    repeatable: bool | None = option(
+        None,
+        "A completion hangs on its sample, number and --seed alone, as far as the engine allows; "
+        "costs some speed.",
+        panel=SAMPLING,
+        default_text="on without a GPU, else off",
+    )
     engine_args: dict[str, Any] = option(
         {},
         "NAME=VALUE for the engine's own loader, as often as needed: max_model_len=8192.",
@@ -217,6 +290,11 @@ class PolicyConfig(PixelsConfig):
     trust_remote_code: bool = option(
         False, "Run code that comes with the model; read it first.", panel=POLICY
     )
+
+    @property
+    def policy_name(self) -> str | None:
+        """The policy as a person would call it: its model, and the adapter over it."""
+        return self.model if self.adapter is None else f"{self.model} with adapter {self.adapter}"
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -283,6 +361,11 @@ def _check_server(config: SamplingConfig) -> None:
     if address.scheme not in ("http", "https") or not address.hostname:
         raise ConfigError(
             f"base-url is '{config.base_url}'; write it like http://localhost:8000/v1"
+        )
+    if config.adapter is not None:
+        raise ConfigError(
+            "adapter is the server's own matter with engine openai: serve it under a name of its "
+            "own, and pass that as --model"
         )
     for name in ("tensor_parallel", "data_parallel"):
         if (value := getattr(config, name)) > 1:

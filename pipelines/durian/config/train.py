@@ -139,5 +139,6 @@ class TrainConfig(LaterConfig):
             engine="transformers",
             min_pixels=self.min_pixels,
             max_pixels=self.max_pixels,
+            chat_template_args=self.chat_template_args,
             trust_remote_code=self.trust_remote_code,
         )

@@ -10,7 +10,7 @@ from durian.samples import Failed, FinishReason, Rollout
 
 LEAST = -9999.0  # nats: what vLLM writes for minus infinity, which JSON lacks
 ROUNDING = 1e-3  # nats above 0 that a log-probability may be
-_FINISH: dict[Any, FinishReason] = {"stop": "stop", "length": "length"}
+_FINISH: dict[Any, FinishReason] = {"stop": "stop", "length": "length", "repetition": "repetition"}
 
 
 def read_rollouts(answer: JsonObject, count: int) -> list[Rollout] | Failed:

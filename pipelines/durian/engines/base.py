@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +13,23 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-Finished = Callable[[int], None]  # told how many more prompts are done
+PIXELS = 256 * 1024**2  # of the images of all requests in hand: 6 GiB once a processor has them
+
+
+Key = tuple[int, str]  # a sample's place in the stream, and the way in which it is drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A prompt to complete: `rollouts` times as the config says, or once at temperature 0."""
+
+    key: Key  # the caller's own, by which it knows the answer
+    prompt: Prompt | Failed  # a sample without a prompt is answered at once, by its reason
+    seed: int  # of its first rollout, 31 bits; the seeds of the others count on from it
+    greedy: bool = False
+
+
+Answer = tuple[Key, list[Rollout] | Failed]  # the request's key, its rollouts in order
 
 
 @dataclass(frozen=True)
@@ -39,29 +55,48 @@ class Renderer(Protocol):
 class RolloutEngine(Protocol):
     """Draws completions from a policy; each engine fills these two methods."""
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        seed: int,
-        finished: Finished,
-        greedy: bool = False,
-    ) -> list[list[Rollout] | Failed]:
-        """Draw the config's `rollouts` completions a prompt, or the greedy one; in order.
+    told: str  # how much it does at a time, for the log; "" where a setting says it
 
-        The same prompts and seed give the same completions, whatever was drawn before, as
-        far as the engine's program is repeatable. A prompt that cannot be used comes back as
-        `Failed(error)`; the batch goes on.
+    def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
+        """Pull requests while there is room; give each one's rollouts as it finishes, in any order.
 
-        Args:
-            greedy: give one completion a prompt, at temperature 0, whatever the config's
-                sampling.
+        The next request is pulled while others are being drawn, so that the engine never runs
+        empty between the first and the last. A prompt that cannot be used comes back as
+        `Failed(error)`; the stream goes on. Closed early, nothing stays in hand.
+
+        With `repeatable` a rollout depends on its prompt and seed alone, as far as the engine's
+        program allows: not on what else is in hand, nor on what was drawn before.
+
         Raises:
             RunError: the program behind the engine failed.
         """
 
     def close(self) -> None:
         """Give back the memory of the policy."""
+
+
+class Room:
+    """Room for the images of the requests that an engine has in hand, in pixels."""
+
+    def __init__(self, pixels: int = PIXELS) -> None:
+        """Make room for so many."""
+        self._pixels = pixels
+        self._taken: dict[Key, int] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether one more request fits; where none is in hand one does, however large."""
+        return not self._taken or sum(self._taken.values()) < self._pixels
+
+    def take(self, request: Request) -> None:
+        """Count a request as in hand."""
+        prompt = request.prompt
+        images = () if isinstance(prompt, Failed) else prompt.images
+        self._taken[request.key] = sum(image.width * image.height for image in images)
+
+    def give(self, key: Key) -> None:
+        """Count a request as done."""
+        del self._taken[key]
 
 
 class PatchEncoder(Protocol):
@@ -82,7 +117,7 @@ class PatchEncoder(Protocol):
         """Give back the memory of the encoder."""
 
 
-def nth_seed(seed: int, place: int) -> int:
-    """A seed of 31 bits for what stands at `place`, unlike those of its neighbours."""
-    digest = blake2b(f"{seed}:{place}".encode(), digest_size=4).digest()
+def seed_of(seed: int, name: str) -> int:
+    """A seed of 31 bits for what has this name, unlike those of others."""
+    digest = blake2b(f"{seed}:{name}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little") >> 1

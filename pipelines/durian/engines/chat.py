@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from durian.engines.base import RefusedPrompt
 from durian.engines.faults import known_fault
 from durian.engines.forms import find_form, misread, raises, shaped
 from durian.engines.resizing import Resizing, find_resizing
+from durian.engines.shards import merge_command
 from durian.engines.trusted import check_weights, refusal
 from durian.errors import EXTRAS, ConfigError, RunError, one_line, way_out
 from durian.records import JsonObject
@@ -34,6 +36,7 @@ class Chat:
         processor: Any,
         image_size: dict[str, int] | None = None,
         engine: str = "transformers",
+        arguments: Mapping[str, Any] | None = None,
     ) -> None:
         """Wrap a transformers processor that has a tokenizer and an image processor.
 
@@ -41,7 +44,9 @@ class Chat:
             processor: the policy's.
             image_size: the bounds in pixels that were set on it, as its `size`; None for its own.
             engine: what will read the prompts.
+            arguments: of the chat template, by name.
         """
+        self._arguments = dict(arguments or {})
         self.processor = processor
         self.image_size = image_size
         self._engine = engine
@@ -195,6 +200,7 @@ class Chat:
                 chat_template=template,
                 tokenize=False,
                 add_generation_prompt=True,
+                **self._arguments,
             )
         )
 
@@ -231,10 +237,19 @@ def load_chat(config: SamplingConfig) -> Chat:
         raise ConfigError(
             f"model '{config.model}': no image processor; a vision-language model is needed"
         )
-    if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
+    template = getattr(processor, "chat_template", None) or processor.tokenizer.chat_template
+    if not template:
         raise ConfigError(f"model '{config.model}': no chat template")
+    arguments = config.chat_template_args or {}
+    for name in arguments:
+        if not re.search(rf"\b{re.escape(name)}\b", str(template)):
+            raise ConfigError(
+                f"chat-template-arg {name}: the chat template of {config.model} knows no such name"
+            )
     processor.tokenizer.padding_side = "left"  # generation goes on where each prompt ends
-    return Chat(processor, bound_pixels(processor.image_processor, config), config.engine)
+    return Chat(
+        processor, bound_pixels(processor.image_processor, config), config.engine, arguments
+    )
 
 
 def bound_pixels(image_processor: Any, config: SamplingConfig) -> dict[str, int] | None:
@@ -289,6 +304,8 @@ def check_model_exists(model: str) -> None:
             merged = path / "merged"
             way_out = f"pass {merged}" if merged.is_dir() else "merge it into its base model first"
             raise ConfigError(f"model '{model}': an adapter without its base model; {way_out}")
+        if (merge := merge_command(path)) is not None:
+            raise ConfigError(f"model '{model}': a trainer's shards; merge them first: {merge}")
         if not (path / "config.json").is_file():
             raise ConfigError(f"model '{model}': no config.json in it; is it a model folder?")
     elif not model or model.startswith((".", "/", "~")) or model.count("/") > 1:

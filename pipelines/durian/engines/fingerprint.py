@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
 from durian.config import SamplingConfig
+from durian.engines.adapter import CONFIG, WEIGHTS, read_adapter
 from durian.engines.chat import REACH_SECONDS, cannot_load, check_model_exists
 from durian.engines.trusted import check_weights
 from durian.errors import ConfigError
@@ -22,12 +24,18 @@ def model_fingerprint(config: SamplingConfig) -> str:
     file above 16 MiB it takes 256 blocks of 16 KiB, evenly spread from the first byte to the
     last: enough to tell the checkpoints of a training apart in a second, but no proof that two
     files are equal. The scripted engine's table: blake2b of all of it. A hub id: `id@commit`. A
-    served policy: its name and what its server tells of it.
+    served policy: its name and what its server tells of it. An adapter's digest, of its settings
+    and weights, follows the model's.
 
     Raises:
         ConfigError: no such folder or table, no such model on the hub or in its cache, no server,
-            or weights that are pickles.
+            or weights that are pickles; no such adapter.
     """
+    if config.adapter is not None:
+        read_adapter(config.adapter)
+        own = [Path(config.adapter) / name for name in (CONFIG, WEIGHTS)]
+        alone = replace(config, adapter=None)
+        return f"{model_fingerprint(alone)}+{_digest(own, whole=False)}"
     path = Path(config.model)
     try:
         if config.engine == "openai":

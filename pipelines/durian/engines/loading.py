@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
-from durian.config import SamplingConfig
+from durian.config import EvalConfig, ProfileConfig, SamplingConfig
 from durian.engines.base import PatchEncoder, RolloutEngine
 from durian.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from durian.engines.base import Renderer
+
+Settings = TypeVar("Settings", ProfileConfig, EvalConfig)
 
 # By engine. A completion may hold mathematics, which the boxed reward then compares; only what
 # replays a table can do without, where all answers are choices, words and numbers.
@@ -52,22 +55,53 @@ def open_engine(config: SamplingConfig) -> RolloutEngine:
             raise ConfigError(f"engine '{unknown}' has no implementation")
 
 
+def settle_repeatable(config: Settings) -> Settings:
+    """The settings with `repeatable` decided, where they leave it open: on without a GPU.
+
+    A part of a run's identity: on another machine the same command must not go on otherwise. On a
+    cluster each node's engine decides, for the driver need not have the GPUs.
+    """
+    if config.repeatable is not None or config.engine != "vllm":
+        return config
+    if isinstance(config, ProfileConfig) and (config.distributed or not config.needs_rollouts):
+        return config
+    import torch
+
+    return replace(config, repeatable=not torch.cuda.is_available())
+
+
 def check_engine(config: SamplingConfig) -> None:
     """Refuse an engine whose packages are not installed, before anything is read; loads nothing.
 
     Raises:
-        ConfigError: names the extra that brings them.
+        ConfigError: names the extra that brings them, or an argument that the engine has not.
     """
     require(f"engine {config.engine}", *_NEEDED.get(config.engine, ()))
+    if config.adapter is not None and config.engine == "transformers":
+        require("adapter", "peft")
+    if config.sampling_args and config.engine == "transformers":
+        from durian.engines.sampling_args import check_transformers
+
+        check_transformers(config.sampling_args)
 
 
 def check_encoder(config: SamplingConfig) -> None:
     """Refuse a policy whose vision encoder cannot be had alone; loads no weights.
 
     Raises:
-        ConfigError: no such model, an architecture that is not supported, or no torch.
+        ConfigError: no such model, an architecture that is not supported, an adapter over it, or no
+            torch.
     """
     require("spectral entropy", "torch", "transformers")
+    if config.adapter is not None:
+        from durian.engines.adapter import changes_vision, read_adapter
+
+        read_adapter(config.adapter)
+        if changes_vision(config.adapter):
+            raise ConfigError(
+                f"adapter '{config.adapter}': changes the vision encoder, of which spectral reads "
+                "the model's own weights; leave spectral out, or merge the adapter into its model"
+            )
     from durian.engines.patches import find_family
 
     find_family(config)

@@ -6,14 +6,16 @@ import asyncio
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from durian.config import SamplingConfig
 from durian.engines.answers import logprob_list, read_rollouts
-from durian.engines.base import Finished, RefusedPrompt, nth_seed
+from durian.engines.base import Answer, Key, RefusedPrompt, Request, Room
 from durian.engines.server import Refused, Server, Unanswered
 from durian.errors import ConfigError, RunError, one_line
 from durian.records import JsonObject
@@ -69,7 +71,7 @@ class Limits:
 class OpenAIEngine:
     """Completions and their log-probabilities as a server tells them.
 
-    `engine_args` are the fields of `Limits`, and fields of the request: `chat_template_kwargs`.
+    `engine_args` are the fields of `Limits`, and fields of the request.
 
     The chat template and the images' bounds are the server's. Images are sent as PNG, so without
     loss. vLLM counts the end token among a completion's, as the embedded engine does; OpenAI's own
@@ -79,11 +81,13 @@ class OpenAIEngine:
     usable answer after its retries (429, 5xx, time-out, broken connection, not JSON) is its row's
     error only while the server still answers a prompt of one word; else the run ends, resumable.
 
-    Each prompt has a seed, from the call's seed and its place, and its rollouts count on from it: a
-    server that heeds seeds (vLLM) draws the same again, as far as its kernels do not depend on the
+    Each request has a seed, and its rollouts count on from it: a server that heeds seeds (vLLM)
+    draws the same again, as far as its kernels do not depend on the
     batch. vLLM on a CPU (0.32) dies of a seed whose prompt it reads in chunks: start it with
     --no-enable-chunked-prefill, or pass seeded=false.
     """
+
+    told = ""
 
     def __init__(self, config: SamplingConfig) -> None:
         """Ask the server for its models and for one token, to refuse at once what cannot work.
@@ -92,13 +96,15 @@ class OpenAIEngine:
             ConfigError: no server there, another model, no log-probabilities, or not the policy's
                 own ones.
         """
-        self._limits, self._fields = read_engine_args(config.engine_args)
+        self._limits, self._fields = read_engine_args(config)
         self._config = config
         self._server = open_server(config)
         try:
             served = self._server.served(config.model)
             unfiltered = UNFILTERED if served.owner in UNFILTERED_SERVERS else {}
             self._fields = {**unfiltered, **self._fields}
+            # A field of its own where there is one to undo it by, else none at all.
+            self._unbent = {name: unfiltered.get(name) for name in config.sampling_args or {}}
             # vLLM bounds a completion by what its prompt leaves, but refuses a bound above its all.
             context = served.context or config.max_tokens + 1
             self._max_tokens = max(1, min(config.max_tokens, context - 1))
@@ -107,58 +113,47 @@ class OpenAIEngine:
             self._server.close()
             raise
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        seed: int,
-        finished: Finished,
-        greedy: bool = False,
-    ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`."""
-        return self._server.run(partial(self._draw_all, prompts, seed, finished, greedy))
+    def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
+        """See `RolloutEngine.stream`; `concurrency` requests are on their way at any time."""
+        room, begun = Room(), dict[Key, Future[Any]]()
+        most = self._limits.concurrency
+        ended: SimpleQueue[Key] = SimpleQueue()
+        coming = iter(requests)
+        request = next(coming, None)
+        try:
+            while request is not None or begun:
+                while request is not None and room.free and len(begun) < most:
+                    room.take(request)
+                    begun[request.key] = self._server.begin(partial(self._draw, request))
+                    begun[request.key].add_done_callback(partial(_tell, ended, request.key))
+                    request = next(coming, None)
+                key = ended.get()
+                room.give(key)
+                yield key, begun.pop(key).result()
+        finally:
+            for future in begun.values():
+                future.cancel()
 
     def close(self) -> None:
         """Close the connections; the policy goes on being served."""
         self._server.close()
 
-    async def _draw_all(
-        self,
-        prompts: Sequence[Prompt],
-        seed: int,
-        finished: Finished,
-        greedy: bool,
-    ) -> list[list[Rollout] | Failed]:
-        room = asyncio.Semaphore(self._limits.concurrency)
-
-        async def draw(place: int, prompt: Prompt) -> list[Rollout] | Failed:
-            async with room:
-                drawn = await self._draw(prompt, nth_seed(seed, place), greedy)
-            finished(1)
-            return drawn
-
-        # A prompt's seed is by its place, so it does not matter which is answered first; the
-        # results go back in the order of the prompts.
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(draw(*numbered)) for numbered in enumerate(prompts)]
-        except BaseExceptionGroup as failed:  # the first ends the others
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _draw(self, prompt: Prompt, seed: int, greedy: bool) -> list[Rollout] | Failed:
-        found = control_token(prompt)
-        if found is not None:
+    async def _draw(self, request: Request) -> list[Rollout] | Failed:
+        prompt = request.prompt
+        if isinstance(prompt, Failed):
+            return prompt
+        if (found := control_token(prompt)) is not None:
             return found
         # Not on the loop: packing images is a processor's work.
-        body = self._sampled(await asyncio.to_thread(chat_messages, prompt), greedy=greedy)
-        count = 1 if greedy else self._config.rollouts
+        messages = await asyncio.to_thread(chat_messages, prompt)
+        body = self._sampled(messages, greedy=request.greedy)
+        count = 1 if request.greedy else self._config.rollouts
         # A server that draws one at a time is asked again and again, each time with the next seed:
         # with one seed it would write the same completion each time.
         together = count if self._together else 1
         rollouts: list[Rollout] = []
         while len(rollouts) < count:
-            seeded = self._seed(seed + len(rollouts))
+            seeded = self._seed(request.seed + len(rollouts))
             try:
                 answer = await self._server.ask(body | {"n": together, **seeded})
             except Refused as error:
@@ -213,7 +208,7 @@ class OpenAIEngine:
                 "confidence needs the text and the log-probability of each token: serve it with "
                 "them (vLLM does), or pass --engine vllm"
             )
-        if self._config.temperature != 1 or self._config.top_p != 1:
+        if self._config.temperature != 1 or self._config.top_p != 1 or self._config.sampling_args:
             self._check_raw()
         return several == min(2, self._config.rollouts)
 
@@ -237,7 +232,7 @@ class OpenAIEngine:
         try:
             bent, plain = (
                 logprob_list(self._ask_once(top_logprobs=LIKELIEST, **how))
-                for how in ({}, {"temperature": 1.0, "top_p": 1.0})
+                for how in ({}, {"temperature": 1.0, "top_p": 1.0, **self._unbent})
             )
         except Refused as error:
             raise self._cannot(error) from error
@@ -245,12 +240,14 @@ class OpenAIEngine:
             abs(b - p) > SAME for b, p in zip(bent, plain, strict=True)
         ):
             raise ConfigError(
-                f"{self._server.address} gives log-probabilities after temperature and top-p; "
-                "serve with --logprobs-mode raw_logprobs, or pass --temperature 1 --top-p 1"
+                f"{self._server.address} gives log-probabilities after temperature and filters; "
+                "serve with --logprobs-mode raw_logprobs, or pass --temperature 1 --top-p 1 and "
+                "no --sampling-arg"
             )
 
     def _ask_once(self, **changes: Any) -> JsonObject:
         body = self._sampled(WORD) | {"max_tokens": 1, **changes}
+        body = {name: value for name, value in body.items() if value is not None}
         try:
             return self._server.run(partial(self._server.ask, body, retries=1))
         except (Unanswered, RunError) as error:
@@ -261,6 +258,10 @@ class OpenAIEngine:
             f"model '{self._config.model}': {self._server.address} does not give one token of it "
             f"with its log-probability: {error}"
         )
+
+
+def _tell(ended: SimpleQueue[Key], key: Key, future: Future[Any]) -> None:
+    ended.put(key)
 
 
 WORD = [{"role": "user", "content": "Hello"}]
@@ -280,7 +281,7 @@ class ServedChat:
         """
         if found := control_token(prompt):
             return found
-        _, fields = read_engine_args(self._config.engine_args)
+        _, fields = read_engine_args(self._config)
         body = {"model": self._config.model, "messages": chat_messages(prompt), **fields}
         server = open_server(self._config)
         try:
@@ -304,7 +305,7 @@ def open_server(config: SamplingConfig) -> Server:
     Raises:
         ConfigError: an engine arg is wrong, or the client is not installed.
     """
-    limits, _ = read_engine_args(config.engine_args)
+    limits, _ = read_engine_args(config)
     return Server(config, timeout=limits.timeout, retries=limits.retries)
 
 
@@ -321,18 +322,25 @@ def served_fingerprint(config: SamplingConfig) -> str:
         server.close()
 
 
-def read_engine_args(engine_args: Mapping[str, Any]) -> tuple[Limits, JsonObject]:
+def read_engine_args(config: SamplingConfig) -> tuple[Limits, JsonObject]:
     """The engine's own limits, and the fields that go into each request.
+
+    Arguments of sampling are such fields; those of the template stand together in one.
 
     Raises:
         ConfigError: a limit is no number, or a field is decided by an option.
     """
+    engine_args = config.engine_args
     for name, option in OWN.items():
         if name in engine_args:
             raise ConfigError(f"engine-arg {name} cannot be set; pass {option}")
     names = Limits.__dataclass_fields__
     own = {name: value for name, value in engine_args.items() if name in names}
-    return Limits(**own), {k: v for k, v in engine_args.items() if k not in names}
+    fields = {k: v for k, v in engine_args.items() if k not in names}
+    fields |= config.sampling_args or {}
+    if config.chat_template_args:
+        fields["chat_template_kwargs"] = config.chat_template_args
+    return Limits(**own), fields
 
 
 def control_token(prompt: Prompt) -> Failed | None:

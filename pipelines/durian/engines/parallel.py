@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -18,13 +18,13 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from durian.config import SamplingConfig
-from durian.engines.base import Finished, RolloutEngine, nth_seed
+from durian.engines.base import Answer, Request, RolloutEngine
 from durian.errors import ConfigError, DurianError, RunError, one_line
-from durian.samples import Failed, Prompt, Rollout
 
 Opener = Callable[[SamplingConfig], RolloutEngine]  # defined in a module, so that it pickles
 Thing = TypeVar("Thing")
 CLOSE_SECONDS = 30.0  # to end by itself, before it is made to
+BEGIN = "begin"  # a stream; anything else ends the process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +43,16 @@ class Worker:
     name: str
     process: BaseProcess
     pipe: Connection
-    share: list[int] = field(default_factory=list)  # places of the prompts that it has now
 
 
 class ParallelEngine:
-    """`data_parallel` engines of one kind. Prompts are dealt out by turns, whoever is faster.
+    """`data_parallel` engines of one kind; each pulls the next request when it has room.
 
-    So what a call draws depends on its prompts, its seed and the number of processes, never on
-    their timing. Another number gives other draws of the same policy: each process has a seed of
-    its own (two with one seed would draw alike), and other prompts share a batch. Greedy
-    completions and scripted ones are the same for any number.
+    So none waits for the slowest. Which process draws a request hangs on their timing: it changes
+    nothing that is greedy, scripted or `repeatable`, and turns the draws of the others.
     """
+
+    told = ""
 
     def __init__(self, config: SamplingConfig, open_engine: Opener) -> None:
         """Start the processes; all load the policy at once.
@@ -79,37 +78,35 @@ class ParallelEngine:
                 there.close()  # else its death would not show as the pipe's end
                 name = f"engine process {number} of {config.data_parallel} ({share.name})"
                 self._workers.append(Worker(name=name, process=process, pipe=here))
-            self._answers("ready", lambda count: None)
+            for worker in self._workers:
+                assert self._told(worker)[0] == "ready"
         except BaseException:
             self._end()
             raise
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        seed: int,
-        finished: Finished,
-        greedy: bool = False,
-    ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`; after a failure or an interruption no process is left."""
-        results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
+    def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
+        """See `RolloutEngine.stream`; after a failure, or ended early, no process is left."""
+        coming = iter(requests)
         try:
-            for rank, worker in enumerate(self._workers):
-                # Dealt by turns before anything is drawn, never handed to whoever is free: which
-                # prompts share a batch decides what is drawn, so a faster process must not change
-                # it. Each has a seed of its own, or neighbours would draw alike.
-                worker.share = list(range(rank, len(prompts), len(self._workers)))
-                how = {"seed": nth_seed(seed, rank), "greedy": greedy}
-                self._send(worker, [prompts[i] for i in worker.share], how)
-            drawn = self._answers("drawn", finished)
+            for worker in self._workers:
+                self._send(worker, BEGIN)
+            working = {worker.pipe: worker for worker in self._workers}
+            while working:
+                # All pipes are watched at once: a process that dies (out of memory, a signal) shows
+                # as the end of its pipe, and would otherwise be waited for without end.
+                for pipe in wait(list(working)):
+                    assert isinstance(pipe, Connection)
+                    told, content = self._told(worker := working[pipe])
+                    if told == "room":
+                        self._send(worker, next(coming, None))
+                    elif told == "answer":
+                        yield content
+                    else:
+                        assert told == "ended"
+                        del working[pipe]
         except BaseException:
             self._end()
             raise
-        for worker, its_results in zip(self._workers, drawn, strict=True):
-            for place, rollouts in zip(worker.share, its_results, strict=True):
-                results[place] = rollouts
-        return results
 
     def close(self) -> None:
         """End the processes, and with them the policies' memory."""
@@ -121,41 +118,23 @@ class ParallelEngine:
             worker.process.join(CLOSE_SECONDS)
         self._end()
 
-    def _send(self, worker: Worker, prompts: list[Prompt], how: dict[str, Any]) -> None:
+    def _send(self, worker: Worker, message: Any) -> None:
         try:
-            for prompt in prompts:  # one by one: all their pixels in one message would double them
-                worker.pipe.send(prompt)
-            worker.pipe.send(how)
+            worker.pipe.send(message)
         except OSError as error:
             raise self._died(worker) from error
 
-    def _answers(self, kind: str, finished: Finished) -> list[Any]:
-        """Wait for one answer of a kind from each process, and give them in their order."""
-        answers: dict[int, Any] = {}
-        waiting = {worker.pipe: rank for rank, worker in enumerate(self._workers)}
-        while waiting:
-            # All pipes are watched at once, also while one answers: a process that dies (out of
-            # memory, a signal) shows as the end of its pipe, and would otherwise be waited for
-            # without end.
-            for pipe in wait(list(waiting)):
-                assert isinstance(pipe, Connection)
-                worker = self._workers[waiting[pipe]]
-                try:
-                    told, content = pipe.recv()
-                except (EOFError, OSError) as error:
-                    raise self._died(worker) from error
-                if told == "finished":
-                    finished(content)
-                elif told == "failed":
-                    raise (
-                        content
-                        if isinstance(content, ConfigError)
-                        else type(content)(f"{worker.name}: {content}")
-                    )
-                else:
-                    assert told == kind
-                    answers[waiting.pop(pipe)] = content
-        return [answers[rank] for rank in range(len(self._workers))]
+    def _told(self, worker: Worker) -> tuple[str, Any]:
+        """Wait for what a process tells; its failure is raised here."""
+        try:
+            told, content = worker.pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._died(worker) from error
+        if told != "failed":
+            return told, content
+        if isinstance(content, ConfigError):
+            raise content
+        raise type(content)(f"{worker.name}: {content}")
 
     def _died(self, worker: Worker) -> RunError:
         worker.process.join(CLOSE_SECONDS)
@@ -228,21 +207,26 @@ def serve(pipe: Connection, config: SamplingConfig, share: Share, open_engine: O
     try:
         engine = open_engine(config)
         pipe.send(("ready", None))
-        prompts: list[Prompt] = []
-        while (message := pipe.recv()) is not None:
-            if isinstance(message, Prompt):
-                prompts.append(message)
-                continue
-            drawn = engine.generate(
-                prompts, finished=lambda count: pipe.send(("finished", count)), **message
-            )
-            pipe.send(("drawn", drawn))
-            prompts = []
+        while pipe.recv() == BEGIN:
+            for answer in engine.stream(_pulled(pipe)):
+                pipe.send(("answer", answer))
+            pipe.send(("ended", None))
         engine.close()
     except Exception as error:  # engines raise whatever comes, and the parent must be told
         pipe.send(
             ("failed", error if isinstance(error, DurianError) else RunError(one_line(error)))
         )
+
+
+def _pulled(pipe: Connection) -> Iterator[Request]:
+    """Ask for one request after another, each when the engine has room for it."""
+    # Nothing is sent unasked: both ends would wait for the other to read, once the pipe is full.
+    while True:
+        pipe.send(("room", None))
+        request: Request | None = pipe.recv()
+        if request is None:
+            return
+        yield request
 
 
 def _end_with_parent() -> None:

@@ -124,6 +124,23 @@ def _qwen(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
     return list(found.last_hidden_state.split(grids.prod(-1).tolist()))
 
 
+def _glm(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
+    grids = inputs["image_grid_thw"]  # (images, 3): frames, rows, columns
+    # GLM-4V merges four patches into one by a convolution ahead of its projector, and gives back
+    # what comes after it. As with Qwen-VL the patches are the encoder's own, before they merge.
+    kept: list[torch.Tensor] = []
+    hook = model.visual.post_layernorm.register_forward_hook(
+        lambda module, given, found: kept.append(found)
+    )
+    try:
+        found = model.get_image_features(inputs["pixel_values"], grids)
+    finally:
+        hook.remove()
+    if projected:
+        return list(found.pooler_output)
+    return list(torch.split(kept[0], grids.prod(-1).tolist()))
+
+
 def _gemma(model: Any, inputs: Any, projected: bool) -> Sequence[torch.Tensor]:
     found = model.get_image_features(inputs["pixel_values"])
     # The image itself comes with its crops, so there is one tile more than crops.
@@ -243,6 +260,8 @@ _IDEFICS = Family(
 )
 FAMILIES = {
     "gemma3": Family(read=_gemma, settings={"do_pan_and_scan": False}),
+    "glm4v": Family(read=_glm),
+    "glm4v_moe": Family(read=_glm),
     "idefics3": _IDEFICS,
     "internvl": Family(read=_internvl, settings={"crop_to_patches": True}, batch=4),
     "llava_next": Family(read=_llava_next, settings={"do_pad": True}, batch=4),
@@ -250,6 +269,7 @@ FAMILIES = {
     "qwen2_5_vl": _QWEN,
     "qwen2_vl": _QWEN,
     "qwen3_vl": _QWEN,
+    "qwen3_vl_moe": _QWEN,
     "smolvlm": _IDEFICS,
 }
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from glob import escape
 from pathlib import Path
 
 import polars as pl
 
 from durian.config import SamplingConfig
-from durian.engines.base import Finished
+from durian.engines.base import Answer, Request, Room
 from durian.engines.chat import finite
 from durian.errors import ConfigError, RunError, one_line
-from durian.samples import Failed, Prompt, Rollout
+from durian.samples import Failed, Rollout
 
 COLUMNS = {
     "sample_id": pl.String,
@@ -24,15 +24,17 @@ COLUMNS = {
     "finish_reason": pl.String,
 }
 
-
+TOGETHER = 500  # requests, for one scan of the table
 DAMAGE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
 class ScriptedEngine:
     """A policy that says what a rollouts table holds for each sample, whatever the seed.
 
-    The table is scanned at each call, and only the rows asked for are held.
+    The table is scanned for some hundreds of requests at a time: only their rows are held.
     """
+
+    told = ""
 
     def __init__(self, config: SamplingConfig) -> None:
         """Open the table `config.model`: `rollouts.parquet`, or the same fields as .jsonl.
@@ -56,19 +58,32 @@ class ScriptedEngine:
         self._check_values()
         self._opened = self._opens_thinking()
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        seed: int,
-        finished: Finished,
-        greedy: bool = False,
-    ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`; gives the first `rollouts` of each sample (greedy: one).
+    def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
+        """See `RolloutEngine.stream`; gives the first `rollouts` of each sample (greedy: one).
 
         A sample's completions are taken in the order of their `rollout`.
         """
-        asked = pl.Series([prompt.sample_id for prompt in prompts], dtype=pl.String).unique()
+        room, asked = Room(), list[Request]()
+        for request in requests:
+            if len(asked) == TOGETHER or not room.free:
+                yield from self._answer(asked)
+                room, asked = Room(), []
+            room.take(request)
+            asked.append(request)
+        yield from self._answer(asked)
+
+    def _answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        ids = {r.prompt.sample_id for r in requests if not isinstance(r.prompt, Failed)}
+        written = self._written(ids) if ids else {}
+        for request in requests:
+            if isinstance(request.prompt, Failed):
+                yield request.key, request.prompt
+                continue
+            rollouts = written.get(request.prompt.sample_id, [])
+            yield request.key, _first(rollouts, 1 if request.greedy else self._rollouts)
+
+    def _written(self, ids: Set[str]) -> dict[str, list[Rollout]]:
+        asked = pl.Series(sorted(ids), dtype=pl.String)
         try:
             rows = (
                 _typed(self._path)
@@ -89,9 +104,7 @@ class ScriptedEngine:
                     opened=self._opened,
                 )
             )
-        finished(len(prompts))
-        count = 1 if greedy else self._rollouts
-        return [_first(written.get(prompt.sample_id, []), count) for prompt in prompts]
+        return written
 
     def _opens_thinking(self) -> bool:
         """Whether the template wrote the opening tag: no completion has it, and most close it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -93,9 +94,14 @@ class Server:
         self._portal = self._stack.enter_context(start_blocking_portal())
         self._timeout = timeout
 
+    def begin(self, work: Callable[[], Awaitable[Result]]) -> Future[Result]:
+        """Run a coroutine beside others; cancelled, its requests are given up."""
+        future: Future[Result] = self._portal.start_task_soon(work)
+        return future
+
     def run(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Run a coroutine to its end; an interruption cancels it, and with it all its requests."""
-        future = self._portal.start_task_soon(work)
+        future = self.begin(work)
         try:
             return future.result()
         except BaseException:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +13,17 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
 )
 from transformers.utils import logging
 
 from durian.config import SamplingConfig
+from durian.engines.adapter import with_adapter
 from durian.engines.agreement import Agreement
-from durian.engines.base import Finished
+from durian.engines.base import Answer, Request
 from durian.engines.chat import cannot_load, finite, load_chat
+from durian.engines.sampling_args import filters, penalties
 from durian.errors import RunError, one_line
 from durian.samples import Failed, Prompt, Rollout
 
@@ -30,8 +35,10 @@ class TransformersEngine:
     """Completions by batched `generate`, log-probabilities before any sampling filter.
 
     `engine_args` go to `from_pretrained`, but for `batch_size`, the completions written at a time.
-    What a call draws depends on its prompts and seed alone; torch's generators are left as found.
+    A rollout's tokens come from a generator of its own, whatever shares its batch.
     """
+
+    told = ""
 
     def __init__(self, config: SamplingConfig) -> None:
         """Load the policy, on the GPU if there is one.
@@ -54,6 +61,8 @@ class TransformersEngine:
             model: Any = AutoModelForImageTextToText.from_pretrained(config.model, **settings)
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
+        if config.adapter is not None:
+            model = with_adapter(model, config.adapter)
         self._model = (model if "device_map" in settings else model.to(device)).eval()
         self._context = int(model.config.get_text_config().max_position_embeddings)
         self._agreement = Agreement(self._chat, "transformers, in a batch,", BUG)
@@ -61,27 +70,19 @@ class TransformersEngine:
         # `generate` fills what is left open from here: the model's own penalties must not come in.
         model.generation_config = _untyped(GenerationConfig)()
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        seed: int,
-        finished: Finished,
-        greedy: bool = False,
-    ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`."""
-        results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
-        count = 1 if greedy else self._config.rollouts
-        generation = self._generation(0.0 if greedy else self._config.temperature)
-        devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-        with torch.random.fork_rng(devices), torch.inference_mode():
-            torch.manual_seed(seed)
-            for batch in self._batches(prompts, count):
-                drawn = self._draw([prompts[place] for place in batch], generation, count)
-                for place, rollouts in zip(batch, drawn, strict=True):
-                    results[place] = rollouts
-                finished(len(batch))
-        return results
+    def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
+        """See `RolloutEngine.stream`; a batch is of one kind, with images or without, and whole."""
+        waiting = defaultdict[tuple[bool, bool], list[Request]](list)  # by kind
+        for request in requests:
+            if isinstance(request.prompt, Failed):
+                yield request.key, request.prompt
+                continue
+            batch = waiting[kind := (request.greedy, bool(request.prompt.images))]
+            batch.append(request)
+            if len(batch) >= self._batch_size // (1 if request.greedy else self._config.rollouts):
+                yield from self._answer(waiting.pop(kind))
+        for batch in waiting.values():
+            yield from self._answer(batch)
 
     def close(self) -> None:
         """Give back the memory of the policy."""
@@ -90,49 +91,49 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _generation(self, temperature: float) -> Any:
-        pad = self._chat.tokenizer.pad_token_id
-        sampled = {"temperature": temperature, "top_p": self._config.top_p, "top_k": 0}
-        return _untyped(GenerationConfig)(
-            do_sample=temperature > 0,
-            **(sampled if temperature > 0 else {}),
-            eos_token_id=self._ends,
-            pad_token_id=self._ends[0] if pad is None else pad,
-        )
+    def _answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        with torch.inference_mode():
+            drawn = self._draw(requests)
+        yield from zip((request.key for request in requests), drawn, strict=True)
 
-    def _batches(self, prompts: Sequence[Prompt], count: int) -> Iterator[list[int]]:
-        """Places of prompts that share a batch: all have images, or none has."""
-        size = max(1, self._batch_size // count)
-        for with_images in (True, False):
-            kind = [i for i, prompt in enumerate(prompts) if bool(prompt.images) is with_images]
-            yield from (kind[start : start + size] for start in range(0, len(kind), size))
-
-    def _draw(
-        self, prompts: Sequence[Prompt], generation: Any, count: int
-    ) -> list[list[Rollout] | Failed]:
+    def _draw(self, requests: Sequence[Request]) -> list[list[Rollout] | Failed]:
+        """Draw for requests of one kind."""
+        # A sample has one rollout at temperature 0, also where all are drawn so.
+        greedy = requests[0].greedy or self._config.temperature == 0
+        count = 1 if greedy else self._config.rollouts
+        prompts = [r.prompt for r in requests if isinstance(r.prompt, Prompt)]
         # Each prompt stands in the batch once a completion: left to copy them itself, `generate`
         # copies the images of a prompt one by one, [A, A, B, B], and the second completion would
         # be written to image A twice.
         inputs = self._encode([prompt for prompt in prompts for _ in range(count)])
         if isinstance(inputs, Failed):
             # Which prompt is at fault is not known: each alone, so that the others go on.
-            if len(prompts) == 1:
+            if len(requests) == 1:
                 return [inputs]
-            return [self._draw([prompt], generation, count)[0] for prompt in prompts]
+            return [self._draw([request])[0] for request in requests]
         rooms = self._rooms(inputs)  # tokens, one a completion
         read = inputs["attention_mask"].sum(1).tolist()  # tokens of each one's prompt
         for row, prompt in zip(range(0, len(read), count), prompts, strict=True):
             self._agreement.check(prompt, inputs["input_ids"][row, -read[row] :].tolist())
-        recorder = SampledLogprobs()
+        recorder, args = SampledLogprobs(), self._config.sampling_args or {}
         # A batch writes until its roomiest prompt is full. What the others wrote past their own
         # room is cut off in `_rollout`: alone, they would have ended there, and a completion must
         # not depend on what shares its batch.
-        generation.max_new_tokens = max(rooms)
+        seeds = [request.seed + number for request in requests for number in range(count)]
+        sampling = [] if greedy else [SeededDraws(self._config, seeds, self._model.device)]
+        pad = self._chat.tokenizer.pad_token_id
         try:
             sequences = self._model.generate(
                 **inputs.to(self._model.device),
-                generation_config=generation,
-                logits_processor=LogitsProcessorList([recorder]),
+                generation_config=_untyped(GenerationConfig)(
+                    do_sample=False,  # what is drawn is settled by `SeededDraws`
+                    max_new_tokens=max(rooms),
+                    eos_token_id=self._ends,
+                    pad_token_id=self._ends[0] if pad is None else pad,
+                ),
+                logits_processor=LogitsProcessorList(
+                    [recorder, *penalties(args, inputs["input_ids"].shape[1]), *sampling]
+                ),
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(
@@ -215,6 +216,33 @@ class SampledLogprobs(LogitsProcessor):  # type: ignore[misc,unused-ignore]
     def _take(self, sequences: torch.Tensor) -> None:
         if self._last is not None:
             self._kept.append(self._last.gather(1, sequences[:, -1:]))
+
+
+class SeededDraws(LogitsProcessor):  # type: ignore[misc,unused-ignore]
+    """Draws each row's next token by a generator of its own, and leaves `generate` that one alone.
+
+    The largest of p / E, with E exponential noise, is a draw from p: with one generator a row it
+    does not hang on what shares the batch, as `torch.multinomial` of all rows together does.
+    """
+
+    def __init__(self, config: SamplingConfig, seeds: Sequence[int], device: torch.device) -> None:
+        self._filters: list[Any] = [
+            _untyped(TemperatureLogitsWarper)(config.temperature),
+            *filters(config.sampling_args or {}),
+        ]
+        if config.top_p < 1:
+            self._filters.append(_untyped(TopPLogitsWarper)(config.top_p))
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        for bent in self._filters:
+            scores = bent(input_ids, scores)
+        chances = scores.float().softmax(-1)  # (B * G, V)
+        noise = torch.empty_like(chances)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        drawn = (chances / noise).argmax(-1, keepdim=True)  # (B * G, 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
 def _end_tokens(generation_config: Any, tokenizer: Any) -> list[int]:

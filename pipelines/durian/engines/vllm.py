@@ -6,15 +6,19 @@ import gc
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
+from itertools import count
 from typing import Any
 
 from durian.config import SamplingConfig
+from durian.engines.adapter import changes_vision, vllm_rank
 from durian.engines.agreement import Agreement
-from durian.engines.base import Finished
+from durian.engines.base import Answer, Key, Request, Room
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
 from durian.engines.faults import WAY_OUT
+from durian.engines.sampling_args import vllm_params
 from durian.errors import ConfigError, RunError, one_line, way_out
 from durian.samples import Failed, FinishReason, Prompt, Rollout
 
@@ -28,17 +32,19 @@ DEFAULTS = {
 }
 # What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
 CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
-_FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
+CACHE_GB = 8  # on a GPU: of the images in hand, 24 bytes a pixel (`base.PIXELS`), each made once
+_FINISH: dict[str | None, FinishReason] = {
+    "stop": "stop", "length": "length", "repetition": "repetition"
+}  # fmt: skip
 
 
 class VLLMEngine:
     """Completions by `vllm.LLM`, log-probabilities before any sampling filter.
 
-    `engine_args` are arguments of `vllm.LLM` and win over ours. What a call draws depends on its
-    prompts and seed alone, not on the calls before: each call seeds every worker and empties the
-    caches. That was tried on CPU. On GPUs it rests on the same two steps; there kernels whose
-    result depends on the batch, or another amount of free memory, which bounds the batch, can
-    still turn a draw between two runs (VLLM_BATCH_INVARIANT=1 is vLLM's remedy for the first).
+    `engine_args` are arguments of `vllm.LLM` and win over ours. With `repeatable` each rollout has
+    a generator of its own, so that what else is in the batch turns a draw only where it turns a
+    sum's last digits (VLLM_BATCH_INVARIANT=1 is vLLM's remedy for that on GPUs). Without it all
+    share the workers' generators, which costs no kernel a request.
     """
 
     def __init__(self, config: SamplingConfig) -> None:
@@ -56,69 +62,69 @@ class VLLMEngine:
             with _without_warnings():
                 from vllm import LLM, SamplingParams
                 from vllm.exceptions import VLLMValidationError
+                from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
         except ImportError as error:
             raise ConfigError(
                 f"engine vllm cannot be imported ({one_line(error)}); {way_out('vllm')}, or "
                 "pass --engine transformers"
             ) from error
-        try:
-            with _without_warnings():
-                self._llm: Any = LLM(**(_arguments(config, self._chat) | config.engine_args))
-        except Exception as error:  # loaders raise whatever comes
-            raise cannot_load(config.model, error) from error
-        self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
-        self._refusals = (ValueError, TypeError, VLLMValidationError)
-        # No seed: on CPU a request's seed with n > 1 is refused, elsewhere it costs a kernel each.
-        self._sampled = SamplingParams(
+        # Before the policy is loaded: an argument that vLLM has not costs seconds then.
+        self._sampled = vllm_params(
+            SamplingParams,
+            RepetitionDetectionParams,
+            config.sampling_args or {},
             n=config.rollouts,
             temperature=config.temperature,
             top_p=config.top_p,
             max_tokens=config.max_tokens,
             logprobs=0,  # of the sampled token alone
+            output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        self._greedy = SamplingParams(temperature=0.0, max_tokens=config.max_tokens, logprobs=0)
-
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        seed: int,
-        finished: Finished,
-        greedy: bool = False,
-    ) -> list[list[Rollout] | Failed]:
-        """See `RolloutEngine.generate`."""
-        self._start_afresh(seed)
-        params = self._greedy if greedy else self._sampled
-        results: list[list[Rollout] | Failed] = [Failed("not drawn")] * len(prompts)
-        taken: list[int] = []  # places of the prompts that vLLM took
-        requests: list[str] = []
+        self._greedy = copy(self._sampled)
+        self._greedy.n, self._greedy.temperature, self._greedy.top_p = 1, 0.0, 1.0
+        self._adapter = _adapter(config)
         try:
-            # One by one: handed over together, one prompt that vLLM refuses would raise for all of
-            # them.
-            for place, prompt in enumerate(prompts):
-                request = self._enqueue(prompt, params)
-                if isinstance(request, Failed):
-                    results[place] = request
-                    finished(1)
-                else:
-                    taken.append(place)
-                    requests += request
-            for place, output in zip(taken, self._finish(finished), strict=True):
-                self._agreement.check(prompts[place], output.prompt_token_ids)
-                prompt_tokens = len(output.prompt_token_ids)
-                opened = self._chat.opens_thinking
-                results[place] = finite(
-                    [_rollout(o, prompt_tokens, opened=opened) for o in output.outputs]
-                )
-        except (
-            RuntimeError,
-            MemoryError,
-        ) as error:  # out of memory is one of torch's RuntimeErrors
-            raise RunError(f"vLLM stopped: {one_line(error)}") from error
-        except BaseException:
-            self._llm.llm_engine.abort_request(requests, internal=True)  # nothing stays queued
-            raise
-        return results
+            with _without_warnings():
+                self._llm: Any = LLM(**(arguments_of(config, self._chat) | config.engine_args))
+        except Exception as error:  # loaders raise whatever comes
+            raise cannot_load(config.model, error) from error
+        self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
+        self._refusals = (ValueError, TypeError, VLLMValidationError)
+        self._repeatable = is_repeatable(config)
+        self._slots: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        self._ids = count()
+        self.told = f"vLLM decodes up to {self._slots} completions at a time (max_num_seqs)"
+
+    def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
+        """See `RolloutEngine.stream`."""
+        # Up to twice the slots: where one completion ends another waits, whatever their lengths.
+        # Completions are counted, not prompts: the longest of a prompt's may be its last by far.
+        room, unfinished = Room(), self._llm.llm_engine.get_num_unfinished_requests
+        asked: dict[str, Key] = {}  # the keys of requests in hand, by vLLM's id
+        coming = iter(requests)
+        request = next(coming, None)
+        if request is not None and not self._repeatable:
+            self._llm.collective_rpc(_seed_worker, args=(request.seed,))
+        try:
+            while request is not None or asked:
+                while request is not None and room.free and unfinished() < 2 * self._slots:
+                    number = str(next(self._ids))
+                    failed = self._add(number, request)
+                    if failed is not None:
+                        yield request.key, failed
+                    else:
+                        asked[number] = request.key
+                        room.take(request)
+                    request = next(coming, None)
+                    if unfinished() >= self._slots:
+                        break  # further prompts are prepared between steps, one at a time
+                for output in self._step():
+                    if output.finished:
+                        key = asked.pop(output.request_id)
+                        room.give(key)
+                        yield key, self._rollouts(output)
+        finally:
+            self._llm.llm_engine.abort_request(list(asked))  # nothing stays queued
 
     def close(self) -> None:
         """Give back the memory of the policy."""
@@ -130,46 +136,67 @@ class VLLMEngine:
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def _start_afresh(self, seed: int) -> None:
-        # In every worker, in this process or, with tensor parallelism, in its own.
-        self._llm.collective_rpc(_seed_worker, args=(seed,))
-        # What earlier calls left in a cache changes which prompts share a batch, and so the draws.
-        self._llm.reset_prefix_cache()
-        self._llm.llm_engine.reset_mm_cache()
-        self._llm.llm_engine.reset_encoder_cache()
-
-    def _enqueue(self, prompt: Prompt, params: Any) -> list[str] | Failed:
-        text = self._chat.render(prompt)
+    def _add(self, number: str, request: Request) -> Failed | None:
+        """Prepare a prompt and queue it; or say why it cannot be used."""
+        if isinstance(request.prompt, Failed):
+            return request.prompt
+        text = self._chat.render(request.prompt)
         if isinstance(text, Failed):
             return text
-        request: dict[str, Any] = {"prompt": text}
-        if prompt.images:
-            request["multi_modal_data"] = {"image": list(prompt.images)}
+        params = self._greedy if request.greedy else self._sampled
+        if self._repeatable and not request.greedy:
+            params = copy(params)
+            params.seed = request.seed  # vLLM counts on from it, a rollout at a time
         try:
-            with _without_warnings():
-                ids: list[str] = self._llm.enqueue(
-                    [request],
-                    params,
-                    use_tqdm=False,
-                    tokenization_kwargs={
-                        "add_special_tokens": self._chat.adds_special_tokens(text)
-                    },
+            with _without_warnings(), _stops():
+                rendered = self._rendered(text, request.prompt)
+                self._agreement.check(request.prompt, rendered["prompt_token_ids"])
+                self._llm.llm_engine.add_request(
+                    number, rendered, params, lora_request=self._adapter
                 )
         except self._refusals as error:  # too long, an image too thin, ...
             return Failed(f"prompt refused: {one_line(_first_cause(error))}")
-        return ids
+        return None
 
-    def _finish(self, finished: Finished) -> list[Any]:
-        """The finished requests, in the order in which they were enqueued."""
-        # Requests finish in any order, since vLLM fills a batch as room becomes free; the ids rise
-        # in the order in which they were enqueued.
-        engine, outputs = self._llm.llm_engine, []
-        while engine.has_unfinished_requests():
-            done = [output for output in engine.step() if output.finished]
-            outputs += done
-            if done:
-                finished(len(done))
-        return sorted(outputs, key=lambda output: int(output.request_id))
+    def _step(self) -> list[Any]:
+        with _stops():
+            outputs: list[Any] = self._llm.llm_engine.step()
+            return outputs
+
+    def _rendered(self, text: str, prompt: Prompt) -> Any:
+        """The prompt as vLLM's own processor prepares it: tokens, and the pixels as tensors."""
+        from vllm.renderers.inputs.preprocess import parse_model_prompt
+
+        given: dict[str, Any] = {"prompt": text}
+        if prompt.images:
+            given["multi_modal_data"] = {"image": list(prompt.images)}
+        renderer = self._llm.llm_engine.renderer
+        tokens = renderer.default_cmpl_tok_params.with_kwargs(
+            add_special_tokens=self._chat.adds_special_tokens(text)
+        )
+        (rendered,) = renderer.render_cmpl(
+            [parse_model_prompt(self._llm.model_config, given)], tokens
+        )
+        return rendered
+
+    def _rollouts(self, output: Any) -> list[Rollout] | Failed:
+        length, opened = len(output.prompt_token_ids), self._chat.opens_thinking
+        return finite([_rollout(one, length, opened=opened) for one in output.outputs])
+
+
+def is_repeatable(config: SamplingConfig) -> bool:
+    """Whether draws are to depend on their seeds alone: as was asked, or else on CPUs only."""
+    from vllm.platforms import current_platform
+
+    return current_platform.is_cpu() if config.repeatable is None else config.repeatable
+
+
+@contextmanager
+def _stops() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # out of memory is one of torch's RuntimeErrors
+        raise RunError(f"vLLM stopped: {one_line(error)}") from error
 
 
 @contextmanager
@@ -180,7 +207,8 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _arguments(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
+def arguments_of(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
+    """What `vllm.LLM` is given where `engine_args` says nothing else."""
     from vllm.platforms import current_platform
 
     arguments: dict[str, Any] = {
@@ -194,9 +222,32 @@ def _arguments(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
         "limit_mm_per_prompt": {"video": 0},  # no memory set aside for what no prompt holds
         "mm_processor_kwargs": {"size": chat.image_size} if chat.image_size else None,
     }
+    if config.adapter is not None:
+        arguments |= {
+            "enable_lora": True,
+            "max_lora_rank": vllm_rank(config.adapter),
+            # Else vLLM leaves what an adapter changes of the encoder out, without a word.
+            "enable_tower_connector_lora": changes_vision(config.adapter),
+        }
     if current_platform.is_cpu():
-        arguments |= {"dtype": "float32", "enforce_eager": True}
-    return arguments
+        # A seeded prompt that is read in pieces dies on CPU: its generator has no offset.
+        whole = {"enable_chunked_prefill": False} if is_repeatable(config) else {}
+        return arguments | {"dtype": "float32", "enforce_eager": True} | whole
+    return arguments | {
+        "enable_prefix_caching": True,  # a sample's rollouts share its prompt, image included
+        "mm_processor_cache_gb": CACHE_GB,
+        # The encoder is small beside what its parts would say to each other.
+        "mm_encoder_tp_mode": "data" if config.tensor_parallel > 1 else "weights",
+    }
+
+
+def _adapter(config: SamplingConfig) -> Any:
+    """The adapter as vLLM takes it with each prompt; None of none."""
+    if config.adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("adapter", 1, config.adapter)
 
 
 def _seed_worker(worker: Any, seed: int) -> None:

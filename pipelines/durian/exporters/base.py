@@ -64,6 +64,8 @@ class Written:
     """Where an export lies: what its launch line names."""
 
     folder: Path
+    run: str  # the run folder, as a shell reads it
+    model: str  # the policy that was profiled, likewise
     parts: Sequence[str]
     ending: str
     paths: bool  # images are files

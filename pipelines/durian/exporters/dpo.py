@@ -60,10 +60,13 @@ def _fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:
 def _launch(written: Written) -> Sequence[str]:
     folder = shlex.quote(str(written.folder))
     if written.chat == "parts":
-        return [f"trl dpo --model_name_or_path MODEL --dataset_name {folder} --output_dir TRAINED"]
+        return [
+            f"trl dpo --model_name_or_path {written.model} --dataset_name {folder} "
+            "--output_dir TRAINED"
+        ]
     return [
-        f"swift rlhf --rlhf_type dpo --model MODEL --dataset {written.train}",
-        "llamafactory-cli train stage=dpo do_train=true model_name_or_path=MODEL "
+        f"swift rlhf --rlhf_type dpo --model {written.model} --dataset {written.train}",
+        f"llamafactory-cli train stage=dpo do_train=true model_name_or_path={written.model} "
         f"dataset_dir={folder} dataset=durian_{written.parts[0]} output_dir=TRAINED",
     ]
 

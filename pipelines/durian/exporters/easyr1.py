@@ -33,7 +33,7 @@ def _launch(written: Written) -> Sequence[str]:
         "python3 -m durian.plugins.durian_easyr1 config=examples/config.yaml "
         f"data.train_files={written.train} data.val_files={written.other} "
         "data.prompt_key=problem data.answer_key=answer data.image_key=images"
-        f"{images} worker.actor.model.model_path=MODEL"
+        f"{images} worker.actor.model.model_path={written.model}"
     ]
 
 

@@ -23,7 +23,9 @@ def plain_rows(given: Given) -> Iterator[JsonObject]:
 
 def plain_launch(written: Written) -> Sequence[str]:
     """The command that reads the file with the run's table."""
-    return [f"durian train {written.train} --table RUN --model MODEL --out TRAINED"]
+    return [
+        f"durian train {written.train} --table {written.run} --model {written.model} --out TRAINED"
+    ]
 
 
 def plain_fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:

@@ -36,10 +36,13 @@ def _fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:
 def _launch(written: Written) -> Sequence[str]:
     folder = shlex.quote(str(written.folder))
     if written.chat == "parts":
-        return [f"trl sft --model_name_or_path MODEL --dataset_name {folder} --output_dir TRAINED"]
+        return [
+            f"trl sft --model_name_or_path {written.model} --dataset_name {folder} "
+            "--output_dir TRAINED"
+        ]
     return [
-        f"swift sft --model MODEL --dataset {written.train}",
-        f"llamafactory-cli train stage=sft do_train=true model_name_or_path=MODEL "
+        f"swift sft --model {written.model} --dataset {written.train}",
+        f"llamafactory-cli train stage=sft do_train=true model_name_or_path={written.model} "
         f"dataset_dir={folder} dataset=durian_{written.parts[0]} output_dir=TRAINED",
     ]
 

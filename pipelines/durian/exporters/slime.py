@@ -29,7 +29,7 @@ def _launch(written: Written) -> Sequence[str]:
         '--metadata-key metadata --multimodal-keys \'{"image": "images"}\' '
         "--apply-chat-template --advantage-estimator grpo "
         "--custom-reward-post-process-path durian.plugins.durian_slime.advantages "
-        "--hf-checkpoint MODEL --n-samples-per-prompt 8"
+        f"--hf-checkpoint {written.model} --n-samples-per-prompt 8"
     ]
 
 

@@ -42,9 +42,9 @@ def _fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:
 def _launch(written: Written) -> Sequence[str]:
     folder = shlex.quote(str(written.folder))
     return [
-        f"trl grpo --model_name_or_path MODEL --dataset_name {folder} "
+        f"trl grpo --model_name_or_path {written.model} --dataset_name {folder} "
         "--reward_funcs accuracy_reward --num_generations 8 --output_dir TRAINED",
-        f"durian train {written.train} --table RUN --model MODEL --out TRAINED"
+        f"durian train {written.train} --table {written.run} --model {written.model} --out TRAINED"
         "  # with the groups in the normalizer",
     ]
 

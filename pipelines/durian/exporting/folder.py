@@ -39,6 +39,7 @@ def folder_aside(out: Path) -> Iterator[Path]:
     Raises:
         RunFolderError: another process writes the same export, or it cannot be written.
     """
+    out = Path(os.path.abspath(out))  # "." has no name to put another beside
     made = [folder for folder in out.parents if not folder.exists()]
     aside = out.with_name(f".{out.name}.unfinished")
     before = out.with_name(f".{out.name}.replaced")

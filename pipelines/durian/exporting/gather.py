@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from durian.config import SYSTEM_PROMPT, DatasetConfig, ExportConfig
+from durian.config import SYSTEM_PROMPT, DatasetConfig, ExportConfig, ProfileConfig
 from durian.engines.prompts import PromptTemplate, build_messages, load_template
 from durian.errors import ConfigError, DatasetError
 from durian.exporters.base import IMAGE_MARK, LABELS, with_marks
 from durian.exporting.cells import ColumnTypes, plain
 from durian.exporting.pool import Bools, Pool
 from durian.exporting.spool import Spool
+from durian.images.decode import decode
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.records import JsonObject
 from durian.run.manifest import Manifest
@@ -32,6 +33,7 @@ class Source:
     reader: SampleReader
     system_prompt: str
     template: PromptTemplate | None
+    pixel_limit: int
 
 
 @dataclass(kw_only=True)
@@ -77,6 +79,7 @@ def _source(config: ExportConfig, run: str, manifest: Manifest) -> Source:
         reader=reader,
         system_prompt=(system if config.system_prompt is None else config.system_prompt) or "",
         template=load_template(template) if template else None,
+        pixel_limit=manifest.config.get("pixel_limit", ProfileConfig.pixel_limit),
     )
 
 
@@ -105,7 +108,7 @@ def gather(
             if not wanted[place]:
                 continue
             found.met[place] = True
-            record = _record(sample, source, dropped)
+            record = _record(sample, source, dropped, failed=bool(pool.failed[place]))
             if isinstance(record, Failed):
                 found.left_out[record.error] += 1
                 continue
@@ -132,9 +135,25 @@ def _parts_of_samples(reader: SampleReader) -> set[str]:
     return {read["problem"], read["answer"], *read["images"], *LABELS} - {"extra_info"}
 
 
-def _record(sample: Sample, source: Source, dropped: set[str]) -> JsonObject | Failed:
-    """A row as it is set down, or why it cannot be asked."""
-    error = sample.error or sample.question_error
+def _broken(sample: Sample, pixel_limit: int) -> str | None:
+    """Say why an image cannot be decoded: the trainer would end with it, hours later."""
+    decoded = (decode(image, pixel_limit=pixel_limit, keep=False) for image in sample.images)
+    return next((found.error for found in decoded if isinstance(found, Failed)), None)
+
+
+def _record(
+    sample: Sample, source: Source, dropped: set[str], *, failed: bool
+) -> JsonObject | Failed:
+    """A row as it is set down, or why it cannot be asked.
+
+    Args:
+        failed: the table lacks a measure of it, so that its images are looked at.
+    """
+    error = (
+        sample.error
+        or sample.question_error
+        or (_broken(sample, source.pixel_limit) if failed else None)
+    )
     if error is not None:
         return Failed(error)
     asked = build_messages(

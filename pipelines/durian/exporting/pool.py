@@ -24,7 +24,7 @@ from durian.table.columns import COLUMNS_FILE, KEYS
 from durian.table.filter import check_columns, parse_filter, passing
 from durian.table.grouping import end_of, read_measures
 
-_NEEDED = ("sample_id", "perceptual_group", "reasoning_group", "n_images", "pass_rate")
+_NEEDED = ("sample_id", "perceptual_group", "reasoning_group", "n_images", "pass_rate", "error")
 MOST_CATEGORIES = 100
 NO_CATEGORY = "(none)"
 
@@ -45,6 +45,7 @@ class Pool:
     confidence: NDArray[np.float64]
     harder: NDArray[np.float64]  # rising with difficulty: what easy_first and hard_first go by
     pass_rate: NDArray[np.float64]
+    failed: Bools  # a measure is missing, perhaps because its image cannot be decoded
     passes: Bools  # filter and ids
     aim: NDArray[np.float64] | None  # the target's column
     category: NDArray[np.int64]  # of the balance's column, an index of `categories`
@@ -110,6 +111,7 @@ def open_pool(config: ExportConfig) -> Pool:
         confidence=table[".confidence"].to_numpy(),
         harder=table[".harder"].to_numpy(),
         pass_rate=table["pass_rate"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
+        failed=table["error"].is_not_null().to_numpy(),
         passes=passes,
         aim=_aim(table, config),
         category=codes,

@@ -23,17 +23,20 @@ def _sentences(found: Exported) -> Iterator[str]:
         text += f", and {found.drawn:,} were chosen"
     yield f"{text}."
     if found.repeated:
+        stand, are = ("stands", "is") if found.repeated == 1 else ("stand", "are")
         yield (
-            f"{counted(found.repeated, 'sample')} of a later run stand in an earlier one too, and "
-            "are taken from that."
+            f"{counted(found.repeated, 'sample')} of a later run {stand} in an earlier one too, "
+            f"and {are} taken from that."
         )
     for part in found.parts:
         what = "The control, drawn by chance, " if part.name == CONTROL else f"{part.file} "
         yield f"{what}has {counted(part.samples, 'sample')} in {counted(part.rows, 'row')}."
     if found.absent:
-        yield f"{counted(found.absent, 'chosen sample')} have no row in the dataset."
+        have = "has" if found.absent == 1 else "have"
+        yield f"{counted(found.absent, 'chosen sample')} {have} no row in the dataset."
     if found.left_out:
         rows = sum(found.left_out.values())
         yield f"{counted(rows, 'row')} of chosen samples could not be written."
     if found.rows_unknown:
-        yield f"{counted(found.rows_unknown, 'row')} of the dataset are in no table."
+        are = "is" if found.rows_unknown == 1 else "are"
+        yield f"{counted(found.rows_unknown, 'row')} of the dataset {are} in no table."

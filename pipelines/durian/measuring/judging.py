@@ -1,12 +1,11 @@
-"""Chunks of samples -> greedy and sampled completions -> the outcomes of one part, in tables."""
+"""Samples -> greedy and sampled completions, in one stream -> each part's outcomes, in tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -14,16 +13,18 @@ import pyarrow as pa
 
 from durian.config import EvalConfig
 from durian.errors import one_line
-from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.decoding import decoded
+from durian.measuring.look import Look
 from durian.measuring.rows import arrow_table, rollout_rows
-from durian.measuring.sampling import Drawn, Policy, one_behind, open_policy
+from durian.measuring.sampling import Drawn, open_policy, when_scored
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex, distinct
-from durian.run.progress import Progress, Stopwatch
+from durian.run.progress import Progress, Stopwatch, timed
+from durian.samples import Sample
 from durian.schema import JUDGED_ROLLOUTS
 
 OUTCOME = ("right", "formatted", "tokens", "truncated")  # of a sample's completions
-_Rows = list[dict[str, Any]]
+_Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,67 +60,63 @@ def judge_parts(
     with closing(opened) as loaded:
         for stage in ("images", "greedy", "rollouts") if config.rollouts else ("images", "greedy"):
             progress.start(stage, len(index.rows), first)
-        chunks = decoded_chunks(
+        seen = decoded(
             distinct(reader.samples(start=index.rows[first]), index, first),
-            parts,
             keep=True,
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
         )
-        # A part is scored to its end before the next is begun: a stop then would lose it.
-        for number, of_part in groupby(chunks, key=lambda chunk: chunk.part):
-            begun = (_begin(chunk, loaded, config.rollouts, policy, watch) for chunk in of_part)
-            outcomes: _Rows = []
-            completions: _Rows = []
-            for of_samples, written in one_behind(begun):
-                outcomes += of_samples
-                completions += written
-            yield JudgedPart(
-                number=number,
-                outcomes=pa.Table.from_pylist(outcomes, _outcome_schema(config.rollouts)),
-                rollouts=arrow_table(completions, JUDGED_ROLLOUTS),
-                seconds=watch.seconds,
-            )
-            watch = Stopwatch()
+        # The greedy completion and the sampled ones in one stream: none waits for the other.
+        ways = ("greedy", "sampled") if config.rollouts else ("greedy",)
+        begun = loaded.draw(_named(timed(seen, "images", watch)), watch, ways=ways)
+        with closing(seen), closing(begun):
+            scored = when_scored(begun)
+            for number, places in parts:
+                # To the end of the part and no further: a stop would else lose it.
+                outcomes, completions = list[_Row](), list[_Row]()
+                for one in islice(scored, len(places)):
+                    with watch.time("rewards"):
+                        drawn = one.scored()
+                    outcomes.append(_outcome_row(one.item, drawn))
+                    completions += _completion_rows(one.item, drawn, policy)
+                yield JudgedPart(
+                    number=number,
+                    outcomes=pa.Table.from_pylist(outcomes, _outcome_schema(config.rollouts)),
+                    rollouts=arrow_table(completions, JUDGED_ROLLOUTS),
+                    seconds=watch.lap(),
+                )
 
 
-def _begin(
-    chunk: Chunk, policy: Policy, rollouts: int, name: str, watch: Stopwatch
-) -> Callable[[], tuple[_Rows, _Rows]]:
-    """Draw a chunk's completions; the function that comes back waits for their scores."""
-    watch.add("images", chunk.seconds)
-    # The greedy completions are scored while the sampled ones are drawn.
-    begun = {"greedy": policy.draw(chunk, watch, greedy=True)}
-    if rollouts:
-        begun["sampled"] = policy.draw(chunk, watch)
-    chunk.looks = []  # their memory
-    return partial(_rows, chunk, begun, name)
+def _named(samples: Iterable[tuple[Sample, Look]]) -> Iterator[tuple[Sample, Look, _Named]]:
+    for sample, seen in samples:
+        yield sample, seen, _Named(replace(sample, images=()), sample.image_id)
 
 
-def _rows(
-    chunk: Chunk, begun: Mapping[str, Callable[[], list[Drawn]]], policy: str
-) -> tuple[_Rows, _Rows]:
-    """The rows of a chunk's samples, and of their completions."""
-    outcomes: _Rows = []
-    completions: _Rows = []
-    drawn = {way: scored() for way, scored in begun.items()}
-    for place, sample in enumerate(chunk.samples):
-        of_sample = {way: answers[place] for way, answers in drawn.items()}
-        error = next((answer.error for answer in of_sample.values() if answer.error), None)
-        row: dict[str, Any] = {
-            "sample_id": sample.sample_id,
-            "image_id": sample.image_id,
-            "error": error and one_line(error),
-        }
-        for way, answer in of_sample.items():
-            row.update((f"{way}_{kept}", value) for kept, value in _outcome(answer).items())
-            completions += (
-                {**written, "policy": policy, "greedy": way == "greedy"}
-                for written in rollout_rows(sample, answer.rollouts, answer.scores)
-            )
-        outcomes.append(row)
-    return outcomes, completions
+@dataclass(frozen=True)
+class _Named:
+    """A sample without its images, which may wait for others, and their ids."""
+
+    sample: Sample
+    image_id: str
+
+
+def _outcome_row(of: _Named, drawn: Mapping[str, Drawn]) -> _Row:
+    error = next((answer.error for answer in drawn.values() if answer.error), None)
+    row: _Row = {
+        "sample_id": of.sample.sample_id,
+        "image_id": of.image_id,
+        "error": error and one_line(error),
+    }
+    for way, answer in drawn.items():
+        row.update((f"{way}_{kept}", value) for kept, value in _outcome(answer).items())
+    return row
+
+
+def _completion_rows(of: _Named, drawn: Mapping[str, Drawn], policy: str) -> Iterator[_Row]:
+    for way, answer in drawn.items():
+        for written in rollout_rows(of.sample, answer.rollouts, answer.scores):
+            yield {**written, "policy": policy, "greedy": way == "greedy"}
 
 
 def _outcome(answer: Drawn) -> dict[str, float | None]:

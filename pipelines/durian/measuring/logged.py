@@ -1,21 +1,20 @@
-"""Chunks of samples and what was logged of them -> measured chunks, as a profile has them."""
+"""A sample and what was logged of it -> the measured sample, as a profile has it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from durian.logs.kept import Written
 from durian.measures import Completions, ImageMeasure, RolloutMeasure, taken
-from durian.measuring.chunks import Chunk
 from durian.measuring.look import Look
-from durian.measuring.measuring import NO_IMAGE, Measured
-from durian.measuring.rows import difficulty_row, rollout_rows
+from durian.measuring.measuring import NO_IMAGE, Measured, Pictured
+from durian.measuring.rows import rollout_rows
 from durian.measuring.taking import Taken, take
 from durian.rewards import Attempts, Reward, distinct_answers, extract_answer
 from durian.rewards.score import Pending
-from durian.run.progress import Stopwatch
 from durian.samples import Rollout, Sample, Score
 from durian.table.columns import SOURCE_FILE, Further
 
@@ -24,87 +23,60 @@ NOT_LOGGED = "no completion is logged"
 
 def measure_logged(
     reward: Reward | None,
-    chunk: Chunk,
-    copies: Sequence[int],
-    logged: Mapping[int, Sequence[Written]],
-    *,
-    opened: bool,
-) -> Callable[[], Measured]:
-    """Measure the samples of a chunk by their images and by the completions that were logged.
-
-    They are being scored when this returns: begin the next chunk, then ask the function that it
-    gives for what was measured.
-
-    Args:
-        reward: grades the completions anew; None: the log's own rewards stand.
-        copies: how many rows of the dataset each sample stands for.
-        logged: completions by the number of their sample.
-        opened: their prompts end with the opening think tag.
-    """
-    watch = Stopwatch()
-    watch.add("images", chunk.seconds)
-    written = [logged.get(chunk.first + place, ()) for place in range(len(chunk.samples))]
-    with watch.time("rewards"):
-        begun = [
-            partial(_own_scores, of_sample)
-            if reward is None
-            else reward.start(_attempts(sample, seen, of_sample, opened))
-            for sample, seen, of_sample in zip(chunk.samples, chunk.looks, written, strict=True)
-        ]
-
-    def measured() -> Measured:
-        found = Measured(
-            further=[
-                Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
-                for sample in chunk.samples
-            ],
-            seconds=watch.seconds,
-        )
-        for place, sample in enumerate(chunk.samples):
-            row, rollouts = _rows(
-                sample, chunk.looks[place], copies[place], written[place], begun[place], watch
-            )
-            found.difficulty.append(row)
-            found.completions.extend(rollouts)
-        return found
-
-    return measured
-
-
-def _rows(
     sample: Sample,
     seen: Look,
     copies: int,
     written: Sequence[Written],
-    pending: Pending,
-    watch: Stopwatch,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    *,
+    opened: bool,
+) -> Callable[[], Measured]:
+    """Measure a sample by its images and by the completions that were logged.
+
+    It is being scored when this returns: begin others, then ask the function that it gives for what
+    was measured. It holds no image.
+
+    Args:
+        reward: grades the completions anew; None: the log's own rewards stand.
+        copies: how many rows of the dataset the sample stands for.
+        opened: the prompts end with the opening think tag.
+    """
+    pending = (
+        partial(_own_scores, written)
+        if reward is None
+        else reward.start(_attempts(sample, seen, written, opened))
+    )
     images = Taken()
     if seen.decoded:
         of_images = taken(ImageMeasure, ("pixel",))
         images = take((measure, partial(measure.take, seen.decoded)) for measure in of_images)
+    no_image = None if sample.images else NO_IMAGE
+    pictured = Pictured(
+        sample=replace(sample, images=()),
+        copies=copies,
+        n_images=len(sample.images),
+        further=Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}),
+        width=seen.width,
+        height=seen.height,
+        images=images,
+        reasons=[
+            reason
+            for reason in (sample.error, sample.question_error, seen.error, no_image, images.error)
+            if reason
+        ],
+    )
+    return partial(_measured, pictured, written, pending)
+
+
+def _measured(of: Pictured, written: Sequence[Written], pending: Pending) -> Measured:
     scores: Sequence[Score] = ()
     unscored = None if written else NOT_LOGGED
-    if written and sample.question_error is None:
+    if written and of.sample.question_error is None:
         try:
-            with watch.time("rewards"):
-                scores = pending()
+            scores = pending()
         except ValueError as error:
             unscored = str(error)
     rollouts = [_rollout(one) for one in written]
     outcome = _outcome(written, rollouts, scores)
-    reasons = (
-        sample.error, sample.question_error, seen.error, None if sample.images else NO_IMAGE,
-        images.error, unscored, outcome.error,
-    )  # fmt: skip
-    row = difficulty_row(
-        sample,
-        copies=copies,
-        width=seen.width,
-        height=seen.height,
-        values={**images.values, **outcome.values},
-        error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
-    )
     rows = [
         of_rollout
         | {
@@ -113,9 +85,13 @@ def _rows(
             "finish_reason": one.finish_reason,
             "step": one.step,
         }
-        for of_rollout, one in zip(rollout_rows(sample, rollouts, scores), written, strict=True)
+        for of_rollout, one in zip(rollout_rows(of.sample, rollouts, scores), written, strict=True)
     ]
-    return row, rows
+    return Measured(
+        difficulty=[of.row(outcome.values, unscored, outcome.error)],
+        completions=rows,
+        further=[of.further],
+    )
 
 
 def _outcome(

@@ -1,11 +1,12 @@
-"""Chunks of samples -> measured chunks -> a part's tables. Local and Ray runs measure so."""
+"""Samples -> measured samples, in one stream -> a part's tables. Local and Ray runs measure so."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any, Self
 
 import pyarrow as pa
@@ -14,15 +15,16 @@ from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
 from durian.measures import Completions, ImageMeasure, PatchMeasure, RolloutMeasure, taken
-from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measures.base import Values
+from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.patches import measure_patches
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
-from durian.measuring.sampling import Drawn, Policy, open_policy
+from durian.measuring.sampling import Begun, Drawn, Policy, open_policy, when_scored
 from durian.measuring.taking import Taken, take
 from durian.readers.scan import DatasetIndex
 from durian.rewards import distinct_answers
-from durian.run.progress import Progress, Stopwatch
+from durian.run.progress import Progress, Stopwatch, timed
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
@@ -31,15 +33,50 @@ from durian.table.columns import SOURCE_FILE, Further, with_columns
 NO_IMAGE = "no image"  # the reason of a sample of text alone, where images are measured
 
 
+# Samples whose images the vision encoder is given together, before they are prompted.
+ENCODED_SAMPLES, ENCODED_PIXELS = 64, 64 * 1024**2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The measured samples of one chunk, as rows of the tables."""
+    """Measured samples, as rows of the tables."""
 
     difficulty: list[dict[str, Any]] = field(default_factory=list)  # one a sample
     completions: list[dict[str, Any]] = field(default_factory=list)
     further: list[Further] = field(default_factory=list)  # the dataset's own columns
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
     tokens: Tokens = Tokens()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictured:
+    """A sample, its images measured; without the images, which may wait for nothing."""
+
+    sample: Sample
+    copies: int  # rows of the dataset that it stands for
+    n_images: int
+    further: Further
+    width: int | None
+    height: int | None
+    images: Taken
+    reasons: list[str]  # why its images or its question are of no use
+
+    def row(self, values: Values, *reasons: str | None) -> dict[str, Any]:
+        """Its row of the difficulty table.
+
+        Args:
+            values: what is measured of its rollouts.
+            reasons: why some of that is missing.
+        """
+        return difficulty_row(
+            self.sample,
+            copies=self.copies,
+            n_images=self.n_images,
+            width=self.width,
+            height=self.height,
+            values={**self.images.values, **values},
+            error="; ".join(dict.fromkeys(filter(None, [*self.reasons, *reasons]))) or None,
+        )
 
 
 class Models:
@@ -70,76 +107,97 @@ class Models:
     def __exit__(self, *error: object) -> None:
         self._opened.close()
 
-    def measure(self, chunk: Chunk, copies: Sequence[int]) -> Callable[[], Measured]:
-        """Measure the samples of a chunk whose images were looked at.
-
-        What was drawn is being scored when this returns: begin the next chunk, then ask the
-        function that it gives for what was measured.
+    def measure(
+        self,
+        samples: Iterable[tuple[Sample, Look]],
+        copies: Iterable[int],
+        watch: Stopwatch,
+    ) -> Generator[Begun[Pictured], None, None]:
+        """Measure samples whose images were looked at, in order; what was drawn is being scored.
 
         Args:
             copies: how many rows of the dataset each sample stands for.
         Raises:
             RunError: the program behind an engine failed.
         """
-        config, watch = self._config, Stopwatch()
-        watch.add("images", chunk.seconds)
-        patches = [Taken()] * len(chunk.samples)
-        if self.encoder:
-            measures = taken(PatchMeasure, config.measures)
-            with watch.time("spectra"):
-                patches = measure_patches(self.encoder, chunk, measures, self._progress)
-        measures_of_images = taken(ImageMeasure, config.measures)
-        seen = [_of_images(of_sample, measures_of_images) for of_sample in chunk.looks]
-        images = [_joined(*pair) for pair in zip(seen, patches, strict=True)]
-        if self.policy is None:
-            nothing = [Drawn()] * len(chunk.samples)
-            return partial(self._rows, chunk, copies, images, lambda: nothing, watch)
-        scored = self.policy.draw(chunk, watch)
-        chunk.looks = [replace(of_sample, decoded=()) for of_sample in chunk.looks]  # their memory
-        return partial(self._rows, chunk, copies, images, scored, watch)
+        pictured = self._pictured(samples, copies, watch)
+        if self.policy is not None:
+            yield from self.policy.draw(pictured, watch)
+        else:
+            for _, _, item in pictured:
+                yield Begun(item=item, drawn={})
 
-    def _rows(
+    def rows(self, begun: Iterable[Begun[Pictured]], watch: Stopwatch) -> Iterator[Measured]:
+        """The rows of measured samples, one sample's after another's."""
+        for one in begun:
+            with watch.time("rewards"):
+                drawn = one.scored().get("sampled", Drawn())
+            yield self._rows(one.item, drawn)
+
+    def _pictured(
         self,
-        chunk: Chunk,
-        copies: Sequence[int],
-        images: Sequence[Taken],
-        scored: Callable[[], list[Drawn]],
+        samples: Iterable[tuple[Sample, Look]],
+        copies: Iterable[int],
         watch: Stopwatch,
-    ) -> Measured:
-        drawn, needs_images = scored(), self._config.needs_images
-        measures = taken(RolloutMeasure, self._config.measures)
-        measured = Measured(
-            further=[
-                Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file})
-                for sample in chunk.samples
-            ],
-            seconds=watch.seconds,
-            tokens=tokens_of(answer.rollouts for answer in drawn),
-        )
-        for sample, count, seen, of_images, answer in zip(
-            chunk.samples, copies, chunk.looks, images, drawn, strict=True
-        ):
-            of_rollouts = _of_rollouts(answer, measures)
-            no_image = NO_IMAGE if needs_images and not sample.images else None
+    ) -> Iterator[tuple[Sample, Look, Pictured]]:
+        measures = taken(ImageMeasure, self._config.measures)
+        encoded = zip(self._encoded(samples, watch), copies, strict=False)
+        for (sample, seen, patches), count in encoded:
+            images = _joined(_of_images(seen, measures), patches)
             unasked = sample.question_error if self.policy else None  # images are measured anyway
+            no_image = NO_IMAGE if self._config.needs_images and not sample.images else None
             # All that kept a measure from the row, each reason once. What could be measured stays
             # beside it: an image has its entropy even if its question cannot be asked.
-            reasons = (
-                sample.error, unasked, seen.error, no_image, of_images.error, answer.error,
-                of_rollouts.error,
-            )  # fmt: skip
-            measured.difficulty.append(
-                difficulty_row(
-                    sample,
-                    copies=count,
-                    width=seen.width,
-                    height=seen.height,
-                    values={**of_images.values, **of_rollouts.values},
-                    error="; ".join(dict.fromkeys(filter(None, reasons))) or None,
-                )
+            reasons = (sample.error, unasked, seen.error, no_image, images.error)
+            item = Pictured(
+                sample=replace(sample, images=()),
+                copies=count,
+                n_images=len(sample.images),
+                further=Further(
+                    sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}
+                ),
+                width=seen.width,
+                height=seen.height,
+                images=images,
+                reasons=[reason for reason in reasons if reason],
             )
-            measured.completions.extend(rollout_rows(sample, answer.rollouts, answer.scores))
-        return measured
+            yield sample, seen, item
+
+    def _encoded(
+        self, samples: Iterable[tuple[Sample, Look]], watch: Stopwatch
+    ) -> Iterator[tuple[Sample, Look, Taken]]:
+        if self.encoder is None:
+            for sample, seen in samples:
+                yield sample, seen, Taken()
+            return
+        measures = taken(PatchMeasure, self._config.measures)
+        for together in _together(samples):
+            with watch.time("spectra"):
+                patches = measure_patches(self.encoder, together, measures, self._progress)
+            for (sample, seen), of_patches in zip(together, patches, strict=True):
+                yield sample, seen, of_patches
+
+    def _rows(self, of: Pictured, answer: Drawn) -> Measured:
+        of_rollouts = _of_rollouts(answer, taken(RolloutMeasure, self._config.measures))
+        return Measured(
+            difficulty=[of.row(of_rollouts.values, answer.error, of_rollouts.error)],
+            completions=rollout_rows(of.sample, answer.rollouts, answer.scores),
+            further=[of.further],
+            tokens=tokens_of([answer.rollouts]),
+        )
+
+
+def _together(samples: Iterable[tuple[Sample, Look]]) -> Iterator[list[tuple[Sample, Look]]]:
+    """Samples for one pass of the vision encoder: it fills its batches, and few images wait."""
+    group, pixels = list[tuple[Sample, Look]](), 0
+    for sample, seen in samples:
+        group.append((sample, seen))
+        pixels += sum(image.width * image.height for image in seen.images)
+        if len(group) == ENCODED_SAMPLES or pixels >= ENCODED_PIXELS:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group
 
 
 def _of_images(seen: Look, measures: Sequence[ImageMeasure]) -> Taken:
@@ -170,8 +228,8 @@ def measure_here(
     parts: Sequence[tuple[int, range]],
     index: DatasetIndex,
     progress: Progress,
-) -> Generator[tuple[int, Measured], None, None]:
-    """Measure samples on this machine: the number of its part, and each measured chunk, in order.
+) -> Generator[Measured, None, None]:
+    """Measure samples on this machine, one stream from the first to the last; part by part.
 
     Args:
         samples: those of `parts`, in order.
@@ -180,32 +238,39 @@ def measure_here(
         ConfigError: a policy or its encoder cannot be loaded.
         RunError: the program behind an engine failed.
     """
+    watch = Stopwatch()
     with Models(config, progress) as models:
         start_stages(config, parts, progress)
-        # Three chunks are on their way: the next is decoded in threads, this one is drawn by the
-        # engine, and the one before is scored, by processes of the reward where it has any. So
-        # neither images nor mathematics holds the engine up. What is given comes in the order of
-        # the dataset all the same.
-        held: tuple[int, Callable[[], Measured]] | None = None
-        for chunk in decoded_chunks(
+        seen = decoded(
             samples,
-            parts,
             keep=config.needs_model,
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
-        ):
-            if held is not None and held[0] != chunk.part:
-                # A part is given whole before the next is begun: a stop then would lose it.
-                yield held[0], held[1]()
-                held = None
-            copies = index.copies[chunk.first : chunk.first + len(chunk.samples)]
-            begun = chunk.part, models.measure(chunk, copies)
-            if held is not None:  # scored while this chunk was drawn
-                yield held[0], held[1]()
-            held = begun
-        if held is not None:
-            yield held[0], held[1]()
+        )
+        begun = models.measure(
+            timed(seen, "images", watch), index.copies[parts[0][1].start :], watch
+        )
+        # Closed in this order: nothing is drawn any more, then nothing decoded.
+        with closing(seen), closing(begun):
+            measured = models.rows(when_scored(begun), watch)
+            for _, places in parts:
+                # A part is given once its own samples are there: to look for the next one would be
+                # to measure it, and a stop meanwhile would lose this part.
+                yield together(islice(measured, len(places)), watch)
+
+
+def together(samples: Iterable[Measured], watch: Stopwatch) -> Measured:
+    """Measured samples as one, with the seconds of all that was timed since the last."""
+    part, tokens = Measured(), Tokens()
+    for one in samples:
+        for stage, seconds in one.seconds.items():
+            watch.add(stage, seconds)
+        part.difficulty.extend(one.difficulty)
+        part.completions.extend(one.completions)
+        part.further.extend(one.further)
+        tokens += one.tokens
+    return replace(part, tokens=tokens, seconds=watch.lap())
 
 
 def stages(config: ProfileConfig) -> list[str]:
@@ -226,16 +291,8 @@ def start_stages(
         progress.start(stage, parts[-1][1].stop, parts[0][1].start)
 
 
-def part_tables(chunks: Iterable[Measured]) -> tuple[pa.Table, pa.Table, dict[str, float]]:
-    """The measured chunks of one part, in order: its difficulty rows, its completions, seconds."""
-    part, watch, tokens = Measured(), Stopwatch(), Tokens()
-    for chunk in chunks:
-        part.difficulty.extend(chunk.difficulty)
-        part.completions.extend(chunk.completions)
-        part.further.extend(chunk.further)
-        tokens += chunk.tokens
-        for stage, seconds in chunk.seconds.items():
-            watch.add(stage, seconds)
+def part_tables(part: Measured) -> tuple[pa.Table, pa.Table, dict[str, float]]:
+    """A measured part: its difficulty rows, its completions, its seconds by stage."""
     difficulty = with_columns(arrow_table(part.difficulty, DIFFICULTY), part.further)
-    difficulty = with_tokens(difficulty, tokens)
-    return difficulty, arrow_table(part.completions, ROLLOUTS), watch.seconds
+    completions = arrow_table(part.completions, ROLLOUTS)
+    return with_tokens(difficulty, part.tokens), completions, part.seconds

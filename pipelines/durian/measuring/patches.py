@@ -9,40 +9,42 @@ from typing import TYPE_CHECKING
 
 from durian.engines.base import PatchEncoder
 from durian.measures import PatchMeasure
-from durian.measuring.chunks import Chunk
+from durian.measuring.look import Look
 from durian.measuring.taking import Taken, take
 from durian.run.progress import Progress
-from durian.samples import Failed
+from durian.samples import Failed, Sample
 
 if TYPE_CHECKING:
     import torch
 
 
 def measure_patches(
-    encoder: PatchEncoder, chunk: Chunk, measures: Sequence[PatchMeasure], progress: Progress
+    encoder: PatchEncoder,
+    samples: Sequence[tuple[Sample, Look]],
+    measures: Sequence[PatchMeasure],
+    progress: Progress,
 ) -> list[Taken]:
-    """Take the patch measures of each sample of a chunk, in order; none where no image is decoded.
+    """Take the patch measures of some samples, in order; none where no image is decoded.
 
-    An image that several samples of the chunk share is encoded once.
+    An image that several of them share is encoded once.
 
     Raises:
         RunError: the encoder's program failed.
     """
-    pairs = zip(chunk.samples, chunk.looks, strict=True)
     images = {
         data: image
-        for sample, seen in pairs
+        for sample, seen in samples
         if seen.images
         for data, image in zip(sample.images, seen.images, strict=True)
     }
     coming = zip(images, encoder.encode(list(images.values())), strict=True)
     known: dict[bytes, Taken] = {}
-    samples = []
-    for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
+    means = []
+    for sample, seen in samples:
         of_images = _of_images(sample.images, coming, known, measures) if seen.images else []
-        samples.append(_mean(of_images))
+        means.append(_mean(of_images))
         progress.advance("spectra")
-    return samples
+    return means
 
 
 def _of_images(
@@ -51,7 +53,7 @@ def _of_images(
     known: dict[bytes, Taken],
     measures: Sequence[PatchMeasure],
 ) -> list[Taken]:
-    # Features are taken batch by batch and let go: those of a whole chunk could fill the memory.
+    # Features are taken batch by batch and let go: those of all could fill the memory.
     while any(data not in known for data in images):
         data, features = next(coming)
         known[data] = (

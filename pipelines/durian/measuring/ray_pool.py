@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,12 +33,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError, one_line
-from durian.measuring.chunks import Chunk, cut_chunks, decode_chunk
-from durian.measuring.measuring import Measured, Models, stages, start_stages
+from durian.images.decode import size
+from durian.measuring.decoding import decoded
+from durian.measuring.measuring import Measured, Models, stages, start_stages, together
 from durian.readers.scan import DatasetIndex
 from durian.rewards.custom import NAMED
 from durian.rewards.graders import graders
-from durian.run.progress import Progress, Silent
+from durian.run.progress import Progress, Silent, Stopwatch, timed
 from durian.samples import Sample
 
 HELD = 2  # chunks an actor has at a time: one at work, one being scored or already carried there
@@ -46,6 +47,19 @@ AHEAD = 2 * HELD  # chunks an actor's worth that may be begun past the first unf
 LOSSES = 3  # of actors, over one chunk, before the chunk is taken for their cause
 REACH_SECONDS = 10.0  # for the head of a cluster to answer
 PLACE_SECONDS = 600.0  # for Ray to give a first actor, or another once all are lost
+
+
+# Bounds of one chunk: what an actor holds, and what is lost with it.
+ENCODED_BYTES = 128 * 1024**2
+DECODED_PIXELS = 256 * 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Consecutive samples of one part."""
+
+    first: int  # number of its first sample in the dataset index
+    samples: list[Sample] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,16 +103,18 @@ class Worker:
 
     def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
         """Measure a chunk that is not decoded; while it is scored, the next may be drawn."""
-        decode_chunk(
-            chunk,
+        watch = Stopwatch()
+        seen = decoded(
+            chunk.samples,
             keep=self._config.needs_model,
             pixel_limit=self._config.pixel_limit,
             workers=self._threads,
+            progress=Silent(),
         )
         with self._drawing:
-            self._models = self._models or Models(self._config, Silent())
-            scored = self._models.measure(chunk, copies)
-        return scored()
+            models = self._models = self._models or Models(self._config, Silent())
+            begun = list(models.measure(timed(seen, "images", watch), copies, watch))
+        return together(models.rows(begun, watch), watch)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -106,7 +122,6 @@ class _Task:
     """One chunk on its way; its samples are in Ray's object store, by the driver."""
 
     place: int  # in the order of the chunks
-    part: int
     first: int
     size: int
     arguments: tuple[Any, Sequence[int]]  # the chunk by reference, its copies
@@ -139,7 +154,7 @@ def measure_on_ray(
     parts: Sequence[tuple[int, range]],
     index: DatasetIndex,
     progress: Progress,
-) -> Generator[tuple[int, Measured], None, None]:
+) -> Generator[Measured, None, None]:
     """Measure as `measure_here` does, over a cluster; memory does not grow with the dataset.
 
     Raises:
@@ -152,7 +167,9 @@ def measure_on_ray(
         start_stages(config, parts, progress)
         pool = _Pool([_start(config, ask) for ask in asks], config, index, progress)
         try:
-            yield from pool.measure(cut_chunks(samples, parts, keep=config.needs_model))
+            measured = pool.measure(cut_chunks(samples, parts, keep=config.needs_model))
+            for _, places in parts:
+                yield together(_of_part(measured, len(places)), Stopwatch())
         except RayTaskError as error:  # what was raised in an actor, with Ray's own text around it
             raise error.cause from error
         except RayError as error:
@@ -162,6 +179,40 @@ def measure_on_ray(
             ) from error
         finally:
             pool.end()
+
+
+def cut_chunks(
+    samples: Iterable[Sample], parts: Iterable[tuple[int, range]], *, keep: bool
+) -> Iterator[Chunk]:
+    """Cut samples into what an actor is given at a time; a chunk never spans two parts.
+
+    Args:
+        keep: whether the decoded images will be kept, which bounds a chunk's pixels.
+    """
+    stream = iter(samples)
+    for _, numbers in parts:
+        chunk, encoded, pixels = Chunk(first=numbers.start), 0, 0
+        for number in numbers:
+            sample = next(stream)
+            chunk.samples.append(sample)
+            encoded += sum(map(len, sample.images))
+            pixels += _pixels(sample) if keep else 0
+            if encoded >= ENCODED_BYTES or pixels >= DECODED_PIXELS or number == numbers[-1]:
+                yield chunk
+                chunk, encoded, pixels = Chunk(first=number + 1), 0, 0
+
+
+def _pixels(sample: Sample) -> int:
+    sizes = [size(data) for data in sample.images]
+    return sum(width * height for width, height in filter(None, sizes))
+
+
+def _of_part(chunks: Iterator[Measured], samples: int) -> Iterator[Measured]:
+    """The next chunks, until they hold so many samples."""
+    while samples > 0:
+        measured = next(chunks)
+        samples -= len(measured.difficulty)
+        yield measured
 
 
 def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> list[Ask]:
@@ -220,9 +271,9 @@ class _Pool:
         for actor in actors:
             self._greet(actor)
 
-    def measure(self, chunks: Iterator[Chunk]) -> Iterator[tuple[int, Measured]]:
-        """The measured chunks in order, each with the number of its part."""
-        finished: dict[int, tuple[int, Measured]] = {}
+    def measure(self, chunks: Iterator[Chunk]) -> Iterator[Measured]:
+        """The measured chunks, in order."""
+        finished: dict[int, Measured] = {}
         taken, given = 0, 0
         coming: Chunk | None = next(chunks, None)
         while coming is not None or given < taken:
@@ -239,7 +290,7 @@ class _Pool:
                 else:
                     break
             for task, measured in self._answers():
-                finished[task.place] = task.part, measured
+                finished[task.place] = measured
                 for stage in self._stages:
                     self._progress.advance(stage, task.size)
             while given in finished:
@@ -261,7 +312,6 @@ class _Pool:
         copies = self._index.copies[chunk.first : chunk.first + size]
         return _Task(
             place=place,
-            part=chunk.part,
             first=chunk.first,
             size=size,
             # Put by the driver, which then owns it: the samples outlive the node of the actor

@@ -5,25 +5,32 @@ A training builds the same prompts, but TRL draws its completions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Generic, TypeVar
 
 from durian.config import EvalConfig, ProfileConfig
-from durian.engines.base import RolloutEngine, nth_seed
+from durian.engines.base import Request, RolloutEngine, seed_of
 from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompts import PromptTemplate, build_messages, load_template
 from durian.engines.resizing import Resizing, find_resizing
 from durian.errors import ConfigError, require
 from durian.images.resize import resized
-from durian.measuring.chunks import Chunk
 from durian.measuring.look import Look
-from durian.rewards import Attempts, Reward, Score, open_reward
-from durian.run.progress import Progress, Stopwatch
+from durian.rewards import Attempts, Pending, Reward, Score, open_reward
+from durian.rewards.score import Size
+from durian.run.progress import Progress, Stopwatch, timed
 from durian.samples import Failed, Prompt, Rollout, Sample
 
-_Finished = TypeVar("_Finished")
+Item = TypeVar("Item")
+WAYS = {"greedy": "greedy", "sampled": "rollouts"}  # of drawing, and the stage that each is
+SCORING = 16  # samples whose scores are waited for at a time
+UNSCORED = 2048  # samples that may be drawn before the first of them is scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,76 +58,130 @@ class Policy:
     progress: Progress
     resizing: Resizing | None = None  # of the policy's processor; None where it is not known
     bounded: bool = False  # images are brought to its bounds here, for every engine alike
+    scoring: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, SCORING))
 
     def draw(
-        self, chunk: Chunk, watch: Stopwatch, *, greedy: bool = False
-    ) -> Callable[[], list[Drawn]]:
-        """Draw the rollouts of each sample of a chunk, in order; greedy: one rollout each.
+        self,
+        samples: Iterable[tuple[Sample, Look, Item]],
+        watch: Stopwatch,
+        *,
+        ways: Sequence[str] = ("sampled",),
+    ) -> Generator[Begun[Item], None, None]:
+        """Draw the rollouts of each sample, in one stream; give the samples in their order.
 
-        They are being scored when this returns: draw the next chunk, then ask the function that
-        it gives for the scores.
+        A sample is given once it is drawn, and is then being scored.
 
-        The seed of a chunk depends on its place in the dataset alone, so that a resumed run
-        draws what an uninterrupted one would have drawn.
+        Args:
+            samples: pulled as the engine has room; with each, what is to come back beside it.
+            ways: of `WAYS`: greedy is one rollout at temperature 0.
         """
+        asked = dict[int, _Asked[Item]]()  # by the sample's place: what is in hand
+        answers = self.engine.stream(self._requests(samples, ways, asked))
+        given = 0
+        with closing(answers):
+            for key, rollouts in timed(answers, "rollouts", watch):
+                place, way = key
+                self.progress.advance(WAYS[way])
+                with watch.time("rewards"):
+                    asked[place].drawn[way] = self._score(asked[place], rollouts)
+                while (first := asked.get(given)) is not None and len(first.drawn) == len(ways):
+                    del asked[given]
+                    drawn = {way: first.drawn[way] for way in ways}
+                    yield Begun(item=first.item, drawn=drawn)
+                    given += 1
+
+    def _requests(
+        self,
+        samples: Iterable[tuple[Sample, Look, Item]],
+        ways: Sequence[str],
+        asked: dict[int, _Asked[Item]],
+    ) -> Iterator[Request]:
         bounds = self.resizing if self.bounded else None
-        prompts = [
-            build_prompt(
-                s, seen, system_prompt=self.system_prompt, template=self.template, bounds=bounds
+        for place, (sample, seen, item) in enumerate(samples):
+            prompt = build_prompt(
+                sample, seen, system_prompt=self.system_prompt, template=self.template,
+                bounds=bounds,
+            )  # fmt: skip
+            # Without its images: the engine alone holds them, for as long as it needs them.
+            asked[place] = _Asked(
+                sample=replace(sample, images=()),
+                sizes=[image.size for image in seen.images],
+                item=item,
             )
-            for s, seen in zip(chunk.samples, chunk.looks, strict=True)
-        ]
-        stage = "greedy" if greedy else "rollouts"
-        with watch.time(stage):
-            usable = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
-            self.progress.advance(stage, len(prompts) - len(usable))
-            written = iter(
-                self.engine.generate(
-                    usable,
-                    seed=chunk_seed(self.seed, chunk.first),
-                    finished=lambda n: self.progress.advance(stage, n),
-                    greedy=greedy,
-                )
-            )
-        with watch.time("rewards"):
-            begun = [
-                self._score(sample, seen, p if isinstance(p, Failed) else next(written))
-                for sample, seen, p in zip(chunk.samples, chunk.looks, prompts, strict=True)
-            ]
-
-        def drawn() -> list[Drawn]:
-            with watch.time("rewards"):
-                return [scored() for scored in begun]
-
-        return drawn
+            seed = seed_of(self.seed, sample.sample_id)
+            for way in ways:
+                yield Request(key=(place, way), prompt=prompt, seed=seed, greedy=way == "greedy")
 
     def close(self) -> None:
-        """Give the policy's memory back."""
+        """Give the policy's memory back, and give up what is being scored."""
+        self.scoring.shutdown(wait=False, cancel_futures=True)
         self.reward.close()
         self.engine.close()
 
-    def _score(
-        self, sample: Sample, seen: Look, rollouts: list[Rollout] | Failed
-    ) -> Callable[[], Drawn]:
+    def _score(self, asked: _Asked[Item], rollouts: list[Rollout] | Failed) -> Future[Drawn]:
         if isinstance(rollouts, Failed):
-            failed = Drawn(error=rollouts.error)
-            return lambda: failed
-        pending = self.reward.start(attempts(sample, seen, rollouts, self.resizing))
+            failed = Future[Drawn]()
+            failed.set_result(Drawn(error=rollouts.error))
+            return failed
+        pending = self.reward.start(attempts(asked.sample, asked.sizes, rollouts, self.resizing))
+        return self.scoring.submit(_scored, rollouts, pending)
 
-        def scored() -> Drawn:
-            try:
-                return Drawn(rollouts=rollouts, scores=pending())
-            except ValueError as error:
-                return Drawn(rollouts=rollouts, error=str(error))
 
-        return scored
+@dataclass(frozen=True, kw_only=True)
+class _Asked(Generic[Item]):
+    """A sample that the engine has in hand."""
+
+    sample: Sample
+    sizes: Sequence[Size]  # of its images, in the file
+    item: Item
+    drawn: dict[str, Future[Drawn]] = field(default_factory=dict)  # by way, those that are there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun(Generic[Item]):
+    """A sample that is drawn and being scored, with what was to come back beside it."""
+
+    item: Item
+    drawn: Mapping[str, Future[Drawn]]  # by way
+
+    @property
+    def ready(self) -> bool:
+        """Whether its scores are there."""
+        return all(scores.done() for scores in self.drawn.values())
+
+    def scored(self) -> dict[str, Drawn]:
+        """Wait for its scores.
+
+        Raises:
+            RunError: nothing can be scored any more.
+        """
+        return {way: scores.result() for way, scores in self.drawn.items()}
+
+
+def when_scored(begun: Iterable[Begun[Item]]) -> Iterator[Begun[Item]]:
+    """Give each sample once its scores are there, in order, and never wait while more can be drawn.
+
+    So no reward holds the engine up, unless `UNSCORED` samples wait for it.
+    """
+    waiting = deque[Begun[Item]]()
+    for one in begun:
+        waiting.append(one)
+        while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _scored(rollouts: Sequence[Rollout], pending: Pending) -> Drawn:
+    try:
+        return Drawn(rollouts=rollouts, scores=pending())
+    except ValueError as error:
+        return Drawn(rollouts=rollouts, error=str(error))
 
 
 def attempts(
-    sample: Sample, seen: Look, rollouts: Sequence[Rollout], resizing: Resizing | None
+    sample: Sample, sizes: Sequence[Size], rollouts: Sequence[Rollout], resizing: Resizing | None
 ) -> Attempts:
-    """A sample's rollouts as a reward is given them."""
-    sizes = [image.size for image in seen.images]
+    """A sample's rollouts as a reward is given them; `sizes` are its images' in the file."""
     return Attempts(
         completions=[r.completion for r in rollouts],
         n_tokens=[r.n_tokens for r in rollouts],
@@ -185,8 +246,11 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     if bounded and resizing is None:
         progress.note(f"warning: {not_bounded(config.model)}")
     progress.note(f"loading {config.model} into {config.engine}")
+    engine = open_engine(config.sampling)
+    if engine.told:
+        progress.note(engine.told)
     return Policy(
-        engine=open_engine(config.sampling),
+        engine=engine,
         reward=reward,
         system_prompt=config.system_prompt,
         template=template,
@@ -223,23 +287,3 @@ def _resizing(config: ProfileConfig | EvalConfig, bounded: bool) -> Resizing | N
     if found is None:  # the server's own rule would know no bounds
         raise ConfigError(f"{not_bounded(config.model)}; leave them out with engine openai")
     return found
-
-
-def one_behind(begun: Iterable[Callable[[], _Finished]]) -> Iterator[_Finished]:
-    """Finish each chunk once the next is drawn: its answers are graded while the engine draws.
-
-    Args:
-        begun: the drawn chunks, each as the function that waits for its scores.
-    """
-    held: Callable[[], _Finished] | None = None
-    for one in begun:
-        if held is not None:
-            yield held()
-        held = one
-    if held is not None:
-        yield held()
-
-
-def chunk_seed(seed: int, first: int) -> int:
-    """A seed of 31 bits for the chunk that begins at sample number `first`."""
-    return nth_seed(seed, first)

@@ -169,7 +169,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         InputError: as `train_policy`.
     """
     # Here: TRL is an extra, and takes seconds to import.
-    from durian.training.arguments import check_grpo, plan_of
+    from durian.training.arguments import check_grpo, drawing_warnings, plan_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
     from durian.training.plan import TrainingPlan, memory_estimate
@@ -198,7 +198,11 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
     identity = training_identity(config, grpo, rows.fingerprint)
-    warnings = (*batches.warnings, *training_warnings(config, table, reader.name, identity))
+    warnings = (
+        *batches.warnings,
+        *training_warnings(config, table, reader.name, identity),
+        *drawing_warnings(config, grpo, table.manifest),
+    )
     for line in warnings:
         progress.note(f"warning: {line}")
     trained, frozen = count_parameters(config)

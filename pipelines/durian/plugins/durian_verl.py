@@ -25,6 +25,7 @@ from torch import Tensor
 
 from durian.plugins.rows import (
     COLUMNS,
+    PERCEPTUAL_VALUE,
     PluginError,
     Rows,
     Settings,
@@ -279,7 +280,13 @@ def check_dataset(rows: Sequence[Mapping[str, Any]]) -> None:
             "qwen-vl-utils that is not installed, or data.max_prompt_length)"
         )
     info = rows[0].get("extra_info") or {}
-    missing = [name for name in COLUMNS if name not in info]
+    # Files of one list are joined to one table, in which a file without the columns has null. The
+    # measure itself may be null too.
+    missing = [
+        name
+        for name in COLUMNS
+        if name not in info or (info[name] is None and name != PERCEPTUAL_VALUE)
+    ]
     if missing:
         raise PluginError(
             f"durian: extra_info has no {', '.join(missing)}; "

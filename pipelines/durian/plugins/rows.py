@@ -322,6 +322,8 @@ class Teller:
             for name, size in metrics.items()
             if name.startswith("durian/size/")
         )
+        if metrics.get("durian/ungrouped"):
+            shares += f", in no group {100 * metrics['durian/ungrouped']:.1f} %"
         self._say(
             f"{metrics['durian/samples']:.0f} samples; {shares}; "
             f"std by group: {stds or 'no sample is in a group'}"

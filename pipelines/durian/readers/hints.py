@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from durian.readers.cells import reach
 from durian.readers.columns import Columns, unread_images
@@ -24,7 +25,11 @@ def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) ->
     """
     if others := unread_images(head, columns):
         return f"pass --images-column {others[0]}, which holds images"
-    path = next(_paths(head, columns), None)
+    cells = list(_cells(head, columns))
+    path = next(_paths(cells), None)
+    there = path is not None and os.path.isfile(os.path.join(files.base, path))
+    if None in cells and (there or path is None):
+        return "leave out of each list of images what is null"
     if path is None:
         return "pass --images-column with the column that holds them"
     if "://" in path:
@@ -49,14 +54,20 @@ def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) ->
     return f"{looked}; name the images' folder with --image-root"
 
 
-def _paths(head: Head, columns: Columns) -> Iterator[str]:
+def _cells(head: Head, columns: Columns) -> Iterator[Any]:
+    """The images that the first rows hold, as they hold them."""
     for row in head.rows:
         for group in columns.images:
-            for value in (image for name in group for image in image_cells(reach(row, name))):
-                if isinstance(value, dict):
-                    value = value.get("path") or value.get("image") or value.get("url")
-                if isinstance(value, str) and len(value) < 1000:
-                    yield value
+            for name in group:
+                yield from image_cells(reach(row, name))
+
+
+def _paths(cells: Iterable[Any]) -> Iterator[str]:
+    for value in cells:
+        if isinstance(value, dict):
+            value = value.get("path") or value.get("image") or value.get("url")
+        if isinstance(value, str) and len(value) < 1000:
+            yield value
 
 
 def _nearby(folder: Path) -> Iterator[list[Path]]:

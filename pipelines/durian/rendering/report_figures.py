@@ -13,6 +13,7 @@ from durian.analysis.one_run.against_error import Predictor
 from durian.analysis.one_run.summary import Scored, Summary
 from durian.rendering import group_figures, measure_figures
 from durian.rendering.figures import BLUE, NARROW, ORANGE, STYLE, WIDE
+from durian.rendering.learning_figures import learning_curves, sample_curves
 from durian.rendering.names import CONFIDENCE, SEEING, Grouped, grouped_by, name_of
 from durian.rendering.text import shown_text
 
@@ -43,6 +44,7 @@ def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFig
     if (scored := summary.scored) is None:
         return list(_of_images(summary, units))
     return [
+        *_of_learning(scored, grouped_by(summary.grouping)),
         *_of_curves(scored, units),
         *_of_groups(scored, grouped_by(summary.grouping)),
         *_of_measures(scored),
@@ -144,6 +146,27 @@ def _of_groups(scored: Scored, grouped: Grouped) -> Iterator[ReportFigure]:
             "Wrong completions and, with them, the number of samples, where perceptual groups and "
             "reasoning bins meet. Empty: no samples.",
             lambda width: group_figures.joint_view(joint, (seeing, reasoning), width),
+        )
+
+
+def _of_learning(scored: Scored, grouped: Grouped) -> Iterator[ReportFigure]:
+    if (learning := scored.learning) is None:
+        return
+    names = {"perceptual": perceptual_label(grouped), "reasoning": reasoning_label(grouped)}
+    yield ReportFigure(
+        "learning",
+        "How the policy learned",
+        "Right completions along the training's steps, of all samples and by group, with 95 % "
+        "bands. Each point is of the samples that were drawn at its steps.",
+        lambda width: learning_curves(learning, names, width),
+    )
+    if learning.samples:
+        yield ReportFigure(
+            "learning_samples",
+            "Samples that moved the most",
+            "Right completions of single samples along the training's steps: those that rose the "
+            "most, then those that fell. Of many samples some move by luck.",
+            lambda width: sample_curves(learning.samples, width),
         )
 
 

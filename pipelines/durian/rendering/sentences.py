@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import NormalDist
 
+from durian.analysis.one_run.learning import LearningPoint
 from durian.analysis.one_run.summary import Scored, Summary
 from durian.analysis.statistics.estimate import Estimate, plural
 from durian.groups import KINDS, Kind
@@ -30,14 +31,49 @@ def sentences(summary: Summary) -> list[str]:
     those = f"{counted(scored.completions, 'completion')} over {counted(measured, 'sample')}"
     wrong = f"The policy is wrong in {estimate_text(scored.error_rate, digits=0, named=True)}"
     if one_sided(scored):
-        return [f"{wrong} of {those}.", _variance(scored), *in_no_group(summary)]
+        learned = filter(None, [_learned(scored)])
+        ended = (*_looped(scored), *in_no_group(summary))
+        return [f"{wrong} of {those}.", *learned, _variance(scored), *ended]
     said = [
         f"{wrong} of {those}{_hardest_slice(scored)}.",
+        _learned(scored),
         " ".join(filter(None, [_seeing(scored, grouped), _reasoning(scored, grouped)])),
         _best(scored),
         _teaching(scored),
     ]
-    return [*(sentence for sentence in said if sentence), *in_no_group(summary)]
+    known = (sentence for sentence in said if sentence)
+    return [*known, *_looped(scored), *in_no_group(summary)]
+
+
+def _looped(scored: Scored) -> list[str]:
+    """Count completions that went round in circles apart from those that were too long."""
+    if not scored.looped:
+        return []
+    return [
+        f"{counted(scored.looped, 'completion')} of {scored.completions:,} "
+        f"({percent_text(scored.looped / scored.completions)}) went round in circles until the "
+        f"engine ended them, which a larger --max-tokens does not cure; {scored.cut:,} were cut by "
+        "--max-tokens."
+    ]
+
+
+def _learned(scored: Scored) -> str:
+    """Say how right completions changed from the first steps of a training to the last."""
+    if (learning := scored.learning) is None:
+        return ""
+    first, last = learning.points[0], learning.points[-1]
+    then, now = (percent_text(point.right.value, 0) for point in (first, last))
+    change = estimate_text(learning.change, " points", sign="+", digits=0)
+    return (
+        f"The completions are of {_steps(first, last)} of a training: {then} are right at "
+        f"{_steps(first, first)}, {now} at {_steps(last, last)}, a change of {change}."
+    )
+
+
+def _steps(first: LearningPoint, last: LearningPoint) -> str:
+    if first.first_step == last.last_step:
+        return f"step {first.first_step:,}"
+    return f"steps {first.first_step:,} to {last.last_step:,}"
 
 
 def one_sided(scored: Scored) -> bool:

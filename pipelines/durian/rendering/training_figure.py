@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from durian.rendering.figures import BLUE, GREEN, GREY, ORANGE, STYLE, encode_figure
+from durian.rendering.figures import BLUE, GREEN, GREY, ORANGE, STYLE, encode_figure, label
 from durian.run.files import written_aside
 
 SMOOTH = 7  # logged steps of the running mean, at least
@@ -60,15 +60,18 @@ _PANELS = (
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]  # steps and values, (N,) each
 
 
-def training_figure(log: Sequence[Mapping[str, float]], stem: Path) -> list[Path]:
+def training_figure(
+    log: Sequence[Mapping[str, float]], stem: Path, title: Sequence[str] = ()
+) -> list[Path]:
     """Draw what was logged, as STEM.svg and STEM.png.
 
     Args:
         log: one mapping a logged step, with `step`, as transformers' `log_history`.
+        title: lines that say what was trained; other people's names may be in them.
     Returns:
         The files written; none where nothing was logged.
     """
-    if (figure := draw_training(log)) is None:
+    if (figure := draw_training(log, title)) is None:
         return []
     files = []
     for kind in ("svg", "png"):
@@ -78,7 +81,7 @@ def training_figure(log: Sequence[Mapping[str, float]], stem: Path) -> list[Path
     return files
 
 
-def draw_training(log: Sequence[Mapping[str, float]]) -> Figure | None:
+def draw_training(log: Sequence[Mapping[str, float]], title: Sequence[str] = ()) -> Figure | None:
     """Draw a panel for each thing that was logged; None where nothing was.
 
     Each line stands over its running mean; a step without a finite number is passed over.
@@ -96,6 +99,9 @@ def draw_training(log: Sequence[Mapping[str, float]]) -> Figure | None:
         figure = Figure(figsize=(8.0, 3.0 * rows), layout="constrained")
         for number, (panel, lines) in enumerate(drawn, start=1):
             _draw(figure.add_subplot(rows, columns, number), panel, lines)
+        if title:
+            said = "\n".join(label(line, 110) for line in title)
+            figure.suptitle(said, x=0.01, ha="left", fontsize=9)
     return figure
 
 

@@ -1,22 +1,19 @@
-"""A user's own reward, `FILE.py:function`, in EasyR1's convention.
+"""A user's own reward, `FILE.py:function`, in the convention of the trainer that it is for.
+
+`conventions.py` finds that out by its parameters: verl's, TRL's and ms-swift's are called as those
+call them, any other as EasyR1's:
 
     def f(reward_input: dict) -> float | dict
 
 `reward_input` has `response` (the completion), `response_length` (tokens) and `ground_truth` (the
 sample's answer), as EasyR1 gives them; and `question`, `options`, `columns` (the row's own, without
 images), `image_sizes` and `seen_sizes` (width and height of each image, in the file and as the
-policy sees it) and `finish_reason` (stop, length or error; None where it is not known).
+policy sees it) and `finish_reason` (stop, length, repetition or error; None where it is not known).
 
 A file with `REWARD_TYPE = "batch"` is given a list of such dicts, one sample's rollouts, and
-returns a list. A result is a number, right at 0.5 or more, or a dict with `overall` (the reward)
-and, if it has them, `accuracy` and `format`, each true at 0.5 or more. Rewards may lie outside 0 to
-1 but must be finite. The `answer` column is what the last box holds.
-
-A TRL reward is wrapped in three lines:
-
-    def mine(reward_input):
-        completion = [{"role": "assistant", "content": reward_input["response"]}]
-        return trl_reward(completions=[completion], solution=[reward_input["ground_truth"]])[0]
+returns a list. A result is a number, right at 0.5 or more, or a dict with `overall` or `score` (the
+reward) and, if it has them, `accuracy` or `acc`, and `format`, each true at 0.5 or more. Rewards
+may lie outside 0 to 1 but must be finite. The `answer` column is what the last box holds.
 """
 
 from __future__ import annotations
@@ -24,7 +21,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -33,6 +29,7 @@ from typing import Any, ClassVar
 from durian.config.policy import PromptConfig
 from durian.errors import ConfigError, one_line
 from durian.rewards.boxed import BoxedReward
+from durian.rewards.conventions import Call, caller
 from durian.rewards.extract import extract_answer
 from durian.rewards.formula import TOLERANCE
 from durian.rewards.judged import JudgedReward, ServedJudge
@@ -76,7 +73,11 @@ def open_reward(name_or_file: str | None = None, config: PromptConfig | None = N
     kind = getattr(module, "REWARD_TYPE", "sequential")
     if kind not in _TYPES:
         raise ConfigError(f"{path}: REWARD_TYPE is {kind!r}; it must be one of {', '.join(_TYPES)}")
-    return CustomReward(function, batch=kind == "batch")
+    try:
+        return CustomReward(caller(function, batch=kind == "batch"))
+    except (Exception, SystemExit) as error:  # of a class that is made
+        why = one_line(f"{type(error).__name__}: {error}")
+        raise ConfigError(f"{path}: cannot make a '{name}': {why}") from error
 
 
 def reward_fingerprint(name_or_file: str | None = None) -> str:
@@ -96,9 +97,8 @@ def reward_fingerprint(name_or_file: str | None = None) -> str:
 class CustomReward:
     """A user's function as a `Reward`."""
 
-    function: Callable[[Any], Any]
+    call: Call
     reads_images: ClassVar[bool] = True
-    batch: bool  # takes all rollouts of a sample at once
 
     def start(self, attempts: Attempts) -> Pending:
         """See `Reward.start`. The function is called here and now: it may be of any kind."""
@@ -108,32 +108,17 @@ class CustomReward:
         """Nothing is held."""
 
     def _scores(self, attempts: Attempts) -> list[Score]:
-        inputs = [_input(attempts, number) for number in range(len(attempts.completions))]
         try:
-            results = self.function(inputs) if self.batch else [self.function(i) for i in inputs]
+            results = self.call(attempts)
         except (Exception, SystemExit) as error:  # sys.exit() in it would end the whole run
             raise _failed(one_line(f"{type(error).__name__}: {error}")) from error
-        if not isinstance(results, list | tuple) or len(results) != len(inputs):
-            raise _failed(f"it must return a list of {len(inputs)}, not {_described(results)}")
+        expected = len(attempts.completions)
+        if not isinstance(results, list | tuple) or len(results) != expected:
+            raise _failed(f"it must return a list of {expected}, not {_described(results)}")
         return [
             _score(result, completion)
             for result, completion in zip(results, attempts.completions, strict=True)
         ]
-
-
-def _input(attempts: Attempts, number: int) -> dict[str, Any]:
-    reasons = attempts.finish_reasons
-    return {
-        "response": attempts.completions[number],
-        "response_length": attempts.n_tokens[number],
-        "ground_truth": attempts.answer,
-        "question": attempts.question,
-        "options": list(attempts.options),
-        "columns": dict(attempts.columns),
-        "image_sizes": list(attempts.image_sizes),
-        "seen_sizes": list(attempts.seen_sizes),
-        "finish_reason": reasons[number] if reasons else None,
-    }
 
 
 def _score(result: Any, completion: str) -> Score:
@@ -141,10 +126,11 @@ def _score(result: Any, completion: str) -> Score:
     if not isinstance(result, dict):
         reward = _number(result, "the reward")
         return Score(reward=reward, correct=reward >= 0.5, formatted=None, answer=answer)
-    if "overall" not in result:
-        raise _failed("the dict it returned has no 'overall'")
-    reward = _number(result["overall"], "'overall'")
-    accuracy, form = result.get("accuracy"), result.get("format")
+    name = next((name for name in ("overall", "score") if name in result), None)
+    if name is None:
+        raise _failed("the dict it returned has no 'overall' and no 'score'")
+    reward = _number(result[name], f"'{name}'")
+    accuracy, form = result.get("accuracy", result.get("acc")), result.get("format")
     return Score(
         reward=reward,
         correct=(reward if accuracy is None else _number(accuracy, "'accuracy'")) >= 0.5,

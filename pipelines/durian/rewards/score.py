@@ -25,7 +25,7 @@ class Attempts:
     answer: str  # the reference, as the table has it
     options: tuple[str, ...] = ()  # of a choice, in the order of their letters
     question: str = ""
-    finish_reasons: Sequence[str] = ()  # stop, length or error
+    finish_reasons: Sequence[str] = ()  # stop, length, repetition or error
     columns: Mapping[str, Any] = field(default_factory=dict)
     image_sizes: Sequence[Size] = ()  # in the file
     seen_sizes: Sequence[Size] = ()  # as the policy sees them

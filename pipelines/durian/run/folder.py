@@ -48,8 +48,14 @@ THUMBNAILS_FILE = "thumbnails.parquet"
 REPORT_FOLDER = "report"
 SUMMARY_FILE = "summary.json"  # in the report folder
 LOCK_FILE = "lock"
+NAMED = "named"  # beside a run's identity: names for its fingerprints, which are not compared
 SECONDS_KEY = b"durian.seconds"
 GROUPS_KEY = b"durian.groups"
+_KINDS = {
+    None: "a profile",
+    "evaluation": "an evaluation",
+    "import": "an imported log",
+}  # by the kind in an identity
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,10 @@ class RunFolder:
     def read_part(self, number: int) -> pa.Table:
         """All that a finished part holds of its samples."""
         return read_table(self._part(number))
+
+    def read_rollouts(self, number: int, columns: list[str]) -> pa.Table:
+        """Some columns of the completions of a finished part."""
+        return read_table(self._rollouts_part(number), columns)
 
     def read_part_columns(self, columns: list[str]) -> pa.Table:
         """Some columns of all parts, in the order of the dataset."""
@@ -351,6 +361,8 @@ def check_same(
 
     Args:
         known: the folder's; a key that it lacks is of an option newer than it.
+        identity: today's. Its `named` is no part of it: by key, what a person calls a value that is
+            a fingerprint.
         config: what the options are declared in.
     Raises:
         RunFolderError: names the first key that differs, with both values.
@@ -359,13 +371,20 @@ def check_same(
     # Through JSON, as the folder's own was: a tuple of settings and the list that was read back
     # would otherwise differ without a difference.
     then, now = json.loads(json.dumps([{**default_values(config), **known}, identity]))
+    named, names = then.pop(NAMED, {}), now.pop(NAMED, {})
     # First of all, what kind of run it is.
-    for key in sorted(known.keys() | now.keys(), key=lambda name: (name != "kind", name)):
-        if then.get(key) != now.get(key):
-            raise RunFolderError(
-                f"{path}: was made with {key} {_brief(then.get(key))}, not "
-                f"{_brief(now.get(key))}; {way_out}"
-            )
+    if then.get("kind") != now.get("kind"):
+        one, other = (_KINDS.get(of.get("kind"), _KINDS[None]) for of in (then, now))
+        raise RunFolderError(f"{path}: holds {one}, not {other}; choose another --out")
+    for key in sorted((known.keys() | now.keys()) - {NAMED}):
+        if then.get(key) == now.get(key):
+            continue
+        was, today = (
+            of[key] if of.get(key) else _brief(value.get(key))
+            for of, value in ((named, then), (names, now))
+        )
+        how = "whose content is another now" if was == today else f"not {today}"
+        raise RunFolderError(f"{path}: was made with {key} {was}, {how}; {way_out}")
 
 
 def _brief(value: Any) -> str:

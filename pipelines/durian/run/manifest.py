@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -61,6 +61,27 @@ class ImportedLogs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimated:
+    """The making of one estimated column."""
+
+    model: Literal["ridge", "trees"]  # that predicts it, in most of the folds
+    explained: float  # part of the variance seen, on samples that the model was not fitted to
+    own_weight: float | None  # of a sample's own completions; None where one each cannot tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatesMade:
+    """The estimates of a run: of how many samples, from what."""
+
+    samples: Count
+    drawn: Count  # the others were predicted
+    rollouts: float  # of a drawn sample, mean
+    features: list[str]  # in words, but the dataset's own columns by name
+    difficulty: Estimated
+    confidence: Estimated | None  # None where no log-probabilities are known
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a finished profile beside its tables.
 
@@ -80,6 +101,7 @@ class Manifest:
     logprobs_mode: str | None = None
     counts: Counts
     tokens: Tokens | None = None
+    estimates: EstimatesMade | None = left_out()
     groups: GroupCuts
     determinism: list[str] | None = left_out()  # what another run of the same may give otherwise
     versions: dict[str, str] | None = left_out()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Thing = TypeVar("Thing")
 
 
 class Progress(Protocol):
@@ -36,16 +38,37 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._within = 0.0  # seconds of the blocks that ended within the one that is timed now
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Count the block's time towards `stage`."""
+        """Count the block's time towards `stage`, but for that of blocks timed within it."""
+        before, self._within = self._within, 0.0
         begun = time.perf_counter()
         try:
             yield
         finally:
-            self.add(stage, time.perf_counter() - begun)
+            whole = time.perf_counter() - begun
+            self.add(stage, whole - self._within)
+            self._within = before + whole
 
     def add(self, stage: str, seconds: float) -> None:
         """Count seconds that were measured elsewhere, such as by an interrupted run."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def lap(self) -> dict[str, float]:
+        """The seconds since the last lap, by stage."""
+        seconds, self.seconds = self.seconds, {}
+        return seconds
+
+
+def timed(things: Iterable[Thing], stage: str, watch: Stopwatch) -> Iterator[Thing]:
+    """Give things on, and count the time until each is there towards a stage."""
+    coming = iter(things)
+    while True:
+        with watch.time(stage):
+            try:
+                thing = next(coming)
+            except StopIteration:
+                return
+        yield thing

@@ -178,13 +178,21 @@ def reasoning_column(grouping: Grouping[int]) -> pa.Array:
     return arrow_array(grouping.labels, arrow_type(DIFFICULTY["reasoning_group"]))
 
 
-def group_samples(config: ProfileConfig, run: RunFolder) -> Groups:
-    """Cut the measured samples of a run into perceptual and reasoning groups (eq. 10, 16)."""
+def group_samples(
+    config: ProfileConfig, run: RunFolder, estimated: Mapping[str, pa.Array]
+) -> Groups:
+    """Cut the measured samples of a run into perceptual and reasoning groups (eq. 10, 16).
+
+    Args:
+        estimated: columns that no part holds, since they need all samples; one value a sample.
+    """
     asked = {kind: named_column(kind, getattr(config, kind)) for kind in KINDS}
     names = {kind: column for kind, (column, _) in asked.items()}
     ends = {kind: end or hard_end(kind, column) for kind, (column, end) in asked.items()}
-    table = run.read_part_columns(list(dict.fromkeys(names.values())))
-    seen, thought = (_floats(table[name]) for name in names.values())
+    seen, thought = (
+        _floats(estimated[n] if n in estimated else run.read_part_columns([n])[n])
+        for n in names.values()
+    )
     perceptual = perceptual_groups(seen, config.percentiles, harder=ends["perceptual"])
     reasoning = reasoning_groups(thought, config.bins, harder=ends["reasoning"])
     return Groups(
@@ -226,7 +234,7 @@ def _dataset_names(run: Path) -> list[str]:
     return [field.name for field in schema if pa.types.is_floating(field.type)]
 
 
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
     # An infinite number, as a dataset's own column may hold, would draw a quantile to infinity with
     # it; it counts as missing.
     values = pl.Series(column.cast(pa.float64())).to_numpy().astype(np.float64)  # null: NaN

@@ -15,6 +15,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from trl import GRPOConfig
 
 from durian.config import TrainConfig
+from durian.config.options import as_pairs
 from durian.errors import EXTRAS, ConfigError, one_line, way_out
 from durian.normalizer import NORMALIZERS
 from durian.run.manifest import Manifest
@@ -47,6 +48,8 @@ _LOGGERS = {
     "dagshub": "dagshub", "dvclive": "dvclive", "mlflow": "mlflow", "neptune": "neptune",
     "swanlab": "swanlab", "tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb",
 }  # fmt: skip
+# Arguments of sampling that TRL has fields of its own for; the others go into generation_kwargs.
+_SAMPLING_FIELDS = ("top_k", "min_p", "repetition_penalty")
 _AS_PROFILED = {
     "max_completion_length": "max_tokens",
     "temperature": "temperature",
@@ -149,6 +152,8 @@ def grpo_config(
         **({"vllm_max_model_length": longest_prompt + room} if longest_prompt else {}),
         **({} if on_gpu else {"use_cpu": True, "bf16": False}),
         **({"ddp_backend": "gloo"} if not on_gpu and plan.processes > 1 else {}),
+        **_sampling(config, grpo)[0],
+        **({"chat_template_kwargs": arguments} if (arguments := config.chat_template_args) else {}),
         **given,
         "output_dir": config.out,
         "shuffle_dataset": config.order == "shuffle",
@@ -161,6 +166,53 @@ def grpo_config(
         return GRPOConfig(**values)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"grpo: {one_line(error)}") from error
+
+
+def _sampling(config: TrainConfig, grpo: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The arguments of sampling as fields of GRPOConfig, and the names of those that TRL has not.
+
+    Transformers ignores what it does not know, and TRL gives vLLM only what JSON can hold.
+    """
+    given = dict(config.sampling_args or {})
+    own = {name: given.pop(name) for name in _SAMPLING_FIELDS if name in given}
+    if grpo.get("use_vllm"):
+        lost = [name for name in given if name == "repetition_detection"]
+    else:
+        from transformers import GenerationConfig
+
+        make: Any = GenerationConfig  # untyped
+        lost = [name for name in given if not hasattr(make(), name)]
+    further = {name: value for name, value in given.items() if name not in lost}
+    return own | ({"generation_kwargs": further} if further else {}), lost
+
+
+def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Manifest) -> list[str]:
+    """A line for each way in which completions are drawn otherwise than the table's.
+
+    Args:
+        config: with what it left open filled in (`manifest.as_profiled`).
+        grpo: as `check_grpo` gives it.
+    """
+    fields_now, lost = _sampling(config, grpo)
+    now = {**fields_now, **grpo}
+    drawn = {n: now[n] for n in _SAMPLING_FIELDS if n in now} | now.get("generation_kwargs", {})
+    then, lines = manifest.config, []
+    pairs = (
+        ("temperature", then["temperature"], now["temperature"]),
+        ("top-p", then["top_p"], now["top_p"]),
+        ("sampling-arg", as_pairs(then.get("sampling_args")), as_pairs(drawn)),
+        (
+            "chat-template-arg",
+            as_pairs(then.get("chat_template_args")),
+            as_pairs(now.get("chat_template_kwargs", config.chat_template_args)),
+        ),
+    )
+    for name, before, today in pairs:
+        if before != today:
+            lines.append(f"the table was made with {name} {before}, and this training has {today}")
+    if lost:
+        lines.append(f"completions are drawn without {', '.join(lost)}: TRL cannot pass it on here")
+    return lines
 
 
 def _as_number(name: str, value: Any, kind: str) -> Any:

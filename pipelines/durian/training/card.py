@@ -72,18 +72,29 @@ def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
     counts = manifest.counts
     left_out = "".join(f"; {number} x {why}" for why, number in counts.left_out.items())
     yield "Samples", as_text(f"{counts.samples} of {counts.rows} rows{left_out}")
-    policy = table.model or "no policy"
-    yield "Difficulty table", as_text(f"{table.run}, measured with {policy}")
-    weights = ", ".join(f"{weight:g}" for weight in config["weights"])
-    own = f", weights {weights} (own, perceptual, reasoning)"
-    normalizer = config["normalizer"]
-    yield (
-        "Normalizer",
-        as_text(f"{normalizer}{own if normalizer == 'durian' else ''}, groups {config['groups']}"),
-    )
+    yield "Difficulty table", as_text(f"{table.run}, measured with {table.model or 'no policy'}")
+    yield "Normalizer", as_text(_normalizer(manifest))
     result = manifest.result
     yield "Logged steps", str(result.logged_steps)
     if result.reward_first is not None:
         steps = f"over the first {result.averaged_steps} logged steps"
         first, last = result.reward_first, result.reward_last
         yield "Mean reward", f"{first:.3f} {steps}, {last:.3f} over the last"
+
+
+def _normalizer(manifest: TrainingManifest) -> str:
+    config, own = manifest.config, ""
+    if config["normalizer"] == "durian":
+        weights = ", ".join(f"{weight:g}" for weight in config["weights"])
+        own = f", weights {weights} (own, perceptual, reasoning)"
+    return f"{config['normalizer']}{own}, groups {config['groups']}"
+
+
+def figure_title(manifest: TrainingManifest) -> list[str]:
+    """The policy, its table and its normalizer, as the lines over the picture of a training."""
+    table = manifest.table
+    return [
+        manifest.model,
+        f"table {table.run}, measured with {table.model or 'no policy'}",
+        f"normalizer {_normalizer(manifest)}",
+    ]

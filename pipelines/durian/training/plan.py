@@ -287,12 +287,13 @@ def _thin_groups(groups: Mapping[str, tuple[int, float]], prompts: int) -> list[
     lines = []
     for option, (count, share) in groups.items():
         if count > 1 and prompts * share < THIN:
-            fine = max(1, min(prompts // THIN, count - 1))
-            way_out = f"--bins {fine} or less" if option == "bins" else "more even percentiles"
+            fine = min(prompts // THIN, count - 1)
+            finer = f"--bins {fine} or less" if option == "bins" else "more even percentiles"
+            # Few prompts do for no two groups, however they are cut.
+            cut = f"{finer}, or " if fine > 1 else ""
             lines.append(
                 f"{option}: the smallest of {count} groups is expected to hold "
                 f"{prompts * share:.1f} of {prompts} prompts of a rollout batch, and a std over "
-                f"one sample is its own; pass {way_out}, or --rollout-batch {ceil(THIN / share)} "
-                "or more"
+                f"one sample is its own; pass {cut}--rollout-batch {ceil(THIN / share)} or more"
             )
     return lines

@@ -65,17 +65,25 @@ def holds_adapter(folder: Path) -> bool:
     return (folder / "adapter_model.safetensors").is_file()
 
 
-def merge_adapter(trainer: Any, folder: Path) -> None:
-    """Write the model with its trained adapter added to the weights, as every loader takes it."""
-    merged = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
-    merged.save_pretrained(folder)
-    trainer.processing_class.save_pretrained(folder)
+def merge_adapter(trainer: Any, config: TrainConfig, out: Path) -> None:
+    """Write OUT/merged: the model with its trained adapter added, as every loader takes it.
+
+    Where the model is in shards, it is loaded anew, with the adapter that lies in OUT.
+    """
+    if trainer.sharded:
+        from peft import PeftModel
+
+        adapted: Any = PeftModel.from_pretrained(load_policy(config, trainer.args, None), str(out))
+    else:
+        adapted = trainer.accelerator.unwrap_model(trainer.model)
+    adapted.merge_and_unload().save_pretrained(out / MERGED)
+    trainer.processing_class.save_pretrained(out / MERGED)
 
 
 def not_merged(model: str, folder: Path) -> str:
-    """Say how to make the whole model where the adapter was trained over shards."""
+    """Say how to make the whole model where the adapter was trained by DeepSpeed."""
     return (
-        f"{folder}: the adapter alone, without {MERGED}/: no process holds the whole model; load "
+        f"{folder}: the adapter alone, without {MERGED}/: DeepSpeed would shard that too; load "
         f"{model}, then peft's PeftModel.from_pretrained(model, '{folder}').merge_and_unload()"
     )
 

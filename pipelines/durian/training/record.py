@@ -21,7 +21,7 @@ from durian.run.files import write_json, written_aside
 from durian.run.folder import MANIFEST
 from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable, table_warnings
-from durian.training.card import CARD_FILE, model_card
+from durian.training.card import CARD_FILE, figure_title, model_card
 from durian.training.folder import LOG_FILE
 from durian.training.launch import launched_processes
 from durian.training.manifest import (
@@ -111,7 +111,7 @@ def write_results(out: Path, log: Log, manifest: TrainingManifest) -> None:
     # The manifest comes last, since it is what makes a training complete: after a kill before it,
     # the same command takes the last checkpoint and writes all of these again.
     write_json(out / LOG_FILE, {"steps": log})
-    training_figure(log, out / "training")
+    training_figure(log, out / "training", figure_title(manifest))
     with written_aside(out / CARD_FILE) as aside:
         aside.write_text(model_card(manifest), encoding="utf-8")
     write_json(out / MANIFEST, manifest)

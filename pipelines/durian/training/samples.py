@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from durian.engines.resizing import Resizing, Size
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import decode
 from durian.images.resize import resized
-from durian.measuring.chunks import Chunk, decoded_chunks
+from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import SampleReader
@@ -40,6 +42,7 @@ from durian.training.prompts import check_trainable
 
 SAMPLES_FILE = "samples.arrow"
 COUNTS_FILE = "samples.json"
+ROWS_TOGETHER = 256  # written at a time, with their images
 _SCHEMA = pa.schema(
     {
         "sample_id": pa.string(),
@@ -204,17 +207,18 @@ def prepare_samples(
     n_rows, ids, left_out = len(scanned.ids), list[str](), Counter[str]()
     longest = 0  # tokens of a prompt
     progress.start("images", n_rows)
-    chunks = decoded_chunks(
-        reader.samples(), [(0, range(n_rows))], keep=True, pixel_limit=config.pixel_limit,
-        workers=config.workers, progress=progress,
+    seen = decoded(
+        reader.samples(), keep=True, pixel_limit=config.pixel_limit, workers=config.workers,
+        progress=progress,
     )  # fmt: skip
     with (
+        closing(seen),
         written_aside(out / SAMPLES_FILE) as aside,
         pa.OSFile(str(aside), "wb") as file,
         pa.ipc.new_stream(file, _SCHEMA) as writer,
     ):
-        for chunk in chunks:
-            found = list(_rows(chunk, table, screen, left_out, bare=not scanned.with_images))
+        rows = _rows(seen, table, screen, left_out, bare=not scanned.with_images)
+        while found := list(islice(rows, ROWS_TOGETHER)):
             longest = max([longest, *(length for length, _ in found)])
             kept = [row for _, row in found]
             ids += [row["sample_id"] for row in kept]
@@ -295,20 +299,20 @@ _OWN = ("messages", "encoded")
 
 
 def _rows(
-    chunk: Chunk,
+    samples: Iterable[tuple[Sample, Look]],
     table: TrainingTable,
     screen: Screen,
     left_out: Counter[str],
     *,
     bare: bool,
 ) -> Iterator[tuple[int, JsonObject]]:
-    """The rows of a chunk that take part, each with its prompt's tokens; the others are counted.
+    """The rows that take part, each with its prompt's tokens; the others are counted.
 
     Args:
         bare: no row of the dataset has an image. Else those without one are left out: TRL hands
             a rollout batch to the processor whole, which refuses the mixture.
     """
-    for sample, seen in zip(chunk.samples, chunk.looks, strict=True):
+    for sample, seen in samples:
         # The cheapest reasons first: what the table says, then whether there are images, and only
         # then the prompt, which is rendered and counted.
         known = table.find(sample.sample_id)

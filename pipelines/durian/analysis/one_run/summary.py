@@ -17,6 +17,7 @@ from durian.analysis.one_run.against_error import (
 )
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
+from durian.analysis.one_run.learning import Learning, learning
 from durian.analysis.one_run.reliability import (
     Reliability,
     group_reliability,
@@ -123,10 +124,13 @@ class Scored:
     reliability: Reliability
     pass_rates: PassRates
     looked_at: LookedAt | None = left_out()
+    looped: int | None = left_out()  # completions that an engine ended for repeating themselves
+    cut: int | None = left_out()  # completions cut by max-tokens, where any are looped
     format_rate: float | None = left_out()  # where the reward judges the format
     ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
+    learning: Learning | None = left_out()  # where the rollouts are of several training steps
 
     def groups(self, kind: Kind) -> list[ErrorsOfGroup]:
         """Errors by group of one grouping, and at the end those of the samples in no group."""
@@ -178,7 +182,8 @@ def analyse(
         columns: columns.parquet, row by row with the table: `image_id`, and the dataset's own
             further columns, numbers and texts.
         rollouts: of the table's samples: `sample_id`, `rollout`, `n_tokens`, `sum_logprob`,
-            `correct`. The table then has `sample_id`.
+            `correct`, `finish_reason`, and `step` where it is known. The table then has
+            `sample_id` and `row`.
         grouping: how the table's groups were cut.
         seed: of the splits and the redraws.
     Raises:
@@ -233,8 +238,13 @@ def _analyse_scored(
         name: errors_by_group(values, _texts(values), wrong, total, clusters)
         for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
     }
+    ended = None if rollouts is None else rollouts.get_column("finish_reason", default=None)
+    ends = {} if ended is None else dict(ended.value_counts().rows())
+    looped = ends.get("repetition")
     return Scored(
         completions=int(total.sum()),
+        looped=looped,
+        cut=looped and ends.get("length", 0),
         clusters=clusters.described,
         error_rate=error_rate(wrong, total, clusters),
         perceptual=[row for row in groups["perceptual"] if row.group != NO_GROUP],
@@ -275,6 +285,9 @@ def _analyse_scored(
         format_rate=_mean(table["format_rate"]) if "format_rate" in table.columns else None,
         joint=_joint(labels, orders["reasoning"], wrong, total, clusters),
         split_half=None if arrays is None else split_halves(measures, arrays, clusters, seed=seed),
+        learning=None
+        if rollouts is None or "step" not in rollouts.columns
+        else learning(rollouts, table, orders, clusters),
     )
 
 

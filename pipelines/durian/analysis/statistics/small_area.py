@@ -1,0 +1,151 @@
+"""Small-area estimates: a sample's few completions, joined to what similar samples tell of it.
+
+Each sample has a true mean that its completions scatter around, and a prediction of that mean from
+what is known of it without any completion. The estimate weighs the two by their errors, as the
+small-area model of Fay and Herriot (1979) does; shares use its beta-binomial form, in which a
+share's variance depends on the share itself. How far truths lie from predictions is itself known
+only roughly, so each estimate is a mean over what that may be: else the intervals are too narrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import truncnorm
+
+Floats = NDArray[np.float64]
+
+_NODES = (np.arange(16) + 0.5) / 16  # of the distribution of what is known only roughly
+_LEAST_RHO, _MOST_RHO = 1e-4, 0.98
+_EDGE = 0.005  # a predicted share keeps so far from 0 and 1: no prediction is certain
+_BIN_SAMPLES, _MOST_BINS = 150, 10
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of each sample's true mean, and how well."""
+
+    mean: Floats  # (N,)
+    sd: Floats  # (N,), standard deviation; NaN where the completions cannot tell
+    own_weight: float  # of a sample's own completions in its mean, 0 to 1; NaN likewise
+
+
+def share_posterior(counted: Floats, seen: Floats, predicted: Floats) -> Posterior:
+    """Estimate each sample's true share from its counts and a prediction.
+
+    Prior Beta(k f, k (1 - f)) around the prediction f, so the posterior is
+    Beta(k f + c, k (1 - f) + n - c) of c counted among n. The worth k of a prediction, in
+    completions, comes from rho = 1 / (k + 1), the part of f (1 - f) by which true shares scatter
+    around f: the mean over pairs of a sample's completions of (y - f)(y' - f) is unbiased for that,
+    since a pair's own noise is independent. The posterior is averaged over rho, normal around its
+    estimate by its standard error and cut to 0 to 1.
+
+    Args:
+        counted: (N,), completions that count, as the wrong ones.
+        seen: (N,), completions drawn; 0 where the sample is only predicted.
+        predicted: (N,), shares in 0 to 1 that know nothing of these completions.
+    Returns:
+        The posterior. Where no sample has two completions, half of the scatter is taken to be the
+        truth's, and no sd is given: one draw each does not tell noise from difference.
+    Source: linear Bayes for the beta-binomial; Fay and Herriot (1979); Rao and Molina (2015), 9.5.
+    """
+    f = np.clip(predicted, _EDGE, 1 - _EDGE)
+    several = seen >= 2
+    if several.any():
+        c, n, p = counted[several], seen[several], f[several]
+        # Sum over ordered pairs of (y - p)(y' - p): the square of the sum less the sum of squares.
+        pairs = ((c - n * p) ** 2 - c * (1 - p) ** 2 - (n - c) * p**2) / (n * (n - 1))
+        scatter = p * (1 - p)
+        rho = float(pairs.sum() / scatter.sum())
+        error = float(np.sqrt(np.sum((pairs - rho * scatter) ** 2)) / scatter.sum())
+        rhos = _nodes(rho, error, _MOST_RHO)
+    else:
+        rhos = np.array([0.5])
+    first, second, own = np.zeros_like(f), np.zeros_like(f), 0.0
+    for rho in np.clip(rhos, _LEAST_RHO, _MOST_RHO):
+        k = 1 / rho - 1
+        total = k + seen
+        mean = (k * f + counted) / total
+        first += mean / len(rhos)
+        second += (mean * (1 - mean) / (total + 1) + mean**2) / len(rhos)
+        own += float(np.mean((seen / total)[seen > 0])) / len(rhos)
+    if not several.any():
+        return Posterior(first, np.full_like(first, np.nan), float("nan"))
+    return Posterior(first, np.sqrt(np.maximum(second - first**2, 0)), own)
+
+
+def mean_posterior(mean: Floats, within: Floats, seen: Floats, predicted: Floats) -> Posterior:
+    """Estimate each sample's true mean of a number from a few draws and a prediction.
+
+    Posterior mean (y / w + f / s) / (1 / w + 1 / s), and variance 1 / (1 / w + 1 / s): w is the
+    variance of y around the truth, s that of the truth around the prediction f. Neither is a
+    sample's own, of which few draws tell next to nothing: both are pooled over samples with near
+    predictions, w from the variance within samples, s from (y - f)^2 less w, which is unbiased for
+    it. The posterior is averaged over s, normal around its estimate by its standard error and cut
+    at 0.
+
+    Args:
+        mean: (N,), over a sample's draws; NaN where there are none.
+        within: (N,), variance of a sample's draws with n - 1; NaN where there are not two.
+        seen: (N,), draws.
+        predicted: (N,), in the units of `mean`, that know nothing of these draws.
+    Returns:
+        As `share_posterior`.
+    Source: Fay and Herriot (1979), with smoothed variances (Rao and Molina 2015, 6.1 and 6.4).
+    """
+    drawn, several = seen >= 1, seen >= 2
+    n = np.where(drawn, seen, 1.0)
+    y = np.where(drawn, mean, predicted)
+    if not several.any():
+        return Posterior(np.where(drawn, (y + predicted) / 2, predicted), y + np.nan, float("nan"))
+    w = np.maximum(_smoothed(predicted, within, several).mean(0) / n, 1e-12)
+    first, second, own = np.zeros_like(y), np.zeros_like(y), 0.0
+    for s in _smoothed(predicted, (y - predicted) ** 2 - w, several):
+        weight = np.where(drawn, s / (s + w), 0.0)
+        estimate = weight * y + (1 - weight) * predicted
+        first += estimate / len(_NODES)
+        second += (np.where(drawn, weight * w, s) + estimate**2) / len(_NODES)
+        own += float(weight[drawn].mean()) / len(_NODES)
+    return Posterior(first, np.sqrt(np.maximum(second - first**2, 0)), own)
+
+
+def calibrated(predicted: Floats, seen: Floats) -> Floats:
+    """Pull predictions toward the mean as far as what was seen does not follow them.
+
+    The slope of what was seen over what was predicted, between 0 and 1: predictions that know
+    nothing become the mean, so that they cost nothing.
+
+    Args:
+        predicted: (N,), of models that never saw the sample.
+        seen: (N,), NaN where nothing was.
+    Source: calibration slope of Cox (1958).
+    """
+    known = ~np.isnan(seen)
+    f, y = predicted[known], seen[known]
+    spread = float(np.mean((f - f.mean()) ** 2))
+    slope = float(np.mean((f - f.mean()) * (y - y.mean()))) / spread if spread > 0 else 0.0
+    centred: Floats = y.mean() + float(np.clip(slope, 0, 1)) * (predicted - f.mean())
+    return centred
+
+
+def _nodes(estimate: float, error: float, most: float) -> Floats:
+    """Quantiles of a normal distribution that is cut to 0 to `most`."""
+    error = max(error, 1e-12)
+    cut = truncnorm((0 - estimate) / error, (most - estimate) / error, estimate, error)
+    nodes: Floats = cut.ppf(_NODES)
+    return nodes
+
+
+def _smoothed(along: Floats, values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Means of positive values over samples with near `along`, (16, N): what they may be.
+
+    In up to ten bins, and linear between them.
+    """
+    order = np.argsort(along[known], kind="stable")
+    x, v = along[known][order], values[known][order]
+    bins = np.array_split(np.arange(len(x)), max(1, min(_MOST_BINS, len(x) // _BIN_SAMPLES)))
+    at = [x[b].mean() for b in bins]
+    may_be = [_nodes(v[b].mean(), v[b].std() / np.sqrt(len(b)), np.inf) for b in bins]
+    return np.array([np.interp(along, at, nodes) for nodes in np.transpose(may_be)])

@@ -1,0 +1,158 @@
+"""Estimated columns of whole runs, replayed by the scripted engine: planted truths, no model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+import durian
+from durian.config import ProfileConfig
+from durian.samples import sample_id
+
+SUBJECTS = {"angle": 0.1, "area": 0.5, "perimeter": 0.9}  # share of wrong completions
+ROLLOUTS = 4
+
+
+def _run(
+    folder: Path, problems: list[str], images: list[str], wrong: np.ndarray, **config: object
+) -> Path:
+    """Profile rows whose completions are planted: `wrong`, (N, G)."""
+    rows, said = [], []
+    for problem, image, outcomes in zip(problems, images, wrong, strict=True):
+        rows.append({"problem": problem, "answer": "7", "images": [image]})
+        key = sample_id(problem, "7", [(folder / image).read_bytes()])
+        said += [
+            {
+                "sample_id": key, "rollout": n, "n_tokens": 4, "finish_reason": "stop",
+                "completion": f"<think>so</think> \\boxed{{{3 if bad else 7}}}",
+                "sum_logprob": -4.0 if bad else -1.0,
+            }
+            for n, bad in enumerate(outcomes)
+        ]  # fmt: skip
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "said.jsonl").write_text("\n".join(map(json.dumps, said)))
+    out = folder / "run"
+    durian.profile_dataset(
+        ProfileConfig(
+            dataset=str(folder / "rows.jsonl"), model=str(folder / "said.jsonl"), out=str(out),
+            engine="scripted", rollouts=wrong.shape[1], **config,  # type: ignore[arg-type]
+        )
+    )  # fmt: skip
+    return out
+
+
+def _images(folder: Path, count: int) -> list[str]:
+    for n in range(count):
+        Image.new("L", (8, 8 + n % 3), n % 256).save(folder / f"{n}.png")
+    return [f"{n}.png" for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """A run of 120 questions whose subject tells how hard they are, and those truths."""
+    folder = tmp_path_factory.mktemp("planted")
+    random = np.random.default_rng(3)
+    subjects = [list(SUBJECTS)[n % 3] for n in range(120)]
+    truth = np.array([SUBJECTS[s] for s in subjects])
+    wrong = random.random((120, ROLLOUTS)) < truth[:, None]
+    problems = [f"<image>What is the {s} of figure {n}?" for n, s in enumerate(subjects)]
+    return _run(folder, problems, _images(folder, 120), wrong), truth
+
+
+def test_estimates_find_the_planted_difficulty(planted):
+    run, truth = planted
+    table = pl.read_parquet(run / "difficulty.parquet")
+    raw = 1 - table["pass_rate"].to_numpy()
+    error = np.sqrt(np.mean((table["difficulty"].to_numpy() - truth) ** 2))
+    # The words tell the truth exactly, so most of the sampling noise must go.
+    assert error < 0.5 * np.sqrt(np.mean((raw - truth) ** 2))
+    assert table["estimated_from"].to_list() == [ROLLOUTS] * 120
+    # mean_logprob is -0.25 a right token and -1 a wrong one.
+    expected = -0.25 - 0.75 * truth
+    off = np.sqrt(np.mean((table["confidence"].to_numpy() - expected) ** 2))
+    assert off < 0.5 * np.sqrt(np.mean((table["mean_logprob"].to_numpy() - expected) ** 2))
+    assert (table["difficulty_sd"] > 0).all() and (table["confidence_sd"] > 0).all()
+
+
+def test_the_manifest_says_how_the_estimates_were_made(planted):
+    made = json.loads((planted[0] / "manifest.json").read_text())["estimates"]
+    assert made["samples"] == made["drawn"] == 120
+    assert made["rollouts"] == ROLLOUTS
+    assert "words of the question" in made["features"]
+    # The truth's share of what is seen: var(truth) / (var(truth) + mean p (1 - p) / 4), by hand
+    # 0.1067 / (0.1067 + 0.1433 / 4) = 0.75; the draws of one seed scatter around that.
+    assert made["difficulty"]["explained"] == pytest.approx(0.75, abs=0.12)
+    assert made["difficulty"]["own_weight"] < 0.25
+
+
+def test_the_page_says_what_the_estimates_stand_on(planted):
+    page = (planted[0] / "report" / "index.html").read_text()
+    assert "What similar samples tell" in page
+    assert "a sample's own 4 completions" in page and "words of the question" in page
+
+
+def test_estimates_can_stand_behind_groups(planted, tmp_path):
+    from durian.config import GroupConfig
+    from durian.regroup import regroup_run
+
+    regroup_run(GroupConfig(run=str(planted[0]), reasoning="confidence", bins=3))
+    table = pl.read_parquet(planted[0] / "difficulty.parquet")
+    for group, share in ((0, 0.9), (1, 0.5), (2, 0.1)):  # the least confident first
+        found = planted[1][table["reasoning_group"].to_numpy() == group]
+        assert np.mean(found == share) > 0.95
+
+
+def test_another_question_over_the_image_teaches_a_sample_nothing(tmp_path):
+    # 60 images, two questions each, and both of an image are right or wrong alike by a coin: only a
+    # model that saw the other question of the image could predict it, by the image's size.
+    random = np.random.default_rng(1)
+    coin = random.random(60) < 0.5
+    names = []
+    for n in range(60):
+        Image.new("L", (8 + n, 8), n).save(tmp_path / f"{n}.png")
+        names += [f"{n}.png"] * 2
+    wrong = np.repeat(np.repeat(coin, 2)[:, None], 4, axis=1)
+    problems = [f"<image>{ask}?" for _ in range(60) for ask in ("first", "second")]
+    run = _run(tmp_path, problems, names, wrong)
+    made = json.loads((run / "manifest.json").read_text())["estimates"]
+    assert made["difficulty"]["explained"] < 0.05
+
+
+def test_truths_by_chance_gain_nothing(tmp_path):
+    random = np.random.default_rng(0)
+    wrong = random.random((120, 4)) < random.random((120, 1))
+    problems = [f"<image>What is the {list(SUBJECTS)[n % 3]} of figure {n}?" for n in range(120)]
+    run = _run(tmp_path, problems, _images(tmp_path, 120), wrong)
+    made = json.loads((run / "manifest.json").read_text())["estimates"]
+    assert made["difficulty"]["explained"] < 0.06
+    table = pl.read_parquet(run / "difficulty.parquet")
+    # Nothing to lean on: pulled to the mean alike, so the order of the samples stays.
+    raw, estimated = (1 - table["pass_rate"]).to_numpy(), table["difficulty"].to_numpy()
+    assert np.corrcoef(raw, estimated)[0, 1] > 0.99
+
+
+def test_estimates_do_not_depend_on_the_order_of_rows(tmp_path):
+    random = np.random.default_rng(4)
+    wrong = random.random((40, 4)) < random.random((40, 1))
+    problems = [f"<image>Is {n} large?" for n in range(40)]
+    found = []
+    for name, order in (("a", np.arange(40)), ("b", random.permutation(40))):
+        (tmp_path / name).mkdir()
+        images = _images(tmp_path / name, 40)
+        run = _run(
+            tmp_path / name, [problems[i] for i in order], [images[i] for i in order], wrong[order]
+        )
+        table = pl.read_parquet(run / "difficulty.parquet").sort("sample_id")
+        found.append(table.select("difficulty", "difficulty_sd", "confidence", "confidence_sd"))
+    np.testing.assert_allclose(found[0].to_numpy(), found[1].to_numpy(), atol=1e-6)
+
+
+def test_fewer_than_ten_images_give_no_estimates(tmp_path):
+    wrong = np.arange(36).reshape(9, 4) % 2 == 0
+    run = _run(tmp_path, [f"<image>{n}" for n in range(9)], _images(tmp_path, 9), wrong)
+    table = pl.read_parquet(run / "difficulty.parquet")
+    assert table["difficulty"].null_count() == 9
+    assert "estimates" not in json.loads((run / "manifest.json").read_text())
