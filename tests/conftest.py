@@ -23,7 +23,17 @@ settings.load_profile("durian")
 # Rooms whose files share an engine or trainings by fixtures: each is run by one process.
 SHARING = ("training", "engines", "faults")
 # The longest first, so that none is begun when the other processes have nothing left.
-LONGEST = ("gpu", "training", "end_to_end", "engines", "measuring", "faults", "cli", "rewards")
+LONGEST = (
+    "gpu",
+    "training",
+    "end_to_end",
+    "engines",
+    "families",
+    "measuring",
+    "faults",
+    "cli",
+    "rewards",
+)
 
 
 def _room(file: str) -> str:

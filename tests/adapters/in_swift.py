@@ -65,15 +65,26 @@ def refusals(_: Path) -> Facts:
     return {"refused": lines}
 
 
+def reward(_: Path) -> Facts:
+    """Durian's reward by the name that ms-swift looks it up by."""
+    from swift.rewards import orms
+
+    from durian.plugins import durian_swift
+
+    durian_swift.install()
+    texts = ["<think> x </think> \\boxed{3}", "\\boxed{4}"]
+    found = orms["durian"](args=None)(texts, solution=["3", "3"], sample_id=["a", "a"])
+    assert found == [1.0, 0.0], found
+    return {"rewards": found}
+
+
 def train(data: Path, processes: int) -> Facts:
     """`swift rlhf` as documented, for three steps of 8 samples by 8 completions."""
     watch = data / f"watch{processes}.jsonl"
     watch.unlink(missing_ok=True)
     line = documented("ms-swift", "swift rlhf", DIR=data, MODEL=ROOT / "data" / "tiny_policy")
     watcher = Path(__file__).with_name("swift_watch.py")
-    line = line.replace(
-        " --reward_funcs accuracy format", f" {watcher} --reward_funcs graded brief"
-    )
+    line = line.replace(" --reward_funcs durian", f" {watcher} --reward_funcs graded brief")
     more = [
         "--reward_weights", "1", "0.5", "--model_type", "qwen2_5_vl", "--template", "qwen2_5_vl",
         "--gradient_accumulation_steps", str(8 // processes), "--max_steps", str(STEPS),
@@ -123,6 +134,7 @@ if __name__ == "__main__":
             "signatures": signatures,
             "loader": loader,
             "refusals": refusals,
+            "reward": reward,
             "one_process": lambda data: train(data, 1),
             "two_processes": lambda data: train(data, 2),
         }

@@ -32,7 +32,10 @@ from cases import (
 from omegaconf import OmegaConf
 from pyarrow import parquet
 
+from durian.plugins.path import PLUGINS
+
 POLICY = ROOT / "data" / "tiny_policy"
+REWARD = PLUGINS["reward"]
 TOKENS = 5  # of a response, at most
 
 
@@ -221,14 +224,22 @@ def other_estimator(_: Path) -> Facts:
     return {"warned": said.getvalue().strip()}
 
 
+def reward(_: Path) -> Facts:
+    """Durian's reward as verl loads it from its file: the reward, and `acc` for filters."""
+    from verl.utils.import_utils import load_extern_object
+
+    score = load_extern_object(str(REWARD), "compute_score")
+    info = {"sample_id": "a"}
+    right = score("d", "<think> x </think> \\boxed{3}", "3", info)
+    wrong = score("d", "<think> x </think> \\boxed{4}", "3", info)
+    assert (right["score"], right["acc"]) == (1.0, 1.0) and wrong["acc"] == 0.0, (right, wrong)
+    return {"right": right["score"], "wrong": wrong["score"]}
+
+
 def launch(data: Path) -> Facts:
     """The documented command: configuration, dataset, plan; it ends where verl counts GPUs."""
     line = documented("verl", "python3 -m verl.trainer.main_ppo", DIR=data, MODEL=POLICY)
-    python, *words = shlex.split(line)
-    assert python == "python3"
-    command = [
-        sys.executable,
-        *words,
+    more = [
         # What verl needs of model and machine besides; a later word of one name wins.
         "data.train_batch_size=16", "data.max_prompt_length=512",
         "data.max_response_length=64", "data.return_raw_chat=True",
@@ -243,13 +254,18 @@ def launch(data: Path) -> Facts:
         "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
         "ray_kwargs.ray_init.num_cpus=4",
     ]  # fmt: skip
+    # `python3` of the line is this environment's.
+    own = {
+        "WANDB_MODE": "offline",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     done = subprocess.run(
-        command,
+        ["bash", "-c", f"{line} {shlex.join(more)}"],
         capture_output=True,
         text=True,
         timeout=500,
         cwd=data,
-        env=os.environ | {"WANDB_MODE": "offline"},
+        env=os.environ | own,
     )
     said = done.stdout + done.stderr
     (data / "launch.log").write_text(said)
@@ -288,6 +304,7 @@ if __name__ == "__main__":
             "v0": v0,
             "v1": v1,
             "other_estimator": other_estimator,
+            "reward": reward,
             "launch": launch,
         }
     )

@@ -42,8 +42,10 @@ class Plain:
         tokens = self.processor.tokenizer(rollout.completion, add_special_tokens=False)["input_ids"]
         if rollout.finish_reason == "stop":
             tokens.append(self.processor.tokenizer.eos_token_id)
-        if len(tokens) != rollout.n_tokens:
-            return None
+        return self.sum_of(prompt, tokens) if len(tokens) == rollout.n_tokens else None
+
+    def sum_of(self, prompt: Prompt, tokens: list[int]) -> float:
+        """Nats of the tokens after the prompt."""
         inputs = self.inputs(prompt)
         length = inputs["input_ids"].shape[1]
         more = {"input_ids": torch.tensor([tokens]), "attention_mask": torch.ones(1, len(tokens))}

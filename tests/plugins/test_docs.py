@@ -52,7 +52,13 @@ def test_the_durian_commands_of_a_page_have_the_options_that_they_use(page):
 def test_the_launch_line_of_a_page_is_the_one_that_export_prints(page):
     form = FORMS[FORM[page]]
     written = Written(
-        folder=Path("DIR"), parts=["train", "val"], ending=form.ending, paths=False, chat=form.chat
+        folder=Path("DIR"),
+        run="RUN",
+        model="MODEL",
+        parts=["train", "val"],
+        ending=form.ending,
+        paths=False,
+        chat=form.chat,
     )
     section = PAGES[page].split("## Launch")[1].split("\n## ")[0]
     for line in form.launch(written):

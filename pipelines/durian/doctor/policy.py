@@ -198,13 +198,7 @@ def _tokens(chat: Chat) -> Found:
     prompt = CASES["one image"]
     text = _text_of(chat, prompt)
     ours = chat.token_ids(text, prompt.images)
-    (asked,) = prompt.messages
-    pictures = iter(prompt.images)
-    parts = [
-        part | {"image": next(pictures)} if part["type"] == "image" else part
-        for part in asked["content"]
-    ]
-    asked_with_images = [{**asked, "content": parts}]
+    asked_with_images = _with_images(prompt)
     way: Any = chat.processor.apply_chat_template  # untyped
     if way(asked_with_images, tokenize=False, add_generation_prompt=True) != text:
         return Found("unsupported", "transformers itself reads no prompt of parts by this template")
@@ -251,6 +245,21 @@ def _counted(chat: Chat) -> Found:
                 return Found("wrong", f"{name}: counted {counted} tokens, the prompt has {true}")
         said.append(f"{true} of {name}")
     return Found("ok", ", ".join(said))
+
+
+def _with_images(prompt: Prompt) -> list[JsonObject]:
+    """Messages that hold their images, as transformers and TRL take them."""
+    pictures = iter(prompt.images)
+    return [
+        {
+            **message,
+            "content": [
+                part | {"image": next(pictures)} if part["type"] == "image" else part
+                for part in message["content"]
+            ],
+        }
+        for message in prompt.messages
+    ]
 
 
 def _bounds(config: SamplingConfig, chat: Chat) -> Found:

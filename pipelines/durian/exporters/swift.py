@@ -43,7 +43,7 @@ def _fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:
 def _launch(written: Written) -> Sequence[str]:
     return [
         f"swift rlhf --rlhf_type grpo --model {written.model} --dataset {written.train} "
-        "--external_plugins $(python -m durian.plugins.path swift) --reward_funcs accuracy format "
+        "--external_plugins $(python -m durian.plugins.path swift) --reward_funcs durian "
         "--num_generations 8 --per_device_train_batch_size 8 --gradient_accumulation_steps 16"
     ]
 

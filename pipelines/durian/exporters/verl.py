@@ -64,7 +64,9 @@ def _launch(written: Written) -> Sequence[str]:
         "data.custom_cls.name=DurianDataset "
         f"data.train_files={written.train} data.val_files={written.other} "
         "data.prompt_key=prompt data.image_key=images data.train_batch_size=512 "
-        f"actor_rollout_ref.rollout.n=8 actor_rollout_ref.model.path={written.model}"
+        f"actor_rollout_ref.rollout.n=8 actor_rollout_ref.model.path={written.model} "
+        "reward.custom_reward_function.path=$(python3 -m durian.plugins.path reward) "
+        "reward.custom_reward_function.name=compute_score"
     ]
 
 

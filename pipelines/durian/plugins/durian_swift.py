@@ -141,8 +141,15 @@ def _confidence(batches: Sequence[Mapping[str, Any]]) -> list[float] | None:
     return found
 
 
+def _reward(args: Any = None, **_: Any) -> Any:
+    """Durian's reward; imported when asked for, since it needs more than torch."""
+    from durian.rewards import SwiftReward
+
+    return SwiftReward(args)
+
+
 def install() -> None:
-    """Wrap ms-swift's trainer; once a process.
+    """Wrap ms-swift's trainer, once a process, and name Durian's reward `durian`.
 
     Raises:
         PluginError: another version, or a back end that computes advantages elsewhere.
@@ -154,6 +161,7 @@ def install() -> None:
             "`swift rlhf`"
         )
     from accelerate.utils import gather_object
+    from swift.rewards import orms
     from swift.rlhf_trainers import grpo_trainer
 
     trainer = grpo_trainer.GRPOTrainer
@@ -165,6 +173,7 @@ def install() -> None:
     )
     trainer.__durian__ = True
     teller.installed("GRPOTrainer._compute_advantages")
+    orms.setdefault("durian", _reward)
 
 
 if not __name__.startswith("durian."):  # imported by ms-swift, which knows it by its file

@@ -1,0 +1,97 @@
+"""`python -m tests.families [FAMILY ...] [--roads transformers,vllm,train]`: the support matrix.
+
+Takes every family through every road, keeps what is found in matrix.json beside this file, and
+writes docs/families.md. A family takes half a minute, and on vLLM as long again.
+"""
+
+import argparse
+import json
+import tempfile
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from durian.config import SamplingConfig
+from durian.doctor.policy import Examined, examine
+from durian.errors import InputError, one_line
+from tests.families.matrix import PAGE, RECORD, page
+from tests.families.policies import POLICIES, save_policy
+
+ROADS = ("transformers", "vllm", "train")
+
+
+def checks_of(examined: Examined, folder: Path) -> dict[str, Any]:
+    """The doctor's lines by name, without the folder of this very run."""
+    return {
+        check.name: {
+            "verdict": check.verdict,
+            "said": "" if check.verdict == "ok" else check.said.replace(str(folder), "M"),
+            "nats": None if check.nats is None else float(f"{check.nats:.0e}"),
+        }
+        for check in examined.checks
+    }
+
+
+def _trained(policy: Path, folder: Path) -> dict[str, Any]:
+    from tests.families.trained import evaluated, profiled, train_two_steps
+
+    found: dict[str, Any] = {}
+
+    def failed(error: Exception) -> dict[str, Any]:
+        refused = isinstance(error, InputError)
+        return {"verdict": "no" if refused else "**wrong**", "said": one_line(error)}
+
+    try:
+        profiled(policy, folder)
+        evaluated(policy, folder)
+        found["eval"] = {"verdict": "ok"}
+    except Exception as error:
+        found["eval"] = failed(error)
+    try:
+        trained = train_two_steps(policy, folder)
+        found["train"] = {"verdict": "ok", "nats": float(f"{trained.largest:.0e}")}
+        if trained.other_tokens or trained.largest > 1e-3:
+            said = (
+                f"the prompts of {trained.other_tokens} of {trained.completions} completions are "
+                f"of other tokens; at most {trained.largest:.1g} nats apart"
+            )
+            found["train"] |= {"verdict": "**wrong**", "said": said}
+    except Exception as error:
+        found["train"] = failed(error)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("families", nargs="*", default=list(POLICIES))
+    parser.add_argument("--roads", default=",".join(ROADS))
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")  # what the libraries say to each other
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    for family in given.families:
+        needs = POLICIES[family].needs
+        if needs and find_spec(needs) is None:
+            record[family] = {"transformers": {"model": {
+                "verdict": "unsupported", "nats": None,
+                "said": f"its processor needs the package {needs}, which no extra brings",
+            }}}  # fmt: skip
+            continue
+        tried = record.setdefault(family, {})
+        with tempfile.TemporaryDirectory() as name:
+            folder = save_policy(family, Path(name) / family)
+            for engine in given.roads.split(","):
+                if engine == "train":
+                    work = Path(name) / "work"
+                    work.mkdir()
+                    tried |= _trained(folder, work)
+                else:
+                    config = SamplingConfig(model=str(folder), engine=engine)
+                    tried[engine] = checks_of(examine(config), folder)
+                RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+                print(family, engine, "done", flush=True)
+    PAGE.write_text(page(record))
+
+
+if __name__ == "__main__":
+    main()
