@@ -75,8 +75,8 @@ def import_logs(
             with watch.time("logs"):
                 found = kept.fill(logs, matcher, parts, progress)
             _check_told(config, found, progress)
-            measure = partial(_begin, index=index, kept=kept, opened=found.opened)
-            _measure(config, reader, index, run, parts, measure, progress)
+            begin = partial(_begin, index=index, kept=kept, opened=found.opened)
+            _measure(config, reader, index, run, parts, begin, progress)
             also = {
                 "kind": IMPORT, "logs": found, "config": asdict(config.profile) | asdict(config),
                 "logprobs_mode": "as logged" if found.with_logprob else None,
@@ -141,10 +141,8 @@ def _measure(
         workers=config.workers,
         progress=progress,
     )
-    reward, watch = (
-        None if config.logged_rewards else open_reward(config.reward, config),
-        Stopwatch(),
-    )
+    reward = None if config.logged_rewards else open_reward(config.reward, config)
+    watch = Stopwatch()
     try:
         with closing(seen):
             for number, places in todo:

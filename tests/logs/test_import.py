@@ -161,11 +161,11 @@ def test_a_finished_import_is_given_as_it_is_and_other_input_is_refused(run, ver
     code, text = imported(verl, "verl", dataset, run)
     assert code == 2 and "was made with logs" in text
     code, _, text = command("profile", dataset, "--measures", "pixel", "--out", run)
-    assert code == 2 and 'was made with kind "import"' in text
+    assert code == 2 and "holds an imported log, not a profile" in text
 
 
 def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkeypatch):
-    # Two samples a part; the process dies as it writes the third part.
+    # Two samples a part; the process dies as it writes the second part.
     monkeypatch.setattr("durian.import_logs.part_size", lambda samples, size: 2)
     out = tmp_path / "killed"
     config = ImportConfig(logs=str(verl), form="verl", dataset=str(dataset), out=str(out))
@@ -175,7 +175,7 @@ def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkey
         write = RunFolder.write_part
 
         def die(self, number, *tables):
-            if number == 2:
+            if number == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             write(self, number, *tables)
 
@@ -183,7 +183,7 @@ def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkey
         import_logs(config)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    assert (out / "parts" / "part-00001.parquet").exists() and not (out / "manifest.json").exists()
+    assert (out / "parts" / "part-00000.parquet").exists() and not (out / "manifest.json").exists()
     assert imported(verl, "verl", dataset, out)[0] == 0
     whole = tmp_path / "whole"
     assert imported(verl, "verl", dataset, whole)[0] == 0

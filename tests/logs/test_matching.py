@@ -34,9 +34,10 @@ def test_a_problem_is_found_in_whatever_stands_around_it(text, tmp_path, dataset
 
 
 def test_the_longest_problem_that_stands_in_a_prompt_counts(tmp_path, dataset):
-    # "What color is it, ..." does not hold "What color is it?", but this prompt holds both.
-    both = f"{ASKED[2][0]} Or rather: {ASKED[4][0]}"
-    assert matched(tmp_path, dataset, [{"prompt": both, "completion": "a"}])[0] == {4: 1}
+    # "What color is it, ..." does not hold "What color is it?", but these prompts hold both.
+    prompts = (f"{ASKED[2][0]} Or rather: {ASKED[4][0]}", f"{ASKED[4][0]} Not: {ASKED[2][0]}")
+    lines = [{"prompt": both, "completion": "a"} for both in prompts]
+    assert matched(tmp_path, dataset, lines)[0] == {4: 2}
 
 
 def test_samples_of_one_problem_are_told_apart_by_the_reference(tmp_path, dataset):

@@ -51,7 +51,11 @@ LOCK_FILE = "lock"
 NAMED = "named"  # beside a run's identity: names for its fingerprints, which are not compared
 SECONDS_KEY = b"durian.seconds"
 GROUPS_KEY = b"durian.groups"
-_KINDS = {None: "a profile", "evaluation": "an evaluation"}  # by the kind in an identity
+_KINDS = {
+    None: "a profile",
+    "evaluation": "an evaluation",
+    "import": "an imported log",
+}  # by the kind in an identity
 
 
 @dataclass(frozen=True)
