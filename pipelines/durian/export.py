@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from durian.config import ExportConfig
+from durian.config.export import CONTROL
 from durian.exporters import FORMS
 from durian.exporters.base import Written
 from durian.exporting.card import write_card
@@ -105,7 +106,7 @@ def _result(
         # Of several runs none is the table, nor one policy the policy.
         run=shlex.quote(config.runs[0]) if len(config.runs) == 1 else "RUN",
         model=_policy(pool),
-        parts=list(chosen.sets),
+        parts=[name for name in chosen.sets if name != CONTROL],
         ending=layout.form.ending,
         paths=layout.paths,
         chat=layout.chat,

@@ -5,6 +5,7 @@ import sys
 
 from tests.benchmarks import (
     bench_coverage,
+    bench_estimates,
     bench_export,
     bench_grading,
     bench_groups_join,
@@ -25,6 +26,7 @@ from tests.benchmarks import (
 
 BENCHES = {
     "coverage": bench_coverage.run,
+    "estimates": bench_estimates.run,
     "export": bench_export.run,
     "grading": bench_grading.run,
     "memory": bench_memory.run,

@@ -153,7 +153,12 @@ def imported(path: Path) -> set[str]:
 
 def test_whatever_is_imported_is_brought_by_the_plain_install_or_an_extra():
     # jinja2 came with torch alone once; a plain install would have had no page.
-    called = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
+    called = {
+        "PIL": "pillow",
+        "skimage": "scikit-image",
+        "sklearn": "scikit-learn",
+        "yaml": "pyyaml",
+    }
     brought_by_others = {"anyio": "openai", "latex2sympy2_extended": "math-verify"}
     entered = {"swift", "verl"}  # trainers whose process the plug-ins run in
     plain = {Requirement(line).name for line in PROJECT["dependencies"]}

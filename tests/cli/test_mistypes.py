@@ -23,6 +23,9 @@ NEEDED = {
     "compare": ["a", "b"],
     "grade": ["a", "b"],
     "schema": [],
+    "export": ["run", "--to", "verl", "--out", "o"],
+    "import": ["logs", "--from", "jsonl", "--dataset", "d", "--out", "o"],
+    "doctor": [],
 }
 
 

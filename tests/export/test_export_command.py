@@ -37,6 +37,21 @@ def test_json_is_the_record_beside_the_files(run, tmp_path):
     assert code == 0 and json.loads(said) == json.loads((out / "export.json").read_text())
 
 
+def test_the_control_is_a_training_set_and_no_validation_set(run, tmp_path):
+    code, said, _ = durian(
+        "export", run, "--to", "verl", "--out", tmp_path / "out", "--select", "4", "--control",
+        "random", "--balance", "kind=a:1,c:1",
+    )  # fmt: skip
+    assert code == 0 and "Of 12 samples of 1 run, 4 were chosen.\n" in said
+    assert "control.parquet" not in said.splitlines()[-1]
+    found = json.loads((tmp_path / "out" / "export.json").read_text())["categories"]
+    # Four of each kind there are, and two of each that was asked for in both sets.
+    assert found["sets"] == ["train", "control"]
+    assert found["rows"] == {"a": [4, 4, 2, 2], "b": [4, 4, 0, 0], "c": [4, 4, 2, 2]}
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "What was taken, by kind" in page
+
+
 def test_order_limit_and_parts_work_together(run, tmp_path):
     out = tmp_path / "out"
     code, _, _ = durian(

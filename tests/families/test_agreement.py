@@ -15,6 +15,7 @@ from durian.engines.chat import Chat, load_chat
 from durian.engines.loading import open_engine
 from durian.errors import ConfigError
 from durian.samples import Prompt, Rollout
+from tests.engines.drawing import draw
 from tests.families.plain import Plain
 from tests.families.policies import POLICIES
 
@@ -64,7 +65,7 @@ def road(request, policy_of):
     config = SamplingConfig(model=str(folder), engine=engine, rollouts=4, max_tokens=12)
     opened = open_engine(config)
     prompts = [ONE, OTHER, TWO, TEXT]
-    drawn = opened.generate(prompts, seed=0, finished=lambda count: None)
+    drawn = draw(opened, prompts)
     opened.close()
     assert all(isinstance(rollouts, list) for rollouts in drawn), drawn
     return Road(load_chat(config), Plain(folder), list(zip(prompts, drawn, strict=True)))

@@ -19,8 +19,9 @@ ALL = {
     "compare": ["compare", "b", "a"],
     "eval": ["eval", "data.parquet", "--model", "a.jsonl", "--engine", "scripted", "--rollouts",
              "2", "--table", "a", "--quiet"],
+    "export": ["export", "a", "--to", "sft", "--out", "e", "--quiet"],
 }  # fmt: skip
-TABLES = {name: args for name, args in ALL.items() if name != "eval"}
+TABLES = {name: args for name, args in ALL.items() if name not in ("eval", "export")}
 TABLE, ROLLOUTS, COLUMNS = "a/difficulty.parquet", "a/rollouts.parquet", "a/columns.parquet"
 THUMBNAILS, MANIFEST = "a/thumbnails.parquet", "a/manifest.json"
 
@@ -104,6 +105,23 @@ def test_a_table_beside_it_that_is_no_table_is_refused(here, refused, damage, wh
     damage(here / file)
     for args in TABLES.values():
         assert file in refused(*args)
+
+
+@pytest.mark.parametrize("file", [ROLLOUTS, COLUMNS])
+@pytest.mark.parametrize(("damage", "why"), FILES[:6], ids=[why for _, why in FILES[:6]])
+def test_an_export_reads_both_and_says_so(here, refused, damage, why, file):
+    damage(here / file)
+    assert file in refused(*ALL["export"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("dataset", 5), ("split", ["train"]), ("limit", "all"), ("id_column", 1)]
+)
+def test_an_export_goes_by_a_manifest_that_can_be_read(here, refused, key, value):
+    manifest = json.loads((here / MANIFEST).read_text())
+    manifest["config"][key] = value
+    (here / MANIFEST).write_text(json.dumps(manifest))
+    assert f"{MANIFEST}: '{key}': expected" in refused(*ALL["export"])
 
 
 def test_lost_tables_are_named(here, refused):

@@ -127,7 +127,9 @@ def test_a_processor_with_a_rule_of_its_own_is_left_alone_and_that_is_said(
     photo_shapes, tiny_policy, monkeypatch
 ):
     monkeypatch.setattr(sampling, "find_resizing", lambda processor: None)
-    monkeypatch.setattr(sampling, "open_engine", lambda config: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(
+        sampling, "open_engine", lambda config: SimpleNamespace(told="", close=lambda: None)
+    )
     notes = Notes()
     policy = open_policy(config_of(photo_shapes, tiny_policy, **HALVED), notes)
     policy.close()

@@ -55,6 +55,8 @@ class Renderer(Protocol):
 class RolloutEngine(Protocol):
     """Draws completions from a policy; each engine fills these two methods."""
 
+    told: str  # how much it does at a time, for the log; "" where a setting says it
+
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """Pull requests while there is room; give each one's rollouts as it finishes, in any order.
 

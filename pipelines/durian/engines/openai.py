@@ -87,6 +87,8 @@ class OpenAIEngine:
     --no-enable-chunked-prefill, or pass seeded=false.
     """
 
+    told = ""
+
     def __init__(self, config: SamplingConfig) -> None:
         """Ask the server for its models and for one token, to refuse at once what cannot work.
 

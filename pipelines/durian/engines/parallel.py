@@ -52,6 +52,8 @@ class ParallelEngine:
     nothing that is greedy, scripted or `repeatable`, and turns the draws of the others.
     """
 
+    told = ""
+
     def __init__(self, config: SamplingConfig, open_engine: Opener) -> None:
         """Start the processes; all load the policy at once.
 

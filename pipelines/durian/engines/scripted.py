@@ -34,6 +34,8 @@ class ScriptedEngine:
     The table is scanned for some hundreds of requests at a time: only their rows are held.
     """
 
+    told = ""
+
     def __init__(self, config: SamplingConfig) -> None:
         """Open the table `config.model`: `rollouts.parquet`, or the same fields as .jsonl.
 

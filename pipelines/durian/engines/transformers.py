@@ -38,6 +38,8 @@ class TransformersEngine:
     A rollout's tokens come from a generator of its own, whatever shares its batch.
     """
 
+    told = ""
+
     def __init__(self, config: SamplingConfig) -> None:
         """Load the policy, on the GPU if there is one.
 

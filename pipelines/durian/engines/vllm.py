@@ -32,6 +32,7 @@ DEFAULTS = {
 }
 # What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
 CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
+CACHE_GB = 8  # on a GPU: of the images in hand, 24 bytes a pixel (`base.PIXELS`), each made once
 _FINISH: dict[str | None, FinishReason] = {
     "stop": "stop", "length": "length", "repetition": "repetition"
 }  # fmt: skip
@@ -84,7 +85,7 @@ class VLLMEngine:
         self._adapter = _adapter(config)
         try:
             with _without_warnings():
-                self._llm: Any = LLM(**(_arguments(config, self._chat) | config.engine_args))
+                self._llm: Any = LLM(**(arguments_of(config, self._chat) | config.engine_args))
         except Exception as error:  # loaders raise whatever comes
             raise cannot_load(config.model, error) from error
         self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
@@ -92,6 +93,7 @@ class VLLMEngine:
         self._repeatable = is_repeatable(config)
         self._slots: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._ids = count()
+        self.told = f"vLLM decodes up to {self._slots} completions at a time (max_num_seqs)"
 
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """See `RolloutEngine.stream`."""
@@ -205,7 +207,8 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _arguments(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
+def arguments_of(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
+    """What `vllm.LLM` is given where `engine_args` says nothing else."""
     from vllm.platforms import current_platform
 
     arguments: dict[str, Any] = {
@@ -227,11 +230,15 @@ def _arguments(config: SamplingConfig, chat: Chat) -> dict[str, Any]:
             "enable_tower_connector_lora": changes_vision(config.adapter),
         }
     if current_platform.is_cpu():
-        arguments |= {"dtype": "float32", "enforce_eager": True}
-        if is_repeatable(config):
-            # A seeded prompt that is read in pieces dies on CPU: its generator has no offset.
-            arguments["enable_chunked_prefill"] = False
-    return arguments
+        # A seeded prompt that is read in pieces dies on CPU: its generator has no offset.
+        whole = {"enable_chunked_prefill": False} if is_repeatable(config) else {}
+        return arguments | {"dtype": "float32", "enforce_eager": True} | whole
+    return arguments | {
+        "enable_prefix_caching": True,  # a sample's rollouts share its prompt, image included
+        "mm_processor_cache_gb": CACHE_GB,
+        # The encoder is small beside what its parts would say to each other.
+        "mm_encoder_tp_mode": "data" if config.tensor_parallel > 1 else "weights",
+    }
 
 
 def _adapter(config: SamplingConfig) -> Any:

@@ -121,6 +121,7 @@ def _best(config: ExportConfig, run: Path, places: pl.DataFrame, wrong_too: bool
             )
             .filter(pl.col("rank") < config.per_sample)
             .select("key", "right", "rank")
+            .drop_nulls()
         ),
     )
 

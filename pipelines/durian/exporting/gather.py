@@ -6,19 +6,21 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import numpy as np
 
 from durian.config import SYSTEM_PROMPT, DatasetConfig, ExportConfig, ProfileConfig
 from durian.engines.prompts import PromptTemplate, build_messages, load_template
-from durian.errors import ConfigError, DatasetError
+from durian.errors import ConfigError, DatasetError, RunFolderError
 from durian.exporters.base import IMAGE_MARK, LABELS, with_marks
 from durian.exporting.cells import ColumnTypes, plain
 from durian.exporting.pool import Bools, Pool
 from durian.exporting.spool import Spool
 from durian.images.decode import decode
 from durian.readers.dataset import SampleReader, open_dataset
-from durian.records import JsonObject
+from durian.records import JsonObject, from_json
+from durian.run.folder import MANIFEST
 from durian.run.manifest import Manifest
 from durian.run.progress import Progress
 from durian.samples import Failed, Sample
@@ -66,7 +68,11 @@ def _source(config: ExportConfig, run: str, manifest: Manifest) -> Source:
     if "dataset" not in settings:
         raise ConfigError(f"{run}: its manifest names no dataset; pass --dataset")
     try:
-        reader = open_dataset(DatasetConfig(**settings))
+        named = from_json(DatasetConfig, settings)
+    except ValueError as error:
+        raise RunFolderError(f"{Path(run) / MANIFEST}: {error}; profile again") from error
+    try:
+        reader = open_dataset(named)
     except DatasetError as error:
         if config.dataset is not None:
             raise

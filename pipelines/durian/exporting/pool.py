@@ -151,8 +151,8 @@ def _frame(
     further = read_frame(
         run / COLUMNS_FILE,
         lambda frame: frame.select(
-            "sample_id",
-            pl.col("image_id").alias(".image_id"),
+            pl.col("sample_id").cast(pl.String),
+            pl.col("image_id").cast(pl.String).alias(".image_id"),
             *(pl.col(f"^{_escaped(name)}$") for name in asked if name in own),
         ),
     )

@@ -16,12 +16,12 @@ def sentences_of(found: Exported) -> list[str]:
 
 def _sentences(found: Exported) -> Iterator[str]:
     runs = "1 run" if len(found.runs) == 1 else f"{len(found.runs)} runs"
-    text = f"Of {counted(found.samples, 'sample')} of {runs}"
-    if found.passed < found.samples:
-        text += f", {found.passed:,} may be taken"
+    steps = [f"{found.passed:,} may be taken"] if found.passed < found.samples else []
     if found.drawn < found.passed:
-        text += f", and {found.drawn:,} were chosen"
-    yield f"{text}."
+        were = "was" if found.drawn == 1 else "were"
+        steps.append(f"{found.drawn:,} {were} chosen")
+    samples = f"{counted(found.samples, 'sample')} of {runs}"
+    yield f"Of {samples}, {' and '.join(steps)}." if steps else f"All of {samples} may be taken."
     if found.repeated:
         stand, are = ("stands", "is") if found.repeated == 1 else ("stand", "are")
         yield (

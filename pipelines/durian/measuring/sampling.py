@@ -246,8 +246,11 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     if bounded and resizing is None:
         progress.note(f"warning: {not_bounded(config.model)}")
     progress.note(f"loading {config.model} into {config.engine}")
+    engine = open_engine(config.sampling)
+    if engine.told:
+        progress.note(engine.told)
     return Policy(
-        engine=open_engine(config.sampling),
+        engine=engine,
         reward=reward,
         system_prompt=config.system_prompt,
         template=template,
