@@ -31,6 +31,7 @@ EXTRAS = {
     "datasets": "hub",
     "huggingface_hub": "hub",
     "math_verify": "math",
+    "num2words": "smolvlm",
     "openai": "openai",
     "peft": "train",
     "ray": "ray",

@@ -78,7 +78,6 @@ def train_policy(
     grpo = check_grpo(config.grpo, table.manifest)
     plan_of(config, grpo, table, samples=None)  # refused now rather than after all is read
     screen = open_screen(config, grpo)
-    processor = screen.chat.processor
     if screen.chat.image_size and screen.resizing is None and process_rank() == 0:
         progress.note(f"warning: {not_bounded(config.model)}")
     reward = TrainingReward(
@@ -136,7 +135,7 @@ def train_policy(
                 model=model,
                 args=args,
                 train_dataset=samples.dataset,
-                processing_class=processor,
+                chat=screen.chat,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )

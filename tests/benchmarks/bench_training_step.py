@@ -54,12 +54,12 @@ def run() -> list[dict[str, object]]:
         def trainer(kind: type, **more: object) -> object:
             args = grpo_config(config, grpo, plan)
             return kind(model=load_policy(config, args, None), args=args,
-                        train_dataset=samples.dataset, processing_class=screen.chat.processor,
-                        **more)  # fmt: skip
+                        train_dataset=samples.dataset, **more)  # fmt: skip
 
-        ours = trainer(DurianTrainer, normalization=normalization,
+        ours = trainer(DurianTrainer, normalization=normalization, chat=screen.chat,
                        reward=TrainingReward(open_reward("boxed")))  # fmt: skip
-        stock = trainer(GRPOTrainer, reward_funcs=[TrainingReward(open_reward("boxed"))])
+        stock = trainer(GRPOTrainer, reward_funcs=[TrainingReward(open_reward("boxed"))],
+                        processing_class=screen.chat.processor)  # fmt: skip
         rows = [samples.dataset[i] for i in range(PROMPTS) for _ in range(COMPLETIONS)]
 
         def step(of: object) -> None:

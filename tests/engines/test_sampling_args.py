@@ -25,6 +25,18 @@ def bent(open_once, tiny_config, monkeypatch):
 
 
 @pytest.fixture
+def unloaded(open_once, monkeypatch):
+    """Makes vLLM's loader one that fails."""
+
+    def make(name):
+        if name == "vllm":
+            open_once(name)  # by which it is imported, its warnings aside
+            monkeypatch.setattr("vllm.LLM", None)
+
+    return make
+
+
+@pytest.fixture
 def prompts(ask):
     return [ask("How many dots?", 1), ask("What is 6 x 7?"), ask("Left of the other?", 2, 3)]
 
@@ -65,10 +77,10 @@ def test_a_penalty_bends_the_draws_and_not_the_logprobs(name, bent, open_once, p
     ],
 )
 def test_a_name_that_an_engine_has_not_is_refused_before_it_is_loaded(
-    tiny_config, monkeypatch, engine, name, said
+    tiny_config, unloaded, engine, name, said
 ):
     config = tiny_config(engine=engine, sampling_args={name: 1})
-    monkeypatch.setattr("vllm.LLM", None)
+    unloaded(engine)
     with pytest.raises(ConfigError, match=rf"sampling-arg {name}: .*{said}".replace("?", r"\?")):
         check_engine(config)
         open_engine(config)
@@ -76,9 +88,9 @@ def test_a_name_that_an_engine_has_not_is_refused_before_it_is_loaded(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_value_that_an_engine_does_not_take_is_refused_before_it_is_loaded(
-    tiny_config, monkeypatch, engine
+    tiny_config, unloaded, engine
 ):
-    monkeypatch.setattr("vllm.LLM", None)
+    unloaded(engine)
     with pytest.raises(ConfigError, match=r"sampling-arg: .*min_p"):
         config = tiny_config(engine=engine, sampling_args={"min_p": 7.0})
         check_engine(config)

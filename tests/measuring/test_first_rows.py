@@ -193,6 +193,9 @@ class NoSystem:
             return RefusedPrompt("System role not supported")
         return "text"
 
+    def notes(self, system_prompt):
+        return []
+
 
 def test_a_chat_template_without_a_system_role_is_told_with_the_way_out():
     with pytest.raises(ConfigError) as caught:

@@ -15,7 +15,7 @@ from durian.engines.forms import find_form, misread, raises, shaped
 from durian.engines.resizing import Resizing, find_resizing
 from durian.engines.shards import merge_command
 from durian.engines.trusted import check_weights, refusal
-from durian.errors import ConfigError, RunError, one_line
+from durian.errors import EXTRAS, ConfigError, RunError, one_line, way_out
 from durian.records import JsonObject
 from durian.rewards import opens_thinking
 from durian.samples import Failed, Prompt, Rollout
@@ -70,6 +70,11 @@ class Chat:
     def resizing(self) -> Resizing | None:
         """How the processor sizes images; None of one that has no bounds in pixels."""
         return find_resizing(self.processor.image_processor)
+
+    @property
+    def needs_image_counts(self) -> bool:
+        """Whether the policy must be told how many images each prompt of a batch has."""
+        return "batch_num_images" in self.processor.image_processor.model_input_names
 
     def notes(self, system_prompt: str | None) -> list[str]:
         """What the template does about the system prompt that nobody has asked it to do."""
@@ -218,6 +223,14 @@ def load_chat(config: SamplingConfig) -> Chat:
             trust_remote_code=config.trust_remote_code,
             revision=config.engine_args.get("revision"),
         )
+    except ImportError as error:  # some processors ask for a package of their own
+        missing = next((package for package in EXTRAS if f"`{package}`" in str(error)), None)
+        if missing is None:
+            raise cannot_load(config.model, error) from error
+        raise ConfigError(
+            f"model '{config.model}': its processor needs {missing}, which is not installed; "
+            f"{way_out(missing)}"
+        ) from error
     except Exception as error:  # loaders raise whatever comes
         raise cannot_load(config.model, error) from error
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):

@@ -38,6 +38,7 @@ from durian.run.progress import Progress
 from durian.samples import Failed, Prompt, Sample
 from durian.table.join import TrainingTable
 from durian.training.manifest import RowCounts
+from durian.training.prompts import check_trainable
 
 SAMPLES_FILE = "samples.arrow"
 COUNTS_FILE = "samples.json"
@@ -121,6 +122,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         ConfigError: one of them cannot be loaded, or no prompt fits.
     """
     chat = load_chat(config.policy)
+    check_trainable(chat, config.model, Image.new("RGB", (64, 64)))
     context, room = _context(config, grpo), int(grpo["max_completion_length"])
     most = context - room if config.max_prompt_tokens is None else config.max_prompt_tokens
     if most < 1 or most + room > context:

@@ -2,7 +2,8 @@
 
 Two methods of TRL are overridden to see the rewards of all processes and to replace the advantages,
 one to see log-probabilities that TRL computes anyway, one to give the order of samples for any
-epoch, one to time the rollouts; all five are private to TRL, hence the pin.
+epoch, one to time the rollouts, one to encode the prompts that were profiled; all six are private
+to TRL, hence the pin.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
 
+from durian.engines.agreement import FIRST, Agreement
+from durian.engines.chat import Chat
 from durian.errors import RunError
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
+from durian.samples import Prompt
 from durian.training.backends import check_backend, gather_when_saved
 from durian.training.checkpoints import check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
+from durian.training.prompts import ProfiledProcessor, TellingImages, check_masks, tokenized
 from durian.training.reward import TrainingReward
 from durian.training.vllm_prompts import reads_what_is_trained_on
 
@@ -59,14 +64,18 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
     vllm_importance_sampling_correction: bool  # TRL's
 
-    def __init__(self, *, normalization: Normalization, reward: TrainingReward, **trl: Any) -> None:
+    def __init__(
+        self, *, normalization: Normalization, reward: TrainingReward, chat: Chat, **trl: Any
+    ) -> None:
         """Set up TRL's trainer, which takes all the other arguments."""
+        self._chat = chat
         self._normalization = normalization
         self._reward = reward
         self._batch: RolloutBatch | None = None
         self._logps: Tensor | None = None  # of the last forward pass
         self._confidence: list[Tensor] = []  # (rows, 2) slot and confidence, this rollout batch
-        super().__init__(reward_funcs=[reward], **trl)
+        super().__init__(reward_funcs=[reward], processing_class=chat.processor, **trl)
+        self.processing_class = ProfiledProcessor(chat)
         check_backend(
             self.accelerator.state,
             reference=self.ref_model is not None,
@@ -93,6 +102,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         )
         self.add_callback(EpochBegins(order))
         return order
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        """TRL's ids of prompts, as the engines have them."""
+        return tokenized(self._chat, prompts)
 
     def _generate(self, prompts: list[Any]) -> Any:
         """Draw TRL's completions, and log the time."""
@@ -161,6 +174,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         metrics["tokens_per_second"].append(tokens / metrics["seconds/rollout"][-1])
         if self._unseen:
             self._unseen = False
+            self._check_prompts(inputs, out)
             self._check_sampled()
         if self._batch is None:  # cannot be: TRL scores before it returns
             raise RuntimeError("TRL returned completions without scoring them")
@@ -192,8 +206,14 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             self._confidence.clear()
         return out
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Tensor, *args: Any, **kwargs: Any
+    ) -> Any:
+        kwargs.pop("batch_num_images", None)  # TRL would refuse it; `num_images` says the same
+        images = kwargs.get("num_images")
+        if images is not None and self._chat.needs_image_counts:
+            model = TellingImages(model, images, kwargs.get("batch_size") or len(input_ids))
+        result = super()._get_per_token_logps_and_entropies(model, input_ids, *args, **kwargs)
         self._logps = result[0].detach()
         return result
 
@@ -215,6 +235,22 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
                 self._log_drift()
         self._logps = None
         return loss
+
+    def _check_prompts(self, inputs: Any, out: dict[str, Any]) -> None:
+        """Stop where the first rollout batch is not made of the prompts that were profiled."""
+        prompts = {
+            row: Prompt(
+                sample_id="",
+                messages=inputs[row]["prompt"],
+                images=tuple(inputs[row].get("images") or ()),
+            )
+            for row in range(0, len(inputs), self._generations)[:FIRST]
+        }
+        agreement = Agreement(self._chat, "the trainer", "use the version of TRL that Durian names")
+        for row, prompt in prompts.items():
+            mask = out["prompt_mask"][row].bool()
+            agreement.check(prompt, out["prompt_ids"][row][mask].tolist())
+        check_masks(self._chat, prompts, out)
 
     def _check_sampled(self) -> None:
         """Stop where vLLM and the trainer give one completion unlike log-probabilities."""
