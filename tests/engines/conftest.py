@@ -23,7 +23,6 @@ from transformers import (
 from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.samples import Prompt
-from tests.families.conftest import policy_of  # noqa: F401
 
 CONTROL = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
