@@ -21,6 +21,7 @@ from tests.benchmarks import (
     bench_served,
     bench_spectral,
     bench_statistics,
+    bench_stream,
     bench_training_step,
 )
 
@@ -37,6 +38,7 @@ BENCHES = {
     "served": bench_served.run,
     "spectral": bench_spectral.run,
     "statistics": bench_statistics.run,
+    "stream": bench_stream.run,
     "training_step": bench_training_step.run,
     "groups_join": bench_groups_join.run,
     "logprobs": bench_logprobs.run,

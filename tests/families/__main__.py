@@ -14,7 +14,7 @@ from typing import Any
 
 from durian.config import SamplingConfig
 from durian.doctor.policy import Examined, examine
-from durian.errors import InputError, one_line
+from durian.errors import EXTRAS, InputError, one_line
 from tests.families.matrix import PAGE, RECORD, page
 from tests.families.policies import POLICIES, save_policy
 
@@ -74,7 +74,8 @@ def main() -> None:
         if needs and find_spec(needs) is None:
             record[family] = {"transformers": {"model": {
                 "verdict": "unsupported", "nats": None,
-                "said": f"its processor needs the package {needs}, which no extra brings",
+                "said": f"its processor needs {needs}, of the extra {EXTRAS[needs]}; "
+                "it was not installed here",
             }}}  # fmt: skip
             continue
         tried = record.setdefault(family, {})

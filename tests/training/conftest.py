@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-
 # What TRL, vLLM and torch warn of while they are imported is theirs; all else is an error here.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -18,6 +18,7 @@ ADDS = {
     "policy": "a policy run by transformers: profile, eval, spectral entropy",
     "train": "durian train",
     "vllm": "a policy run by vLLM, for whole datasets",
+    "smolvlm": "policies of SmolVLM's family",
     "openai": "a policy behind a server",
     "ray": "a profile over several machines",
     "tensorboard": "training curves in TensorBoard",

@@ -95,6 +95,7 @@ def _findings(config: SamplingConfig, say: Callable[[str], None]) -> Iterator[tu
     yield "tokens", _tried(_tokens, chat)
     yield "beginning", _tried(_beginning, chat)
     yield "counted tokens", _tried(_counted, chat)
+    yield "trainer", _tried(_trainer, config, chat)
     yield "pixel bounds", _tried(_bounds, config, chat)
     say("encoding images")
     yield "spectral features", _tried(_spectral, config)
@@ -245,6 +246,29 @@ def _counted(chat: Chat) -> Found:
                 return Found("wrong", f"{name}: counted {counted} tokens, the prompt has {true}")
         said.append(f"{true} of {name}")
     return Found("ok", ", ".join(said))
+
+
+def _trainer(config: SamplingConfig, chat: Chat) -> Found:
+    """Hold the ids that TRL is given, of prompts in one batch, against those of each alone."""
+    try:
+        from durian.training.prompts import check_trainable, tokenized
+
+        check_trainable(chat, config.model, _picture(0))
+    except ConfigError as error:
+        return Found("unsupported", str(error))
+    batch: list[list[JsonObject]] = []
+    alone: list[list[int]] = []
+    for name in ("one image", "two images", "system prompt"):
+        prompt = CASES[name]
+        text = chat.render(prompt)
+        if not isinstance(text, Failed):
+            batch.append(_with_images(prompt))
+            alone.append(chat.token_ids(text, prompt.images))
+    ids, _, _ = tokenized(chat, batch)
+    for ours, theirs in zip(alone, ids, strict=True):
+        if ours != theirs:
+            return Found("wrong", _difference("Durian makes", ours, "the trainer", theirs))
+    return Found("ok", f"{len(ids)} prompts in one batch, by the ids of each alone")
 
 
 def _with_images(prompt: Prompt) -> list[JsonObject]:

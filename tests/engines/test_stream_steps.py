@@ -1,0 +1,83 @@
+"""How many steps vLLM takes for a stream, on a stand-in of its scheduler: slots, first come first.
+
+A step decodes one token of each completion that has a slot. `make bench` counts real vLLM's.
+"""
+
+import math
+from collections import deque
+from itertools import count
+from random import Random
+from statistics import NormalDist
+from types import SimpleNamespace
+
+import pytest
+
+from durian.engines.base import Request
+from durian.engines.vllm import VLLMEngine
+from durian.samples import Prompt
+
+SAMPLES, ROLLOUTS = 192, 8
+
+
+class Scheduler:
+    """Completions with lengths of their own, by slots; each request has several."""
+
+    def __init__(self, slots):
+        self.slots, self.steps = slots, 0
+        self.left, self.waiting, self.running = {}, deque(), []
+
+    def add(self, number, lengths):
+        self.left[number] = len(lengths)
+        self.waiting += ([number, tokens] for tokens in lengths)
+
+    def get_num_unfinished_requests(self):
+        return len(self.waiting) + len(self.running)
+
+    def abort_request(self, numbers):
+        assert not numbers
+
+    def step(self):
+        while self.waiting and len(self.running) < self.slots:
+            self.running.append(self.waiting.popleft())
+        self.steps += 1
+        ended = []
+        for one in self.running:
+            one[1] -= 1
+            if one[1] == 0:
+                self.left[one[0]] -= 1
+                if self.left[one[0]] == 0:
+                    ended.append(SimpleNamespace(finished=True, request_id=one[0]))
+        self.running = [one for one in self.running if one[1]]
+        return ended
+
+
+def long_tailed(rng):
+    """Tokens: log-normal, median 54, mean about 79, the longest 500."""
+    return max(1, min(500, round(54 * math.exp(0.9 * NormalDist().inv_cdf(rng.random())))))
+
+
+@pytest.mark.parametrize("slots", [32, 128])
+@pytest.mark.parametrize("ways", [("sampled",), ("greedy", "sampled")])
+def test_a_stream_takes_the_steps_of_one_queue(slots, ways):
+    rng = Random(0)
+    lengths = {
+        (place, way): [long_tailed(rng) for _ in range(ROLLOUTS if way == "sampled" else 1)]
+        for place in range(SAMPLES)
+        for way in ways
+    }
+    queue, scheduler = Scheduler(slots), Scheduler(slots)
+    for key, of_one in lengths.items():
+        queue.add(key, of_one)
+    while queue.get_num_unfinished_requests():
+        queue.step()
+
+    engine = VLLMEngine.__new__(VLLMEngine)
+    engine._llm = SimpleNamespace(llm_engine=scheduler)
+    engine._slots, engine._repeatable = slots, True
+    engine._ids = count()
+    engine._add = lambda number, request: scheduler.add(number, lengths[request.key])
+    engine._rollouts = lambda output: []
+    prompt = Prompt(sample_id="", messages=[], images=())
+    requests = [Request(key=key, prompt=prompt, seed=0) for key in lengths]
+    assert {key for key, _ in engine.stream(requests)} == set(lengths)
+    assert scheduler.steps <= 1.03 * queue.steps
