@@ -28,8 +28,10 @@ def test_each_part_says_how_it_went_in_a_line(rehearsed):
     code, found, lines = rehearsed
     said = {line.split()[1]: line.split()[0] for line in lines}
     assert said == {name: part["status"] for name, part in found["parts"].items()}
-    assert said.pop("zero3") == "SKIP"  # its first run compiles for minutes
-    assert set(said) == set(LIMITS) - {"zero3"} and set(said.values()) == {"PASS"}, found
+    # ZeRO-3's first run compiles for minutes; the other trainers have Pythons of their own.
+    assert {said.pop(name) for name in ("zero3", "verl_step", "swift_step")} == {"SKIP"}
+    assert said.keys() == LIMITS.keys() - {"zero3", "verl_step", "swift_step"}
+    assert set(said.values()) == {"PASS"}, found
     assert code == 0
 
 

@@ -40,7 +40,7 @@ _REFUSED = {
     "save_only_model": "a checkpoint without the optimizer cannot be resumed",
     "sync_ref_model": "the reference that it moves is in no checkpoint, so none can be resumed",
     "eval_on_start": "it needs a second dataset; use durian eval",
-    "chat_template_kwargs": "the prompts would not be the ones that were profiled",
+    "chat_template_kwargs": "prompts are rendered as they were profiled; --chat-template-arg",
     "use_transformers_continuous_batching": "TRL has it for text alone",
 }
 _LOGGERS = {
