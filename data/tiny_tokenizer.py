@@ -27,6 +27,7 @@ PLAIN = ("<think>", "</think>")
 
 # System messages are left out: the policy was taught without one.
 CHAT_TEMPLATE = """\
+{#- durian: no system prompt -#}
 {%- for message in messages if message['role'] != 'system' -%}
 {{- '<|im_start|>' + message['role'] + '\\n' -}}
 {%- if message['content'] is string -%}

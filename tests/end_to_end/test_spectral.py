@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from durian.config import ProfileConfig
 from durian.engines.patches import VisionTower
 from durian.errors import RunError, RunFolderError
+from durian.measuring import measuring
 from durian.profile import profile_dataset
 from durian.run.progress import Silent
 
@@ -153,7 +154,10 @@ class Stops(Silent):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_goes_on_to_the_same_table(run, rows, tiny_policy, tmp_path):
+def test_an_interrupted_run_goes_on_to_the_same_table(
+    run, rows, tiny_policy, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(measuring, "ENCODED_SAMPLES", 4)  # a pass within a part, as usual
     config = config_of(rows, tiny_policy, tmp_path / "run", perceptual="spectral_entropy")
     with pytest.raises(KeyboardInterrupt):
         profile_dataset(config, progress=Stops(after=19))  # in the third part of three
@@ -194,6 +198,7 @@ def test_an_image_that_several_samples_show_is_encoded_once(
 def test_an_encoder_that_breaks_down_stops_the_run_and_keeps_its_parts(
     rows, tiny_policy, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(measuring, "ENCODED_SAMPLES", 8)  # a pass a part
     encode, calls = VisionTower.encode, []
 
     def out_of_memory_at_the_second_part(self, given):

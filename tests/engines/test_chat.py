@@ -15,6 +15,7 @@ from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError, RunError
 from durian.samples import Prompt
 from tests.engines.conftest import noise_image
+from tests.engines.drawing import draw
 
 # GLM-4V's processor in transformers 5.19, at every prompt.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -198,7 +199,7 @@ def test_every_completion_is_written_to_all_images_of_its_prompt(chat_of, policy
     )
     engine, chat, prompt = open_engine(config), chat_of(family), asked((48, 32), (40, 64))
     try:
-        [rollouts] = engine.generate([prompt], seed=0, finished=lambda n: None)
+        [rollouts] = draw(engine, [prompt])
         model = engine._model
         for rollout in rollouts:
             tokens = chat.tokenizer(rollout.completion, add_special_tokens=False)["input_ids"]

@@ -21,6 +21,9 @@ from durian.rewards import opens_thinking
 from durian.samples import Failed, Prompt, Rollout
 
 REACH_SECONDS = 10.0
+# In a chat template, as a comment: the policy was trained without a system prompt, which is then
+# not sent. A template that is silent and leaves one out is not believed: it may be an oversight.
+NO_SYSTEM = "durian: no system prompt"
 OF_TOKENS = ("token_type_ids", "mm_token_type_ids")  # what stands beside each token, if anything
 
 
@@ -57,6 +60,7 @@ class Chat:
         self._image_ids = set(getattr(processor, "image_token_ids", ())) - {None}
         self._control = _control_tokens(processor, self._image_ids)
         self._fit = find_form(self._apply, self._image_mark)
+        self._wants_no_system = NO_SYSTEM in str(self._template)
         self._tells: dict[bool, bool] = {}  # whether the processor counts prompts right
         asked = {"role": "user", "content": [{"type": "text", "text": "?"}]}
         rendered = self.render(Prompt(sample_id="", messages=[asked], images=()))
@@ -78,6 +82,11 @@ class Chat:
 
     def notes(self, system_prompt: str | None) -> list[str]:
         """What the template does about the system prompt that nobody has asked it to do."""
+        if system_prompt and self._wants_no_system:
+            return [
+                "the policy was trained without a system prompt, as its chat template says: none is "
+                "sent"
+            ]
         if system_prompt and self._fit.form.system == "none":
             return [
                 "the policy's chat template has no system message (beside images): the system "
@@ -97,7 +106,10 @@ class Chat:
         a turn, or count as an image that is not there. Such a prompt comes back as `Failed`, one
         that the template cannot render, or that the engine would misread, as `RefusedPrompt`.
         """
-        for message in prompt.messages:
+        messages = prompt.messages
+        if self._wants_no_system:
+            messages = [message for message in messages if message["role"] != "system"]
+        for message in messages:
             for part in message["content"]:
                 found = next((t for t in self._control if t in part.get("text", "")), None)
                 if found is not None:
@@ -109,10 +121,10 @@ class Chat:
         if (why := self._fit.refused.get(bool(prompt.images))) is not None:
             return RefusedPrompt(why)
         try:
-            text = self._apply(shaped(prompt.messages, self._fit.form, self._image_mark))
+            text = self._apply(shaped(messages, self._fit.form, self._image_mark))
         except Exception as error:  # a template raises what it likes, by raise_exception or not
             return RefusedPrompt(raises(error))
-        why = misread(text, prompt.messages, self._image_mark)
+        why = misread(text, messages, self._image_mark)
         return text if why is None else RefusedPrompt(why)
 
     def adds_special_tokens(self, text: str) -> bool:
@@ -192,12 +204,15 @@ class Chat:
             return true
         return int(told)
 
+    @property
+    def _template(self) -> Any:
+        return getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template
+
     def _apply(self, messages: Sequence[JsonObject]) -> str:
-        template = getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template
         return str(
             self.processor.apply_chat_template(
                 list(messages),
-                chat_template=template,
+                chat_template=self._template,
                 tokenize=False,
                 add_generation_prompt=True,
                 **self._arguments,
