@@ -212,13 +212,13 @@ def test_a_killed_actor_is_started_again_and_changes_nothing(
 
 
 class Stops(Silent):
-    """Ctrl-C once 40 images are measured: five parts of eight."""
+    """Ctrl-C once 40 samples are drawn: five parts of eight. Images are decoded further ahead."""
 
     def __init__(self) -> None:
         self.steps = 0
 
     def advance(self, stage: str, steps: int = 1) -> None:
-        self.steps += steps if stage == "images" else 0
+        self.steps += steps if stage == "rollouts" else 0
         if self.steps >= 40:
             raise KeyboardInterrupt
 
