@@ -153,7 +153,8 @@ WRONG = [
       "patches"], "features is 'patches'; it must be encoder or projector"),
     (["geometry.parquet", "--out", "run", "--measures", "spectral", "--model", "text_only"],
      "model 'text_only': the spectral measure does not know architecture 'qwen2'; it knows gemma3, "
-     "idefics3, internvl, llava_next, llava_onevision, qwen2_5_vl, qwen2_vl, qwen3_vl, smolvlm"),
+     "glm4v, glm4v_moe, idefics3, internvl, llava_next, llava_onevision, qwen2_5_vl, qwen2_vl, "
+     "qwen3_vl, qwen3_vl_moe, smolvlm"),
     (["geometry.parquet", "--out", "run", "--measures", "pixel", "--answer-column", "solution"],
      "geometry.parquet: no column 'solution' (found: problem, answer, images)"),
     (["nowhere.parquet", "--out", "run", "--measures", "pixel"], "nowhere.parquet: no such file"),
