@@ -84,8 +84,8 @@ class Chat:
         """What the template does about the system prompt that nobody has asked it to do."""
         if system_prompt and self._wants_no_system:
             return [
-                "the policy was trained without a system prompt, as its chat template says: none is "
-                "sent"
+                "the policy was trained without a system prompt, as its chat template says: "
+                "none is sent"
             ]
         if system_prompt and self._fit.form.system == "none":
             return [
