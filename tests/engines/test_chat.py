@@ -217,3 +217,18 @@ def test_every_completion_is_written_to_all_images_of_its_prompt(chat_of, policy
                 )
     finally:
         engine.close()
+
+
+def test_a_policy_trained_without_a_system_prompt_says_so_in_its_template(tiny_policy):
+    chat = load_chat(SamplingConfig(model=str(tiny_policy)))
+    said = {"role": "system", "content": [{"type": "text", "text": "Think inside tags."}]}
+    asked_of = {"role": "user", "content": [{"type": "text", "text": "what color?"}]}
+    prompt = Prompt(sample_id="", messages=[said, asked_of], images=())
+    # Its own form, by hand: ChatML without a system turn.
+    assert chat.render(prompt) == "<|im_start|>user\nwhat color?<|im_end|>\n<|im_start|>assistant\n"
+    assert "without a system prompt" in chat.notes("Think inside tags.")[0]
+    # Without that comment a template that leaves it out is not believed.
+    processor = chat.processor
+    silent = processor.chat_template or processor.tokenizer.chat_template
+    processor.chat_template = silent.replace("durian: no system prompt", "")
+    assert "Think inside tags." in Chat(processor).render(prompt)
