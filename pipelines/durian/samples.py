@@ -28,6 +28,7 @@ class Sample:
     error: str | None = None  # why the row or its images could not be read, a short phrase
     question_error: str | None = None  # why it cannot be asked or judged; its images may be whole
     system: str | None = None  # its own system prompt, in place of the run's
+    templated: bool = field(default=False, compare=False)  # its problem holds the prompt template
     columns: Mapping[str, float | str] = field(default_factory=dict)  # the dataset's own further
     # All cells of the row that hold no image, as they stand there: for templates and rewards.
     cells: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

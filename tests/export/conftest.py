@@ -58,7 +58,7 @@ def completion(i: int, g: int) -> str:
     return f"<think>{'so ' * (4 - g)}</think> \\boxed{{{i if g < right(i) else 'no'}}}"
 
 
-def write_run(folder: Path, name: str, first: int = 0) -> Path:
+def write_run(folder: Path, name: str, first: int = 0, **settings: object) -> Path:
     kinds = pa.schema(
         [
             ("problem", pa.string()), ("answer", pa.string()),
@@ -85,7 +85,7 @@ def write_run(folder: Path, name: str, first: int = 0) -> Path:
     profile_dataset(
         ProfileConfig(
             dataset=str(dataset), out=str(folder / name), engine="scripted", rollouts=G, bins=3,
-            model=str(folder / f"{name}.jsonl"),
+            model=str(folder / f"{name}.jsonl"), **settings,  # type: ignore[arg-type]
         )
     )  # fmt: skip
     return folder / name

@@ -11,10 +11,13 @@ import pytest
 
 from durian.config import DatasetConfig, TrainConfig
 from durian.config.export import FORMS as NAMES
+from durian.engines.prompts import ask, load_template
 from durian.exporters import FORMS
+from durian.exporters.base import LABELS
+from durian.plugins.rows import COLUMNS
 from durian.readers.dataset import open_dataset
 from durian.table.join import open_table
-from tests.export.conftest import N, ids, picture, rows
+from tests.export.conftest import N, ids, picture, rows, write_run
 
 READ_BACK = ("verl", "easyr1", "swift", "slime", "trl", "parquet", "jsonl")
 
@@ -46,6 +49,37 @@ def test_our_readers_give_back_every_row_and_join_the_table(export, run, form, i
     assert {sample.error or sample.question_error for sample in samples} == {None}
     table = open_table(TrainConfig(dataset=str(out), table=str(run), model="m", out="o"))
     table.check_missing([sample.sample_id for sample in samples])
+
+
+@pytest.fixture(scope="module")
+def in_template(tmp_path_factory):
+    """A run whose problems were asked in a template, and the template."""
+    folder = tmp_path_factory.mktemp("templated")
+    path = folder / "asked.jinja"
+    path.write_text("Look first. {{ content }} Answer in a box.")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
+        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"drawn")
+        return write_run(folder, "run", prompt_template=str(path)), load_template(str(path))
+
+
+@pytest.mark.parametrize("form", READ_BACK)
+def test_a_problem_is_put_into_its_template_once(export, in_template, form):
+    # Forms of messages hold the template already, the others the bare problem: whoever trains on
+    # either with the table's template asks what was profiled.
+    run, template = in_template
+    _, out = export(form, run)
+    for number, sample in enumerate(open_dataset(DatasetConfig(dataset=str(out))).samples()):
+        messages = ask(sample, 1, system_prompt="Think.", template=template)
+        asked = messages[-1]["content"]
+        texts = [part["text"] for part in asked if part["type"] == "text"]
+        i = 3 if number == N else number
+        # As in the dataset, where the mark stands first or is put there.
+        assert " ".join("".join(texts).split()) == f"Look first. question {i} Answer in a box."
+
+
+def test_plug_ins_read_the_columns_that_are_written():
+    assert {*COLUMNS} < {*LABELS}
 
 
 def test_a_training_plans_over_what_was_exported(export, run, tiny_policy, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from durian.errors import ConfigError
 from durian.records import JsonObject
-from durian.samples import Failed
+from durian.samples import Failed, Sample
 
 IMAGE_MARK = "<image>"
 _TRIAL = "a problem that no template holds"
@@ -128,6 +128,26 @@ def build_messages(
         return Failed("the problem is empty")
     system = [{"role": "system", "content": [{"type": "text", "text": system_prompt}]}]
     return [*(system if system_prompt else []), {"role": "user", "content": content}]
+
+
+def ask(
+    sample: Sample, n_images: int, *, system_prompt: str, template: PromptTemplate | None
+) -> list[JsonObject] | Failed:
+    """Messages of a sample: by its own system prompt and template where its row brings them.
+
+    Args:
+        system_prompt, template: of the run, for all other rows.
+    Returns:
+        As `build_messages`.
+    """
+    return build_messages(
+        sample.problem,
+        n_images,
+        system_prompt=system_prompt if sample.system is None else sample.system,
+        # What an export has put around the problem must not be put there again.
+        template=None if sample.templated else template,
+        row=sample.cells,
+    )
 
 
 def _count(count: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from durian.config import SYSTEM_PROMPT, DatasetConfig, ExportConfig, ProfileConfig
-from durian.engines.prompts import PromptTemplate, build_messages, load_template
+from durian.engines.prompts import PromptTemplate, ask, build_messages, load_template
 from durian.errors import ConfigError, DatasetError, RunFolderError
 from durian.exporters.base import IMAGE_MARK, LABELS, with_marks
 from durian.exporting.cells import ColumnTypes, plain
@@ -162,12 +162,8 @@ def _record(
     )
     if error is not None:
         return Failed(error)
-    asked = build_messages(
-        sample.problem,
-        len(sample.images),
-        system_prompt=source.system_prompt if sample.system is None else sample.system,
-        template=source.template,
-        row=sample.cells,
+    asked = ask(
+        sample, len(sample.images), system_prompt=source.system_prompt, template=source.template
     )
     if isinstance(asked, Failed):
         return asked

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from durian.analysis.reasons import grouped
 from durian.engines.base import RefusedPrompt, Renderer
-from durian.engines.prompts import PromptTemplate, build_messages, load_template
+from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.errors import ConfigError, DatasetError, one_line
 from durian.images.decode import decode, size
 from durian.measuring.look import look
@@ -117,12 +117,11 @@ def _look(
         if sample.question_error is not None:
             seen.questions.append(sample.question_error)
         elif asked is not None:
-            messages = build_messages(
-                sample.problem,
+            messages = ask(
+                sample,
                 len(sample.images),
-                system_prompt=asked.system_prompt or "" if sample.system is None else sample.system,
+                system_prompt=asked.system_prompt or "",
                 template=template,
-                row=sample.cells,
             )
             if isinstance(messages, Failed):
                 seen.prompts.append(messages.error)

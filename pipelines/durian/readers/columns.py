@@ -50,6 +50,7 @@ class Columns:
     id: str | None
     options: tuple[str, ...] = ()
     system: str | None = None  # beside messages: the sample's own system prompt
+    exported: bool = False  # durian export wrote the rows: its messages hold the prompt template
     indexed_from: int | None = None  # numbers in place of answers are indices of options; this is A
     form: str = PLAIN  # what the rows are known as
     read: tuple[str, ...] = ()  # the file's columns that all of these need, whole
@@ -78,9 +79,10 @@ def choose_columns(head: Head, config: DatasetConfig, source: str) -> Columns:
     if config.id_column is not None:
         _check(source, head, "id", config.id_column)
     beside = head.holds_messages(problem) and head.holds_text(_SYSTEM) and answer != _SYSTEM
+    written_id = exported_id(head)
     columns = Columns(
-        problem=problem, answer=answer, images=(), id=config.id_column or exported_id(head),
-        form=form, system=_SYSTEM if beside else None,
+        problem=problem, answer=answer, images=(), id=config.id_column or written_id,
+        form=form, system=_SYSTEM if beside else None, exported=written_id is not None,
     )  # fmt: skip
     columns = replace(columns, images=_images(head, config, source, columns))
     if not config.options_column:

@@ -88,6 +88,7 @@ def to_sample(
         question_error=unreadable
         or _joined(problem.error, answer.error, unreadable_options, beyond, misplaced),
         system=system,
+        templated=columns.exported and turns is not None,
         user_turns=turns.asked if turns else 1,
         columns={
             name: plain
