@@ -53,6 +53,12 @@ def test_a_sound_policy_has_nothing_wrong(family, unsupported, policy_of):
     assert len(nats) == 4 and all(apart < 1e-4 for apart in nats.values()), nats
 
 
+def test_the_shipped_policy_that_wants_no_system_prompt_has_nothing_wrong(tiny_policy):
+    checks = examined(tiny_policy)
+    assert verdicts(checks, "wrong") == set()
+    assert "without a system prompt" in checks["system prompt"].said
+
+
 def test_a_template_that_leaves_out_the_question_is_told(broken):
     def change(processor):
         # Neither as a part nor as a text: there is no form in which it would be read.

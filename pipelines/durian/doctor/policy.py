@@ -189,6 +189,8 @@ def _system(chat: Chat) -> Found:
     text = chat.render(CASES["system prompt"])
     if isinstance(text, Failed):
         return Found("unsupported", text.error)
+    if chat.wants_no_system and SYSTEM_PROMPT.strip() not in text:
+        return Found("ok", "; ".join(chat.notes(SYSTEM_PROMPT)))
     if (times := text.count(SYSTEM_PROMPT.strip())) != 1:
         return Found("wrong", f"it stands {times} times in {text!r}")
     return Found("ok", "; ".join(["it stands once", *chat.notes(None), *chat.notes(SYSTEM_PROMPT)]))

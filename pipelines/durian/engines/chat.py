@@ -60,7 +60,7 @@ class Chat:
         self._image_ids = set(getattr(processor, "image_token_ids", ())) - {None}
         self._control = _control_tokens(processor, self._image_ids)
         self._fit = find_form(self._apply, self._image_mark)
-        self._wants_no_system = NO_SYSTEM in str(self._template)
+        self.wants_no_system = NO_SYSTEM in str(self._template)
         self._tells: dict[bool, bool] = {}  # whether the processor counts prompts right
         asked = {"role": "user", "content": [{"type": "text", "text": "?"}]}
         rendered = self.render(Prompt(sample_id="", messages=[asked], images=()))
@@ -82,7 +82,7 @@ class Chat:
 
     def notes(self, system_prompt: str | None) -> list[str]:
         """What the template does about the system prompt that nobody has asked it to do."""
-        if system_prompt and self._wants_no_system:
+        if system_prompt and self.wants_no_system:
             return [
                 "the policy was trained without a system prompt, as its chat template says: "
                 "none is sent"
@@ -107,7 +107,7 @@ class Chat:
         that the template cannot render, or that the engine would misread, as `RefusedPrompt`.
         """
         messages = prompt.messages
-        if self._wants_no_system:
+        if self.wants_no_system:
             messages = [message for message in messages if message["role"] != "system"]
         for message in messages:
             for part in message["content"]:
