@@ -79,7 +79,7 @@ def test_estimates_find_the_planted_difficulty(planted):
 
 def test_the_manifest_says_how_the_estimates_were_made(planted):
     made = json.loads((planted[0] / "manifest.json").read_text())["estimates"]
-    assert made["samples"] == made["drawn"] == 120
+    assert made["samples"] == 120
     assert made["rollouts"] == ROLLOUTS
     assert "words of the question" in made["features"]
     # The truth's share of what is seen: var(truth) / (var(truth) + mean p (1 - p) / 4), by hand
@@ -118,7 +118,9 @@ def test_another_question_over_the_image_teaches_a_sample_nothing(tmp_path):
     problems = [f"<image>{ask}?" for _ in range(60) for ask in ("first", "second")]
     run = _run(tmp_path, problems, names, wrong)
     made = json.loads((run / "manifest.json").read_text())["estimates"]
-    assert made["difficulty"]["explained"] < 0.05
+    assert made["difficulty"]["explained"] < 0.01
+    page = (run / "report" / "index.html").read_text()
+    assert "nothing: what is known does not help here" in page
 
 
 def test_truths_by_chance_gain_nothing(tmp_path):
@@ -148,6 +150,17 @@ def test_estimates_do_not_depend_on_the_order_of_rows(tmp_path):
         table = pl.read_parquet(run / "difficulty.parquet").sort("sample_id")
         found.append(table.select("difficulty", "difficulty_sd", "confidence", "confidence_sd"))
     np.testing.assert_allclose(found[0].to_numpy(), found[1].to_numpy(), atol=1e-6)
+
+
+def test_a_sample_without_completions_has_no_estimate(tmp_path):
+    random = np.random.default_rng(6)
+    wrong = random.random((20, 4)) < 0.5
+    images = _images(tmp_path, 20)
+    (tmp_path / images[7]).write_bytes(b"no image")
+    run = _run(tmp_path, [f"<image>Is {n} large?" for n in range(20)], images, wrong)
+    table = pl.read_parquet(run / "difficulty.parquet")
+    for name in ("difficulty", "difficulty_sd", "confidence", "confidence_sd", "estimated_from"):
+        assert [n for n, value in enumerate(table[name]) if value is None] == [7], name
 
 
 def test_fewer_than_ten_images_give_no_estimates(tmp_path):

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.clusters import image_clusters
+from durian.analysis.statistics.clusters import FEWEST, image_clusters
 from durian.analysis.statistics.small_area import (
     Posterior,
     calibrated,
@@ -27,7 +27,6 @@ from durian.table.columns import read_columns
 
 Floats = NDArray[np.float64]
 
-_LEAST_CLUSTERS = 10  # images; fewer say nothing of samples like theirs
 _DECIMALS = 9  # kept: what differs below is the order in which a machine adds
 _FEATURES = (
     "problem", "answer", "n_images", "width", "height", "pixel_entropy", "spectral_entropy",
@@ -45,32 +44,28 @@ class Estimates:
 def estimate_samples(run: RunFolder) -> Estimates | None:
     """Estimate each sample's difficulty and confidence from the finished parts of a run.
 
-    A sample that was not drawn is predicted; one that failed stays null.
+    One without scored completions stays null.
 
     Returns:
         None where no completions were scored, or over fewer than ten images.
     """
-    table = pl.DataFrame(
-        run.read_part_columns([*_FEATURES, "sample_id", "rollouts", "pass_rate", "error"])
-    )
+    table = pl.DataFrame(run.read_part_columns([*_FEATURES, "sample_id", "rollouts", "pass_rate"]))
     seen = np.where(table["pass_rate"].is_null(), 0, table["rollouts"].fill_null(0)).astype(float)
     own = read_columns(run.path)
     clusters = image_clusters(table, own)
     if own is not None:
         own = own.drop("image_id")
-    codes = clusters.codes
-    if len(np.unique(codes[seen > 0])) < _LEAST_CLUSTERS:
+    drawn = seen > 0
+    if clusters.counted(drawn) < FEWEST:
         return None
     features = sample_features(table, own)
-    folds = _folds(table["sample_id"], codes)
-    kept = (seen > 0) | table["error"].is_null().to_numpy()
-
+    folds = _folds(table["sample_id"], clusters.codes)
     wrong = 1 - table["pass_rate"].fill_null(0).to_numpy()
-    counts = np.where(seen > 0, np.round(wrong * seen), 0.0)
+    counts = np.where(drawn, np.round(wrong * seen), 0.0)
     columns: dict[str, pa.Array] = {}
 
-    def fill(name: str, values: Floats) -> None:
-        known = kept & np.isfinite(values)
+    def fill(name: str, values: Floats, member: NDArray[np.bool_]) -> None:
+        known = member & np.isfinite(values)
         column = DIFFICULTY[name]
         whole = column.type == "int32"
         found = [
@@ -80,31 +75,30 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
         columns[name] = arrow_array(found, arrow_type(column))
 
     def predict(target: Floats) -> Predicted:
-        found = cross_fitted(features.values, target, codes, folds)
+        found = cross_fitted(features.values, target, clusters.codes, folds)
         return replace(found, values=calibrated(found.values, target))
 
-    shares = predict(np.where(seen > 0, wrong, np.nan))
+    shares = predict(np.where(drawn, wrong, np.nan))
     difficulty = share_posterior(counts, seen, shares.values)
-    fill("difficulty", difficulty.mean)
-    fill("difficulty_sd", difficulty.sd)
-    fill("estimated_from", seen)
+    fill("difficulty", difficulty.mean, drawn)
+    fill("difficulty_sd", difficulty.sd, drawn)
+    fill("estimated_from", seen, drawn)
     made_confidence = None
     draws = _draws(run, table["sample_id"])
     told = draws.count > 0
-    if len(np.unique(codes[told])) >= _LEAST_CLUSTERS:
+    if clusters.counted(told) >= FEWEST:
         logprobs = predict(np.where(told, draws.mean, np.nan))
         confidence = mean_posterior(draws.mean, draws.within, draws.count, logprobs.values)
-        fill("confidence", confidence.mean)
-        fill("confidence_sd", confidence.sd)
+        fill("confidence", confidence.mean, told)
+        fill("confidence_sd", confidence.sd, told)
         made_confidence = _made(logprobs, confidence, draws.mean, told)
     return Estimates(
         columns,
         EstimatesMade(
-            samples=int(kept.sum()),
-            drawn=int((seen > 0).sum()),
-            rollouts=float(seen[seen > 0].mean()),
+            samples=int(drawn.sum()),
+            rollouts=float(seen[drawn].mean()),
             features=list(dict.fromkeys(features.about)),
-            difficulty=_made(shares, difficulty, wrong, seen > 0),
+            difficulty=_made(shares, difficulty, wrong, drawn),
             confidence=made_confidence,
         ),
     )

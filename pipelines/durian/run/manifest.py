@@ -74,8 +74,7 @@ class EstimatesMade:
     """The estimates of a run: of how many samples, from what."""
 
     samples: Count
-    drawn: Count  # the others were predicted
-    rollouts: float  # of a drawn sample, mean
+    rollouts: float  # of a sample, mean
     features: list[str]  # in words, but the dataset's own columns by name
     difficulty: Estimated
     confidence: Estimated | None  # None where no log-probabilities are known

@@ -1,0 +1,82 @@
+"""Cross-fitted predictions in worlds whose best model is known."""
+
+import numpy as np
+import pytest
+
+from durian.estimating import prediction
+from durian.estimating.features import sample_features
+from durian.estimating.prediction import FOLDS, cross_fitted
+
+N = 600
+
+
+def _world(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    features = random.standard_normal((N, 3))
+    noise = 0.3 * random.standard_normal(N)
+    if kind == "line":
+        return features, features @ [1.0, -0.5, 0.0] + noise
+    # Neither feature alone says anything: a ridge over them can do no better than the mean.
+    return features, np.sign(features[:, 0] * features[:, 1]) + noise
+
+
+@pytest.mark.parametrize(("kind", "trees"), [("line", 0), ("crossed", FOLDS)])
+def test_trees_are_taken_where_they_are_better_and_nowhere_else(kind, trees):
+    features, target = _world(kind)
+    found = cross_fitted(features, target, np.arange(N), np.arange(N) % FOLDS)
+    assert found.trees == trees
+    left = np.mean((target - found.values) ** 2) / np.var(target)
+    # Noise alone is 0.09 / (1.25 + 0.09) of the line's variance and 0.09 / 1.09 of the other's.
+    assert left < (0.1 if kind == "line" else 0.35)
+
+
+def test_few_samples_are_left_to_the_ridge(monkeypatch):
+    features, target = _world("crossed")
+    monkeypatch.setattr(prediction, "_fit_trees", None)  # would end the test
+    few = slice(prediction._TREES_FROM)  # four fifths of them are fewer
+    cross_fitted(features[few], target[few], np.arange(N)[few], (np.arange(N) % FOLDS)[few])
+
+
+def test_a_sample_teaches_its_own_prediction_nothing():
+    features, target = _world("line")
+    folds = np.arange(N) % FOLDS
+    before = cross_fitted(features, target, np.arange(N), folds).values
+    target[folds == 2] += 100.0
+    after = cross_fitted(features, target, np.arange(N), folds).values
+    np.testing.assert_array_equal(before[folds == 2], after[folds == 2])
+
+
+def test_what_was_drawn_in_one_fold_alone_is_predicted_by_its_mean():
+    target = np.full(40, np.nan)
+    target[[0, 5]] = 1.0, 2.0  # fold 0
+    found = cross_fitted(np.ones((40, 1)), target, np.arange(40), np.arange(40) % FOLDS)
+    np.testing.assert_array_equal(found.values, 1.5)
+
+
+def test_features_tell_apart_what_a_reader_would():
+    import polars as pl
+
+    table = pl.DataFrame(
+        {
+            "problem": ["\u9762\u79ef\u662f\u591a\u5c11", "\u9762\u79ef\u5462"] * 3,
+            "answer": ["12", "yes", "B", "a long one", "12", "no"],
+            "n_images": [1] * 6, "width": [64] * 6, "height": [64, 32] * 3,
+            "pixel_entropy": [1.0, None, 2.0, 3.0, 4.0, 5.0], "spectral_entropy": [None] * 6,
+        },
+        schema_overrides={"spectral_entropy": pl.Float64},
+    )  # fmt: skip
+    own = pl.DataFrame({"kind": list("aabbab"), "level": [1, 2, 3, 4, 5, 6], "url": list("abcdef")})
+    found = sample_features(table, own)
+    about = list(dict.fromkeys(found.about))
+    # Chinese has no spaces: its characters are words. One image each says nothing, nor do texts
+    # that stand once.
+    assert about == [
+        "words of the question", "length of the question", "length of the answer",
+        "form of the answer", "size of the image", "shape of the image", "pixel_entropy", "kind",
+        "level",
+    ]  # fmt: skip
+    entropy = found.values[:, [name == "pixel_entropy" for name in found.about]]
+    # The missing one takes the median of 1, 2, 3, 4, 5, and says that it was missing.
+    np.testing.assert_array_equal(entropy[:, 0], [1, 3, 2, 3, 4, 5])
+    np.testing.assert_array_equal(entropy[:, 1], [0, 1, 0, 0, 0, 0])
+    assert np.isfinite(found.values).all()
