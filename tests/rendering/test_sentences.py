@@ -122,6 +122,20 @@ def test_four_sentences_say_what_is_hard_and_how_sure_that_is(scored):
     ]
 
 
+@pytest.mark.parametrize(
+    ("looped", "cut", "said"),
+    [
+        (40, 12, "40 completions of 800 (5.0 %) went round in circles until the engine ended them, "
+         "which a larger --max-tokens does not cure; 12 were cut by --max-tokens."),
+        (1, 1, "1 completion of 800 (0.1 %) went round in circles until the engine ended it, which "
+         "a larger --max-tokens does not cure; 1 was cut by --max-tokens."),
+    ],
+)  # fmt: skip
+def test_completions_in_circles_are_counted_apart_from_long_ones(scored, looped, cut, said):
+    assert said in words(replace(scored, looped=looped, cut=cut))
+    assert not any("circles" in one for one in words(scored))
+
+
 def test_words_name_the_columns_that_stand_behind_the_groups(scored):
     said = words(scored, by("clutter", "n_steps"))[1]
     assert "Where samples have high clutter (the hard group) it is wrong in" in said

@@ -52,8 +52,8 @@ def _looped(scored: Scored) -> list[str]:
     return [
         f"{counted(scored.looped, 'completion')} of {scored.completions:,} "
         f"({percent_text(scored.looped / scored.completions)}) went round in circles until the "
-        f"engine ended them, which a larger --max-tokens does not cure; {scored.cut:,} were cut by "
-        "--max-tokens."
+        f"engine ended {'it' if scored.looped == 1 else 'them'}, which a larger --max-tokens does "
+        f"not cure; {scored.cut:,} {'was' if scored.cut == 1 else 'were'} cut by --max-tokens."
     ]
 
 

@@ -72,6 +72,25 @@ CASES = {
 }
 
 
+def test_completions_that_an_engine_ended_in_circles_are_counted(table):
+    ends = ["repetition", "length", "length", "stop"]
+    rollouts = pl.DataFrame(
+        {
+            "sample_id": [f"s{n}" for n in range(N) for _ in ends],
+            "rollout": list(range(len(ends))) * N,
+            "n_tokens": [5] * (N * len(ends)), "sum_logprob": [-1.0] * (N * len(ends)),
+            "correct": [True, False] * (2 * N), "finish_reason": ends * N,
+        }
+    )  # fmt: skip
+    named = table.with_columns(sample_id=pl.format("s{}", pl.int_range(N)), row=pl.int_range(N))
+    scored = analyse(named, MEASURES, rollouts=rollouts).scored
+    assert (scored.looped, scored.cut) == (N, 2 * N)
+    # None of either is said where nothing goes round.
+    straight = rollouts.with_columns(finish_reason=pl.lit("length"))
+    scored = analyse(named, MEASURES, rollouts=straight).scored
+    assert (scored.looped, scored.cut) == (None, None)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_table_gives_json_without_nan(table, case):
     given = CASES[case](table)
