@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 
 import pyarrow as pa
 
@@ -16,9 +16,9 @@ from durian.exporters.base import (
     Form,
     Given,
     Types,
-    Written,
     said,
 )
+from durian.exporters.sft import launch
 from durian.records import JsonObject
 
 
@@ -57,24 +57,10 @@ def _fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:
     return {**own, **pair, "images": images, "answer": pa.string(), **LABEL_TYPES}
 
 
-def _launch(written: Written) -> Sequence[str]:
-    folder = shlex.quote(str(written.folder))
-    if written.chat == "parts":
-        return [
-            f"trl dpo --model_name_or_path {written.model} --dataset_name {folder} "
-            "--output_dir TRAINED"
-        ]
-    return [
-        f"swift rlhf --rlhf_type dpo --model {written.model} --dataset {written.train}",
-        f"llamafactory-cli train stage=dpo do_train=true model_name_or_path={written.model} "
-        f"dataset_dir={folder} dataset=durian_{written.parts[0]} output_dir=TRAINED",
-    ]
-
-
 DPO = Form(
     rows=_rows,
     fields=_fields,
-    launch=_launch,
+    launch=partial(launch, "dpo", "rlhf --rlhf_type dpo"),
     chat="parts",
     decoded=True,
     reserved=trl.RESERVED | swift.RESERVED | {"asked"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pyarrow as pa
 
@@ -33,16 +34,22 @@ def _fields(own: Types, images: pa.DataType, chat: Chat | None) -> Types:
     }
 
 
-def _launch(written: Written) -> Sequence[str]:
+def launch(stage: str, swift_command: str, written: Written) -> Sequence[str]:
+    """The lines of the trainers that learn from completions.
+
+    Args:
+        stage: sft or dpo, as TRL and LLaMA-Factory call it.
+        swift_command: of ms-swift, for the same.
+    """
     folder = shlex.quote(str(written.folder))
     if written.chat == "parts":
         return [
-            f"trl sft --model_name_or_path {written.model} --dataset_name {folder} "
+            f"trl {stage} --model_name_or_path {written.model} --dataset_name {folder} "
             "--output_dir TRAINED"
         ]
     return [
-        f"swift sft --model {written.model} --dataset {written.train}",
-        f"llamafactory-cli train stage=sft do_train=true model_name_or_path={written.model} "
+        f"swift {swift_command} --model {written.model} --dataset {written.train}",
+        f"llamafactory-cli train stage={stage} do_train=true model_name_or_path={written.model} "
         f"dataset_dir={folder} dataset=durian_{written.parts[0]} output_dir=TRAINED",
     ]
 
@@ -50,7 +57,7 @@ def _launch(written: Written) -> Sequence[str]:
 SFT = Form(
     rows=_rows,
     fields=_fields,
-    launch=_launch,
+    launch=partial(launch, "sft", "sft"),
     chat="parts",
     decoded=True,
     reserved=trl.RESERVED | swift.RESERVED,

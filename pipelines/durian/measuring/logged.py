@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 from durian.logs.kept import Written
-from durian.measures import Completions, ImageMeasure, RolloutMeasure, taken
+from durian.measures import ImageMeasure, RolloutMeasure, taken
 from durian.measuring.look import Look
-from durian.measuring.measuring import NO_IMAGE, Measured, Pictured
+from durian.measuring.measuring import Measured, Pictured, of_images, of_rollouts, pictured
 from durian.measuring.rows import rollout_rows
-from durian.measuring.taking import Taken, take
-from durian.rewards import Attempts, Reward, distinct_answers, extract_answer
+from durian.measuring.sampling import Drawn, attempts
+from durian.measuring.taking import Taken
+from durian.rewards import Attempts, Reward, extract_answer
 from durian.rewards.score import Pending
 from durian.samples import Rollout, Sample, Score
-from durian.table.columns import SOURCE_FILE, Further
 
 NOT_LOGGED = "no completion is logged"
 
@@ -45,26 +45,9 @@ def measure_logged(
         if reward is None
         else reward.start(_attempts(sample, seen, written, opened))
     )
-    images = Taken()
-    if seen.decoded:
-        of_images = taken(ImageMeasure, ("pixel",))
-        images = take((measure, partial(measure.take, seen.decoded)) for measure in of_images)
-    no_image = None if sample.images else NO_IMAGE
-    pictured = Pictured(
-        sample=replace(sample, images=()),
-        copies=copies,
-        n_images=len(sample.images),
-        further=Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}),
-        width=seen.width,
-        height=seen.height,
-        images=images,
-        reasons=[
-            reason
-            for reason in (sample.error, sample.question_error, seen.error, no_image, images.error)
-            if reason
-        ],
-    )
-    return partial(_measured, pictured, written, pending)
+    images = of_images(seen, taken(ImageMeasure, ("pixel",)))
+    known = pictured(sample, seen, copies, images, asked=True, needs_images=True)
+    return partial(_measured, known, written, pending)
 
 
 def _measured(of: Pictured, written: Sequence[Written], pending: Pending) -> Measured:
@@ -101,14 +84,8 @@ def _outcome(
     if not written:
         return Taken()
     known = [one.sum_logprob is not None and one.n_tokens is not None for one in written]
-    completions = Completions(
-        rollouts=rollouts,
-        scores=scores,
-        answers=distinct_answers([score.answer for score in scores]),
-    )
     asked = ("confidence",) if all(known) else ()
-    measures = taken(RolloutMeasure, asked)
-    found = take((measure, partial(measure.take, completions)) for measure in measures)
+    found = of_rollouts(Drawn(rollouts=rollouts, scores=scores), taken(RolloutMeasure, asked))
     values = dict(found.values)
     if any(one.n_tokens is None for one in written):
         values["mean_tokens"] = None
@@ -132,17 +109,10 @@ def _rollout(written: Written) -> Rollout:
 
 def _attempts(sample: Sample, seen: Look, written: Sequence[Written], opened: bool) -> Attempts:
     reasons = [one.finish_reason for one in written]
-    return Attempts(
-        completions=[one.completion for one in written],
-        n_tokens=[one.n_tokens or 0 for one in written],
-        finish_reasons=[reason or "stop" for reason in reasons] if all(reasons) else (),
-        answer=sample.answer,
-        question=sample.problem,
-        options=sample.options,
-        columns=sample.cells,
-        image_sizes=[(image.width, image.height) for image in seen.decoded],
-        opened=opened,
-    )
+    sizes = [(image.width, image.height) for image in seen.decoded]
+    drawn = attempts(sample, sizes, [_rollout(one) for one in written], None)
+    told = [reason or "stop" for reason in reasons] if all(reasons) else ()
+    return replace(drawn, finish_reasons=told, opened=opened)
 
 
 def _own_scores(written: Sequence[Written]) -> list[Score]:

@@ -143,23 +143,13 @@ class Models:
         measures = taken(ImageMeasure, self._config.measures)
         encoded = zip(self._encoded(samples, watch), copies, strict=False)
         for (sample, seen, patches), count in encoded:
-            images = _joined(_of_images(seen, measures), patches)
-            unasked = sample.question_error if self.policy else None  # images are measured anyway
-            no_image = NO_IMAGE if self._config.needs_images and not sample.images else None
-            # All that kept a measure from the row, each reason once. What could be measured stays
-            # beside it: an image has its entropy even if its question cannot be asked.
-            reasons = (sample.error, unasked, seen.error, no_image, images.error)
-            item = Pictured(
-                sample=replace(sample, images=()),
-                copies=count,
-                n_images=len(sample.images),
-                further=Further(
-                    sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}
-                ),
-                width=seen.width,
-                height=seen.height,
-                images=images,
-                reasons=[reason for reason in reasons if reason],
+            item = pictured(
+                sample,
+                seen,
+                count,
+                _joined(of_images(seen, measures), patches),
+                asked=self.policy is not None,
+                needs_images=self._config.needs_images,
             )
             yield sample, seen, item
 
@@ -178,9 +168,9 @@ class Models:
                 yield sample, seen, of_patches
 
     def _rows(self, of: Pictured, answer: Drawn) -> Measured:
-        of_rollouts = _of_rollouts(answer, taken(RolloutMeasure, self._config.measures))
+        from_rollouts = of_rollouts(answer, taken(RolloutMeasure, self._config.measures))
         return Measured(
-            difficulty=[of.row(of_rollouts.values, answer.error, of_rollouts.error)],
+            difficulty=[of.row(from_rollouts.values, answer.error, from_rollouts.error)],
             completions=rollout_rows(of.sample, answer.rollouts, answer.scores),
             further=[of.further],
             tokens=tokens_of([answer.rollouts]),
@@ -200,13 +190,49 @@ def _together(samples: Iterable[tuple[Sample, Look]]) -> Iterator[list[tuple[Sam
         yield group
 
 
-def _of_images(seen: Look, measures: Sequence[ImageMeasure]) -> Taken:
+def pictured(
+    sample: Sample,
+    seen: Look,
+    copies: int,
+    images: Taken,
+    *,
+    asked: bool,
+    needs_images: bool,
+) -> Pictured:
+    """A sample with all that is known of it but its rollouts; it holds no image.
+
+    Args:
+        copies: how many rows of the dataset it stands for.
+        images: what was measured of its images.
+        asked: its question is put to a policy; else an error of it is no matter.
+        needs_images: a sample without one lacks something.
+    """
+    unasked = sample.question_error if asked else None  # images are measured anyway
+    no_image = NO_IMAGE if needs_images and not sample.images else None
+    # All that kept a measure from the row, each reason once. What could be measured stays beside
+    # it: an image has its entropy even if its question cannot be asked.
+    reasons = (sample.error, unasked, seen.error, no_image, images.error)
+    return Pictured(
+        sample=replace(sample, images=()),
+        copies=copies,
+        n_images=len(sample.images),
+        further=Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}),
+        width=seen.width,
+        height=seen.height,
+        images=images,
+        reasons=[reason for reason in reasons if reason],
+    )
+
+
+def of_images(seen: Look, measures: Sequence[ImageMeasure]) -> Taken:
+    """What measures say of decoded images; nothing where none is."""
     if not seen.decoded:
         return Taken()
     return take((measure, partial(measure.take, seen.decoded)) for measure in measures)
 
 
-def _of_rollouts(answer: Drawn, measures: Sequence[RolloutMeasure]) -> Taken:
+def of_rollouts(answer: Drawn, measures: Sequence[RolloutMeasure]) -> Taken:
+    """What measures say of completions; nothing where there are none."""
     if not answer.rollouts:
         return Taken()
     completions = Completions(

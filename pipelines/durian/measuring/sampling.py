@@ -17,8 +17,8 @@ from durian.config import EvalConfig, ProfileConfig
 from durian.engines.base import Request, RolloutEngine, seed_of
 from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
-from durian.engines.prompts import PromptTemplate, build_messages, load_template
-from durian.engines.resizing import Resizing, find_resizing
+from durian.engines.prompts import PromptTemplate, ask, load_template
+from durian.engines.resizing import Resizing
 from durian.errors import ConfigError, require
 from durian.images.resize import resized
 from durian.measuring.look import Look
@@ -213,13 +213,7 @@ def build_prompt(
     error = sample.error or seen.error or sample.question_error
     if error is not None:
         return Failed(error)
-    messages = build_messages(
-        sample.problem,
-        len(seen.images),
-        system_prompt=system_prompt if sample.system is None else sample.system,
-        template=template,
-        row=sample.cells,
-    )
+    messages = ask(sample, len(seen.images), system_prompt=system_prompt, template=template)
     if isinstance(messages, Failed):
         return messages
     # Brought to the bounds here and not by each engine, so that all of them show the policy the
@@ -274,10 +268,10 @@ def _resizing(config: ProfileConfig | EvalConfig, bounded: bool) -> Resizing | N
     if config.engine == "scripted" or (config.engine == "openai" and not bounded):
         return None
     if config.engine != "openai":
-        return find_resizing(load_chat(config.sampling).processor.image_processor)
+        return load_chat(config.sampling).resizing
     require("--min-pixels and --max-pixels", "torch", "torchvision", "transformers")
     try:
-        found = find_resizing(load_chat(config.sampling).processor.image_processor)
+        found = load_chat(config.sampling).resizing
     except ConfigError as error:
         raise ConfigError(
             f"min-pixels and max-pixels need the processor of the served policy ({error}); give as "

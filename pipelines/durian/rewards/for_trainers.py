@@ -113,7 +113,7 @@ def trl_reward(
     options = columns.get("options") or [()] * len(completions)
     known = [place for place, reference in enumerate(references) if reference is not None]
     scores = _scores(
-        [_text(completions[place]) for place in known],
+        [completion_text(completions[place]) for place in known],
         [references[place] for place in known],
         [options[place] or () for place in known],
         opened=False,
@@ -174,7 +174,8 @@ def _reference(value: Any) -> str:
     return json.dumps(value) if isinstance(value, list | tuple) else str(value)
 
 
-def _text(completion: Any) -> str:
+def completion_text(completion: Any) -> str:
+    """The text of one completion: messages of a conversation, or plain text, as TRL gives it."""
     if isinstance(completion, str):
         return completion
     content = completion[-1]["content"]

@@ -11,12 +11,12 @@ from trl import GRPOConfig
 from trl.trainer.utils import create_model_from_path
 
 from durian.config import TrainConfig
+from durian.engines.adapter import VISION
 from durian.engines.chat import cannot_load
 from durian.errors import ConfigError, RunError, one_line
 from durian.training.launch import under_launcher
 
 MERGED = "merged"  # the folder, in that of a training with an adapter, of the whole model
-VISION = ("visual", "vision_tower", "vision_model")  # how models name their vision encoder
 
 
 def load_policy(config: TrainConfig, args: GRPOConfig, checkpoint: Path | None) -> nn.Module:

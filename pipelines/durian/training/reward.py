@@ -9,6 +9,7 @@ from typing import Any
 
 from durian.engines.resizing import Resizing
 from durian.rewards import Attempts, Reward
+from durian.rewards.for_trainers import completion_text
 
 
 class TrainingReward:
@@ -90,13 +91,3 @@ class TrainingReward:
         log_metric("rewards/failed", failed / len(texts))
         log_extra("sample_id", list(sample_id))
         return rewards
-
-
-def completion_text(completion: Any) -> str:
-    """The text of one completion: TRL gives messages for a conversation, plain text otherwise."""
-    if isinstance(completion, str):
-        return completion
-    content = completion[-1]["content"]
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text", "") for part in content)
