@@ -38,4 +38,9 @@ def test_a_training_takes_the_groups_of_an_imported_run(
         dataset=str(rows), table=str(imported), model=str(tiny_policy), out=str(tmp_path / "out")
     )
     plan = plan_training(config)
-    assert plan.left_out == {} and "is there a blue shape?" in (plan.first_prompt or "")
+    assert plan.left_out == {}
+    # By hand: the shipped policy's ChatML without a system turn.
+    assert plan.first_prompt == (
+        "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>is there a blue shape?"
+        "<|im_end|>\n<|im_start|>assistant\n"
+    )
