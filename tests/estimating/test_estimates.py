@@ -17,12 +17,18 @@ ROLLOUTS = 4
 
 
 def _run(
-    folder: Path, problems: list[str], images: list[str], wrong: np.ndarray, **config: object
+    folder: Path,
+    problems: list[str],
+    images: list[str],
+    wrong: np.ndarray,
+    own: np.ndarray | None = None,
 ) -> Path:
-    """Profile rows whose completions are planted: `wrong`, (N, G)."""
+    """Profile rows whose completions are planted: `wrong`, (N, G); `own` are their columns."""
     rows, said = [], []
-    for problem, image, outcomes in zip(problems, images, wrong, strict=True):
-        rows.append({"problem": problem, "answer": "7", "images": [image]})
+    further = np.zeros((len(problems), 0)) if own is None else own
+    for problem, image, outcomes, cells in zip(problems, images, wrong, further, strict=True):
+        columns = {f"column {n}": float(cell) for n, cell in enumerate(cells)}
+        rows.append({"problem": problem, "answer": "7", "images": [image], **columns})
         key = sample_id(problem, "7", [(folder / image).read_bytes()])
         said += [
             {
@@ -38,7 +44,7 @@ def _run(
     durian.profile_dataset(
         ProfileConfig(
             dataset=str(folder / "rows.jsonl"), model=str(folder / "said.jsonl"), out=str(out),
-            engine="scripted", rollouts=wrong.shape[1], **config,  # type: ignore[arg-type]
+            engine="scripted", rollouts=wrong.shape[1],
         )
     )  # fmt: skip
     return out
@@ -107,7 +113,7 @@ def test_estimates_can_stand_behind_groups(planted, tmp_path):
 
 def test_another_question_over_the_image_teaches_a_sample_nothing(tmp_path):
     # 60 images, two questions each, and both of an image are right or wrong alike by a coin: only a
-    # model that saw the other question of the image could predict it, by the image's size.
+    # model that saw the other question could predict it, by the word that both have.
     random = np.random.default_rng(1)
     coin = random.random(60) < 0.5
     names = []
@@ -115,7 +121,7 @@ def test_another_question_over_the_image_teaches_a_sample_nothing(tmp_path):
         Image.new("L", (8 + n, 8), n).save(tmp_path / f"{n}.png")
         names += [f"{n}.png"] * 2
     wrong = np.repeat(np.repeat(coin, 2)[:, None], 4, axis=1)
-    problems = [f"<image>{ask}?" for _ in range(60) for ask in ("first", "second")]
+    problems = [f"<image>{ask} of figure{n}?" for n in range(60) for ask in ("first", "second")]
     run = _run(tmp_path, problems, names, wrong)
     made = json.loads((run / "manifest.json").read_text())["estimates"]
     assert made["difficulty"]["explained"] < 0.01
@@ -127,8 +133,11 @@ def test_truths_by_chance_gain_nothing(tmp_path):
     random = np.random.default_rng(0)
     wrong = random.random((120, 4)) < random.random((120, 1))
     problems = [f"<image>What is the {list(SUBJECTS)[n % 3]} of figure {n}?" for n in range(120)]
-    run = _run(tmp_path, problems, _images(tmp_path, 120), wrong)
+    # Nor do thirty columns of chance take anything away.
+    placebo = random.standard_normal((120, 30))
+    run = _run(tmp_path, problems, _images(tmp_path, 120), wrong, placebo)
     made = json.loads((run / "manifest.json").read_text())["estimates"]
+    assert "column 29" in made["features"]
     assert made["difficulty"]["explained"] < 0.06
     table = pl.read_parquet(run / "difficulty.parquet")
     # Nothing to lean on: pulled to the mean alike, so the order of the samples stays.
@@ -138,8 +147,9 @@ def test_truths_by_chance_gain_nothing(tmp_path):
 
 def test_estimates_do_not_depend_on_the_order_of_rows(tmp_path):
     random = np.random.default_rng(4)
-    wrong = random.random((40, 4)) < random.random((40, 1))
-    problems = [f"<image>Is {n} large?" for n in range(40)]
+    # Of two subjects, so that there is something to predict: other folds would predict otherwise.
+    wrong = random.random((40, 4)) < np.tile([[0.2], [0.8]], (20, 1))
+    problems = [f"<image>Is the {('angle', 'area')[n % 2]} of {n} large?" for n in range(40)]
     found = []
     for name, order in (("a", np.arange(40)), ("b", random.permutation(40))):
         (tmp_path / name).mkdir()

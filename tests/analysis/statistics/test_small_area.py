@@ -123,6 +123,25 @@ def test_intervals_of_means_hold_the_truth_nineteen_times_in_twenty(drawn):
     assert 0.93 <= np.mean(held) <= 0.97
 
 
+def test_intervals_of_few_samples_know_that_the_scatter_is_known_roughly():
+    # 200 worlds of 40 samples, two draws each. With the scatter taken for known the same intervals
+    # held 79 % (shares) and 87 % (means) of the truths; averaged over what it may be, 93 and 92.
+    random = np.random.default_rng(2)
+    shares, means, two = [], [], np.full(40, 2.0)
+    for _ in range(200):
+        truth, predicted = _shares("beta", random, 40)
+        found = share_posterior(random.binomial(2, truth).astype(float), two, predicted)
+        worth = found.mean * (1 - found.mean) / found.sd**2 - 1
+        known = beta(found.mean * worth, (1 - found.mean) * worth)
+        shares.append(np.mean((known.ppf(0.025) <= truth) & (truth <= known.ppf(0.975))))
+        f = random.normal(0, 1, 40)
+        truth = f + random.normal(0, 0.7, 40)
+        draws = truth[:, None] + random.normal(0, 1.2, (40, 2))
+        found = mean_posterior(draws.mean(1), draws.var(1, ddof=1), two, f)
+        means.append(np.mean(np.abs(truth - found.mean) <= 1.96 * found.sd))
+    assert np.mean(shares) >= 0.9 and np.mean(means) >= 0.9
+
+
 def test_weights_equal_the_closed_form_of_the_beta_binomial():
     # A peer: with the worth of a prediction known, scipy's Beta is the posterior.
     random = np.random.default_rng(5)
