@@ -19,10 +19,12 @@ from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.engines.resizing import Resizing
-from durian.errors import ConfigError, require
+from durian.errors import ConfigError, DurianError, require
 from durian.images.resize import resized
 from durian.measuring.look import Look
 from durian.rewards import Attempts, Pending, Reward, Score, open_reward
+from durian.rewards.beside import RewardBeside
+from durian.rewards.custom import CustomReward
 from durian.rewards.score import Size
 from durian.run.progress import Progress, Stopwatch, timed
 from durian.samples import Failed, Prompt, Rollout, Sample
@@ -161,14 +163,21 @@ class Begun(Generic[Item]):
 def when_scored(begun: Iterable[Begun[Item]]) -> Iterator[Begun[Item]]:
     """Give each sample once its scores are there, in order, and never wait while more can be drawn.
 
-    So no reward holds the engine up, unless `UNSCORED` samples wait for it.
+    So no reward holds the engine up, unless `UNSCORED` samples wait for it. Where the engine fails,
+    what it has drawn is given first: it may complete a part.
     """
     waiting = deque[Begun[Item]]()
-    for one in begun:
-        waiting.append(one)
-        while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
-            yield waiting.popleft()
+    failed: DurianError | None = None
+    try:
+        for one in begun:
+            waiting.append(one)
+            while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
+                yield waiting.popleft()
+    except DurianError as error:
+        failed = error
     yield from waiting
+    if failed is not None:
+        raise failed
 
 
 def _scored(rollouts: Sequence[Rollout], pending: Pending) -> Drawn:
@@ -235,6 +244,8 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     assert config.system_prompt is not None and config.reward is not None
     template = load_template(config.prompt_template) if config.prompt_template else None
     reward = open_reward(config.reward, config)
+    if isinstance(reward, CustomReward):
+        reward = RewardBeside(config.reward)
     bounded = config.min_pixels is not None or config.max_pixels is not None
     resizing = _resizing(config, bounded) if bounded or reward.reads_images else None
     if bounded and resizing is None:
