@@ -103,7 +103,7 @@ def profiled(place: Place, name: str, rows: Path, given: dict[str, Any]) -> Fact
     from durian.profile import profile_dataset
 
     out = place.work / name
-    manifest = profile_dataset(ProfileConfig(dataset=str(rows), out=str(out), **given))
+    manifest = profile_dataset(ProfileConfig(dataset=str(rows), out=str(out), **given)).manifest
     table = pq.read_table(out / "difficulty.parquet").to_pydict()
     lengths = pq.read_table(out / "rollouts.parquet")["n_tokens"].to_pylist()
     assert manifest.tokens is not None and manifest.seconds is not None
