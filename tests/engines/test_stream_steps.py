@@ -79,7 +79,7 @@ def test_a_stream_takes_the_steps_of_one_queue(slots, ways):
     engine._rollouts = lambda output: []
     engine._sampled = SimpleNamespace(n=ROLLOUTS)
     engine._begin = lambda request: None
-    engine._preparer = SimpleNamespace(ready=lambda: True, forget=lambda: None)
+    engine._preparer = SimpleNamespace(most=99, ready=lambda: True, forget=lambda: None)
     prompt = Prompt(sample_id="", messages=[], images=())
     requests = [Request(key=key, prompt=prompt, seed=0) for key in lengths]
     assert {key for key, _ in engine.stream(requests)} == set(lengths)

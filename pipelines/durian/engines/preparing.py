@@ -11,6 +11,7 @@ import io
 import mmap
 import os
 import pickle
+import sys
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ class Unready:
 class Preparer(Protocol):
     """Prepares prompts one after another, and gives them back in that order."""
 
+    most: int  # prompts that may be begun at a time
+
     def begin(self, prompt: Unready) -> None:
         """Take one more prompt; do not wait for it."""
 
@@ -66,6 +69,8 @@ class Preparer(Protocol):
 
 class Here:
     """Prepares in the engine's own process, each prompt when it is taken."""
+
+    most = sys.maxsize  # nothing is held for them but what they hold
 
     def __init__(self, renderer: Any) -> None:
         """Prepare by vLLM's `renderer`."""
@@ -101,6 +106,9 @@ class InProcesses:
             _Worker(Beside(f"{__name__}:serve", f"process {n} of {processes} for prompts", cores=1))
             for n in range(1, processes + 1)
         ]
+        # So many that none runs out of them during a step of the engine, and no more: each is an
+        # open file on its way.
+        self.most = 8 * processes
         self._begun = deque[_Worker]()  # of each prompt that was begun
         self._shown: Sequence[Any] = ()  # the images of the last
         self._next: _Worker | None = None  # which had it
@@ -283,7 +291,7 @@ def handed(pipe: Connection) -> Any:
         )
     finally:
         os.close(memory)
-    parts, begin = [], 0
+    parts, begin = list[Any](), 0
     for size in sizes:
         parts.append(whole[begin : begin + size].numpy())
         begin += _room(size)
@@ -302,8 +310,8 @@ class _Pickler(pickle.Pickler):
         from PIL import Image
 
         if isinstance(thing, torch.Tensor):
-            flat = thing.detach().cpu().contiguous().view(-1).view(torch.uint8)
-            return _tensor, (pickle.PickleBuffer(flat.numpy()), thing.dtype, tuple(thing.shape))
+            held: Any = thing.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+            return _tensor, (pickle.PickleBuffer(held), thing.dtype, tuple(thing.shape))
         if isinstance(thing, Image.Image):
             return _image, (thing.mode, thing.size, pickle.PickleBuffer(thing.tobytes()))
         return NotImplemented

@@ -119,7 +119,12 @@ class VLLMEngine:
         asked: dict[str, Key] = {}  # the keys of requests that vLLM has, by its id
 
         def in_hand() -> int:
-            return unfinished() + sum(map(self._completions, begun))
+            count: int = unfinished() + sum(map(self._completions, begun))
+            return count
+
+        def has_room() -> bool:
+            fits = in_hand() < 2 * self._slots and len(begun) < self._preparer.most
+            return fits and room.free
 
         coming = iter(requests)
         request = next(coming, None)
@@ -127,7 +132,7 @@ class VLLMEngine:
             self._llm.collective_rpc(_seed_worker, args=(request.seed,))
         try:
             while request is not None or begun or asked:
-                while request is not None and room.free and in_hand() < 2 * self._slots:
+                while request is not None and has_room():
                     failed = self._begin(request)
                     if failed is not None:
                         yield request.key, failed
