@@ -8,6 +8,7 @@ given a prompt's text and images, and gives back what `LLMEngine.add_request` ta
 from __future__ import annotations
 
 import io
+import logging
 import mmap
 import os
 import pickle
@@ -26,6 +27,8 @@ from durian.errors import RunError, one_line
 from durian.processes import Beside
 from durian.samples import Failed
 
+# What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
+CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
 CONFIG_BYTES = 64 * 1024**2
 ALIGNED = 64  # bytes: where each tensor begins in the memory that is handed over
 CACHE_GB = 1  # of images, in each process: samples that follow one another may show the same
@@ -224,9 +227,16 @@ def refused(error: BaseException) -> Failed:
     return Failed(f"prompt refused: {one_line(error)}")
 
 
+def hush() -> None:
+    """Leave out what libraries warn of when vLLM is imported."""
+    for name in CHATTER:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def serve(pipe: Connection) -> None:
     """The life of one process: build the renderer, then prepare until the pipe ends."""
     warnings.simplefilter("ignore")  # of vLLM's own use of torch and transformers
+    hush()
     try:
         renderer = _renderer(pickle.loads(handed(pipe)))
     except EOFError:

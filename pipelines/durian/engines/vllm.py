@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import warnings
 from collections import deque
@@ -19,7 +18,14 @@ from durian.engines.agreement import Agreement
 from durian.engines.base import Answer, Key, Request, Room
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
 from durian.engines.faults import WAY_OUT
-from durian.engines.preparing import Here, InProcesses, Preparer, Unready, refused
+from durian.engines.preparing import (
+    Here,
+    InProcesses,
+    Preparer,
+    Unready,
+    hush,
+    refused,
+)
 from durian.engines.sampling_args import vllm_params
 from durian.errors import ConfigError, DurianError, RunError, one_line, way_out
 from durian.samples import Failed, FinishReason, Rollout
@@ -32,8 +38,6 @@ DEFAULTS = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # else C++ tells of NUMA binding on every CPU
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, on CPU only; vLLM would take most of the memory
 }
-# What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
-CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
 CACHE_GB = 8  # on a GPU: of the images in hand, 24 bytes a pixel (`base.PIXELS`), each made once
 PREPARERS = "renderer_num_workers"  # of the engine's arguments: processes that prepare prompts
 PREPARING = 2  # of them on a GPU, where the cores suffice
@@ -59,8 +63,7 @@ class VLLMEngine:
         """
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
-        for name in CHATTER:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        hush()
         self._chat = load_chat(config)
         try:
             with _without_warnings():
