@@ -19,7 +19,7 @@ from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.engines.resizing import Resizing
-from durian.errors import ConfigError, DurianError, require
+from durian.errors import ConfigError, RunError, require
 from durian.measuring.look import Look, within
 from durian.rewards import Attempts, Pending, Reward, Score, open_reward
 from durian.rewards.beside import RewardBeside
@@ -161,21 +161,19 @@ class Begun(Generic[Item]):
 def when_scored(begun: Iterable[Begun[Item]]) -> Iterator[Begun[Item]]:
     """Give each sample once its scores are there, in order, and never wait while more can be drawn.
 
-    So no reward holds the engine up, unless `UNSCORED` samples wait for it. Where the engine fails,
-    what it has drawn is given first: it may complete a part.
+    So no reward holds the engine up, unless `UNSCORED` samples wait for it. Where drawing fails,
+    what was drawn before is given first: it may complete a part.
     """
     waiting = deque[Begun[Item]]()
-    failed: DurianError | None = None
     try:
         for one in begun:
             waiting.append(one)
             while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
                 yield waiting.popleft()
-    except DurianError as error:
-        failed = error
+    except RunError:
+        yield from waiting
+        raise
     yield from waiting
-    if failed is not None:
-        raise failed
 
 
 def _scored(rollouts: Sequence[Rollout], pending: Pending) -> Drawn:
