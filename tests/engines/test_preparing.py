@@ -3,12 +3,13 @@
 import os
 import signal
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
-from durian.engines.preparing import InProcesses, Unready, hand_over, handed
+from durian.engines.preparing import Here, InProcesses, Unready, hand_over, handed, loaded
 from durian.errors import ConfigError, RunError
 from durian.samples import Failed
 from tests.engines.conftest import noise_image
@@ -125,6 +126,18 @@ def test_a_process_that_dies_ends_the_stream_by_its_name():
     with closing(pool), pytest.raises(RunError, match=died):
         pool.begin(Unready(text="?", images=(), special=True))
         pool.take()
+
+
+def test_processes_that_cannot_read_the_policy_leave_the_work_to_the_engines_own():
+    pool = InProcesses(1)
+    pid = pool._workers[0].process.pid
+    config = SimpleNamespace(compilation_config=SimpleNamespace(), odd=lambda: 0)
+    preparer, told = loaded(pool, SimpleNamespace(renderer=None, vllm_config=config))
+    assert isinstance(preparer, Here) and told.startswith(
+        "; its own process prepares the prompts ("
+    )
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_closed_processes_are_gone():

@@ -105,6 +105,7 @@ class InProcesses:
 
     def __init__(self, processes: int) -> None:
         """Start them: they import vLLM while the engine loads the policy."""
+        self.processes = processes
         self._workers = [
             _Worker(Beside(f"{__name__}:serve", f"process {n} of {processes} for prompts", cores=1))
             for n in range(1, processes + 1)
@@ -162,6 +163,23 @@ class InProcesses:
         for worker in self._workers:
             worker.process.close()
         self._workers = []
+
+
+def loaded(beside: InProcesses | None, engine: Any) -> tuple[Preparer, str]:
+    """The processes, ready for this `LLMEngine`, or its own where they cannot do its work.
+
+    Returns:
+        Beside it what to tell of that, after a full line; "" where nothing was started.
+    """
+    if beside is None:
+        return Here(engine.renderer), ""
+    try:
+        beside.load(engine.vllm_config)
+    except Exception as error:  # of a model's own config or processor, whatever comes
+        beside.close()
+        why = one_line(error)
+        return Here(engine.renderer), f"; its own process prepares the prompts ({why})"
+    return beside, f"; {beside.processes} processes prepare the prompts"
 
 
 @dataclass

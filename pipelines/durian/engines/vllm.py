@@ -19,15 +19,14 @@ from durian.engines.base import Answer, Key, Request, Room
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
 from durian.engines.faults import WAY_OUT
 from durian.engines.preparing import (
-    Here,
     InProcesses,
-    Preparer,
     Unready,
     hush,
+    loaded,
     refused,
 )
 from durian.engines.sampling_args import vllm_params
-from durian.errors import ConfigError, DurianError, RunError, one_line, way_out
+from durian.errors import ConfigError, RunError, one_line, way_out
 from durian.samples import Failed, FinishReason, Rollout
 
 # Set only where the user has not; vLLM and torch read them when they are imported.
@@ -96,22 +95,19 @@ class VLLMEngine:
         try:
             with _without_warnings():
                 self._llm: Any = LLM(**(arguments_of(config, self._chat) | given_to_vllm(config)))
-            engine = self._llm.llm_engine
-            if beside is not None:
-                beside.load(engine.vllm_config)
         except BaseException as error:
             if beside is not None:
                 beside.close()
-            if isinstance(error, DurianError) or not isinstance(error, Exception):
+            if not isinstance(error, Exception):
                 raise
             raise cannot_load(config.model, error) from error  # loaders raise whatever comes
-        self._preparer: Preparer = beside or Here(engine.renderer)
+        self._preparer, how = loaded(beside, self._llm.llm_engine)
         self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
         self._refusals = (ValueError, TypeError, VLLMValidationError)
         self._repeatable = is_repeatable(config)
         self._slots: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._ids = count()
-        self.told = f"vLLM decodes up to {self._slots} completions at a time (max_num_seqs)"
+        self.told = f"vLLM decodes up to {self._slots} completions at a time (max_num_seqs){how}"
 
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """See `RolloutEngine.stream`."""
