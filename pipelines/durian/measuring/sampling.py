@@ -19,7 +19,7 @@ from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.engines.resizing import Resizing
-from durian.errors import ConfigError, require
+from durian.errors import ConfigError, RunError, require
 from durian.images.resize import resized
 from durian.measuring.look import Look
 from durian.rewards import Attempts, Pending, Reward, Score, open_reward
@@ -161,13 +161,18 @@ class Begun(Generic[Item]):
 def when_scored(begun: Iterable[Begun[Item]]) -> Iterator[Begun[Item]]:
     """Give each sample once its scores are there, in order, and never wait while more can be drawn.
 
-    So no reward holds the engine up, unless `UNSCORED` samples wait for it.
+    So no reward holds the engine up, unless `UNSCORED` samples wait for it. Where drawing fails,
+    what was drawn before is given first: it may complete a part.
     """
     waiting = deque[Begun[Item]]()
-    for one in begun:
-        waiting.append(one)
-        while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
-            yield waiting.popleft()
+    try:
+        for one in begun:
+            waiting.append(one)
+            while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
+                yield waiting.popleft()
+    except RunError:
+        yield from waiting
+        raise
     yield from waiting
 
 
