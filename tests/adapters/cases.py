@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -41,6 +42,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "online": {"groups": "online", "bins": 3},
 }
 Facts = dict[str, Any]
+# A Ray of each part's own, whatever cluster runs on the machine.
+os.environ["RAY_ADDRESS"] = "local"
 
 
 @dataclass(frozen=True)
