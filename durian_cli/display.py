@@ -141,6 +141,12 @@ def show_profile(result: Profiled) -> None:
         f"{counts.failed:,} with a measure missing"
     ]
     lines += [f"  {n:,} x {reason}" for reason, n in _most(counts.failed_by_reason)]
+    if (sampled := manifest.sampled) is not None:
+        without = counts.samples - sampled.drawn
+        lines.append(
+            f"completions drawn of {counted(sampled.drawn, 'sample')}; {without:,} without any are "
+            "predicted from samples like them"
+        )
     if tokens is not None:
         read = "unknown" if tokens.prompt is None else f"{tokens.prompt:,}"
         lines.append(
