@@ -61,6 +61,17 @@ class TrainConfig(LaterConfig):
         unit="completions",
         low=0,
     )
+    overlong_buffer: int | None = option(
+        None,
+        "Take reward away from completions that come nearer than this to the longest one.",
+        panel=NORMALIZER,
+        unit="tokens",
+        default_text="none is taken",
+        low=1,
+    )
+    overlong_penalty: float = option(
+        1.0, "What is taken from one of full length (DAPO: 1).", panel=NORMALIZER, low=0
+    )
     groups: str = option(
         "offline",
         "offline (the table's) or online (cut within each rollout batch).",

@@ -58,9 +58,7 @@ def caller(
     return partial(_easyr1, function, batch)
 
 
-def _with_arguments(
-    function: Callable[..., Any], given: Mapping[str, Any]
-) -> Callable[..., Any]:
+def _with_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> Callable[..., Any]:
     def call(*placed: Any, **named: Any) -> Any:
         return function(*placed, **{**named, **given})  # no column of that name replaces it
 
