@@ -369,6 +369,19 @@ def test_a_boxed_answer_comes_to_the_local_runs_tables(cluster, second_node, set
     assert same(tmp_path / "there", tmp_path / "here")
 
 
+def test_a_part_that_is_drawn_on_a_cluster_grows_here_to_the_local_run(
+    cluster, second_node, settings, tmp_path
+):
+    few = {"reward": "boxed", "limit": 20}
+    on_ray = {"distributed": "ray", "ray_address": cluster.address}
+    profile_dataset(settings("there", **few, sample=12, **on_ray))
+    profile_dataset(settings("part", **few, sample=12))
+    assert same(tmp_path / "there", tmp_path / "part")
+    profile_dataset(settings("there", **few, **on_ray))
+    profile_dataset(settings("here", **few))
+    assert same(tmp_path / "there", tmp_path / "here")
+
+
 def node(name: str, alive: bool = True, **resources: float) -> dict:
     return {"NodeID": name, "Alive": alive, "Resources": {"memory": 1e9, **resources}}
 

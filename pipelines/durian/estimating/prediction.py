@@ -48,9 +48,11 @@ def cross_fitted(
         target: (N,), NaN where nothing was seen: predicted all the same.
         clusters: (N,), samples of one number share an image.
         folds: (N,), 0 to FOLDS - 1, one for all samples of a cluster.
-        about: d names, where it is to be told what the models lean on: by name, the part of the
-            target's variance that predictions lose when the columns of that name are dealt out
-            among the samples of a fold anew (permutation importance, Breiman 2001).
+        about: d names, where it is to be told what the models lean on: by name, half of what the
+            mean squared error gains, as a part of the target's variance, when the columns of that
+            name are dealt out among the samples of a fold anew (permutation importance, Breiman
+            2001). Of unrelated columns and a linear model that is the part which is theirs:
+            b^2 var(x) of y = b x + ..., for b (x - x') has twice that variance.
     """
     values = np.full(len(target), np.nan)
     known = ~np.isnan(target)
@@ -71,7 +73,9 @@ def cross_fitted(
         for name, more in _shuffled(model, features[seen], target[seen], about):
             lost[name] += more * float(np.mean(folds[known] == fold))
     spread = float(np.var(target[known]))
-    return Predicted(values, trees, FOLDS, {n: v / spread for n, v in lost.items() if spread > 0})
+    return Predicted(
+        values, trees, FOLDS, {n: v / 2 / spread for n, v in lost.items() if spread > 0}
+    )
 
 
 def _shuffled(

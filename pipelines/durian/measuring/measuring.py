@@ -14,6 +14,7 @@ import pyarrow as pa
 from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
+from durian.engines.resizing import Resizing
 from durian.measures import Completions, ImageMeasure, PatchMeasure, RolloutMeasure, taken
 from durian.measures.base import Values
 from durian.measures.outcome import NOT_DRAWN
@@ -110,6 +111,11 @@ class Models:
 
     def __exit__(self, *error: object) -> None:
         self._opened.close()
+
+    @property
+    def bounds(self) -> Resizing | None:
+        """To which images are brought before the policy is shown them; None: as they are."""
+        return None if self.policy is None else self.policy.bounds
 
     def measure(
         self,
@@ -284,6 +290,7 @@ def measure_here(
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
+            bounds=models.bounds,
         )
         copies = (index.copies[number] for _, numbers in parts for number in numbers)
         begun = models.measure(timed(seen, "images", watch), copies, watch)

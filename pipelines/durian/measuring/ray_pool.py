@@ -106,16 +106,17 @@ class Worker:
     def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
         """Measure a chunk that is not decoded; while it is scored, the next may be drawn."""
         watch = Stopwatch()
-        seen = decoded(
-            chunk.samples,
-            keep=shown(self._config, draws=self._draws),
-            pixel_limit=self._config.pixel_limit,
-            workers=self._threads,
-            progress=Silent(),
-        )
         with self._drawing:
             models = self._models = self._models or Models(
                 self._config, Silent(), draws=self._draws
+            )
+            seen = decoded(
+                chunk.samples,
+                keep=shown(self._config, draws=self._draws),
+                pixel_limit=self._config.pixel_limit,
+                workers=self._threads,
+                progress=Silent(),
+                bounds=models.bounds,
             )
             begun = list(models.measure(timed(seen, "images", watch), copies, watch))
         return together(models.rows(begun, watch), watch)

@@ -77,11 +77,12 @@ def share_posterior(counted: Floats, seen: Floats, predicted: Floats) -> Posteri
     if not several.any():
         return Posterior(first, unknown, float("nan"), unknown, unknown)
     scattered = f * (1 - f)
-    part = float(np.clip(rhos, _LEAST_RHO, _MOST_RHO).mean())
+    rhos = np.clip(rhos, _LEAST_RHO, _MOST_RHO)
+    part, around = float(rhos.mean()), np.sqrt(_around(rhos) * scattered)
     # A share's own noise is p (1 - p) / n, and the mean of p (1 - p) is (1 - rho) f (1 - f).
     noise = np.divide((1 - part) * scattered, seen, out=unknown, where=seen > 0)
-    sd = np.sqrt(np.maximum(second - first**2, 0))
-    return Posterior(first, sd, own, np.sqrt(part * scattered), noise)
+    sd = np.where(seen > 0, np.sqrt(np.maximum(second - first**2, 0)), around)
+    return Posterior(first, sd, own, around, noise)
 
 
 def mean_posterior(mean: Floats, within: Floats, seen: Floats, predicted: Floats) -> Posterior:
@@ -111,16 +112,17 @@ def mean_posterior(mean: Floats, within: Floats, seen: Floats, predicted: Floats
         half = np.where(drawn, (y + predicted) / 2, predicted)
         return Posterior(half, unknown, float("nan"), unknown, unknown)
     w = np.maximum(_smoothed(predicted, within, several).mean(0) / n, 1e-12)
-    first, second, own, around = np.zeros_like(y), np.zeros_like(y), 0.0, np.zeros_like(y)
-    for s in _smoothed(predicted, (y - predicted) ** 2 - w, several):
+    first, second, own = np.zeros_like(y), np.zeros_like(y), 0.0
+    scatter = _smoothed(predicted, (y - predicted) ** 2 - w, several)
+    for s in scatter:
         weight = np.where(drawn, s / (s + w), 0.0)
         estimate = weight * y + (1 - weight) * predicted
         first += estimate / len(_NODES)
         second += (np.where(drawn, weight * w, s) + estimate**2) / len(_NODES)
         own += float(weight[drawn].mean()) / len(_NODES)
-        around += s / len(_NODES)
-    sd = np.sqrt(np.maximum(second - first**2, 0))
-    return Posterior(first, sd, own, np.sqrt(around), np.where(drawn, w, np.nan))
+    around = np.sqrt(_around(scatter))
+    sd = np.where(drawn, np.sqrt(np.maximum(second - first**2, 0)), around)
+    return Posterior(first, sd, own, around, np.where(drawn, w, np.nan))
 
 
 def share_coverage(
@@ -189,6 +191,20 @@ def calibrated(predicted: Floats, seen: Floats) -> Floats:
     slope = float(np.mean((f - f.mean()) * (y - y.mean()))) / spread if spread > 0 else 0.0
     centred: Floats = y.mean() + float(np.clip(slope, 0, 1)) * (predicted - f.mean())
     return centred
+
+
+def _around(scatter: Floats) -> Floats:
+    """Variance of truths around predictions, for the samples that have nothing else. (N,)
+
+    Of a variance s that is known to an error e, an inverse chi-squared posterior (2 (s / e)^2
+    degrees of freedom) has the mean s (1 + (e / s)^2), to first order: with s itself, intervals
+    would be too narrow as a normal's are where Student's are due.
+
+    Args:
+        scatter: (16, N) or (16,), what the variance may be.
+    """
+    found: Floats = (scatter**2).mean(0) / np.maximum(scatter.mean(0), 1e-12)
+    return found
 
 
 def _nodes(estimate: float, error: float, most: float) -> Floats:
