@@ -376,6 +376,7 @@ def show_export(result: Exported) -> None:
     lines += [f"  {n:,} x {reason}" for reason, n in _most(result.left_out)]
     lines += [f"  column {old} is {new}" for old, new in result.renamed.items()]
     lines += [f"written: {out / part.file}" for part in result.parts]
+    lines += [f"tables:  {out / place}" for place in result.tables]
     lines.append(f"page:    {out / 'report' / 'index.html'}")
     if result.pushed is not None:
         lines.append(f"pushed:  {result.pushed}")
