@@ -29,7 +29,7 @@ from pyarrow import parquet
 from torch import Tensor
 
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
-from durian.normalizer import NORMALIZERS, Groups
+from durian.normalizer import NORMALIZERS, Groups, Scaling
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-6
@@ -79,7 +79,7 @@ class Planted:
             )
         function = NORMALIZERS[given.get("normalizer", "durian")].advantages
         weights = tuple(given.get("weights", (0.4, 0.3, 0.3)))
-        found = function(self.rewards, labels, weights, 1e-6)
+        found = function(self.rewards, labels, Scaling(weights, shrink=given.get("shrink", 0.0)))
         return torch.stack([found[sample, place] for sample, place in self.rows])
 
 

@@ -79,7 +79,7 @@ def test_a_training_is_another_one_by_all_but_places_and_speed():
 
 def test_later_stages_take_over_prompt_reward_and_pixel_bounds():
     profiled = ["system_prompt", "prompt_template", "reward", "min_pixels", "max_pixels"]
-    profiled += ["tolerance", "coords", "iou", "judge_model", "judge_url"]
+    profiled += ["reward_args", "tolerance", "coords", "iou", "judge_model", "judge_url"]
     profiled += ["sampling_args", "chat_template_args"]
     for config in (ProfileConfig, TrainConfig, EvalConfig):
         assert set(named(config, "profiled")) == set(profiled)

@@ -9,12 +9,14 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from durian.config import GroupConfig, ProfileConfig
+from durian.compare import compare_runs
+from durian.config import GroupConfig, ProfileConfig, TrainConfig
 from durian.errors import ConfigError, InputError
 from durian.profile import profile_dataset
 from durian.regroup import regroup_run
 from durian.run import growing
 from durian.samples import sample_id
+from durian.table.join import open_table
 from tests.cli.in_process import durian
 
 N, G, PART = 90, 4, 25
@@ -219,7 +221,10 @@ def test_a_kill_leaves_the_old_run_or_the_new_one(world, whole, third, tmp_path,
         with pytest.raises(KeyboardInterrupt):
             profile_dataset(settings(world, run))
     assert same(run, whole if at == "removal" else third)
-    profile_dataset(settings(world, run))
+    with monkeypatch.context() as patch:
+        if at in ("exchange", "removal"):  # all is there: nothing may be measured again
+            patch.setattr("durian.profile.measure_samples", None)
+        profile_dataset(settings(world, run))
     assert same(run, whole)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -314,3 +319,40 @@ def test_a_partial_run_is_grouped_and_exported_by_its_estimates(third, tmp_path)
     wanted = table.filter((pl.col("difficulty") > 0.25) & (pl.col("estimated_from") == 0))
     exported = [json.loads(line) for line in _lines(out)]
     assert {row["sample_id"] for row in exported} == set(wanted["sample_id"])
+
+
+def test_later_stages_take_a_partial_run(third, whole, world, tmp_path):
+    rows, said = str(world / "rows.jsonl"), str(world / "said.jsonl")
+    # Training filters by the estimate, predicted samples and all, in groups that all are in.
+    table = open_table(
+        TrainConfig(
+            dataset=rows, table=str(third), model="m", out=str(tmp_path / "t"),
+            filter="difficulty BETWEEN 0.1 AND 0.9",
+        )
+    )  # fmt: skip
+    known = table_of(third)
+    assert (
+        table.passes == known["difficulty"].is_between(0.1, 0.9).fill_null(False).to_numpy()
+    ).all()
+    undrawn = (known["rollouts"] == 0) & (known["row"] != 7)
+    assert (table.passes & undrawn.to_numpy()).any()
+    assert (table.reasoning_group[undrawn.to_numpy()] >= 0).all()
+    # An evaluation has its groups from it; row 7 can be asked nothing.
+    code, out, stderr = durian(
+        "eval", rows, "--engine", "scripted", "--model", said, "--table", str(third),
+        "--rollouts", "2", "--json", "--quiet",
+    )  # fmt: skip
+    assert code == 0, stderr
+    judged = json.loads(out)["table"]
+    assert judged["reasoning"] == "confidence" and judged["not_in_table"] == 0
+    assert judged["in_no_reasoning_group"] <= 1
+    # Two runs are compared over the samples that both have drawn.
+    found = compare_runs(third, whole)
+    assert found.samples.both == N
+    # Completions are there to teach of those that were drawn alone.
+    code, _, stderr = durian(
+        "export", str(third), "--to", "sft", "--out", str(tmp_path / "sft"), "--quiet"
+    )
+    assert code == 0, stderr
+    taught = len(pl.read_parquet(tmp_path / "sft" / "train.parquet"))
+    assert 0 < taught <= len(known.filter(pl.col("pass_rate") > 0))

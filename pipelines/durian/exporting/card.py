@@ -29,8 +29,8 @@ CURVES = "curves.png"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
 _SETTINGS = (
     "engine", "rollouts", "temperature", "top_p", "max_tokens", "seed", "system_prompt",
-    "prompt_template", "reward", "min_pixels", "max_pixels", "engine_args", "sampling_args",
-    "chat_template_args",
+    "prompt_template", "reward", "reward_args", "min_pixels", "max_pixels", "engine_args",
+    "sampling_args", "chat_template_args",
 )  # fmt: skip
 
 _CARD = """\

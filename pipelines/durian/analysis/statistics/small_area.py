@@ -196,14 +196,17 @@ def calibrated(predicted: Floats, seen: Floats) -> Floats:
 def _around(scatter: Floats) -> Floats:
     """Variance of truths around predictions, for the samples that have nothing else. (N,)
 
-    Of a variance s that is known to an error e, an inverse chi-squared posterior (2 (s / e)^2
-    degrees of freedom) has the mean s (1 + (e / s)^2), to first order: with s itself, intervals
-    would be too narrow as a normal's are where Student's are due.
+    What it may be has a mean m and a variance v. A forecast of that mean alone has intervals that
+    are too narrow, as a normal's are where Student's are due; with m + v / (2 m) those of 95 % are
+    as wide as the whole mixture's. Two draws each of 60, 240 and 1,000 simulated samples, of which
+    the scatter is 0.1 to 0.4 of what it could be: they hold 92.8 to 98 % of the truths that were
+    not drawn (with m, 90.6 to 96 %); where there is less scatter than can be told, more.
 
     Args:
         scatter: (16, N) or (16,), what the variance may be.
     """
-    found: Floats = (scatter**2).mean(0) / np.maximum(scatter.mean(0), 1e-12)
+    mean = np.maximum(scatter.mean(0), 1e-12)
+    found: Floats = mean + scatter.var(0) / (2 * mean)
     return found
 
 
