@@ -23,6 +23,7 @@ def _run(
     images: list[str],
     wrong: np.ndarray,
     own: np.ndarray | None = None,
+    **changed: object,
 ) -> Path:
     """Profile rows whose completions are planted: `wrong`, (N, G); `own` are their columns."""
     rows, said = [], []
@@ -45,7 +46,7 @@ def _run(
     durian.profile_dataset(
         ProfileConfig(
             dataset=str(folder / "rows.jsonl"), model=str(folder / "said.jsonl"), out=str(out),
-            engine="scripted", rollouts=wrong.shape[1],
+            engine="scripted", rollouts=wrong.shape[1], **changed,
         )
     )  # fmt: skip
     return out
@@ -231,6 +232,20 @@ def test_a_sample_without_completions_has_no_estimate(tmp_path):
     table = pl.read_parquet(run / "difficulty.parquet")
     for name in ("difficulty", "difficulty_sd", "confidence", "confidence_sd", "estimated_from"):
         assert [n for n, value in enumerate(table[name]) if value is None] == [7], name
+
+
+def test_an_image_that_cannot_be_read_is_not_predicted(tmp_path):
+    images = _images(tmp_path, 40)
+    for n in range(10):
+        (tmp_path / images[n]).write_bytes(b"no image %d" % n)
+    wrong = np.random.default_rng(6).random((40, 4)) < 0.5
+    problems = [f"<image>Is {n} large?" for n in range(40)]
+    run = _run(tmp_path, problems, images, wrong, sample=20)
+    table = pl.read_parquet(run / "difficulty.parquet")
+    damaged, whole = table[:10], table[10:]
+    assert 0 < (damaged["rollouts"] == 0).sum() < 10  # some were to be drawn, some were not
+    assert damaged["difficulty"].null_count() == damaged["estimated_from"].null_count() == 10
+    assert whole["difficulty"].null_count() == 0
 
 
 def test_fewer_than_ten_images_give_no_estimates(tmp_path):

@@ -240,7 +240,9 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     assert config.system_prompt is not None and config.reward is not None
     template = load_template(config.prompt_template) if config.prompt_template else None
     reward = open_reward(config.reward, config)
-    if isinstance(reward, CustomReward):
+    # A Ray actor keeps it: it has a main thread too, and the function may ask Ray where it is.
+    in_actor = isinstance(config, ProfileConfig) and config.distributed is not None
+    if isinstance(reward, CustomReward) and not in_actor:
         reward = RewardBeside(config.reward)
     bounded = config.min_pixels is not None or config.max_pixels is not None
     resizing = _resizing(config, bounded) if bounded or reward.reads_images else None
