@@ -49,11 +49,12 @@ def profile(tmp_path, png, monkeypatch):
     }
     pl.DataFrame(rows).write_parquet(tmp_path / "data.parquet")
 
-    def run(engine, reward):
+    def run(engine, reward, **further):
         monkeypatch.setattr(sampling, "open_engine", lambda config: engine)
         config = ProfileConfig(
             dataset=str(tmp_path / "data.parquet"), out=str(tmp_path / "run"), part_size=2,
             model=str(tmp_path / "script.jsonl"), engine="scripted", rollouts=1, reward=reward,
+            **further,
         )  # fmt: skip
         profile_dataset(config)
         return pl.read_parquet(tmp_path / "run" / "rollouts.parquet")
@@ -71,21 +72,23 @@ def test_the_engine_draws_on_while_a_users_own_reward_blocks(profile, tmp_path):
     (tmp_path / "slow.py").write_text(
         "import os, select\n"
         "asked = []\n"
-        "def f(r):\n"
+        "def f(r, more=0):\n"
         "    if not r['response'].isdecimal():\n"  # of the first row, which is tried before
         "        return 0\n"
         "    asked.append(1)\n"
         "    if len(asked) > 1:\n"
-        "        return len(asked)\n"
+        "        return len(asked) + more\n"
         f"    pipe = os.open({str(word)!r}, os.O_RDONLY | os.O_NONBLOCK)\n"
-        "    return 1 if select.select([pipe], [], [], 100)[0] and os.read(pipe, 1) else -9\n"
+        "    told = select.select([pipe], [], [], 100)[0] and os.read(pipe, 1)\n"
+        "    return 1 + more if told else -9\n"
     )
     held = os.open(word, os.O_RDWR)  # so that neither end waits to be opened
-    table = profile(Engine(lambda: os.write(held, b".")), f"{tmp_path / 'slow.py'}:f")
+    engine = Engine(lambda: os.write(held, b"."))
+    table = profile(engine, f"{tmp_path / 'slow.py'}:f", reward_args={"more": 10})
     os.close(held)
-    # One at a time and in the order drawn: the nth call says n.
+    # One at a time and in the order drawn: the nth call says n, and the argument 10 more.
     assert table["completion"].to_list() == [str(i) for i in range(SAMPLES)]
-    assert table["reward"].to_list() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert table["reward"].to_list() == [11.0, 12.0, 13.0, 14.0, 15.0, 16.0]
 
 
 def test_what_was_drawn_before_the_engine_failed_is_scored_and_its_whole_parts_are_kept(

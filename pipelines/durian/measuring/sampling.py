@@ -243,7 +243,7 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     # A Ray actor keeps it: it has a main thread too, and the function may ask Ray where it is.
     in_actor = isinstance(config, ProfileConfig) and config.distributed is not None
     if isinstance(reward, CustomReward) and not in_actor:
-        reward = RewardBeside(config.reward)
+        reward = RewardBeside(config.reward, config)
     bounded = config.min_pixels is not None or config.max_pixels is not None
     resizing = _resizing(config, bounded) if bounded or reward.reads_images else None
     if bounded and resizing is None:

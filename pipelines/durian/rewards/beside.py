@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import ClassVar
 
+from durian.config.policy import PromptConfig
 from durian.errors import RunError, one_line
 from durian.processes import Beside
 from durian.rewards.score import Attempts, Pending
@@ -26,14 +27,14 @@ class RewardBeside:
 
     reads_images: ClassVar[bool] = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, config: PromptConfig | None = None) -> None:
         """Start the process.
 
         Args:
-            name: FILE.py:function, as `open_reward` takes it.
+            name: FILE.py:function, and with it the settings: as `open_reward` takes them.
         """
         self._process = Beside(f"{__name__}:serve", f"the process of reward {name}")
-        self._process.pipe.send(name)
+        self._process.pipe.send((name, config))
         self._asked = SimpleQueue[tuple[Attempts, Future[list[Score]]]]()
         # It waits for the process and does nothing else. A daemon: a reward that never returns must
         # not keep Durian from ending.
@@ -77,7 +78,7 @@ def serve(pipe: Connection) -> None:
     from durian.rewards.custom import open_reward
 
     os.dup2(2, 1)  # what the function prints is not the command's result
-    reward = open_reward(pipe.recv())
+    reward = open_reward(*pipe.recv())
     while True:
         attempts = pickle.loads(pipe.recv_bytes())
         try:
