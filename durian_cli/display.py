@@ -336,6 +336,14 @@ def show_eval(result: Evaluation) -> None:
             rates = (model.greedy, model.sampled)
             table.add_row(label, "", *(show(getattr(way, key)) for way in rates if way is not None))
         console.print(Text(printable(f"accuracy of {model.name}")), table, "", sep="\n")
+        if model.pass_at is not None:
+            tries = [f"pass@{k}" for k in result.settings.pass_at]
+            passed = _table("right at least once", "samples", *tries)
+            for row in model.pass_at:
+                label = str(row.group) if row.kind is None else f"{row.kind} {row.group}"
+                shown = (_share(each) for each in row.shares)
+                passed.add_row(Text(printable(label)), f"{row.n:,}", *shown)
+            console.print(passed, "", sep="\n")
     if compared is not None:
         total = GroupDifference(
             group="all",
