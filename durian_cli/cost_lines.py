@@ -14,8 +14,10 @@ def cost_lines(plan: ProfilePlan) -> list[str]:
     """Images that are resized, tokens, time and money, and what is not known of them."""
     if plan.price is None:
         return []
+    drawn = [] if plan.drawn is None else [f"completions of {plan.drawn:,} samples are drawn"]
     return [
         *_images(plan.images),
+        *drawn,
         *_prompts(plan.prompts, plan.price, plan.samples),
         *_completions(plan.price),
         *(f"{what} not known: {way}" for what, way in plan.price.not_known.items()),

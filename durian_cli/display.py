@@ -141,6 +141,12 @@ def show_profile(result: Profiled) -> None:
         f"{counts.failed:,} with a measure missing"
     ]
     lines += [f"  {n:,} x {reason}" for reason, n in _most(counts.failed_by_reason)]
+    if (sampled := manifest.sampled) is not None:
+        without = counts.samples - sampled.drawn
+        lines.append(
+            f"completions drawn of {counted(sampled.drawn, 'sample')}; {without:,} without any are "
+            "predicted from samples like them"
+        )
     if tokens is not None:
         read = "unknown" if tokens.prompt is None else f"{tokens.prompt:,}"
         lines.append(
@@ -330,6 +336,14 @@ def show_eval(result: Evaluation) -> None:
             rates = (model.greedy, model.sampled)
             table.add_row(label, "", *(show(getattr(way, key)) for way in rates if way is not None))
         console.print(Text(printable(f"accuracy of {model.name}")), table, "", sep="\n")
+        if model.pass_at is not None:
+            tries = [f"pass@{k}" for k in result.settings.pass_at]
+            passed = _table("right at least once", "samples", *tries)
+            for row in model.pass_at:
+                label = str(row.group) if row.kind is None else f"{row.kind} {row.group}"
+                shown = (_share(each) for each in row.shares)
+                passed.add_row(Text(printable(label)), f"{row.n:,}", *shown)
+            console.print(passed, "", sep="\n")
     if compared is not None:
         total = GroupDifference(
             group="all",
@@ -370,6 +384,7 @@ def show_export(result: Exported) -> None:
     lines += [f"  {n:,} x {reason}" for reason, n in _most(result.left_out)]
     lines += [f"  column {old} is {new}" for old, new in result.renamed.items()]
     lines += [f"written: {out / part.file}" for part in result.parts]
+    lines += [f"tables:  {out / place}" for place in result.tables]
     lines.append(f"page:    {out / 'report' / 'index.html'}")
     if result.pushed is not None:
         lines.append(f"pushed:  {result.pushed}")

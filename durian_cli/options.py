@@ -183,7 +183,7 @@ def _read(text: str, kind: Any) -> Any:
         return kind(text)
     parts = get_args(kind)
     if parts[-1] is ...:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return tuple(parts[0](part.strip()) for part in text.split(",") if part.strip())
     return tuple(read(part) for read, part in zip(parts, text.split(","), strict=True))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from durian.normalizer import (
     NORMALIZERS,
     Groups,
+    Scaling,
     batch_advantages,
     dr_grpo_advantages,
     durian_advantages,
@@ -84,6 +85,30 @@ def test_reasoning_groups_scale_as_perceptual_groups_do():
     assert advantages.tolist() == [[1.0, -1.0], [0.0, 0.0]]
 
 
+def test_a_groups_variance_is_drawn_toward_the_batchs():
+    # Two samples, alone in their groups: 1 0 has variance 1/2 with one degree of freedom; the batch
+    # 1 0 1 1 has 3/4 / 3 = 1/4. Three completions' worth of the batch: (1/2 + 3 x 1/4) / 4 = 5/16.
+    rewards, alone = doubles([[1.0, 0.0], [1.0, 1.0]]), groups(0, 1)
+    found = durian_advantages(rewards, alone, alone, (0.0, 1.0, 0.0), eps=0.0, shrink=3.0)
+    expected = 0.5 / sqrt(5 / 16)
+    close(found, doubles([[expected, -expected], [0.0, 0.0]]))
+
+
+def test_a_single_completion_has_the_batchs_variance_alone_where_it_shrinks():
+    # The group of the one completion has no degree of freedom; that of 1 0 is as above.
+    rewards, alone = doubles([[1.0, 0.0], [1.0, NAN]]), groups(0, 1)
+    found = durian_advantages(rewards, alone, alone, (0.0, 0.0, 1.0), eps=0.0, shrink=1.0)
+    # The batch 1 0 1 has variance (1/9 + 4/9 + 1/9) / 2 = 1/3: (1/2 + 1/3) / 2 = 5/12.
+    expected = 0.5 / sqrt(5 / 12)
+    close(found, doubles([[expected, -expected], [0.0, 0.0]]))
+
+
+def test_the_own_term_does_not_shrink():
+    rewards, none = doubles([[1.0, 0.0], [1.0, 1.0]]), groups(-1, -1)
+    found = durian_advantages(rewards, none, groups(0, 0), (0.5, 0.5, 0.0), shrink=5.0)
+    assert torch.equal(found, grpo_advantages(rewards))
+
+
 def test_eps_is_added_to_every_std():
     # Own std of 1, 0 is sqrt(1/2); both groups hold 1 0 1 1 with std 1/2 (above). Centred 0.5.
     rewards, both = doubles([[1, 0], [1, 1]]), groups(0, 0)
@@ -130,11 +155,12 @@ def test_maxrl_gives_zero_where_the_mean_is_none(rewards):
 
 
 def test_each_name_calls_its_function():
-    # eps 0.5 tells one that drops it; 0.5 0 0 one that takes the own term whole.
+    # eps 0.5 tells one that drops it; 0.5 0 0.5 one that drops a weight,
+    # shrink 4 one that drops that.
     rewards, both = doubles([SEVEN_OF_8, FOUR_OF_8]), Groups(groups(0, 0), groups(0, 1))
-    weights = (0.5, 0.0, 0.0)
+    weights = (0.5, 0.0, 0.5)
     expected = {
-        "durian": durian_advantages(rewards, *both, weights, eps=0.5),
+        "durian": durian_advantages(rewards, *both, weights, eps=0.5, shrink=4.0),
         "grpo": grpo_advantages(rewards, eps=0.5),
         "dr_grpo": dr_grpo_advantages(rewards),
         "batch": batch_advantages(rewards, eps=0.5),
@@ -143,7 +169,9 @@ def test_each_name_calls_its_function():
     }
     assert list(NORMALIZERS) == list(expected)
     for name, normalizer in NORMALIZERS.items():
-        assert torch.equal(normalizer.advantages(rewards, both, weights, 0.5), expected[name])
+        assert torch.equal(
+            normalizer.advantages(rewards, both, Scaling(weights, 0.5, 4.0)), expected[name]
+        )
 
 
 def test_group_spread_by_hand():
@@ -213,7 +241,7 @@ def test_constant_samples_of_different_reward_share_a_std_and_stay_at_zero():
 def test_one_completion_a_sample_gives_zero():
     rewards, same = doubles([[1.0], [0.0], [0.3]]), groups(0, 0, 0)
     for normalizer in NORMALIZERS.values():
-        found = normalizer.advantages(rewards, Groups(same, same), WEIGHTS, 0.0)
+        found = normalizer.advantages(rewards, Groups(same, same), Scaling(WEIGHTS, 0.0))
         assert found.tolist() == [[0.0]] * 3
 
 
@@ -221,7 +249,9 @@ def test_one_completion_a_sample_gives_zero():
 def test_an_empty_batch_gives_an_empty_one(shape):
     label = torch.zeros(shape[0], dtype=torch.int64)
     for normalizer in NORMALIZERS.values():
-        found = normalizer.advantages(torch.zeros(shape), Groups(label, label), WEIGHTS, 1e-6)
+        found = normalizer.advantages(
+            torch.zeros(shape), Groups(label, label), Scaling(WEIGHTS, 1e-6)
+        )
         assert found.shape == shape
 
 
@@ -400,6 +430,18 @@ def test_one_group_is_the_batch_std(batch):
         assert torch.equal(found, batch_advantages(rewards))
 
 
+@given(batches())
+def test_no_shrinking_is_the_paper_and_all_of_it_the_batch(batch):
+    rewards, *labels = batch
+    grouped = [label.abs() for label in labels]  # all in a group
+    terms = durian_terms(rewards, *grouped)
+    for found, expected in zip(durian_terms(rewards, *grouped, shrink=0.0), terms, strict=True):
+        assert torch.equal(found, expected)
+    _, *found = durian_terms(rewards, *grouped, shrink=float("inf"))
+    for term in found:
+        close(term, batch_advantages(rewards))
+
+
 @given(batches(), st.randoms(use_true_random=False))
 def test_reordered_samples_reorder_the_advantages(batch, random):
     order = list(range(len(batch[0])))
@@ -437,7 +479,7 @@ def test_processes_that_gather_all_and_keep_their_slice_agree_with_one(batch, cu
 def test_each_samples_advantages_sum_to_zero_and_are_finite(batch):
     rewards = batch[0]
     every = [
-        normalizer.advantages(rewards, Groups(*batch[1:]), WEIGHTS, 1e-6)
+        normalizer.advantages(rewards, Groups(*batch[1:]), Scaling(WEIGHTS, 1e-6))
         for normalizer in NORMALIZERS.values()
     ]
     for found in [*every, *durian_terms(*batch)]:

@@ -36,6 +36,7 @@ from durian.analysis.statistics.accuracy import (
     compare_greedy,
     compare_sampled,
     difference_by_group,
+    pass_at_by_group,
     rates,
 )
 from durian.analysis.statistics.clusters import Clusters, clusters_of
@@ -203,6 +204,15 @@ def _evaluate(
                 fingerprint=fingerprint,
                 greedy=rates(ways["greedy"], clusters),
                 sampled=rates(ways["sampled"], clusters) if config.rollouts else None,
+                pass_at=pass_at_by_group(
+                    labels,
+                    {kind: _order(of_samples) for kind, of_samples in labels.items()},
+                    ways["sampled"],
+                    config.pass_at,
+                    clusters,
+                )
+                if config.pass_at
+                else None,
                 perceptual=_accuracies(labels.get("perceptual"), ways, clusters),
                 reasoning=_accuracies(labels.get("reasoning"), ways, clusters),
             )
@@ -390,6 +400,15 @@ def _sentences(result: Evaluation) -> list[str]:
             f"{model.name} is right in {' and '.join(parts)}, over "
             f"{_counted(model.greedy.n, result)}."
         )
+        if model.pass_at is not None:
+            most, share = max(
+                zip(result.settings.pass_at, model.pass_at[0].shares, strict=True),
+                key=lambda tried: tried[0],
+            )
+            said.append(
+                f"At least one of {most} sampled completions of {model.name} is right in "
+                f"{estimate_text(share, named=True)} of the samples."
+            )
     if (compared := result.comparison) is not None:
         tests = {"greedy": compared.greedy, "sampled": compared.sampled}
         parts = [

@@ -31,6 +31,7 @@ from durian.exporting.pool import Pool, open_pool
 from durian.exporting.record import Categories, Exported, PartCounts
 from durian.exporting.sentences import sentences_of
 from durian.exporting.spool import Spool
+from durian.exporting.tables import copy_tables
 from durian.rendering.page import write_page
 from durian.run.files import write_json
 from durian.run.folder import REPORT_FOLDER
@@ -68,8 +69,9 @@ def export_run(config: ExportConfig, *, progress: Progress | None = None) -> Exp
             layout=layout,
         )  # fmt: skip
         result = _result(
-            config, pool, chosen, found, writing.sets(config, chosen, progress), layout
-        )
+            config, pool, chosen, found, writing.sets(config, chosen, progress), layout,
+            copy_tables(folder, config.runs) if config.tables else [],
+        )  # fmt: skip
         report = folder / REPORT_FOLDER
         report.mkdir()
         write_page(report, "export.html.j2", [], result)
@@ -98,6 +100,7 @@ def _result(
     found: Gathered,
     parts: list[PartCounts],
     layout: Layout,
+    tables: list[str],
 ) -> Exported:
     out = Path(config.out).expanduser()
     asked = {name: value for name, value in asdict(config).items() if value is not None}
@@ -125,6 +128,7 @@ def _result(
         passed=chosen.passed,
         drawn=chosen.drawn,
         parts=parts,
+        tables=tables,
         rows_read=found.rows,
         rows_unknown=found.unknown,
         left_out=dict(found.left_out.most_common()),

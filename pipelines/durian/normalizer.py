@@ -32,6 +32,7 @@ def durian_advantages(
     weights: tuple[float, float, float] = (0.4, 0.3, 0.3),
     *,
     eps: float = EPS,
+    shrink: float = 0.0,
 ) -> Tensor:
     """Advantages scaled by a weighted mix of three stds: own, perceptual and reasoning group's.
 
@@ -45,12 +46,15 @@ def durian_advantages(
         reasoning_group: shape (B,), likewise.
         weights: (a_own, a_percep, a_reason).
         eps: added to every std.
+        shrink: how many completions the std of the whole batch counts for in a group's, which is
+            then less of a guess where a group has few: 0 leaves it alone, infinity takes the
+            batch's. Of the square, (n - 1) parts are the group's and `shrink` the batch's.
     Returns:
         Shape (B, G), dtype and device of `rewards`. Each sample's advantages sum to 0. A sample
         whose rewards spread (std) less than 1e-6 gets exactly 0, and so does a single completion.
     Raises:
         ValueError: wrong shape, dtype or device, an infinite reward, or a label below -1.
-    Source: eq. 12-13, 18-20.
+    Source: eq. 12-13, 18-20; the paper does not shrink.
 
     >>> rewards = torch.tensor([[1.0, 0.0], [1.0, 1.0]])  # of two samples, two completions each
     >>> easy, unsure = torch.tensor([0, 0]), torch.tensor([0, 1])
@@ -58,20 +62,25 @@ def durian_advantages(
     tensor([[ 1.0000, -1.0000],
             [ 0.0000,  0.0000]])
     """
-    samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps)
+    samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps, shrink)
     (a_own, a_percep, a_reason), (own, perceptual, reasoning) = weights, scales
     mixed = a_own * own + a_percep * perceptual + a_reason * reasoning
     return _scaled(samples, mixed, rewards)
 
 
 def durian_terms(
-    rewards: Tensor, perceptual_group: Tensor, reasoning_group: Tensor, *, eps: float = EPS
+    rewards: Tensor,
+    perceptual_group: Tensor,
+    reasoning_group: Tensor,
+    *,
+    eps: float = EPS,
+    shrink: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The three terms that `durian_advantages` weighs and sums: own, perceptual, reasoning.
 
     Arguments, shapes and errors as there. Source: eq. 2, 12, 18.
     """
-    samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps)
+    samples, scales = _scales(rewards, perceptual_group, reasoning_group, eps, shrink)
     own, perceptual, reasoning = (_scaled(samples, scale, rewards) for scale in scales)
     return own, perceptual, reasoning
 
@@ -129,22 +138,35 @@ class Groups(NamedTuple):
     reasoning: Tensor
 
 
+class Scaling(NamedTuple):
+    """How stds become factors; each normalizer heeds what it has a use for."""
+
+    weights: tuple[float, float, float] = (0.4, 0.3, 0.3)  # own, perceptual, reasoning
+    eps: float = EPS
+    shrink: float = 0.0  # see `durian_advantages`
+
+
 @dataclass(frozen=True)
 class Normalizer:
     """A way from rewards to advantages, as `durian train --normalizer` calls it by its name."""
 
-    advantages: Callable[[Tensor, Groups, tuple[float, float, float], float], Tensor]
-    """Rewards (B, G), groups, weights (own, perceptual, reasoning), eps -> advantages (B, G)."""
+    advantages: Callable[[Tensor, Groups, Scaling], Tensor]
+    """Rewards (B, G), groups, how they scale -> advantages (B, G)."""
     weighted: bool = False  # it is eq. 20: three terms by the weights, so group sizes matter
 
 
 NORMALIZERS = {
-    "durian": Normalizer(lambda r, groups, w, eps: durian_advantages(r, *groups, w, eps=eps), True),
-    "grpo": Normalizer(lambda r, groups, w, eps: grpo_advantages(r, eps=eps)),
-    "dr_grpo": Normalizer(lambda r, groups, w, eps: dr_grpo_advantages(r)),
-    "batch": Normalizer(lambda r, groups, w, eps: batch_advantages(r, eps=eps)),
-    "rloo": Normalizer(lambda r, groups, w, eps: rloo_advantages(r)),
-    "maxrl": Normalizer(lambda r, groups, w, eps: maxrl_advantages(r)),
+    "durian": Normalizer(
+        lambda r, groups, by: durian_advantages(
+            r, *groups, by.weights, eps=by.eps, shrink=by.shrink
+        ),
+        weighted=True,
+    ),
+    "grpo": Normalizer(lambda r, groups, by: grpo_advantages(r, eps=by.eps)),
+    "dr_grpo": Normalizer(lambda r, groups, by: dr_grpo_advantages(r)),
+    "batch": Normalizer(lambda r, groups, by: batch_advantages(r, eps=by.eps)),
+    "rloo": Normalizer(lambda r, groups, by: rloo_advantages(r)),
+    "maxrl": Normalizer(lambda r, groups, by: maxrl_advantages(r)),
 }
 
 
@@ -202,11 +224,12 @@ def _measure(rewards: Tensor) -> _Samples:
     )
 
 
-def _std_by(samples: _Samples, number: Tensor, groups: int) -> Tensor:
+def _std_by(samples: _Samples, number: Tensor, groups: int, shrink: float = 0.0) -> Tensor:
     """Std (n - 1) of all rewards of each group, within samples and between them. (groups,)
 
     Args:
         number: (B,) each sample's group, from 0 to groups - 1.
+        shrink: completions that the std of the whole batch counts for in each.
     """
 
     def summed(values: Tensor) -> Tensor:
@@ -219,11 +242,17 @@ def _std_by(samples: _Samples, number: Tensor, groups: int) -> Tensor:
     mean = summed(samples.total) / count.clamp(min=1)
     away = samples.total / samples.count.clamp(min=1) - mean[number]
     squares = summed(samples.squares + samples.count * away.square())
-    return (squares / (count - 1).clamp(min=1)).sqrt()
+    free = (count - 1).clamp(min=0)
+    variance = squares / free.clamp(min=1)
+    if shrink > 0:
+        together = _std_by(samples, number.new_zeros(len(number)), 1)
+        own = free / (free + shrink)
+        variance = own * variance + (1 - own) * together.square()
+    return variance.sqrt()
 
 
 def _scales(
-    rewards: Tensor, perceptual_group: Tensor, reasoning_group: Tensor, eps: float
+    rewards: Tensor, perceptual_group: Tensor, reasoning_group: Tensor, eps: float, shrink: float
 ) -> tuple[_Samples, list[Tensor]]:
     """The factors by which the three terms scale a sample's centred rewards; each (B,)."""
     samples = _measure(rewards)
@@ -233,7 +262,7 @@ def _scales(
         labels, number = label.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         # The samples of label -1 go through this as if they were a group, and then take their own
         # std instead: they are in no group, so nothing of theirs may touch that of others.
-        shared = _std_by(samples, number, len(labels))[number]
+        shared = _std_by(samples, number, len(labels), shrink)[number]
         scales.append(_inverse(samples.std.where(label < 0, shared), eps))
     return samples, scales
 

@@ -10,24 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import dropwhile
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from durian.analysis.one_run.summary import Summary
+from durian.analysis.statistics.clusters import FEWEST
 from durian.config import ProfileConfig
 from durian.engines.loading import chat_of, check_encoder, check_engine, settle_repeatable
-from durian.errors import RunError, one_line, require
+from durian.errors import ConfigError, RunError, RunFolderError, one_line, require
 from durian.estimating.estimates import estimate_samples
 from durian.manifest import describe_run, run_identity
+from durian.measures.outcome import NOT_DRAWN
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.measuring import NO_IMAGE, measure_here, part_tables
 from durian.readers.dataset import SampleReader, open_dataset
-from durian.readers.scan import DatasetIndex, distinct, scan
+from durian.readers.scan import DatasetIndex, distinct, numbered, scan
+from durian.readers.strata import Strata
 from durian.records import JsonObject, merged
 from durian.run.folder import RunFolder, check_usable
-from durian.run.manifest import Counts, Manifest
+from durian.run.growing import add_to_part, extended, settle
+from durian.run.manifest import Manifest, Sampled
 from durian.run.opening import hold_run
 from durian.run.progress import Progress, Silent, Stopwatch
 from durian.table.checked import check_manifest, check_summary
@@ -63,7 +71,8 @@ def profile_dataset(
     progress, watch = progress or Silent(), Stopwatch()
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
-    check_usable(Path(config.out))
+    out = Path(config.out)
+    check_usable(out)
     if config.needs_rollouts:
         check_engine(config.sampling)
     if config.needs_patches:
@@ -84,22 +93,69 @@ def profile_dataset(
     config = settle_repeatable(config)
     identity["repeatable"] = config.repeatable
     with watch.time("scan"):
-        index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
+        strata = None if config.draws_all else Strata(config.seed)
+        index = scan(
+            reader.samples(), progress, own_ids=config.id_column is not None, strata=strata
+        )
     identity["dataset"] = index.fingerprint
-    with hold_run(Path(config.out), identity, fresh=fresh) as run:
+    drawn = _drawn(config, strata, len(index.rows))
+    parts = index.parts(config.part_size)
+
+    def complete(run: RunFolder) -> None:
+        measure_samples(config, reader, index, run, progress, drawn)
+        finish_run(config, reader, index, run, identity, watch, progress, drawn=drawn)
+
+    settle(out)
+    with hold_run(out, identity, fresh=fresh) as run:
         if run.manifest is None:
-            measure_samples(config, reader, index, run, progress)
-            finish_run(config, reader, index, run, identity, watch, progress)
+            complete(run)
+        elif (before := check_manifest(run.path).sampled) is not None:
+            _check_grows(run.path, config, before.drawn, int(drawn.sum()))
+            if drawn.sum() > before.drawn:
+                with extended(run.path, identity, parts, fresh=fresh) as aside:
+                    complete(aside)
+        elif not drawn.all():
+            _check_grows(run.path, config, len(drawn), int(drawn.sum()))
         manifest = check_manifest(run.path)
-        _check_any_measured(run.path, manifest.counts)
         # The summary may have been left behind by an older command, damaged or not at all.
-        return Profiled(run=str(run.path), manifest=manifest, summary=check_summary(run.path))
+        summary = check_summary(run.path)
+        _check_any_measured(run.path, manifest, summary)
+        return Profiled(run=str(run.path), manifest=manifest, summary=summary)
 
 
-def _check_any_measured(run: Path, counts: Counts) -> None:
+def _drawn(config: ProfileConfig, strata: Strata | None, samples: int) -> NDArray[np.bool_]:
+    """Mark the samples that completions are drawn of. (N,)
+
+    Raises:
+        ConfigError: they are too few to say anything about the others.
+    """
+    if strata is None:
+        return np.ones(samples, np.bool_)
+    count = config.drawn_of(samples)
+    if count < min(FEWEST, samples):
+        raise ConfigError(
+            f"sample is {config.sample}, which is {count:,} of {samples:,} samples; {FEWEST} or "
+            "more say something about the others"
+        )
+    return strata.first(count)
+
+
+def _check_grows(run: Path, config: ProfileConfig, before: int, now: int) -> None:
+    if now < before:
+        raise RunFolderError(
+            f"{run}: completions were drawn of {before:,} samples, and sample {config.sample} asks "
+            f"for {now:,}; it may only grow: leave the run as it is, or choose another --out"
+        )
+
+
+def _check_any_measured(run: Path, manifest: Manifest, summary: Summary) -> None:
     """A run in which every sample lacks a measure is kept, and is no success."""
+    counts = manifest.counts
     reasons = {k: n for k, n in counts.failed_by_reason.items() if k != NO_IMAGE}
-    if counts.samples and sum(reasons.values()) == counts.samples:
+    none = sum(reasons.values()) == counts.samples
+    if manifest.sampled is not None:
+        none = bool(reasons) and not summary.measured
+    if counts.samples and none:
         reason, count = next(iter(reasons.items()))
         raise RunError(
             one_line(
@@ -115,20 +171,55 @@ def measure_samples(
     index: DatasetIndex,
     run: RunFolder,
     progress: Progress,
+    drawn: NDArray[np.bool_],
 ) -> None:
-    """Measure the samples that no finished part holds, and keep them part by part."""
-    parts = list(enumerate(index.parts(config.part_size)))
-    # From the first one missing: should a later part be there, its samples stream past anyway.
-    todo = list(dropwhile(lambda part: run.has_part(part[0]), parts))
-    if not todo:
-        return
-    first = todo[0][1].start
-    samples = distinct(reader.samples(start=index.rows[first]), index, first)
+    """Measure the samples that no finished part holds, and keep them part by part.
+
+    First those that completions are drawn of, so that a policy that cannot be loaded leaves no
+    part; then the images of the others.
+
+    Args:
+        drawn: (N,), the samples that completions are drawn of.
+    """
+    parts = index.parts(config.part_size)
+    held, asked = _held(index, run)
+    if (asked & ~drawn).any():
+        raise RunFolderError(
+            f"{run.path}: was begun with a larger --sample, which may only grow; repeat the old "
+            "value, or pass --fresh"
+        )
     measure = measure_here if config.distributed is None else ray_pool().measure_on_ray
-    # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
-    with closing(measure(config, samples, todo, index, progress)) as measured:
-        for (number, _), part in zip(todo, measured, strict=True):
-            run.write_part(number, *part_tables(part))
+    for draws, due, there in ((True, drawn, drawn & asked), (False, ~drawn, ~drawn & held)):
+        left = due & ~there
+        todo = [
+            (number, (places.start + np.flatnonzero(left[places.start : places.stop])).tolist())
+            for number, places in enumerate(parts)
+            if left[places.start : places.stop].any()
+        ]
+        if not todo:
+            continue
+        first = todo[0][1][0]
+        rows = distinct(reader.samples(start=index.rows[first]), index, first)
+        numbers = chain.from_iterable(places for _, places in todo)
+        samples, done = numbered(rows, first, numbers), int(there.sum())
+        # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
+        with closing(
+            measure(config, samples, todo, index, progress, draws=draws, done=done)
+        ) as measured:
+            for (number, _), part in zip(todo, measured, strict=True):
+                add_to_part(run, number, *part_tables(part))
+
+
+def _held(index: DatasetIndex, run: RunFolder) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Mark the samples that finished parts hold, and those whose completions were asked for."""
+    held, asked = np.zeros((2, len(index.rows)), np.bool_)
+    rows = np.frombuffer(index.rows, np.int64)
+    for number in run.finished_parts():
+        part = run.read_part_columns(["row", "rollouts"], [number])
+        at = np.searchsorted(rows, part["row"].to_numpy())
+        held[at] = True
+        asked[at] = [count != NOT_DRAWN for count in part["rollouts"].to_pylist()]
+    return held, asked
 
 
 def ray_pool() -> ModuleType:
@@ -152,11 +243,13 @@ def finish_run(
     watch: Stopwatch,
     progress: Progress,
     *,
+    drawn: NDArray[np.bool_] | None = None,
     also: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Group the measured samples, join the parts into tables, render, and write the manifest.
 
     Args:
+        drawn: (N,), the samples that completions were drawn of; None for all.
         also: fields of the manifest that say more, or other, than of a profile.
     """
     # Here: drawing loads slowly, and wrong input should be told at once.
@@ -170,10 +263,20 @@ def finish_run(
         write_columns(run)
         estimates = estimate_samples(run)
         estimated = estimates.columns if estimates else {}
-        groups = group_samples(config, run, estimated)
+        grouped = config
+        if drawn is not None and not drawn.all():
+            if estimates is None:
+                progress.note(
+                    "samples that were not drawn are not estimated: fewer than ten images have "
+                    "scored completions"
+                )
+            grouped = _grouped_by_estimates(config, estimated, progress)
+        groups = group_samples(grouped, run, estimated)
         run.join_parts({**estimated, **groups.columns}, groups.cuts)
     made = estimates.made if estimates else None
     manifest = describe_run(config, reader, index, run, identity, groups, made)
+    if drawn is not None and not drawn.all():
+        manifest = replace(manifest, sampled=Sampled(asked=config.sample, drawn=int(drawn.sum())))
     manifest = replace(manifest, **also)
     with watch.time("report"):
         render_run(
@@ -185,3 +288,13 @@ def finish_run(
         for stage, seconds in run.part_seconds(number).items():
             watch.add(stage, seconds)
     run.finish(replace(manifest, seconds={k: round(v, 3) for k, v in watch.seconds.items()}))
+
+
+def _grouped_by_estimates(
+    config: ProfileConfig, estimated: Mapping[str, pa.Array], progress: Progress
+) -> ProfileConfig:
+    """Let the bins stand on `confidence`, which samples have that were not drawn, too."""
+    if config.reasoning != "mean_logprob" or "confidence" not in estimated:
+        return config
+    progress.note("reasoning bins stand on confidence: mean_logprob is of the drawn samples alone")
+    return replace(config, reasoning="confidence")

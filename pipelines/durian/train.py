@@ -23,7 +23,13 @@ from durian.rewards import open_reward
 from durian.run.folder import read_manifest
 from durian.run.progress import Progress, Silent
 from durian.table.join import open_table
-from durian.training.arguments import check_grpo, drawing_warnings, grpo_config, plan_of
+from durian.training.arguments import (
+    check_grpo,
+    drawing_warnings,
+    grpo_config,
+    overlong_of,
+    plan_of,
+)
 from durian.training.checkpoints import drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
@@ -84,6 +90,7 @@ def train_policy(
         open_reward(config.reward, config),
         opened=screen.chat.opens_thinking,
         resizing=screen.chat.resizing,
+        overlong=overlong_of(config, grpo),
     )
     first = process_rank() == 0
     # Only the first process holds the folder and knows the dataset. The others go ahead to the

@@ -34,7 +34,15 @@ PROFILE = (
     "data/photo_shapes/train.parquet --limit 96 --model data/tiny_policy --max-tokens 48 "
     "--rollouts 4"
 ).split()
-PARTS = ["--parts", "train=0.75,val=0.25"]
+# By the word behind a trainer's name: how its further folders are exported.
+EXPORTS: dict[str, dict[str, list[str]]] = {
+    name: {"": ["--parts", "train=0.75,val=0.25"], "-paths": ["--images", "paths"]}
+    for name in TRAINERS
+}
+# ms-swift writes a system message that the tiny policy's own chat template leaves out.
+EXPORTS["swift"][""] += ["--system-prompt", ""]
+for form in ("sft", "dpo"):
+    EXPORTS["swift"][f"-{form}"] = ["--to", form, "--messages", "marks", "--per-sample", "2"]
 
 
 def main() -> int:
@@ -61,8 +69,11 @@ def _check(name: str, run: Path, folder: Path, keep: bool) -> dict[str, Any]:
     if variable and not clone:
         return {"all": _tell(name, "all", {"status": "SKIP", "why": f"{variable} names no clone"})}
     data = folder / "data" / name
-    shutil.rmtree(data, ignore_errors=True)
-    _durian("export", str(run), "--to", name, "--out", str(data), *PARTS)
+    for word, more in EXPORTS[name].items():
+        out = folder / "data" / f"{name}{word}"
+        shutil.rmtree(out, ignore_errors=True)
+        to = [] if "--to" in more else ["--to", name]
+        _durian("export", str(run), *to, "--out", str(out), *more)
     environment = folder / name
     python = Path(sys.executable) if name == "trl" else _build(name, environment, clone)
     version = _output(

@@ -1,14 +1,17 @@
 """What every trainer's check shares: a planted rollout batch, its advantages, and how parts run.
 
-Imported inside the trainers' environments too: numpy, torch and Durian's normalizer alone. What is
-expected comes from the library on a rectangle of samples by completions, with groups cut here, so
-not from the rows that a plug-in packs.
+Imported inside the trainers' environments too: numpy, torch, pyarrow, Pillow and Durian's
+normalizer. What is expected comes from the library on a rectangle of samples by completions, with
+groups cut here, so not from the rows that a plug-in packs; and images and answers from the dataset,
+so not from the files that were exported.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import re
 import sys
 import time
@@ -18,15 +21,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pyarrow import parquet
 from torch import Tensor
 
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
-from durian.normalizer import NORMALIZERS, Groups
+from durian.normalizer import NORMALIZERS, Groups, Scaling
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-6
 NAN = float("nan")
+IMAGE_TOKENS = 16  # the tiny policy's processor makes 64 by 64 pixels of each image, 256 a token
 # By name, as a trainer's config or the environment gives them.
 SETTINGS: dict[str, dict[str, Any]] = {
     **{name: {"normalizer": name} for name in NORMALIZERS},
@@ -34,6 +42,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "online": {"groups": "online", "bins": 3},
 }
 Facts = dict[str, Any]
+# A Ray of each part's own, whatever cluster runs on the machine.
+os.environ["RAY_ADDRESS"] = "local"
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Planted:
             )
         function = NORMALIZERS[given.get("normalizer", "durian")].advantages
         weights = tuple(given.get("weights", (0.4, 0.3, 0.3)))
-        found = function(self.rewards, labels, weights, 1e-6)
+        found = function(self.rewards, labels, Scaling(weights, shrink=given.get("shrink", 0.0)))
         return torch.stack([found[sample, place] for sample, place in self.rows])
 
 
@@ -95,6 +105,48 @@ def planted() -> Planted:
         value=torch.rand(10, generator=made).double(),
         rows=[rows[number] for number in order],
     )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sample as the dataset has it, before any export."""
+
+    image: NDArray[np.uint8]  # (H, W, 3)
+    question: str
+    answer: str
+
+    def shows(self, image: Image.Image) -> bool:
+        """Whether an image that a trainer read is this sample's, to the pixel."""
+        return np.array_equal(np.asarray(image.convert("RGB")), self.image)
+
+    @property
+    def texts(self) -> dict[str, float]:
+        """Completions, and what Durian's reward gives each: 0.1 for the form, 0.9 if right."""
+        thought = "<think> x </think> "
+        return {
+            f"{thought}\\boxed{{{self.answer}}}": 1.0,
+            f"\\boxed{{{self.answer}}}": 0.9,
+            f"{thought}\\boxed{{purple}}": 0.1,
+            self.answer: 0.0,
+        }
+
+
+def dataset(data: Path) -> dict[str, Asked]:
+    """The samples of the run that was exported to `data`, by id."""
+    table = parquet.read_table(data.parents[1] / "run" / "difficulty.parquet").to_pylist()
+    rows = parquet.read_table(ROOT / "data" / "photo_shapes" / "train.parquet").to_pylist()
+    found = {}
+    for sample in table:
+        row = rows[sample["row"]]
+        image = Image.open(io.BytesIO(row["images"][0]["bytes"])).convert("RGB")
+        question = row["problem"].replace("<image>", "").strip()
+        found[sample["sample_id"]] = Asked(np.asarray(image), question, row["answer"])
+    return found
+
+
+def beside(data: Path, word: str) -> Path:
+    """Another export of the same run: `paths`, or `sft` and `dpo` for ms-swift."""
+    return data.with_name(f"{data.name}-{word}")
 
 
 def documented(page: str, begin: str, **places: object) -> str:

@@ -15,7 +15,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cases import ROOT, TOLERANCE, Facts, documented, refused, run_parts
+from cases import (
+    IMAGE_TOKENS,
+    ROOT,
+    TOLERANCE,
+    Facts,
+    beside,
+    dataset,
+    documented,
+    refused,
+    run_parts,
+)
+
+from durian.plugins.path import PLUGINS
 
 CPU = Path(__file__).with_name("easyr1_cpu")
 CLONE = Path(os.environ["EASYR1"]).resolve()
@@ -70,6 +82,71 @@ def refusals(_: Path) -> Facts:
     return {"refused": lines}
 
 
+def loader(data: Path) -> Facts:
+    """Exported files through EasyR1's loader: images, tokens and columns of its batches."""
+    from verl.protocol import DataProto
+    from verl.trainer.config import DataConfig
+    from verl.trainer.data_loader import create_dataloader
+    from verl.utils.dataset import process_image
+    from verl.utils.tokenizer import get_processor, get_tokenizer
+
+    asked, model, told = dataset(data), str(policy(data)), {}
+    tokenizer, processor = get_tokenizer(model), get_processor(model)
+    for name, folder in (("embedded", data), ("paths", beside(data, "paths"))):
+        config = DataConfig(
+            train_files=str(folder / "train.parquet"), val_files=str(folder / "train.parquet"),
+            prompt_key="problem", answer_key="answer", image_key="images", shuffle=False,
+            image_dir=str(folder), rollout_batch_size=8, max_prompt_length=512, min_pixels=None,
+            max_pixels=None, filter_overlong_prompts_workers=1,
+        )  # fmt: skip
+        config.post_init()
+        rows, _ = create_dataloader(config, tokenizer, processor)
+        batch = DataProto.from_single_dict(next(iter(rows)))
+        columns = batch.non_tensor_batch
+        for place, sample_id in enumerate(columns["sample_id"]):
+            sample = asked[sample_id]
+            tokens = batch.batch["input_ids"][place].tolist()
+            [image] = columns["multi_modal_data"][place]["images"]
+            assert sample.shows(process_image(image, None, None)), sample_id
+            assert sample.question in tokenizer.decode(tokens), sample_id
+            assert tokens.count(processor.image_token_id) == IMAGE_TOKENS, sample_id
+            assert columns["ground_truth"][place] == sample.answer
+            assert isinstance(columns["durian_perceptual_group"][place], int)
+        told[name] = len(rows.dataset)
+    return {"rows": told}
+
+
+def reward(data: Path) -> Facts:
+    """Durian's reward as EasyR1's own reward manager calls it on a batch."""
+    import numpy as np
+    from verl.protocol import DataProto
+    from verl.utils.tokenizer import get_tokenizer
+    from verl.workers.reward.config import RewardConfig
+    from verl.workers.reward.function import AutoRewardManager
+
+    config = RewardConfig(reward_function=f"{PLUGINS['reward']}:easyr1_reward")
+    config.post_init()
+    tokenizer = get_tokenizer(str(policy(data)))
+    pairs = [
+        (text, score, sample.answer)
+        for sample in list(dataset(data).values())[:6]
+        for text, score in sample.texts.items()
+    ]
+    texts, expected, answers = zip(*pairs, strict=True)
+    made = tokenizer(
+        list(texts), padding=True, padding_side="right", add_special_tokens=False,
+        return_tensors="pt",
+    )  # fmt: skip
+    batch = DataProto.from_dict(
+        {"responses": made["input_ids"], "response_mask": made["attention_mask"]},
+        non_tensors={"ground_truth": np.array(answers, dtype=object)},
+    )
+    found, said = AutoRewardManager(config, tokenizer).compute_reward(batch)
+    assert np.allclose(found.sum(dim=1), expected), found.sum(dim=1)
+    assert said["accuracy"] == [float(score > 0.5) for score in expected]
+    return {"rows": len(texts), "right": int(sum(said["accuracy"]))}
+
+
 def fit(data: Path, **settings: str) -> Facts:
     """`main()` and `fit()` by the documented line, each batch's advantages compared."""
     watch, saved = data / "watch.jsonl", data / "saved"
@@ -118,6 +195,8 @@ if __name__ == "__main__":
     run_parts(
         {
             "signatures": signatures,
+            "loader": loader,
+            "reward": reward,
             "refusals": refusals,
             "fit": fit,
             "fit_online": lambda data: fit(data, DURIAN_GROUPS="online", DURIAN_BINS="3"),

@@ -16,7 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from cases import ROOT, SETTINGS, Facts, documented, largest, planted, refused, run_parts
+from cases import (
+    IMAGE_TOKENS,
+    ROOT,
+    SETTINGS,
+    Facts,
+    beside,
+    dataset,
+    documented,
+    largest,
+    planted,
+    refused,
+    run_parts,
+)
 
 CLONE = Path(os.environ["SLIME"])
 HOOK = "durian.plugins.durian_slime.advantages"
@@ -48,21 +60,34 @@ def manager(hook: Any) -> SimpleNamespace:
 
 
 def loader(data: Path) -> Facts:
-    """The exported lines through slime's `Dataset`: labels in the metadata, images in place."""
+    """Exported lines through slime's `Dataset`: chat template, images, tokens and metadata."""
     from slime.utils.data import Dataset
+    from slime.utils.processing_utils import load_processor, load_tokenizer
 
-    rows = Dataset(
-        str(data / "train.jsonl"), None, None, None, prompt_key="prompt",
-        multimodal_keys={"image": "images"}, label_key="label", metadata_key="metadata",
-    )  # fmt: skip
     line = documented("slime", "python3 train.py")
     source = (CLONE / "slime" / "utils" / "arguments.py").read_text()
     unknown = [word for word in re.findall(r"--[a-z-]+", line) if f'"{word}"' not in source]
     assert not unknown, unknown
-    sample = rows.samples[0]
-    assert isinstance(sample.metadata["durian_perceptual_group"], int), sample.metadata
-    assert any(part["type"] == "image" for part in sample.prompt[-1]["content"]), sample.prompt
-    return {"rows": len(rows.samples)}
+    asked, told = dataset(data), {}
+    policy = str(ROOT / "data" / "tiny_policy")
+    tokenizer, processor = load_tokenizer(policy), load_processor(policy)
+    for name, folder in (("embedded", data), ("paths", beside(data, "paths"))):
+        rows = Dataset(
+            # No longest prompt: slime 0.3.1 ends in its own error where one is given with images.
+            str(folder / "train.jsonl"), tokenizer, processor, None, prompt_key="prompt",
+            multimodal_keys={"image": "images"}, label_key="label", metadata_key="metadata",
+            apply_chat_template=True,
+        )  # fmt: skip
+        for row in rows.samples:
+            sample = asked[row.metadata["sample_id"]]
+            assert isinstance(row.metadata["durian_perceptual_group"], int), row.metadata
+            assert row.label == sample.answer and sample.question in row.prompt, row
+            [image] = row.multimodal_inputs["images"]
+            assert sample.shows(image), row.metadata
+            [tokens] = processor(text=row.prompt, images=[image])["input_ids"]
+            assert tokens.count(processor.image_token_id) == IMAGE_TOKENS
+        told[name] = len(rows)
+    return {"rows": told}
 
 
 def hook(_: Path) -> Facts:

@@ -19,10 +19,13 @@ import numpy as np
 import pyarrow
 import torch
 from cases import (
+    IMAGE_TOKENS,
     ROOT,
     SETTINGS,
     Facts,
     Planted,
+    beside,
+    dataset,
     documented,
     largest,
     planted,
@@ -39,41 +42,76 @@ REWARD = PLUGINS["reward"]
 TOKENS = 5  # of a response, at most
 
 
-def loader(data: Path) -> Facts:
-    """The exported file through verl's dataset, collator and batch."""
-    from torch.utils.data import DataLoader
-    from verl import DataProto
+def read(file: Path) -> tuple[Any, Any, Any]:
+    """A file through verl's `create_rl_dataset`; with its tokenizer and configuration."""
     from verl.trainer.ppo.utils import create_rl_dataset
     from verl.utils import hf_processor, hf_tokenizer
-    from verl.utils.dataset.rl_dataset import collate_fn
 
     config = OmegaConf.create(
         {
             "custom_cls": {"path": "pkg://durian.plugins.durian_verl", "name": "DurianDataset"},
             "max_prompt_length": 512, "filter_overlong_prompts": True, "prompt_key": "prompt",
             "filter_overlong_prompts_workers": None, "image_key": "images",
-            "cache_dir": str(data / "cache"),
+            "cache_dir": str(file.parent / "cache"),
         }
     )  # fmt: skip
     tokenizer, processor = hf_tokenizer(str(POLICY)), hf_processor(str(POLICY))
+    return create_rl_dataset(str(file), config, tokenizer, processor), processor, config
 
-    def load(file: Path) -> Any:
-        return create_rl_dataset(str(file), config, tokenizer, processor)
 
-    rows = load(data / "train.parquet")
-    batch = next(iter(DataLoader(rows, batch_size=8, collate_fn=collate_fn)))
-    proto = DataProto.from_single_dict(batch)
-    info = proto.non_tensor_batch["extra_info"]
-    assert {"data_source", "reward_model", "extra_info"} <= set(proto.non_tensor_batch)
-    assert all(isinstance(each["durian_perceptual_group"], int) for each in info)
-    parts = [part for message in batch["raw_prompt"][0] for part in message["content"]]
-    assert any(part["type"] == "image" for part in parts), parts
+def loader(data: Path) -> Facts:
+    """Exported files through dataset, collator, batch and agent loop, up to a rollout's prompt.
+
+    The server that would generate is ours: it is given the prompt's tokens and the images.
+    """
+    import asyncio
+
+    from torch.utils.data import DataLoader
+    from verl import DataProto
+    from verl.experimental.agent_loop.agent_loop import DictConfigWrap
+    from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
+    from verl.utils.dataset.rl_dataset import collate_fn
+    from verl.workers.rollout.replica import TokenOutput
+
+    asked, told = dataset(data), {}
+
+    class Server:
+        async def generate(self, **given: Any) -> TokenOutput:
+            self.given = given
+            return TokenOutput(token_ids=[40], log_probs=[-1.0])
+
+    async def prompted(rows: Any, processor: Any, config: Any, row: Facts) -> tuple[list[int], Any]:
+        whole = {"actor_rollout_ref": {"rollout": {"prompt_length": 512, "response_length": 8}}}
+        server = Server()
+        loop = SingleTurnAgentLoop(
+            DictConfigWrap(OmegaConf.create(whole)), server, processor.tokenizer, processor,
+            type(rows), DictConfigWrap(config), hf_model_type="qwen2_5_vl",
+        )  # fmt: skip
+        done = await loop.run({}, **row)
+        assert done.prompt_ids == server.given["prompt_ids"]
+        return done.prompt_ids, server.given["image_data"]
+
+    for name, folder in (("embedded", data), ("paths", beside(data, "paths"))):
+        rows, processor, config = read(folder / "train.parquet")
+        batch = next(iter(DataLoader(rows, batch_size=8, collate_fn=collate_fn)))
+        columns = DataProto.from_single_dict(batch).non_tensor_batch
+        assert {"data_source", "reward_model", "extra_info", "kind", "clutter"} <= set(columns)
+        for place, info in enumerate(columns["extra_info"]):
+            sample = asked[info["sample_id"]]
+            assert isinstance(info["durian_perceptual_group"], int)
+            assert columns["reward_model"][place]["ground_truth"] == sample.answer
+            row = {column: values[place] for column, values in columns.items()}
+            tokens, [image] = asyncio.run(prompted(rows, processor, config, row))
+            assert sample.shows(image), info
+            assert sample.question in processor.tokenizer.decode(tokens), info
+            assert tokens.count(processor.image_token_id) == IMAGE_TOKENS, info
+        told[name] = len(rows)
     bare = data / "bare.parquet"
     table = parquet.read_table(data / "train.parquet").slice(0, 4).drop_columns(["extra_info"])
     only_index = pyarrow.array([{"index": row} for row in range(4)])
     parquet.write_table(table.append_column("extra_info", only_index), bare)
-    line = refused("export RUN --to verl", lambda: load(bare))
-    return {"rows": len(rows), "refused": [line]}
+    line = refused("export RUN --to verl", lambda: read(bare))
+    return {"rows": told, "refused": [line]}
 
 
 def response(case: Planted) -> tuple[dict[str, torch.Tensor], np.ndarray[Any, Any]]:
@@ -224,16 +262,62 @@ def other_estimator(_: Path) -> Facts:
     return {"warned": said.getvalue().strip()}
 
 
-def reward(_: Path) -> Facts:
-    """Durian's reward as verl loads it from its file: the reward, and `acc` for filters."""
-    from verl.utils.import_utils import load_extern_object
+def reward(data: Path) -> Facts:
+    """Durian's reward as verl's reward worker calls it on a batch; and as its V0 manager does."""
+    import asyncio
 
-    score = load_extern_object(str(REWARD), "compute_score")
-    info = {"sample_id": "a"}
-    right = score("d", "<think> x </think> \\boxed{3}", "3", info)
-    wrong = score("d", "<think> x </think> \\boxed{4}", "3", info)
-    assert (right["score"], right["acc"]) == (1.0, 1.0) and wrong["acc"] == 0.0, (right, wrong)
-    return {"right": right["score"], "wrong": wrong["score"]}
+    from verl import DataProto
+    from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
+    from verl.trainer.ppo.reward import get_custom_reward_fn
+    from verl.workers.reward_manager import get_reward_manager_cls
+
+    rows, processor, _ = read(data / "train.parquet")
+    config = OmegaConf.create(
+        {
+            "actor_rollout_ref": {"model": {"path": str(POLICY), "tokenizer_path": None}},
+            "reward": {
+                "custom_reward_function": {"path": str(REWARD), "name": "compute_score"},
+                "reward_manager": {"source": "register", "name": "naive"},
+                "reward_model": {"enable": False},
+            },
+        }
+    )
+    asked, texts, expected, columns = dataset(data), [], [], []
+    for row in (rows[number] for number in range(6)):
+        for text, score in asked[row["extra_info"]["sample_id"]].texts.items():
+            texts.append(text)
+            expected.append(score)
+            names = ("data_source", "reward_model", "extra_info")
+            columns.append({name: row[name] for name in names})
+    made = processor.tokenizer(
+        texts, padding=True, padding_side="right", add_special_tokens=False, return_tensors="pt"
+    )
+    prompts = torch.full((len(texts), 2), 40)
+    mask = torch.cat([torch.ones_like(prompts), made["attention_mask"]], dim=1)
+    tensors = {"prompts": prompts, "responses": made["input_ids"], "attention_mask": mask}
+    non_tensors = {
+        name: np.array([dict(each[name]) if isinstance(each[name], dict) else each[name]
+                        for each in columns], dtype=object)
+        for name in columns[0]
+    }  # fmt: skip
+    batch = DataProto.from_dict(tensors, non_tensors=non_tensors)
+
+    async def scored() -> list[Facts]:
+        return await RewardLoopWorker(config).compute_score_batch(batch)
+
+    found = asyncio.run(scored())
+    said = [each["reward_extra_info"] for each in found]
+    ids = [each["extra_info"]["sample_id"] for each in columns]
+    assert np.allclose([each["reward_score"] for each in found], expected), found
+    assert [each["acc"] for each in said] == [float(score > 0.5) for score in expected]
+    assert [each["sample_id"] for each in said] == ids
+    manager = get_reward_manager_cls("naive")(
+        processor.tokenizer, num_examine=0, compute_score=get_custom_reward_fn(config)
+    )
+    older = manager(batch, return_dict=True)
+    assert np.allclose(older["reward_tensor"].sum(dim=1), expected)
+    assert list(older["reward_extra_info"]["sample_id"]) == ids
+    return {"rows": len(found), "right": sum(int(each["acc"]) for each in said)}
 
 
 def launch(data: Path) -> Facts:

@@ -8,6 +8,7 @@ of 14 pixels and of one vocabulary.
 import functools
 import json
 import os
+import re
 import zlib
 from pathlib import Path
 
@@ -45,6 +46,13 @@ class Brief(ORM):
         ]
 
 
+def plainly(text, solution):
+    """Durian's reward for the answers of this dataset, which are single words and digits."""
+    right = re.findall(r"\\boxed\{([^{}]*)\}", text)[-1:] == [solution]
+    formed = re.fullmatch(r"\s*<think>[^<]*</think>\s*\\boxed\{[^{}]*\}\s*", text)
+    return 0.1 * bool(formed) + 0.9 * right
+
+
 orms["graded"], orms["brief"] = Graded, Brief
 _replaced = GRPOTrainer._compute_advantages
 
@@ -52,6 +60,13 @@ _replaced = GRPOTrainer._compute_advantages
 def _compute_advantages(self, samples, rewards_per_func, batch_encoded_inputs):
     found = _replaced(self, samples, rewards_per_func, batch_encoded_inputs)
     columns = gather_object([getattr(sample, "extra", sample) for sample in samples])
+    texts = gather_object([sample.messages[-1]["content"] for sample in samples])
+    if "durian" in self.reward_func_names:
+        given = rewards_per_func[:, self.reward_func_names.index("durian")].tolist()
+        own = [plainly(text, each["solution"]) for text, each in zip(texts, columns, strict=True)]
+        assert all(abs(ours - theirs) < 1e-6 for ours, theirs in zip(own, given, strict=True)), (
+            own, given, texts,
+        )  # fmt: skip
     weighed = rewards_per_func * self.reward_weights
     rewards = [
         float("nan") if bool(row.isnan().all()) else float(row.nansum()) for row in weighed.double()
@@ -75,6 +90,8 @@ def _compute_advantages(self, samples, rewards_per_func, batch_encoded_inputs):
     told = {
         "rank": self.accelerator.process_index,
         "rows": len(columns), "local": len(samples), "samples": len(rows),
+        "right": sum("\\boxed{" + each["solution"] + "}" in text for text, each in
+                     zip(texts, columns, strict=True)),
         "unscored": sum(value != value for value in rewards),
         "difference": float((found - expected).abs().max()),
         "from_grpo": float((found - grpo).abs().max()),

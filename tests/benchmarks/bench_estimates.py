@@ -2,101 +2,217 @@
 
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.stats import betabinom, kendalltau
 
 from durian.analysis.statistics.clusters import image_clusters
-from durian.analysis.statistics.small_area import calibrated, mean_posterior, share_posterior
+from durian.analysis.statistics.small_area import (
+    Posterior,
+    calibrated,
+    mean_posterior,
+    share_posterior,
+)
 from durian.config import ProfileConfig
 from durian.estimating.features import sample_features
 from durian.estimating.prediction import FOLDS, cross_fitted
 from durian.profile import profile_dataset
+from durian.readers.strata import Strata
+from durian.samples import Sample
 
 DATA = Path(__file__).parents[2] / "data"
-TRUTH, DRAWN, TIMES, SAMPLES = 64, (1, 2, 4, 8), 6, 600
+TRUTH, DRAWN, TIMES, SAMPLES, SHARE = 64, (1, 2, 4, 8), 6, 600, 0.2
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class World:
+    """A dataset whose completions are all there: what few of them tell is held against the rest."""
+
+    name: str
+    table: pl.DataFrame
+    own: pl.DataFrame
+    wrong: Floats  # (N, TRUTH + the most that are drawn)
+    logprob: Floats
+
+    @classmethod
+    def of(cls, name: str, run: Path) -> "World":
+        table, own, rollouts = (
+            pl.read_parquet(run / f"{file}.parquet")
+            for file in ("difficulty", "columns", "rollouts")
+        )
+        n = len(table)
+        each = (rollouts["sum_logprob"] / rollouts["n_tokens"]).to_numpy().reshape(n, -1)
+        wrong = 1.0 - rollouts["correct"].to_numpy().reshape(n, -1)
+        return cls(name, table, own, wrong, each)
+
+    @property
+    def codes(self) -> NDArray[np.intp]:
+        """Samples of one number share an image."""
+        return image_clusters(self.table, self.own).codes
+
+    def features(self) -> dict[str, Floats]:
+        """By way: what a dataset without planted columns has, all that is known, and nothing."""
+        own = self.own.drop("sample_id", "image_id", strict=False)
+        chance = np.random.default_rng(0).standard_normal((len(self.table), 30))
+        return {
+            "estimated": sample_features(self.table, None).values,
+            "with its own columns": sample_features(self.table, own).values,
+            "placebo": chance,
+        }
 
 
 def run() -> list[dict[str, Any]]:
     """Both datasets, with their features and with thirty random columns in place of them."""
-    rows = [row for name in ("photo_shapes", "easy_vqa") for row in of_dataset(name)]
+    rows = []
+    for name, split in (("photo_shapes", "test"), ("easy_vqa", "test"), ("photo_shapes", "train")):
+        with tempfile.TemporaryDirectory() as folder:
+            profile_dataset(
+                ProfileConfig(
+                    dataset=str(DATA / name / f"{split}.parquet"), model=str(DATA / "tiny_policy"),
+                    out=f"{folder}/run", rollouts=TRUTH + max(DRAWN), max_tokens=64,
+                    limit=SAMPLES if split == "test" else None,
+                )
+            )  # fmt: skip
+            world = World.of(f"{name} {split}", Path(folder) / "run")
+        rows += of_all(world) if split == "test" else of_a_part(world)
     return [*rows, at_size(100_000)]
 
 
-def of_dataset(name: str) -> list[dict[str, Any]]:
-    """The errors of each number of completions, over six draws of them."""
-    with tempfile.TemporaryDirectory() as folder:
-        profile_dataset(
-            ProfileConfig(
-                dataset=str(DATA / name / "test.parquet"), model=str(DATA / "tiny_policy"),
-                out=f"{folder}/run", rollouts=TRUTH + max(DRAWN), max_tokens=64, limit=SAMPLES,
-            )
-        )  # fmt: skip
-        table, own, rollouts = (
-            pl.read_parquet(f"{folder}/run/{file}.parquet")
-            for file in ("difficulty", "columns", "rollouts")
-        )
-    wide = rollouts.with_columns(each=pl.col("sum_logprob") / pl.col("n_tokens"))
-    n, total = len(table), TRUTH + max(DRAWN)
-    wrong = 1.0 - wide["correct"].to_numpy().reshape(n, total)
-    logprob = wide["each"].to_numpy().reshape(n, total)
-    codes = image_clusters(table, own).codes
-    random = np.random.default_rng(0)
-    folds = random.integers(0, FOLDS, codes.max() + 1)[codes]
-    given = {
-        "estimated": sample_features(table, None).values,  # no planted column among them
-        "placebo": random.standard_normal((n, 30)),
-    }
-    found: dict[tuple[int, str, str], list[float]] = {}
+def of_all(world: World) -> list[dict[str, Any]]:
+    """The errors of each number of completions, of samples that all have some."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    everywhere = np.ones(len(world.table), np.bool_)
     for drawn in DRAWN:
-        for _ in range(TIMES):
-            order = random.permutation(total)
-            mine, others = order[:drawn], order[max(DRAWN) :]
-            seen = np.full(n, float(drawn))
-            share, mean = wrong[:, mine].mean(1), logprob[:, mine].mean(1)
-            true_share, true_mean = wrong[:, others].mean(1), logprob[:, others].mean(1)
-            within = logprob[:, mine].var(1, ddof=1) if drawn > 1 else np.full(n, np.nan)
-            noise = logprob[:, others].var(1, ddof=1) / TRUTH
+        for _, draw in _draws(world, drawn):
+            for way, shares, means in draw(everywhere):
+                for what, value in _errors(shares, means, draw, everywhere).items():
+                    found.setdefault((f"{drawn} completions, {way}", what), []).append(value)
+    return _rows(world, found)
 
-            def keep(
-                way: str, shares: Any, means: Any, *, truth: Any, drawn: int, **more: float
-            ) -> None:
-                values = {**_errors(shares, means, truth, random), **more}
-                for what, value in values.items():
-                    found.setdefault((drawn, way, what), []).append(value)
 
-            truth: dict[str, Any] = {"truth": (true_share, true_mean), "drawn": drawn}
-            keep("raw", share, mean, **truth)
-            for way, features in given.items():
-                f, g = (
-                    calibrated(cross_fitted(features, y, codes, folds).values, y)
-                    for y in (share, mean)
-                )
-                shares = share_posterior(share * drawn, seen, f)
-                means = mean_posterior(mean, within, seen, g)
-                more = {}
-                if drawn > 1:
-                    worth = shares.mean * (1 - shares.mean) / shares.sd**2 - 1
-                    known = betabinom(TRUTH, shares.mean * worth, (1 - shares.mean) * worth)
-                    counts = np.round(true_share * TRUTH)
-                    inside = (known.ppf(0.025) <= counts) & (counts <= known.ppf(0.975))
-                    off = np.abs(means.mean - true_mean) / np.sqrt(means.sd**2 + noise)
-                    more = {
-                        "coverage of the share": float(np.mean(inside)),
-                        "coverage of the confidence": float(np.mean(off <= 1.96)),
-                    }
-                keep(way, shares.mean, means.mean, **truth, **more)
+def of_a_part(world: World) -> list[dict[str, Any]]:
+    """The errors of samples without any completion, where a fifth has some."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for drawn in (2, 4, 8):
+        for seed, draw in _draws(world, drawn):
+            strata = Strata(seed)
+            for row in world.table.iter_rows(named=True):
+                strata.add(
+                    Sample(
+                        sample_id=row["sample_id"], row=row["row"], problem=row["problem"],
+                        answer=row["answer"], images=(b"",) * row["n_images"],
+                    )
+                )  # fmt: skip
+            seen = strata.first(round(SHARE * len(world.table)))
+            for way, shares, means in draw(seen):
+                if way == "raw":  # the mean of the others
+                    continue
+                for what, value in _errors(shares, means, draw, ~seen).items():
+                    key = f"{SHARE:.0%} drawn, {drawn} completions, {way}, the others"
+                    found.setdefault((key, what), []).append(value)
+            true = draw.true_share[~seen]
+            flat = float(np.sqrt(np.mean((true - draw.share[seen].mean()) ** 2)))
+            key = f"{SHARE:.0%} drawn, {drawn} completions, all by their mean, the others"
+            found.setdefault((key, "rms of the pass rate"), []).append(flat)
+    return _rows(world, found)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Few completions of each sample, and many others; called, it estimates from the few."""
+
+    world: World
+    features: dict[str, Floats]
+    folds: NDArray[np.intp]
+    mine: NDArray[np.intp]
+    others: NDArray[np.intp]
+
+    @property
+    def share(self) -> Floats:
+        return self.world.wrong[:, self.mine].mean(1)
+
+    @property
+    def true_share(self) -> Floats:
+        return self.world.wrong[:, self.others].mean(1)
+
+    @property
+    def true_mean(self) -> Floats:
+        return self.world.logprob[:, self.others].mean(1)
+
+    def __call__(self, member: NDArray[np.bool_]) -> list[tuple[str, Posterior, Posterior]]:
+        drawn = len(self.mine)
+        each = self.world.logprob[:, self.mine]
+        seen = np.where(member, float(drawn), 0.0)
+        share, mean = (np.where(member, y, np.nan) for y in (self.share, each.mean(1)))
+        nothing = np.full(len(seen), np.nan)
+        within = np.where(member, each.var(1, ddof=1), np.nan) if drawn > 1 else nothing
+        plain = [Posterior(y, nothing, 1.0, nothing, nothing) for y in (share, mean)]
+        found = [("raw", plain[0], plain[1])]
+        for way, features in self.features.items():
+            f, g = (
+                calibrated(cross_fitted(features, y, self.world.codes, self.folds).values, y)
+                for y in (share, mean)
+            )
+            counts = np.where(member, np.round(self.share * drawn), 0.0)
+            shares = share_posterior(counts, seen, f)
+            found.append((way, shares, mean_posterior(mean, within, seen, g)))
+        return found
+
+
+def _draws(world: World, drawn: int) -> list[tuple[int, Draw]]:
+    random = np.random.default_rng(drawn)
+    n, total = world.wrong.shape
+    features, codes, found = world.features(), world.codes, []
+    for seed in range(TIMES):
+        order = random.permutation(total)
+        folds = random.integers(0, FOLDS, codes.max() + 1)[codes]
+        others = order[max(DRAWN) : max(DRAWN) + TRUTH]
+        found.append((seed, Draw(world, features, folds, order[:drawn], others)))
+    return found
+
+
+def _errors(
+    shares: Posterior, means: Posterior, draw: Draw, member: NDArray[np.bool_]
+) -> dict[str, float]:
+    true_share, true_mean = draw.true_share[member], draw.true_mean[member]
+    share, mean = shares.mean[member], means.mean[member]
+    random = np.random.default_rng(0)
+    found = {
+        "tau-b of confidence": _tau(mean, true_mean, random),
+        "rms of the pass rate": float(np.sqrt(np.mean((share - true_share) ** 2))),
+        "right bin of 10 by confidence": _same(mean, true_mean, 10, random),
+        "right third by difficulty": _same(share, true_share, 3, random),
+    }
+    if np.isfinite(shares.sd).all():
+        sd = shares.sd[member]
+        worth = share * (1 - share) / sd**2 - 1
+        known = betabinom(TRUTH, share * worth, (1 - share) * worth)
+        counts = np.round(true_share * TRUTH)
+        # Of counts: by half where the interval ends within one, else coarse counts look too sure.
+        low, high = known.cdf(counts - 1), known.cdf(counts)
+        inside = np.clip(np.minimum(high, 0.975) - np.maximum(low, 0.025), 0, None) / (high - low)
+        noise = draw.world.logprob[member][:, draw.others].var(1, ddof=1) / TRUTH
+        off = np.abs(mean - true_mean) / np.sqrt(means.sd[member] ** 2 + noise)
+        found["coverage of the share"] = float(np.mean(inside))
+        found["coverage of the confidence"] = float(np.mean(off <= 1.96))
+    return found
+
+
+def _rows(world: World, found: dict[tuple[str, ...], list[float]]) -> list[dict[str, Any]]:
     return [
         {
-            "what": f"{name}, {drawn} completions, {way}: {what}",
+            "what": f"{world.name}, {how}: {what}",
             "value": float(np.mean(values)),
             "aim": "0.93-0.97" if what.startswith("coverage") else "-",
-            "detail": f"{TIMES} draws, {n} samples, {TRUTH} others as the truth",
+            "detail": f"{TIMES} draws, {len(world.table)} samples, {TRUTH} others as the truth",
         }
-        for (drawn, way, what), values in found.items()
+        for (how, what), values in found.items()
     ]
 
 
@@ -122,16 +238,6 @@ def at_size(n: int) -> dict[str, Any]:
         "value": time.process_time() - begun,
         "aim": "<= 60",
         "detail": f"{features.shape[1]} features",
-    }
-
-
-def _errors(shares: Any, means: Any, truth: Any, random: np.random.Generator) -> dict[str, float]:
-    true_share, true_mean = truth
-    return {
-        "tau-b of confidence": _tau(means, true_mean, random),
-        "rms of the pass rate": float(np.sqrt(np.mean((shares - true_share) ** 2))),
-        "right bin of 10 by confidence": _same(means, true_mean, 10, random),
-        "right third by difficulty": _same(shares, true_share, 3, random),
     }
 
 

@@ -73,7 +73,8 @@ def run() -> list[dict[str, Any]]:
             index = scan(reader.samples(), Silent(), own_ids=False)
             identity = {**run_identity(config), "dataset": index.fingerprint}
             with hold_run(Path(config.out), identity, fresh=True) as opened:
-                measure_samples(config, reader, index, opened, Silent())
+                drawn = np.ones(len(index.rows), np.bool_)
+                measure_samples(config, reader, index, opened, Silent(), drawn)
             shutil.rmtree(config.out)
 
         seconds = interleaved(

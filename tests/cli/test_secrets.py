@@ -36,7 +36,7 @@ def server():
 @pytest.fixture
 def rows(tmp_path: Path, png: bytes) -> Path:
     path = tmp_path / "rows.parquet"
-    rows = [(f"q{i}", "yes", [png]) for i in range(3)]
+    rows = [(f"q{i}", "no" if i == 1 else "yes", [png]) for i in range(3)]
     pl.DataFrame(rows, schema=["problem", "answer", "images"], orient="row").write_parquet(path)
     return path
 
@@ -88,11 +88,8 @@ def test_a_whole_run_folder_and_its_output_hold_no_secret(run, server, tmp_path)
 
 TELLS = """
 import os
-calls = 0
 def f(reward_input):
-    global calls
-    calls += 1
-    if calls in (3, 4):  # both rollouts of the second sample
+    if reward_input["ground_truth"] == "no":  # the second sample's, whenever it comes
         raise ValueError("\\n".join(map(os.environ.get, {names})) + 900 * "x")
     return 1.0
 """

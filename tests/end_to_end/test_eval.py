@@ -110,7 +110,8 @@ def test_a_sample_is_scored_while_the_next_is_drawn(scripted, monkeypatch):
 
 
 def test_rates_and_groups_are_what_was_scripted(scripted, tmp_path):
-    found = evaluate_policy(scripted(compare=tmp_path / "theirs.jsonl", table=tmp_path / "run"))
+    both = {"compare": tmp_path / "theirs.jsonl", "table": tmp_path / "run"}
+    found = evaluate_policy(scripted(**both, pass_at=(1, 2)))
     json.dumps(as_json(found), allow_nan=False)
     reasons = found.counts.failed_by_reason
     assert found.counts == JudgedCounts(
@@ -139,6 +140,14 @@ def test_rates_and_groups_are_what_was_scripted(scripted, tmp_path):
 
     assert by_group("perceptual") == [("easy", 2, 1.0, 3 / 4), ("hard", 1, 0.0, 1 / 2)]
     assert by_group("reasoning") == [(0, 1, 1.0, 1.0), (1, 2, 1 / 2, 1 / 4)]
+    # RR RW WR WW RR: one of two is right in four of five; pass@1 is the accuracy.
+    passed = [(r.kind, r.group, *(e.value for e in r.shares)) for r in ours.pass_at]
+    assert passed == [
+        (None, "all", 6 / 10, 4 / 5),
+        ("perceptual", "easy", 3 / 4, 1.0), ("perceptual", "hard", 1 / 2, 1.0),
+        ("reasoning", 0, 1.0, 1.0), ("reasoning", 1, 1 / 4, 1 / 2),
+    ]  # fmt: skip
+    assert any(s.startswith("At least one of 2 sampled completions") for s in found.sentences)
 
 
 def test_a_comparison_is_the_first_minus_the_second_on_the_samples_of_both(scripted, tmp_path):

@@ -11,7 +11,7 @@ from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.engines.parallel import ParallelEngine, machine_shares, split
 from durian.errors import ConfigError, RunError
-from durian.samples import Failed
+from durian.samples import Failed, Rollout
 from tests.engines.drawing import draw
 
 
@@ -80,6 +80,35 @@ def test_prompts_come_back_in_order_whichever_process_drew_them(scripted, ask, t
     assert first.completion == "6.0"
     engine.close()
     assert [process.exitcode for process in processes] == [0, 0]
+
+
+class Telling:
+    """An engine that completes every prompt by what it was opened with."""
+
+    told = ""
+
+    def __init__(self, config):
+        self.said = repr((config.sampling_args, config.chat_template_args, config.data_parallel))
+
+    def stream(self, requests):
+        for request in requests:
+            rollout = Rollout(
+                completion=self.said, n_tokens=1, sum_logprob=0.0, finish_reason="stop"
+            )
+            yield request.key, [rollout]
+
+    def close(self):
+        pass
+
+
+def test_each_process_draws_by_the_arguments_of_the_run(ask, two_cores):
+    args, template = {"top_k": 20, "min_p": 0.1}, {"enable_thinking": False}
+    config = SamplingConfig(
+        model="m", data_parallel=2, sampling_args=args, chat_template_args=template
+    )
+    with closing(ParallelEngine(config, Telling)) as engine:
+        for [rollout] in draw(engine, [ask("0"), ask("1"), ask("2")]):
+            assert rollout.completion == repr((args, template, 1))
 
 
 def test_a_process_that_dies_ends_the_run_by_its_name_and_takes_the_others_with_it(

@@ -97,6 +97,13 @@ def test_a_value_that_an_engine_does_not_take_is_refused_before_it_is_loaded(
         open_engine(config)
 
 
+@pytest.mark.parametrize("name", ["sampling_args", "chat_template_args"])
+def test_a_script_takes_no_arguments_of_drawing(tiny_config, name):
+    option = {"sampling_args": "sampling-arg", "chat_template_args": "chat-template-arg"}[name]
+    with pytest.raises(ConfigError, match=f"^{option}: engine scripted replays what was drawn"):
+        check_engine(tiny_config(engine="scripted", **{name: {"top_k": 1}}))
+
+
 def test_what_an_option_decides_is_no_argument(tiny_config):
     for name, option in (("temperature", "--temperature"), ("n", "--rollouts")):
         with pytest.raises(ConfigError, match=f"sampling-arg {name} cannot be set; pass {option}"):

@@ -11,12 +11,15 @@ from statistics import NormalDist
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
-from durian.engines.base import Request
+from durian.engines import vllm
+from durian.engines.base import Request, Room
 from durian.engines.vllm import VLLMEngine
 from durian.samples import Prompt
 
 SAMPLES, ROLLOUTS = 192, 8
+PROMPT = Prompt(sample_id="", messages=[], images=())
 
 
 class Scheduler:
@@ -71,13 +74,67 @@ def test_a_stream_takes_the_steps_of_one_queue(slots, ways):
     while queue.get_num_unfinished_requests():
         queue.step()
 
+    engine = engine_of(scheduler, lengths)
+    requests = [Request(key=key, prompt=PROMPT, seed=0) for key in lengths]
+    assert {key for key, _ in engine.stream(requests)} == set(lengths)
+    assert scheduler.steps <= 1.03 * queue.steps
+
+
+def test_prompts_that_become_ready_late_cost_no_more_steps_than_they_are_late():
+    # Each is ready at the second asking: the engine goes on with those that it has.
+    lengths = {(place, "sampled"): [30] * ROLLOUTS for place in range(40)}
+    scheduler = Scheduler(32)
+    engine, asked = engine_of(scheduler, lengths), count()
+    engine._preparer.ready = lambda: next(asked) % 2 == 1
+    requests = [Request(key=key, prompt=PROMPT, seed=0) for key in lengths]
+    assert {key for key, _ in engine.stream(requests)} == set(lengths)
+    # 40 x 8 completions in 32 slots are 10 rounds of 30 steps, which begin by four prompts.
+    assert 300 <= scheduler.steps <= 300 + 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("pixels", "most", "in_hand"),
+    [
+        (None, 99, 8),  # 64 completions of 8 a prompt: twice the slots
+        (250, 99, 3),  # of 100 pixels a prompt, which fit until the third is in hand
+        (None, 2, 3),  # two that are never ready in time, and the one that is waited for
+    ],
+)
+def test_no_more_is_in_hand_than_slots_pixels_and_preparation_allow(
+    monkeypatch, pixels, most, in_hand
+):
+    lengths = {(place, "sampled"): [20] * ROLLOUTS for place in range(40)}
+    engine = engine_of(Scheduler(32), lengths)
+    engine._preparer.most, engine._preparer.ready = most, lambda: most > 2
+    if pixels is not None:
+        monkeypatch.setattr(vllm, "Room", lambda: Room(pixels))
+    image = Image.new("RGB", (10, 10))
+    prompt = Prompt(sample_id="", messages=[], images=(image,))
+    pulled, answered, ahead = 0, 0, []
+
+    def coming():
+        nonlocal pulled
+        for key in lengths:
+            pulled += 1
+            ahead.append(pulled - answered)
+            yield Request(key=key, prompt=prompt, seed=0)
+
+    for _ in engine.stream(coming()):
+        answered += 1
+    assert answered == len(lengths)
+    assert max(ahead) <= in_hand + 1  # the one that is pulled before there is room for it
+    assert max(ahead) >= in_hand
+
+
+def engine_of(scheduler, lengths):
+    """An engine over a stand-in of vLLM, whose prompts are ready at once."""
     engine = VLLMEngine.__new__(VLLMEngine)
     engine._llm = SimpleNamespace(llm_engine=scheduler)
-    engine._slots, engine._repeatable = slots, True
+    engine._slots, engine._repeatable = scheduler.slots, True
     engine._ids = count()
     engine._add = lambda number, request: scheduler.add(number, lengths[request.key])
     engine._rollouts = lambda output: []
-    prompt = Prompt(sample_id="", messages=[], images=())
-    requests = [Request(key=key, prompt=prompt, seed=0) for key in lengths]
-    assert {key for key, _ in engine.stream(requests)} == set(lengths)
-    assert scheduler.steps <= 1.03 * queue.steps
+    engine._sampled = SimpleNamespace(n=ROLLOUTS)
+    engine._begin = lambda request: None
+    engine._preparer = SimpleNamespace(most=99, ready=lambda: True, forget=lambda: None)
+    return engine

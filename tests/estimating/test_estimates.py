@@ -11,6 +11,7 @@ from PIL import Image
 import durian
 from durian.config import ProfileConfig
 from durian.samples import sample_id
+from durian.table.checked import check_summary
 
 SUBJECTS = {"angle": 0.1, "area": 0.5, "perimeter": 0.9}  # share of wrong completions
 ROLLOUTS = 4
@@ -22,6 +23,7 @@ def _run(
     images: list[str],
     wrong: np.ndarray,
     own: np.ndarray | None = None,
+    **changed: object,
 ) -> Path:
     """Profile rows whose completions are planted: `wrong`, (N, G); `own` are their columns."""
     rows, said = [], []
@@ -44,7 +46,7 @@ def _run(
     durian.profile_dataset(
         ProfileConfig(
             dataset=str(folder / "rows.jsonl"), model=str(folder / "said.jsonl"), out=str(out),
-            engine="scripted", rollouts=wrong.shape[1],
+            engine="scripted", rollouts=wrong.shape[1], **changed,
         )
     )  # fmt: skip
     return out
@@ -111,6 +113,65 @@ def test_estimates_can_stand_behind_groups(planted, tmp_path):
         assert np.mean(found == share) > 0.95
 
 
+def test_what_is_known_and_leaned_on_is_told(planted):
+    made = json.loads((planted[0] / "manifest.json").read_text())["estimates"]
+    # The subject stands in the question's words and nowhere else.
+    assert next(iter(made["difficulty"]["leans"])) == "words of the question"
+    # By hand from TRUTH: mean p (1 - p) = 0.1433, over 4 draws an error of sqrt(0.0358) = 0.189.
+    assert made["difficulty"]["error_alone"] == pytest.approx(0.189, abs=0.015)
+    assert made["difficulty"]["error"] < made["difficulty"]["error_predicted"] < 0.15
+    # var(truth) = 0.1067, so 0.1067 / (0.1067 + 0.0358) = 0.75 of the raw variance is the truth's.
+    assert made["difficulty"]["reliability_alone"] == pytest.approx(0.75, abs=0.08)
+    assert made["difficulty"]["reliability"] > 0.85
+    assert abs(made["confidence"]["coverage"]["95%"] - 0.95) < 0.05
+    page = (planted[0] / "report" / "index.html").read_text()
+    assert "words of the question" in page and "error of the estimate" in page
+
+
+def test_fewer_completions_are_advised_and_do_what_was_promised(planted, tmp_path):
+    run, truth = planted
+    (line,) = (one for one in check_summary(run).advice if "instead of 4" in one.say)
+    assert line.do == "durian profile … --rollouts 2 --reasoning confidence"
+    assert "50 % of the completions" in line.say
+    config = {"dataset": str(run.parent / "rows.jsonl"), "model": str(run.parent / "said.jsonl")}
+    durian.profile_dataset(
+        ProfileConfig(
+            **config, engine="scripted", out=str(tmp_path / "run"), rollouts=2,
+            reasoning="confidence",
+        )
+    )  # fmt: skip
+    two = pl.read_parquet(tmp_path / "run" / "difficulty.parquet")["difficulty"].to_numpy()
+    four = 1 - pl.read_parquet(run / "difficulty.parquet")["pass_rate"].to_numpy()
+    assert np.mean((two - truth) ** 2) < np.mean((four - truth) ** 2)
+
+
+def test_no_fewer_completions_are_advised_where_nothing_is_known(tmp_path):
+    # Shares spread evenly: two draws shrunk to the mean err by 1/12 * 2 / (2 + 2) = 1/24 in square,
+    # plain shares of four by 1/6 / 4 = 1/24: neither is surely better.
+    random = np.random.default_rng(8)
+    wrong = random.random((100, 4)) < random.random((100, 1))
+    run = _run(tmp_path, [f"<image>Figure {n}?" for n in range(100)], _images(tmp_path, 100), wrong)
+    made = json.loads((run / "manifest.json").read_text())["estimates"]
+    assert "enough" not in made
+    assert not any("instead of" in one.say for one in check_summary(run).advice)
+
+
+def test_predictions_that_know_nothing_are_calibrated_away(tmp_path):
+    # Forty samples alike and sixty columns of chance. What models make of those columns has
+    # nothing to do with the samples that they did not see, so the slope is none and predictions
+    # become one number: then a sample's estimate hangs on its own count alone.
+    random = np.random.default_rng(2)
+    wrong = random.random((40, 4)) < 0.5
+    chance = random.standard_normal((40, 60))
+    problems = [f"<image>Figure {n}?" for n in range(40)]
+    run = _run(tmp_path, problems, _images(tmp_path, 40), wrong, chance)
+    table = pl.read_parquet(run / "difficulty.parquet")
+    of_count = table.group_by("pass_rate").agg(pl.col("difficulty", "confidence").n_unique())
+    assert (
+        of_count["difficulty"].to_list() == of_count["confidence"].to_list() == [1] * len(of_count)
+    )
+
+
 def test_another_question_over_the_image_teaches_a_sample_nothing(tmp_path):
     # 60 images, two questions each, and both of an image are right or wrong alike by a coin: only a
     # model that saw the other question could predict it, by the word that both have.
@@ -171,6 +232,20 @@ def test_a_sample_without_completions_has_no_estimate(tmp_path):
     table = pl.read_parquet(run / "difficulty.parquet")
     for name in ("difficulty", "difficulty_sd", "confidence", "confidence_sd", "estimated_from"):
         assert [n for n, value in enumerate(table[name]) if value is None] == [7], name
+
+
+def test_an_image_that_cannot_be_read_is_not_predicted(tmp_path):
+    images = _images(tmp_path, 40)
+    for n in range(10):
+        (tmp_path / images[n]).write_bytes(b"no image %d" % n)
+    wrong = np.random.default_rng(6).random((40, 4)) < 0.5
+    problems = [f"<image>Is {n} large?" for n in range(40)]
+    run = _run(tmp_path, problems, images, wrong, sample=20)
+    table = pl.read_parquet(run / "difficulty.parquet")
+    damaged, whole = table[:10], table[10:]
+    assert 0 < (damaged["rollouts"] == 0).sum() < 10  # some were to be drawn, some were not
+    assert damaged["difficulty"].null_count() == damaged["estimated_from"].null_count() == 10
+    assert whole["difficulty"].null_count() == 0
 
 
 def test_fewer_than_ten_images_give_no_estimates(tmp_path):

@@ -92,8 +92,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def test_the_folder_is_uploaded_as_a_private_dataset(run, tmp_path, hub):
     out = tmp_path / "out"
     code, said, err = durian(
-        "export", run, "--to", "verl", "--out", out, "--push-to-hub", "me/shapes", "-q", "--json"
-    )
+        "export", run, "--to", "verl", "--out", out, "--push-to-hub", "me/shapes", "-q", "--json",
+        "--tables",
+    )  # fmt: skip
     assert code == 0, err
     assert json.loads(said)["pushed"].endswith("datasets/me/shapes")
     # As older and newer versions of the library say it.
@@ -101,6 +102,7 @@ def test_the_folder_is_uploaded_as_a_private_dataset(run, tmp_path, hub):
     assert hub.created["type"] == "dataset" and private
     inside = {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert hub.files == inside and "train.parquet" in inside
+    assert {"tables/first/difficulty.parquet", "tables/first/manifest.json"} <= set(inside)
     assert hub.tokens == {f"Bearer {TOKEN}"}
     # The token came from the environment, and goes into no file and no line.
     assert not any(TOKEN.encode() in content for content in inside.values())

@@ -17,6 +17,7 @@ from tests.faults.faulty import (
     assert_same_tables,
     files,
     finished_parts,
+    make_dataset,
     points_of,
     some,
     written,
@@ -59,6 +60,33 @@ def test_a_profile_killed_at_any_write_resumes_to_the_same_run(
         # What was finished was not made again, and all else was made once.
         made = [name for name in written(server.operations()) if name in PARTS]
         assert sorted(made) == ([] if complete else sorted(PARTS - finished)), (at, when)
+        shutil.rmtree(run)
+
+
+def test_a_run_killed_while_it_is_extended_is_the_old_one_or_the_new_one(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    profile = make_dataset(tmp_path, samples=12)
+    whole, third = tmp_path / "whole", tmp_path / "third"
+    assert server.durian(*profile, "--out", whole).code == 0
+    assert server.durian(*profile, "--out", third, "--sample", "10").code == 0
+    counted = tmp_path / "counted"
+    shutil.copytree(third, counted)
+    # The new run has the old one's name in its manifest, as all of one command have.
+    assert server.durian(*profile, "--out", counted).code == 0
+    assert_same_tables(counted, whole)
+    for at, when in some(points_of(server.operations()), 8):
+        run = tmp_path / f"{at}-{when}"
+        shutil.copytree(third, run)
+        killed = server.durian(*profile, "--out", run, at=at, when=when)
+        assert killed.code == -signal.SIGKILL, (at, when, killed)
+        assert_all_whole(run)
+        rollouts = (run / "rollouts.parquet").read_bytes()
+        assert rollouts in [(of / "rollouts.parquet").read_bytes() for of in (third, whole)]
+        ended = server.durian(*profile, "--out", run)
+        assert ended.code == 0, (at, when, ended)
+        assert_same_tables(run, whole)
+        assert not run.with_name(f"{run.name}.growing").exists(), (at, when)
         shutil.rmtree(run)
 
 

@@ -40,6 +40,7 @@ TOGETHER = {
 }
 ALONE = {
     "vllm_colocate": 200,
+    "profile_by_vllm": 240,
     "real_size": 150,
     "normalizer_cost": 90,
     "verl_step": 300,

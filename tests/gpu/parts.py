@@ -26,6 +26,7 @@ from tests.gpu.launches import (
     two_processes_one_gpu,
     zero3,
 )  # fmt: skip
+from tests.gpu.profiles import profile_by_vllm
 from tests.gpu.sizes import normalizer_cost, pixels_in_memory, profile_on_gpu, real_size
 from tests.gpu.trainers import swift_step, verl_step
 from tests.gpu.trainings import masked_confidence, one_gpu, resume_in_both_epochs, vllm_colocate
@@ -35,7 +36,7 @@ PARTS: dict[str, Callable[[Place], Facts]] = {
     for part in (
         profile_on_gpu, zero3, launched_device_map, fsdp2, resume_in_both_epochs, masked_confidence,
         two_processes_one_gpu, fsdp2_two_processes, one_gpu, pixels_in_memory, vllm_colocate,
-        real_size, normalizer_cost, verl_step, swift_step,
+        profile_by_vllm, real_size, normalizer_cost, verl_step, swift_step,
     )
 }  # fmt: skip
 

@@ -60,6 +60,13 @@ def test_vllm_that_reads_other_prompts_than_are_trained_on_is_noticed(rehearsed)
     assert facts["logprob_gap"][0] < 1e-3 and facts["accuracy"][0] > 0.3
 
 
+def test_a_profile_by_vllm_is_repeated_and_tells_transformers_logprobs(rehearsed):
+    facts = rehearsed[1]["parts"]["profile_by_vllm"]["facts"]
+    assert facts["repeated"] == 1.0 and facts["repeated_apart_by"] < 1e-4
+    assert facts["from_transformers"] < 1e-4 and facts["spectral"] == facts["samples"] == 6
+    assert facts["longest"] > facts["mean_tokens"] > 1 and facts["bare_tokens_a_second"] > 0
+
+
 def test_parts_without_time_left_are_skipped(training_server, tmp_path):
     code, found, lines = rehearse(
         training_server, tmp_path, "--seconds", "5", "--parts", "normalizer_cost"

@@ -3,6 +3,7 @@
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from durian.errors import DatasetError
 from durian.measuring import decoding
 from durian.measuring.decoding import decoded
 from durian.measuring.look import NOTHING
+from durian.measuring.sampling import build_prompt
 from durian.run.progress import Silent
 from durian.samples import Sample
 
@@ -38,6 +40,15 @@ def test_samples_come_in_their_order_with_what_their_images_show(png):
     assert [sample for sample, _ in found] == given
     assert [sample.row for sample, seen in found if seen.error] == [7]
     assert {seen.images[0].size for _, seen in found if not seen.error} == {(10, 10)}
+
+
+def test_images_are_brought_to_the_policys_bounds_beside_those_that_are_measured(png):
+    bounds = SimpleNamespace(of=lambda size: (5, 8))
+    [(sample, seen)] = decoded(samples(1, (png,)), keep=True, bounds=bounds, **HOW)
+    assert [image.size for image in seen.images] == [(10, 10)]
+    assert [image.size for image in seen.bounded] == [(5, 8)]
+    prompt = build_prompt(sample, seen, system_prompt="", template=None, bounds=bounds)
+    assert prompt.images is seen.bounded  # not once more, in the engine's thread
 
 
 @pytest.mark.parametrize(

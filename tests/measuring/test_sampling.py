@@ -1,7 +1,8 @@
-"""The images of a prompt: within bounds, every engine is given one and the same."""
+"""Prompts and drawing: every engine is given one and the same image, and nothing drawn is lost."""
 
 import base64
 import io
+from concurrent.futures import Future
 from itertools import islice
 from types import SimpleNamespace
 
@@ -12,12 +13,12 @@ from durian.config import ProfileConfig, SamplingConfig
 from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.resizing import find_resizing
-from durian.errors import ConfigError
+from durian.errors import ConfigError, RunError
 from durian.images.decode import decode
 from durian.measuring import sampling
 from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
-from durian.measuring.sampling import build_prompt, open_policy
+from durian.measuring.sampling import Begun, Drawn, build_prompt, open_policy, when_scored
 from durian.readers.dataset import open_dataset
 from durian.run.progress import Silent, Stopwatch
 from durian.samples import Sample
@@ -126,7 +127,7 @@ def test_bounds_for_a_served_policy_without_its_processor_are_refused(photo_shap
 def test_a_processor_with_a_rule_of_its_own_is_left_alone_and_that_is_said(
     photo_shapes, tiny_policy, monkeypatch
 ):
-    monkeypatch.setattr(sampling, "find_resizing", lambda processor: None)
+    monkeypatch.setattr("durian.engines.chat.find_resizing", lambda processor: None)
     monkeypatch.setattr(
         sampling, "open_engine", lambda config: SimpleNamespace(told="", close=lambda: None)
     )
@@ -135,3 +136,17 @@ def test_a_processor_with_a_rule_of_its_own_is_left_alone_and_that_is_said(
     policy.close()
     assert policy.resizing is None
     assert "sizes images by a rule of its own: they are handed over as they are" in notes.said[0]
+
+
+def test_what_was_drawn_before_the_engine_failed_is_given_first():
+    scores = Future[Drawn]()
+
+    def drawn():
+        yield Begun(item="first", drawn={"sampled": scores})
+        scores.set_result(Drawn(error="none"))  # it was being scored until now
+        raise RunError("the server is gone")
+
+    given = when_scored(drawn())
+    assert next(given).item == "first"
+    with pytest.raises(RunError, match="the server is gone"):
+        next(given)

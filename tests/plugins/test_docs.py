@@ -84,6 +84,7 @@ def test_the_table_of_settings_gives_the_defaults():
     assert rows["groups"].startswith(plain.groups)
     assert rows["percentiles"].startswith(",".join(f"{each:g}" for each in plain.percentiles))
     assert rows["bins"].startswith(str(plain.bins)) and float(rows["eps"]) == plain.eps
+    assert rows["shrink"].startswith(f"{plain.shrink:g}: ")
 
 
 @pytest.mark.parametrize("page", sorted(set(FORM) - {"trl"}))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from durian.normalizer import NORMALIZERS, Groups, durian_advantages
+from durian.normalizer import NORMALIZERS, Groups, Scaling, durian_advantages
 from durian.plugins.rows import PluginError, Rows, Settings, Teller, mean_logprob, row_advantages
 
 NAN = float("nan")
@@ -56,8 +56,8 @@ def test_shuffled_ragged_unscored_rows_get_what_the_library_gives_the_packed_one
         [each + [NAN] * (4 - len(each)) for each in rewards], dtype=torch.float64
     )  # (B, G)
     labels = Groups(*(torch.tensor(each) for each in zip(*groups, strict=True)))
-    settings = Settings(normalizer=name)
-    expected = NORMALIZERS[name].advantages(packed, labels, settings.weights, settings.eps)
+    settings = Settings(normalizer=name, shrink=4.0)
+    expected = NORMALIZERS[name].advantages(packed, labels, Scaling(shrink=4.0))
     expected = expected[[s for s, n in enumerate(counts) for _ in range(n)],
                         [g for n in counts for g in range(n)]]  # fmt: skip
     order = torch.randperm(sum(counts)).tolist()

@@ -248,6 +248,21 @@ def test_swift_gets_durians_advantages_of_its_weighed_rewards(form):
     assert torch.allclose(found, EXPECTED, atol=1e-6)
 
 
+def test_a_completion_that_no_reward_of_swift_scored_counts_in_no_std_and_gets_nothing():
+    given = two_functions()
+    given[1] = torch.nan
+    samples = [columns(s) for s in range(3) for _ in range(3)]
+    found = swift_method()(SwiftTrainer(), samples, given, [])
+    # ms-swift's own sum would take it for a reward of 0.
+    scored = REWARDS.clone()
+    scored[0, 1] = torch.nan
+    labels = torch.tensor(PERCEPTUAL), torch.tensor(REASONING)
+    expected = durian_advantages(scored, *labels).flatten()
+    assert found[1] == 0
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert not torch.allclose(found, EXPECTED, atol=1e-2)
+
+
 def test_swift_logs_the_groups_beside_its_own_numbers():
     trainer = SwiftTrainer()
     samples = [columns(s) for s in range(3) for _ in range(3)]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from durian.config.policy import PromptConfig
+from durian.errors import ConfigError
 from durian.rewards import Attempts, open_reward
 from tests.cli.in_process import durian
 
@@ -103,3 +105,75 @@ def test_a_reward_that_raises_on_the_first_row_ends_with_2(code, says, tmp_path,
     )  # fmt: skip
     assert code == 2 and says in text and text.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+# --- arguments of the user's own
+
+# EasyR1's dapo.py, in its shape: its lengths are keywords of the launch script.
+DAPO = """
+REWARD_TYPE = "batch"
+def compute_score(reward_inputs, max_response_length, overlong_buffer_length, factor=1.0):
+    free = max_response_length - overlong_buffer_length
+    return [{"overall": float(r["response"] == r["ground_truth"])
+             - factor * max(0, r["response_length"] - free) / overlong_buffer_length,
+             "accuracy": float(r["response"] == r["ground_truth"])} for r in reward_inputs]
+"""
+MADE = """
+class Near:
+    def __init__(self, within):
+        self.within = within
+    def __call__(self, completions, solution, **kwargs):
+        return [float(abs(float(c) - float(s)) <= self.within)
+                for c, s in zip(completions, solution, strict=True)]
+"""
+LEVELLED = """
+def f(completions, solution, level, **kwargs):
+    assert "level" not in kwargs
+    return [float(level) for _ in completions]
+"""
+
+
+def given(folder, code, name, **arguments):
+    """Rewards of "5" and "6", of 1 and 10 tokens, where 5 is right."""
+    path = folder / "mine.py"
+    path.write_text(code)
+    attempts = Attempts(
+        completions=["5", "6"], n_tokens=[1, 10], answer="5", question="What?",
+        columns={"level": 3},
+    )  # fmt: skip
+    config = PromptConfig(reward=f"{path}:{name}", reward_args=arguments)
+    return [s.reward for s in open_reward(config.reward, config).start(attempts)()]
+
+
+def test_arguments_go_to_the_function(tmp_path):
+    # Of 12 tokens 8 are free; ten are two of four too long.
+    lengths = {"max_response_length": 12, "overlong_buffer_length": 4}
+    assert given(tmp_path, DAPO, "compute_score", **lengths) == [1.0, -0.5]
+    assert given(tmp_path, DAPO, "compute_score", **lengths, factor=0.5) == [1.0, -0.25]
+
+
+def test_a_class_is_made_with_its_arguments(tmp_path):
+    assert given(tmp_path, MADE, "Near", within=0.5) == [1.0, 0.0]
+    assert given(tmp_path, MADE, "Near", within=1) == [1.0, 1.0]
+
+
+def test_no_column_replaces_an_argument(tmp_path):
+    assert given(tmp_path, LEVELLED, "f", level=7) == [7.0, 7.0]
+
+
+def test_an_argument_that_the_function_does_not_take_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="'Near' takes no 'width'; leave the reward-arg out"):
+        given(tmp_path, MADE, "Near", within=1, width=2)
+    # The completions are the run's to give, by place alone.
+    with pytest.raises(ConfigError, match="'f' takes no 'completions'"):
+        given(tmp_path, BY_PLACE, "f", completions=[])
+
+
+def test_arguments_without_a_function_of_ones_own_are_refused():
+    with pytest.raises(ConfigError, match="reward-arg is for --reward FILE.py:function, not boxed"):
+        PromptConfig(reward="boxed", reward_args={"weight": 1})
+
+
+def test_a_key_is_no_argument():
+    with pytest.raises(ConfigError, match="api_key"):
+        PromptConfig(reward="mine.py:f", reward_args={"api_key": "sk-0123456789"})

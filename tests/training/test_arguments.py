@@ -7,7 +7,14 @@ import pytest
 from durian.config import TrainConfig
 from durian.errors import ConfigError
 from durian.table.join import open_table
-from durian.training.arguments import check_grpo, drawing_warnings, grpo_config, plan_of
+from durian.training.arguments import (
+    check_grpo,
+    drawing_warnings,
+    grpo_config,
+    overlong_of,
+    plan_of,
+)
+from durian.training.reward import Overlong
 
 # The table: 24 samples, in 3 reasoning bins of 8 and perceptual groups of 6, 12 and 6.
 
@@ -69,6 +76,18 @@ def test_completions_are_as_the_profile_drew_them_unless_the_section_says():
     drawn = {"max_completion_length": 40, "temperature": 0.7, "top_p": 0.9}
     assert check_grpo({}, manifest) == drawn
     assert check_grpo({"temperature": "1e-1"}, manifest) == drawn | {"temperature": 0.1}
+
+
+def test_a_buffer_beyond_the_longest_completion_is_refused(settings):
+    grpo = {"max_completion_length": 40}
+
+    def config(buffer):
+        return TrainConfig(**settings, out="out", overlong_buffer=buffer, overlong_penalty=0.5)
+
+    assert overlong_of(config(None), grpo) is None
+    assert overlong_of(config(40), grpo) == Overlong(longest=40, buffer=40, penalty=0.5)
+    with pytest.raises(ConfigError, match="overlong-buffer is 41, and the longest .* has 40"):
+        overlong_of(config(41), grpo)
 
 
 @pytest.mark.parametrize(

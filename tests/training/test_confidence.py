@@ -117,7 +117,8 @@ def test_drift_puts_completions_in_their_places_and_knows_the_hard_end(harder, t
 
 def test_a_trainings_log_has_its_drift_and_the_share_without_variance(settings, tmp_path):
     given = settings | {"grpo": settings["grpo"] | {"max_steps": 2}}
-    train_policy(TrainConfig(**given, out=str(tmp_path / "out")))
+    # All 40 tokens cost: a completion loses a fortieth of 1 for each of its own.
+    train_policy(TrainConfig(**given, out=str(tmp_path / "out"), overlong_buffer=40, shrink=8.0))
     steps = json.loads((tmp_path / "out" / "log.json").read_text())["steps"]
     assert any("durian/drift/kendall_tau" in step for step in steps)
     assert any("durian/no_variance" in step for step in steps)
@@ -125,6 +126,8 @@ def test_a_trainings_log_has_its_drift_and_the_share_without_variance(settings, 
     assert all(first[f"seconds/{part}"] > 0 for part in ("rollout", "reward", "update"))
     assert first["tokens_per_second"] > 0 and "seconds/rollout" not in steps[1]
     assert first["step_time"] > first["seconds/update"]
+    lost = -first["completions/mean_length"] / 40
+    assert first["rewards/overlong"] == pytest.approx(lost, rel=1e-6)
 
 
 def test_completions_that_nothing_could_score_train_nothing(settings, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from durian.engines.resizing import Resizing
 from durian.samples import Score
-from durian.training.reward import TrainingReward
+from durian.training.reward import Overlong, TrainingReward
 
 
 class Keeps:
@@ -78,3 +78,23 @@ def test_a_completion_is_the_text_of_its_last_message(content):
     kept = Keeps()
     call(TrainingReward(kept), completions=[[{"content": "?"}, {"content": content}]] * 4)
     assert kept.given[0].completions == ["2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "loss"),
+    # The published setting: 20,480 tokens at most, of which the last 4,096 cost.
+    [(0, 0.0), (16_384, 0.0), (18_432, -0.5), (20_480, -1.0), (30_000, -1.0)],
+)
+def test_a_long_completion_loses_by_how_far_it_is_into_the_buffer(tokens, loss):
+    assert Overlong(longest=20_480, buffer=4_096, penalty=1.0).of(tokens) == loss
+
+
+def test_length_takes_from_the_reward_and_leaves_right_right():
+    # 1, 2, 3 and 0 tokens of at most 3, the last two of which cost: nothing, half, all, nothing.
+    overlong = Overlong(longest=3, buffer=2, penalty=0.5)
+    reward = TrainingReward(Keeps(), overlong=overlong)
+    rewards, logged = call(reward)
+    assert rewards == [1.0, -0.25, 0.5, 0.0] and reward.correct == [True, False, True, False]
+    assert logged["rewards/overlong"] == -0.75 / 4 and logged["rewards/accuracy"] == 0.5
+    failed, _ = call(reward, answer=["fails", "fails", "9", "9"])
+    assert failed == [None, None, 0.5, 0.0]

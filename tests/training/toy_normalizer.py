@@ -3,7 +3,7 @@
 from durian.normalizer import Normalizer
 
 
-def _toy_advantages(rewards, groups, weights, eps):
+def _toy_advantages(rewards, groups, scaling):
     centred = rewards - rewards.mean(dim=1, keepdim=True)
     return centred * (groups.reasoning + 1)[:, None]
 

@@ -49,6 +49,16 @@ class GroupAccuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PassAt:
+    """Share of samples with a right one among K completions: of all, or within one group."""
+
+    group: Label
+    kind: str | None  # perceptual or reasoning; None of all samples
+    n: int  # samples
+    shares: list[Estimate]  # one a K, in the order of the settings' `pass_at`
+
+
+@dataclass(frozen=True, kw_only=True)
 class GreedyDifference:
     """One policy's accuracy minus another's on the same samples, one completion each."""
 
@@ -122,6 +132,7 @@ class JudgedModel:
     fingerprint: str
     greedy: Rates
     sampled: Rates | None = left_out()
+    pass_at: list[PassAt] | None = left_out()  # all samples first, then each group
     perceptual: list[GroupAccuracy] | None = left_out()
     reasoning: list[GroupAccuracy] | None = left_out()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from durian.config.later import LaterConfig
-from durian.config.options import RUN, again, option
+from durian.config.options import RUN, SAMPLING, again, option
 from durian.config.policy import PolicyConfig
 from durian.config.profile import ProfileConfig
 from durian.errors import ConfigError
@@ -37,6 +37,14 @@ class EvalConfig(LaterConfig, PolicyConfig):
         help="Sampled completions per sample, beside the greedy one; 0: greedy alone.",
         low=0,
     )
+    pass_at: tuple[int, ...] = option(
+        (),
+        "Also the share of samples that have a right one among K sampled completions, like "
+        "1,4,16, estimated from all --rollouts.",
+        panel=SAMPLING,
+        default_text="none",
+        write="whole numbers, like 1,4,16",
+    )
     seed: int = again(
         ProfileConfig, "seed", help="Seed of the sampling, the intervals and the tests."
     )
@@ -51,4 +59,10 @@ class EvalConfig(LaterConfig, PolicyConfig):
         super().__post_init__()
         if self.rollouts and self.temperature == 0:
             raise ConfigError("temperature is 0, which is greedy; pass --rollouts 0 for it alone")
+        for k in self.pass_at:
+            if not 1 <= k <= self.rollouts:
+                raise ConfigError(
+                    f"pass-at {k} needs 1 to --rollouts completions of each sample, and rollouts "
+                    f"is {self.rollouts}; pass --rollouts {max(self.pass_at)} or more"
+                )
         _ = self.sampling  # which is checked at birth

@@ -150,6 +150,11 @@ class ExportConfig(Config):
         panel=COMPLETIONS,
         choices=("shortest", "likely", "random"),
     )
+    tables: bool = option(
+        False,
+        "Write the runs' tables, manifests and reports beside the rows too, in tables/RUN.",
+        panel=RUN,
+    )
     push_to_hub: str | None = option(
         None,
         "ORG/NAME: upload the folder as a private dataset; HF_TOKEN is read from the environment.",

@@ -149,6 +149,15 @@ class PromptConfig(Config):
         profiled=True,
         compared=True,
     )
+    reward_args: dict[str, Any] | None = option(
+        None,
+        "NAME=VALUE for the reward's function, as often as needed: max_response_length=2048.",
+        panel=POLICY,
+        typed="reward-arg",
+        default_text="none",
+        profiled=True,
+        compared=True,
+    )
     tolerance: float | None = option(
         None,
         "Relative error at which numbers are equal; ChartQA's is 0.05.",
@@ -202,6 +211,11 @@ class PromptConfig(Config):
                 f"coords is {','.join(self.coords)}; write one system, or two: of the references, "
                 "of the answers"
             )
+        if self.reward_args and self.reward is not None and ".py:" not in self.reward:
+            raise ConfigError(
+                f"reward-arg is for --reward FILE.py:function, not {self.reward}; leave it out"
+            )
+        no_keys("reward-arg", self.reward_args or {})
         judged = self.reward == "boxed+judge"
         for name, value in (("judge-url", self.judge_url), ("judge-model", self.judge_model)):
             if judged and value is None:

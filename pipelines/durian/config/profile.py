@@ -22,6 +22,11 @@ from durian.measures import (
 FEATURES = ("encoder", "projector")
 _ENDS = "COLUMN:lower or COLUMN:higher says which end is hard."
 
+
+def _share_or_count(text: str) -> float | int:
+    return float(text) if "." in text else int(text)
+
+
 SYSTEM_PROMPT = (
     "Think step by step inside <think> and </think>, looking closely at the image. "
     "Then give only the final answer inside \\boxed{}."
@@ -46,6 +51,16 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         "What spectral reads: patches before the projector (encoder) or after it (projector).",
         panel=POLICY,
         choices=FEATURES,
+    )
+    sample: float | int = option(
+        1.0,
+        "Samples that completions are drawn of; the others are estimated. With a point a share, "
+        "without one a number; later it may grow.",
+        panel=SAMPLING,
+        read=_share_or_count,
+        write="a share with a point, like 0.2 (1.0 is all), or a number of samples, like 500",
+        default_text="1.0, all",
+        identity=False,
     )
     seed: int = option(0, "Seed of the sampling.", panel=SAMPLING, low=0)
     system_prompt: str = again(PromptConfig, "system_prompt", SYSTEM_PROMPT)
@@ -94,6 +109,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
                 f"the {needing} measure reads the weights of the policy, and the {self.engine} "
                 f"engine has none; leave {needing} out, or pass another --engine"
             )
+        _check_sample(self)
         _check_distributed(self)
         check_percentiles(self.percentiles)
         check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
@@ -120,11 +136,36 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         """Whether a measure was asked for that reads what the policy writes."""
         return bool(self._asked(RolloutMeasure))
 
+    @property
+    def draws_all(self) -> bool:
+        """Whether completions are drawn of every sample, however many there are."""
+        return isinstance(self.sample, float) and self.sample == 1.0  # 1 is one sample
+
+    def drawn_of(self, samples: int) -> int:
+        """Count the samples that completions are drawn of, where there are so many in all."""
+        if isinstance(self.sample, float):
+            return round(self.sample * samples)
+        return min(self.sample, samples)
+
     def _asked(self, *kinds: type[Measure]) -> list[str]:
         """The measures of some kinds that were asked for, in the order of the table."""
         return [
             name for name in MEASURES if name in self.measures and isinstance(MEASURES[name], kinds)
         ]
+
+
+def _check_sample(config: ProfileConfig) -> None:
+    """Refuse a share that is none, no samples at all, or a part of what is not drawn."""
+    sample = config.sample
+    if isinstance(sample, float) and not 0 < sample <= 1:
+        raise ConfigError(f"sample is {sample}; with a point it is a share, above 0 and at most 1")
+    if isinstance(sample, int) and sample < 1:
+        raise ConfigError(f"sample is {sample}; without a point it is a number, 1 or more")
+    if not config.draws_all and not config.needs_rollouts:
+        raise ConfigError(
+            "sample is the part that completions are drawn of, and no measure here draws any; "
+            "leave it out, or pass --measures with confidence"
+        )
 
 
 def _check_distributed(config: ProfileConfig) -> None:

@@ -54,6 +54,24 @@ class TrainConfig(LaterConfig):
         write="three numbers, like 0.4,0.3,0.3",
     )
     eps: float = option(1e-6, "Added to every std.", panel=NORMALIZER, low=0)
+    shrink: float = option(
+        0.0,
+        "How many completions the rollout batch's std counts for in each group's.",
+        panel=NORMALIZER,
+        unit="completions",
+        low=0,
+    )
+    overlong_buffer: int | None = option(
+        None,
+        "Take reward away from completions that come nearer than this to the longest one.",
+        panel=NORMALIZER,
+        unit="tokens",
+        default_text="none is taken",
+        low=1,
+    )
+    overlong_penalty: float = option(
+        1.0, "What is taken from one of full length (DAPO: 1).", panel=NORMALIZER, low=0
+    )
     groups: str = option(
         "offline",
         "offline (the table's) or online (cut within each rollout batch).",

@@ -77,6 +77,10 @@ def check_engine(config: SamplingConfig) -> None:
         ConfigError: names the extra that brings them, or an argument that the engine has not.
     """
     require(f"engine {config.engine}", *_NEEDED.get(config.engine, ()))
+    for name in ("sampling_args", "chat_template_args"):
+        if config.engine == "scripted" and getattr(config, name):
+            option = name.replace("_", "-").removesuffix("s")
+            raise ConfigError(f"{option}: engine scripted replays what was drawn; leave it out")
     if config.adapter is not None and config.engine == "transformers":
         require("adapter", "peft")
     if config.sampling_args and config.engine == "transformers":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import warnings
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -18,9 +18,16 @@ from durian.engines.agreement import Agreement
 from durian.engines.base import Answer, Key, Request, Room
 from durian.engines.chat import Chat, cannot_load, finite, load_chat
 from durian.engines.faults import WAY_OUT
+from durian.engines.preparing import (
+    InProcesses,
+    Unready,
+    hush,
+    loaded,
+    refused,
+)
 from durian.engines.sampling_args import vllm_params
 from durian.errors import ConfigError, RunError, one_line, way_out
-from durian.samples import Failed, FinishReason, Prompt, Rollout
+from durian.samples import Failed, FinishReason, Rollout
 
 # Set only where the user has not; vLLM and torch read them when they are imported.
 DEFAULTS = {
@@ -30,9 +37,9 @@ DEFAULTS = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # else C++ tells of NUMA binding on every CPU
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, on CPU only; vLLM would take most of the memory
 }
-# What these loggers warn of at import (no Triton, no CUDA on a CPU) is no news to the user.
-CHATTER = ("torch.utils.cpp_extension", "vllm.triton_utils.importing", "transformers")
 CACHE_GB = 8  # on a GPU: of the images in hand, 24 bytes a pixel (`base.PIXELS`), each made once
+PREPARERS = "renderer_num_workers"  # of the engine's arguments: processes that prepare prompts
+PREPARING = 2  # of them on a GPU, where the cores suffice
 _FINISH: dict[str | None, FinishReason] = {
     "stop": "stop", "length": "length", "repetition": "repetition"
 }  # fmt: skip
@@ -55,8 +62,7 @@ class VLLMEngine:
         """
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
-        for name in CHATTER:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        hush()
         self._chat = load_chat(config)
         try:
             with _without_warnings():
@@ -83,79 +89,118 @@ class VLLMEngine:
         self._greedy = copy(self._sampled)
         self._greedy.n, self._greedy.temperature, self._greedy.top_p = 1, 0.0, 1.0
         self._adapter = _adapter(config)
+        processes = preparing_processes(config)
+        # They start while the policy is loaded.
+        beside = InProcesses(processes) if processes else None
         try:
             with _without_warnings():
-                self._llm: Any = LLM(**(arguments_of(config, self._chat) | config.engine_args))
-        except Exception as error:  # loaders raise whatever comes
-            raise cannot_load(config.model, error) from error
+                self._llm: Any = LLM(**(arguments_of(config, self._chat) | given_to_vllm(config)))
+        except BaseException as error:
+            if beside is not None:
+                beside.close()
+            if not isinstance(error, Exception):
+                raise
+            raise cannot_load(config.model, error) from error  # loaders raise whatever comes
+        self._preparer, how = loaded(beside, self._llm.llm_engine)
         self._agreement = Agreement(self._chat, "vLLM", WAY_OUT)
         self._refusals = (ValueError, TypeError, VLLMValidationError)
         self._repeatable = is_repeatable(config)
         self._slots: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._ids = count()
-        self.told = f"vLLM decodes up to {self._slots} completions at a time (max_num_seqs)"
+        self.told = f"vLLM decodes up to {self._slots} completions at a time (max_num_seqs){how}"
 
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """See `RolloutEngine.stream`."""
         # Up to twice the slots: where one completion ends another waits, whatever their lengths.
         # Completions are counted, not prompts: the longest of a prompt's may be its last by far.
         room, unfinished = Room(), self._llm.llm_engine.get_num_unfinished_requests
-        asked: dict[str, Key] = {}  # the keys of requests in hand, by vLLM's id
+        begun = deque[Request]()  # being prepared
+        asked: dict[str, Key] = {}  # the keys of requests that vLLM has, by its id
+
+        def in_hand() -> int:
+            count: int = unfinished() + sum(map(self._completions, begun))
+            return count
+
+        def has_room() -> bool:
+            fits = in_hand() < 2 * self._slots and len(begun) < self._preparer.most
+            return fits and room.free
+
         coming = iter(requests)
         request = next(coming, None)
         if request is not None and not self._repeatable:
             self._llm.collective_rpc(_seed_worker, args=(request.seed,))
         try:
-            while request is not None or asked:
-                while request is not None and room.free and unfinished() < 2 * self._slots:
-                    number = str(next(self._ids))
-                    failed = self._add(number, request)
+            while request is not None or begun or asked:
+                while request is not None and has_room():
+                    failed = self._begin(request)
                     if failed is not None:
                         yield request.key, failed
                     else:
-                        asked[number] = request.key
+                        begun.append(request)
                         room.take(request)
                     request = next(coming, None)
+                    if in_hand() >= self._slots:
+                        break  # further prompts are pulled between steps, one at a time
+                while begun and (not asked or self._preparer.ready()):
+                    number, first = str(next(self._ids)), begun.popleft()
+                    failed = self._add(number, first)
+                    if failed is None:
+                        asked[number] = first.key
+                    else:
+                        room.give(first.key)
+                        yield first.key, failed
                     if unfinished() >= self._slots:
-                        break  # further prompts are prepared between steps, one at a time
-                for output in self._step():
+                        break
+                for output in self._step() if asked else ():
                     if output.finished:
                         key = asked.pop(output.request_id)
                         room.give(key)
                         yield key, self._rollouts(output)
         finally:
+            self._preparer.forget()
             self._llm.llm_engine.abort_request(list(asked))  # nothing stays queued
 
     def close(self) -> None:
         """Give back the memory of the policy."""
         from vllm.distributed import cleanup_dist_env_and_memory
 
+        self._preparer.close()
         # Not left to the collector: workers of a tensor-parallel policy are processes.
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def _add(self, number: str, request: Request) -> Failed | None:
-        """Prepare a prompt and queue it; or say why it cannot be used."""
+    def _completions(self, request: Request) -> int:
+        return 1 if request.greedy else int(self._sampled.n)
+
+    def _begin(self, request: Request) -> Failed | None:
+        """Begin to prepare a prompt; or say why it cannot be used."""
         if isinstance(request.prompt, Failed):
             return request.prompt
         text = self._chat.render(request.prompt)
         if isinstance(text, Failed):
             return text
+        special = self._chat.adds_special_tokens(text)
+        self._preparer.begin(Unready(text=text, images=request.prompt.images, special=special))
+        return None
+
+    def _add(self, number: str, request: Request) -> Failed | None:
+        """Queue the first prompt that was begun; or say why it cannot be used."""
         params = self._greedy if request.greedy else self._sampled
         if self._repeatable and not request.greedy:
             params = copy(params)
             params.seed = request.seed  # vLLM counts on from it, a rollout at a time
+        assert not isinstance(request.prompt, Failed)
         try:
             with _without_warnings(), _stops():
-                rendered = self._rendered(text, request.prompt)
-                self._agreement.check(request.prompt, rendered["prompt_token_ids"])
-                self._llm.llm_engine.add_request(
-                    number, rendered, params, lora_request=self._adapter
-                )
-        except self._refusals as error:  # too long, an image too thin, ...
-            return Failed(f"prompt refused: {one_line(_first_cause(error))}")
+                ready = self._preparer.take()
+                if isinstance(ready, Failed):
+                    return ready
+                self._agreement.check(request.prompt, ready["prompt_token_ids"])
+                self._llm.llm_engine.add_request(number, ready, params, lora_request=self._adapter)
+        except self._refusals as error:  # too long, ...
+            return refused(error)
         return None
 
     def _step(self) -> list[Any]:
@@ -163,25 +208,35 @@ class VLLMEngine:
             outputs: list[Any] = self._llm.llm_engine.step()
             return outputs
 
-    def _rendered(self, text: str, prompt: Prompt) -> Any:
-        """The prompt as vLLM's own processor prepares it: tokens, and the pixels as tensors."""
-        from vllm.renderers.inputs.preprocess import parse_model_prompt
-
-        given: dict[str, Any] = {"prompt": text}
-        if prompt.images:
-            given["multi_modal_data"] = {"image": list(prompt.images)}
-        renderer = self._llm.llm_engine.renderer
-        tokens = renderer.default_cmpl_tok_params.with_kwargs(
-            add_special_tokens=self._chat.adds_special_tokens(text)
-        )
-        (rendered,) = renderer.render_cmpl(
-            [parse_model_prompt(self._llm.model_config, given)], tokens
-        )
-        return rendered
-
     def _rollouts(self, output: Any) -> list[Rollout] | Failed:
         length, opened = len(output.prompt_token_ids), self._chat.opens_thinking
         return finite([_rollout(one, length, opened=opened) for one in output.outputs])
+
+
+def preparing_processes(config: SamplingConfig) -> int:
+    """How many processes prepare prompts; 0: the engine's own does.
+
+    `renderer_num_workers` among the engine's arguments says it, vLLM's word for its threads. On a
+    CPU the policy itself has all cores.
+
+    Raises:
+        ConfigError: it is no number of processes.
+    """
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        default = 0
+    else:
+        default = min(PREPARING, max(0, len(os.sched_getaffinity(0)) // 4))
+    asked = config.engine_args.get(PREPARERS, default)
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+        raise ConfigError(f"engine-arg {PREPARERS} is {asked!r}; it must be 0 or a whole number")
+    return asked
+
+
+def given_to_vllm(config: SamplingConfig) -> dict[str, Any]:
+    """The engine's arguments that are vLLM's; how many processes prepare is ours."""
+    return {name: value for name, value in config.engine_args.items() if name != PREPARERS}
 
 
 def is_repeatable(config: SamplingConfig) -> bool:
@@ -254,14 +309,6 @@ def _seed_worker(worker: Any, seed: int) -> None:
     from vllm.utils.torch_utils import set_random_seed
 
     set_random_seed(seed)
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    # What vLLM wraps around a processor's error holds the address of an image: of no use to a
-    # reader, and another one each time.
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _rollout(output: Any, prompt_tokens: int, *, opened: bool) -> Rollout:

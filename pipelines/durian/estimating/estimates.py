@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -15,18 +16,26 @@ from durian.analysis.statistics.clusters import FEWEST, image_clusters
 from durian.analysis.statistics.small_area import (
     Posterior,
     calibrated,
+    mean_coverage,
     mean_posterior,
+    own_variances,
+    share_coverage,
     share_posterior,
+    squared_errors,
 )
 from durian.estimating.features import sample_features
 from durian.estimating.prediction import FOLDS, Predicted, cross_fitted
+from durian.measures.outcome import NOT_DRAWN
 from durian.run.folder import RunFolder
-from durian.run.manifest import Estimated, EstimatesMade
+from durian.run.manifest import Estimated, EstimatesMade, FewerDraws
 from durian.schema import DIFFICULTY, arrow_array, arrow_type
 from durian.table.columns import read_columns
 
 Floats = NDArray[np.float64]
 
+_LEVELS = (0.5, 0.8, 0.95)  # of the intervals whose coverage is told
+_SHOWN, _WORTH = 6, 0.01  # features that it is told of: how many, and the least part of variance
+_TRIED, _SURE = 5000, 1.645  # samples on which fewer draws are tried; one-sided, 95 %
 _DECIMALS = 9  # kept: what differs below is the order in which a machine adds
 _FEATURES = (
     "problem", "answer", "n_images", "width", "height", "pixel_entropy", "spectral_entropy",
@@ -44,18 +53,22 @@ class Estimates:
 def estimate_samples(run: RunFolder) -> Estimates | None:
     """Estimate each sample's difficulty and confidence from the finished parts of a run.
 
-    One without scored completions stays null.
+    A sample that was not drawn is predicted; one that could not be, or scored, stays null.
 
     Returns:
         None where no completions were scored, or over fewer than ten images.
     """
-    table = pl.DataFrame(run.read_part_columns([*_FEATURES, "sample_id", "rollouts", "pass_rate"]))
+    table = pl.DataFrame(
+        run.read_part_columns([*_FEATURES, "sample_id", "rollouts", "pass_rate", "error"])
+    )
     seen = np.where(table["pass_rate"].is_null(), 0, table["rollouts"].fill_null(0)).astype(float)
     own = read_columns(run.path)
     clusters = image_clusters(table, own)
     if own is not None:
         own = own.drop("image_id")
     drawn = seen > 0
+    predicted = (table["rollouts"] == NOT_DRAWN).fill_null(False) & table["error"].is_null()
+    left = predicted.to_numpy()
     if clusters.counted(drawn) < FEWEST:
         return None
     features = sample_features(table, own)
@@ -75,31 +88,48 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
         columns[name] = arrow_array(found, arrow_type(column))
 
     def predict(target: Floats) -> Predicted:
-        found = cross_fitted(features.values, target, clusters.codes, folds)
+        found = cross_fitted(features.values, target, clusters.codes, folds, features.about)
         return replace(found, values=calibrated(found.values, target))
 
     shares = predict(np.where(drawn, wrong, np.nan))
     difficulty = share_posterior(counts, seen, shares.values)
-    fill("difficulty", difficulty.mean, drawn)
-    fill("difficulty_sd", difficulty.sd, drawn)
-    fill("estimated_from", seen, drawn)
-    made_confidence = None
+    fill("difficulty", difficulty.mean, drawn | left)
+    fill("difficulty_sd", difficulty.sd, drawn | left)
+    fill("estimated_from", seen, drawn | left)
+    made_difficulty, made_confidence = _made(shares, difficulty, wrong, drawn), None
+    several = seen >= 2
+    if several.any():
+        c, n, f, around = (one[several] for one in (counts, seen, shares.values, difficulty.around))
+        made_difficulty = _checked(
+            made_difficulty, wrong[several], own_variances(c, n),
+            partial(share_coverage, c, n, f, around),
+        )  # fmt: skip
     draws = _draws(run, table["sample_id"])
     told = draws.count > 0
     if clusters.counted(told) >= FEWEST:
         logprobs = predict(np.where(told, draws.mean, np.nan))
         confidence = mean_posterior(draws.mean, draws.within, draws.count, logprobs.values)
-        fill("confidence", confidence.mean, told)
-        fill("confidence_sd", confidence.sd, told)
+        fill("confidence", confidence.mean, told | left)
+        fill("confidence_sd", confidence.sd, told | left)
         made_confidence = _made(logprobs, confidence, draws.mean, told)
+        if np.isfinite(confidence.sd).all():
+            y, noise, f, around = (
+                one[told]
+                for one in (draws.mean, confidence.noise, logprobs.values, confidence.around)
+            )
+            made_confidence = _checked(
+                made_confidence, y, noise, partial(mean_coverage, y, noise, f, around)
+            )
     return Estimates(
         columns,
         EstimatesMade(
             samples=int(drawn.sum()),
+            predicted=int(left.sum()),
             rollouts=float(seen[drawn].mean()),
             features=list(dict.fromkeys(features.about)),
-            difficulty=_made(shares, difficulty, wrong, drawn),
+            difficulty=made_difficulty,
             confidence=made_confidence,
+            enough=_fewer(draws, features.values, clusters.codes, folds),
         ),
     )
 
@@ -111,20 +141,22 @@ class _Draws:
     count: Floats  # (N,)
     mean: Floats  # (N,), NaN of none
     within: Floats  # (N,), n - 1; NaN of fewer than two
+    right: pl.Series  # (N,) lists: of each sample, in the order of its completions
 
 
 def _draws(run: RunFolder, sample_ids: pl.Series) -> _Draws:
     parts = [
-        pl.DataFrame(run.read_rollouts(number, ["sample_id", "n_tokens", "sum_logprob"]))
-        .filter((pl.col("n_tokens") > 0) & pl.col("sum_logprob").is_not_null())
+        pl.DataFrame(run.read_rollouts(number, ["sample_id", "n_tokens", "sum_logprob", "correct"]))
+        .with_columns(
+            each=pl.when(pl.col("n_tokens") > 0).then(pl.col("sum_logprob") / pl.col("n_tokens"))
+        )
         .group_by("sample_id")
         .agg(
-            n=pl.len(),
-            mean=(pl.col("sum_logprob") / pl.col("n_tokens")).mean(),
-            within=(pl.col("sum_logprob") / pl.col("n_tokens")).var(),
+            n=pl.col("each").count(), mean=pl.col("each").mean(), within=pl.col("each").var(),
+            right=pl.col("correct").drop_nulls(),
         )
         for number in run.finished_parts()
-    ]
+    ]  # fmt: skip
     told = sample_ids.to_frame().join(
         pl.concat(parts), on="sample_id", how="left", maintain_order="left"
     )
@@ -132,7 +164,62 @@ def _draws(run: RunFolder, sample_ids: pl.Series) -> _Draws:
         count=told["n"].fill_null(0).to_numpy().astype(np.float64),
         mean=told["mean"].fill_null(np.nan).to_numpy(),
         within=told["within"].fill_null(np.nan).to_numpy(),
+        right=told["right"],
     )
+
+
+def _fewer(
+    draws: _Draws, features: Floats, codes: NDArray[np.intp], folds: NDArray[np.intp]
+) -> FewerDraws | None:
+    """Find the fewest completions whose estimates surely err less than plain pass rates of all.
+
+    Tried: estimates are made of a sample's first completions and held against its others.
+    """
+    sizes = draws.right.list.len().fill_null(0).to_numpy().astype(np.intp)
+    all_drawn = int(np.bincount(sizes[sizes > 0]).argmax())
+    chosen = np.flatnonzero(sizes == all_drawn)
+    chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_TRIED])
+    wrong = 1.0 - np.array(draws.right.gather(chosen).to_list(), np.float64)  # (n, all_drawn)
+    alone = own_variances(wrong.sum(1), np.full(len(chosen), float(all_drawn)))
+    few = 2
+    while few <= all_drawn - 2:
+        first, others = wrong[:, :few], wrong[:, few:]
+        share = first.mean(1)
+        found = cross_fitted(features[chosen], share, codes[chosen], folds[chosen])
+        f = calibrated(found.values, share)
+        estimated = share_posterior(first.sum(1), np.full(len(share), float(few)), f).mean
+        rest = np.full(len(share), float(others.shape[1]))
+        errors = squared_errors(estimated, others.sum(1), rest)
+        more = errors - alone
+        if more.mean() + _SURE * more.std() / np.sqrt(len(more)) < 0:
+            error = float(np.sqrt(max(0.0, errors.mean())))
+            return FewerDraws(
+                rollouts=few, of=all_drawn, error=round(error, 6),
+                error_alone=round(float(np.sqrt(alone.mean())), 6),
+            )  # fmt: skip
+        few *= 2
+    return None
+
+
+def _checked(
+    made: Estimated, seen: Floats, noise: Floats, coverage: Callable[[float], float]
+) -> Estimated:
+    """Add how exact plain means and estimates are, and how often intervals of each level hold."""
+    alone, spread = float(np.mean(noise)), float(np.var(seen))
+    known = spread > alone and made.error is not None
+    return replace(
+        made,
+        coverage={f"{level:.0%}": round(coverage(level), 4) for level in _LEVELS},
+        error_alone=round(float(np.sqrt(alone)), 6),
+        reliability_alone=round(1 - alone / spread, 6) if known else None,
+        reliability=round(max(0.0, 1 - (made.error or 0) ** 2 / (spread - alone)), 6)
+        if known
+        else None,
+    )
+
+
+def _rms(values: Floats) -> float:
+    return round(float(np.sqrt(np.mean(values**2))), 6)
 
 
 def _folds(sample_ids: pl.Series, codes: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -150,8 +237,13 @@ def _made(
     observed, guess = seen[drawn], predicted.values[drawn]
     scatter = float(np.mean((observed - observed.mean()) ** 2))
     explained = 1 - float(np.mean((observed - guess) ** 2)) / scatter if scatter > 0 else 0.0
+    certain = not np.isnan(posterior.own_weight)
+    leans = sorted(predicted.leans.items(), key=lambda one: -one[1])
     return Estimated(
         model="trees" if predicted.trees * 2 > predicted.folds else "ridge",
         explained=round(explained, 6),
-        own_weight=None if np.isnan(posterior.own_weight) else round(posterior.own_weight, 6),
+        own_weight=round(posterior.own_weight, 6) if certain else None,
+        error=_rms(posterior.sd[drawn]) if certain else None,
+        error_predicted=_rms(posterior.around[drawn]) if certain else None,
+        leans={name: round(lost, 4) for name, lost in leans[:_SHOWN] if lost >= _WORTH},
     )

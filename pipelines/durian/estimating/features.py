@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from durian.readers.strata import WORD, answer_form
+
 Floats = NDArray[np.float64]
 
-# Words by spaces; of scripts that write none between words, each character is one.
-_WORDS = r"(?u)[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+"
 _MOST_WORDS, _DENSE_WORDS, _WORD_AXES = 20_000, 200, 64
 _MOST_VALUES, _SHORT = 50, 64  # of a text column that is taken as kinds: values, characters
 
@@ -41,7 +41,7 @@ def sample_features(table: pl.DataFrame, own: pl.DataFrame | None) -> Features:
     gathered += [
         ("length of the question", _numbers(problem.str.len_chars().log1p())),
         ("length of the answer", _numbers(answer.str.len_chars().log1p())),
-        ("form of the answer", _kinds(_form(answer))),
+        ("form of the answer", _kinds(pl.Series(map(answer_form, answer), dtype=pl.String))),
         ("number of images", _numbers(table["n_images"])),
         ("size of the image", _numbers((width * height).log1p())),
         ("shape of the image", _numbers((width / height).log())),
@@ -66,7 +66,7 @@ def _words(problems: pl.Series) -> Floats:
 
     texts = problems.fill_null("").to_list()
     words = TfidfVectorizer(
-        token_pattern=_WORDS, ngram_range=(1, 2), sublinear_tf=True,
+        token_pattern=WORD, ngram_range=(1, 2), sublinear_tf=True,
         min_df=max(2, len(texts) // 2000), max_features=_MOST_WORDS,
     )  # fmt: skip
     try:
@@ -78,20 +78,6 @@ def _words(problems: pl.Series) -> Floats:
     axes = min(_WORD_AXES, found.shape[1] - 1, len(texts) - 1)
     brought: Floats = TruncatedSVD(axes, random_state=0).fit_transform(found)
     return brought
-
-
-def _form(answers: pl.Series) -> pl.Series:
-    number = answers.str.contains(r"^\s*[-+]?[\d.,]+\s*%?\s*$")
-    choice = answers.str.contains(r"^\s*\(?[A-Z]\)?\.?\s*$")
-    truth = answers.str.to_lowercase().is_in(["yes", "no", "true", "false"])
-    one = answers.str.contains(r"^\s*\S+\s*$")
-    return pl.select(
-        pl.when(number).then(pl.lit("number"))
-        .when(choice).then(pl.lit("choice"))
-        .when(truth).then(pl.lit("yes or no"))
-        .when(one).then(pl.lit("word"))
-        .otherwise(pl.lit("phrase"))
-    ).to_series()  # fmt: skip
 
 
 def _names_kinds(column: pl.Series) -> bool:

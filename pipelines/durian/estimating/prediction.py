@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Fitted = Callable[[Floats], Floats]  # features of some samples -> their predictions
 
 FOLDS = 5
 _STRENGTHS = np.logspace(-1, 6, 22)  # of the ridge: from nearly none to nothing but the mean
 _TREES_FROM = 300  # samples; fewer teach trees nothing that a ridge does not know
 _TRIED = 4000  # samples on which the two kinds are compared
 _INNER = 2
+_SHUFFLED = 2000  # samples a fold, of which it is told what the model leans on
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,15 @@ class Predicted:
     values: Floats  # (N,)
     trees: int  # folds, of all, in which trees were better
     folds: int
+    leans: Mapping[str, float] = field(default_factory=dict)  # see `cross_fitted`
 
 
 def cross_fitted(
-    features: Floats, target: Floats, clusters: NDArray[np.intp], folds: NDArray[np.intp]
+    features: Floats,
+    target: Floats,
+    clusters: NDArray[np.intp],
+    folds: NDArray[np.intp],
+    about: Sequence[str] = (),
 ) -> Predicted:
     """Predict each sample by a model of the other folds.
 
@@ -40,10 +48,15 @@ def cross_fitted(
         target: (N,), NaN where nothing was seen: predicted all the same.
         clusters: (N,), samples of one number share an image.
         folds: (N,), 0 to FOLDS - 1, one for all samples of a cluster.
+        about: d names, where it is to be told what the models lean on: by name, half of what the
+            mean squared error gains, as a part of the target's variance, when the columns of that
+            name are dealt out among the samples of a fold anew (permutation importance, Breiman
+            2001). Of unrelated columns and a linear model that is the part which is theirs:
+            b^2 var(x) of y = b x + ..., for b (x - x') has twice that variance.
     """
     values = np.full(len(target), np.nan)
     known = ~np.isnan(target)
-    trees = 0
+    trees, lost = 0, dict.fromkeys(about, 0.0)
     for fold in range(FOLDS):
         others, here = known & (folds != fold), folds == fold
         if not here.any():
@@ -54,8 +67,30 @@ def cross_fitted(
         use_trees = _trees_are_better(features[others], target[others], clusters[others])
         trees += use_trees
         fit = _fit_trees if use_trees else _fit_ridge
-        values[here] = fit(features[others], target[others], features[here])
-    return Predicted(values, trees, FOLDS)
+        model = fit(features[others], target[others])
+        values[here] = model(features[here])
+        seen = np.flatnonzero(here & known)[:_SHUFFLED]
+        for name, more in _shuffled(model, features[seen], target[seen], about):
+            lost[name] += more * float(np.mean(folds[known] == fold))
+    spread = float(np.var(target[known]))
+    return Predicted(
+        values, trees, FOLDS, {n: v / 2 / spread for n, v in lost.items() if spread > 0}
+    )
+
+
+def _shuffled(
+    model: Fitted, features: Floats, target: Floats, about: Sequence[str]
+) -> Iterator[tuple[str, float]]:
+    """Mean squared error that predictions gain where the columns of a name are dealt out anew."""
+    if not len(target):
+        return
+    random = np.random.default_rng(0)
+    error = np.mean((target - model(features)) ** 2)
+    for name in dict.fromkeys(about):
+        columns = np.array([one == name for one in about])
+        dealt = features.copy()
+        dealt[:, columns] = features[random.permutation(len(features))][:, columns]
+        yield name, float(np.mean((target - model(dealt)) ** 2) - error)
 
 
 def _trees_are_better(features: Floats, target: Floats, clusters: NDArray[np.intp]) -> bool:
@@ -67,28 +102,32 @@ def _trees_are_better(features: Floats, target: Floats, clusters: NDArray[np.int
     better = np.empty(len(target))
     for fold in range(_INNER):
         others, here = inner != fold, inner == fold
-        given = features[others], target[others], features[here]
-        better[here] = (target[here] - _fit_ridge(*given)) ** 2
-        better[here] -= (target[here] - _fit_trees(*given)) ** 2
+        given = features[others], target[others]
+        better[here] = (target[here] - _fit_ridge(*given)(features[here])) ** 2
+        better[here] -= (target[here] - _fit_trees(*given)(features[here])) ** 2
     # Better by more than the comparison's own error: else the simpler model stays.
     return bool(better.mean() > 2 * better.std() / np.sqrt(len(better)))
 
 
-def _fit_ridge(features: Floats, target: Floats, asked: Floats) -> Floats:
+def _fit_ridge(features: Floats, target: Floats) -> Fitted:
     from sklearn.linear_model import RidgeCV
 
     centre, scale = features.mean(0), features.std(0)
     used = scale > 1e-9
     if not used.any() or np.ptp(target) == 0:
-        return np.full(len(asked), target.mean())
+        return lambda asked: np.full(len(asked), target.mean())
     model = RidgeCV(alphas=_STRENGTHS)
     model.fit((features[:, used] - centre[used]) / scale[used], target)
-    guess: Floats = model.predict((asked[:, used] - centre[used]) / scale[used])
-    # A sample unlike all others must not be predicted beyond what any was.
-    return np.clip(guess, target.min(), target.max())
+
+    def predict(asked: Floats) -> Floats:
+        guess: Floats = model.predict((asked[:, used] - centre[used]) / scale[used])
+        # A sample unlike all others must not be predicted beyond what any was.
+        return np.clip(guess, target.min(), target.max())
+
+    return predict
 
 
-def _fit_trees(features: Floats, target: Floats, asked: Floats) -> Floats:
+def _fit_trees(features: Floats, target: Floats) -> Fitted:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     with warnings.catch_warnings():
@@ -97,5 +136,5 @@ def _fit_trees(features: Floats, target: Floats, asked: Floats) -> Floats:
             max_iter=60, learning_rate=0.1, max_leaf_nodes=8, min_samples_leaf=20,
             l2_regularization=1.0, early_stopping=False, random_state=0,
         )  # fmt: skip
-        guess: Floats = model.fit(features, target).predict(asked)
-    return guess
+        model.fit(features, target)
+    return lambda asked: np.asarray(model.predict(asked), np.float64)

@@ -49,8 +49,10 @@ def launch(stage: str, swift_command: str, written: Written) -> Sequence[str]:
         ]
     return [
         f"swift {swift_command} --model {written.model} --dataset {written.train}",
-        f"llamafactory-cli train stage={stage} do_train=true model_name_or_path={written.model} "
-        f"dataset_dir={folder} dataset=durian_{written.parts[0]} output_dir=TRAINED",
+        # Without its own name for the model's template it puts no image into a prompt.
+        f"llamafactory-cli train --stage {stage} --do_train true "
+        f"--model_name_or_path {written.model} --template TEMPLATE --dataset_dir {folder} "
+        f"--dataset durian_{written.parts[0]} --output_dir TRAINED",
     ]
 
 

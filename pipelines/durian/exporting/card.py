@@ -17,6 +17,7 @@ from durian.exporters.base import LABELS
 from durian.exporting.layout import Layout
 from durian.exporting.pool import Pool
 from durian.exporting.record import Exported
+from durian.exporting.tables import SHOWN
 from durian.groups import KINDS
 from durian.rendering.markdown import as_text
 from durian.run.folder import REPORT_FOLDER
@@ -28,8 +29,8 @@ CURVES = "curves.png"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
 _SETTINGS = (
     "engine", "rollouts", "temperature", "top_p", "max_tokens", "seed", "system_prompt",
-    "prompt_template", "reward", "min_pixels", "max_pixels", "engine_args", "sampling_args",
-    "chat_template_args",
+    "prompt_template", "reward", "reward_args", "min_pixels", "max_pixels", "engine_args",
+    "sampling_args", "chat_template_args",
 )  # fmt: skip
 
 _CARD = """\
@@ -78,7 +79,7 @@ def write_card(
     header = {
         "tags": ["durian", "grpo", "difficulty"],
         "size_categories": [next((name for most, name in _SIZES if rows < most), "n>1M")],
-        "configs": [{"config_name": "default", "data_files": files}],
+        "configs": [{"config_name": "default", "data_files": files}, *_tables(folder, found)],
     }
     text = _CARD.format(
         header=yaml.safe_dump(header, sort_keys=False),
@@ -103,6 +104,14 @@ def write_card(
         (folder / "dataset_info.json").write_text(
             json.dumps(_for_llama_factory(found, layout), indent=2) + "\n", encoding="utf-8"
         )
+
+
+def _tables(folder: Path, found: Exported) -> Iterator[dict[str, object]]:
+    """The runs' tables as further parts of the dataset; `load_dataset(NAME, "difficulty")`."""
+    for name, file in SHOWN.items():
+        files = [f"{place}/{file}" for place in found.tables if (folder / place / file).exists()]
+        if files:
+            yield {"config_name": name, "data_files": files}
 
 
 def _copy_curves(folder: Path, config: ExportConfig) -> str | None:

@@ -45,6 +45,7 @@ class Exported:
     passed: int  # by filter and ids
     drawn: int  # of these
     parts: Sequence[PartCounts]
+    tables: Sequence[str]  # folders of the runs' tables, in this one
     rows_read: int
     rows_unknown: int  # that no table has
     left_out: Mapping[str, int]  # rows of chosen samples, by reason

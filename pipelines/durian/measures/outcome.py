@@ -8,6 +8,8 @@ from statistics import fmean, stdev
 from durian.measures.base import Column, RolloutMeasure, Values
 from durian.samples import Rollout, Score
 
+NOT_DRAWN = 0  # rollouts of a sample that none were asked for; null where none could be had
+
 
 def outcome(rollouts: Sequence[Rollout], scores: Sequence[Score]) -> Values:
     """Shares, means and the spread of one sample's completions.

@@ -6,12 +6,13 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Condition
 
+from durian.engines.resizing import Resizing
 from durian.images.decode import size
-from durian.measuring.look import Look, look
+from durian.measuring.look import Look, look, within
 from durian.run.progress import Progress
 from durian.samples import Sample
 
@@ -37,6 +38,7 @@ def decoded(
     pixel_limit: int,
     workers: int | None,
     progress: Progress,
+    bounds: Resizing | None = None,
 ) -> Generator[tuple[Sample, Look], None, None]:
     """Decode samples and give each with what its images show, in order.
 
@@ -46,16 +48,20 @@ def decoded(
     Args:
         keep: keep the decoded images for the policy.
         workers: threads that decode; None for one a core.
+        bounds: to which the images for the policy are brought, by those threads too.
     """
     room, coming = _Room(), SimpleQueue[_Batch | BaseException | None]()
 
     def see(batch: list[Sample]) -> list[Look]:
-        return [look(sample, keep=keep, pixel_limit=pixel_limit) for sample in batch]
+        looks = [look(sample, keep=keep, pixel_limit=pixel_limit) for sample in batch]
+        if bounds is None:
+            return looks
+        return [replace(seen, bounded=within(bounds, seen.images)) for seen in looks]
 
     def read() -> None:
         try:
             for batch in _batches(samples):
-                share = sum(_share(sample, keep=keep) for sample in batch)
+                share = sum(_share(sample, keep=keep, bounds=bounds) for sample in batch)
                 if not room.take(share):
                     return  # the caller has gone
                 looks = threads.submit(see, batch)
@@ -136,9 +142,11 @@ def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
         yield batch
 
 
-def _share(sample: Sample, *, keep: bool) -> float:
+def _share(sample: Sample, *, keep: bool, bounds: Resizing | None) -> float:
     """The part of the room ahead that a sample takes, by what its images' headers promise."""
-    sizes = filter(None, map(size, sample.images)) if keep else ()
+    sizes = list(filter(None, map(size, sample.images))) if keep else []
+    if bounds is not None:
+        sizes += [bounds.of(each) or each for each in sizes]
     pixels = sum(width * height for width, height in sizes)
     bytes_ahead = sum(map(len, sample.images)) + 3 * pixels
     return max(1 / AHEAD_SAMPLES, bytes_ahead / AHEAD_BYTES)

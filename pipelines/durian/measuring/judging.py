@@ -66,6 +66,7 @@ def judge_parts(
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
+            bounds=loaded.bounds,
         )
         # The greedy completion and the sampled ones in one stream: none waits for the other.
         ways = ("greedy", "sampled") if config.rollouts else ("greedy",)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
+from durian.engines.resizing import Resizing
 from durian.images.decode import DecodedImage, decode
+from durian.images.resize import resized
 from durian.samples import Failed, Sample
 
 
@@ -18,6 +21,7 @@ class Look:
     height: int | None = None
     decoded: tuple[DecodedImage, ...] = ()  # all of them, or none
     error: str | None = None
+    bounded: tuple[Image.Image, ...] | None = None  # `images` within the policy's bounds, if any
 
     @property
     def images(self) -> tuple[Image.Image, ...]:
@@ -50,3 +54,8 @@ def look(sample: Sample, *, pixel_limit: int, keep: bool) -> Look:
             )
         decoded.append(image)
     return Look(width=decoded[0].width, height=decoded[0].height, decoded=tuple(decoded))
+
+
+def within(bounds: Resizing, images: Sequence[Image.Image]) -> tuple[Image.Image, ...]:
+    """The images brought to the bounds; one that the rule refuses is left as it is."""
+    return tuple(resized(image, bounds.of(image.size) or image.size) for image in images)

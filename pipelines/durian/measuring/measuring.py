@@ -14,8 +14,10 @@ import pyarrow as pa
 from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
+from durian.engines.resizing import Resizing
 from durian.measures import Completions, ImageMeasure, PatchMeasure, RolloutMeasure, taken
 from durian.measures.base import Values
+from durian.measures.outcome import NOT_DRAWN
 from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.patches import measure_patches
@@ -82,9 +84,12 @@ class Pictured:
 class Models:
     """The loaded parts of the policy that the chosen measures need; a context that frees them."""
 
-    def __init__(self, config: ProfileConfig, progress: Progress) -> None:
+    def __init__(self, config: ProfileConfig, progress: Progress, *, draws: bool = True) -> None:
         """Load the vision encoder, the policy, both or none.
 
+        Args:
+            draws: completions are drawn, where a measure asks for any; else only images are
+                measured.
         Raises:
             ConfigError: one of them cannot be loaded.
         """
@@ -97,7 +102,7 @@ class Models:
                 self.encoder = opened.enter_context(
                     closing(open_encoder(config.sampling, features=config.features))
                 )
-            if config.needs_rollouts:
+            if config.needs_rollouts and draws:
                 self.policy = opened.enter_context(closing(open_policy(config, progress)))
             self._opened = opened.pop_all()
 
@@ -106,6 +111,11 @@ class Models:
 
     def __exit__(self, *error: object) -> None:
         self._opened.close()
+
+    @property
+    def bounds(self) -> Resizing | None:
+        """To which images are brought before the policy is shown them; None: as they are."""
+        return None if self.policy is None else self.policy.bounds
 
     def measure(
         self,
@@ -148,7 +158,7 @@ class Models:
                 seen,
                 count,
                 _joined(of_images(seen, measures), patches),
-                asked=self.policy is not None,
+                asked=self._config.needs_rollouts,
                 needs_images=self._config.needs_images,
             )
             yield sample, seen, item
@@ -169,6 +179,8 @@ class Models:
 
     def _rows(self, of: Pictured, answer: Drawn) -> Measured:
         from_rollouts = of_rollouts(answer, taken(RolloutMeasure, self._config.measures))
+        if self.policy is None and self._config.needs_rollouts:
+            from_rollouts = Taken({"rollouts": NOT_DRAWN})
         return Measured(
             difficulty=[of.row(from_rollouts.values, answer.error, from_rollouts.error)],
             completions=rollout_rows(of.sample, answer.rollouts, answer.scores),
@@ -251,32 +263,37 @@ def _joined(one: Taken, other: Taken) -> Taken:
 def measure_here(
     config: ProfileConfig,
     samples: Iterable[Sample],
-    parts: Sequence[tuple[int, range]],
+    parts: Sequence[tuple[int, Sequence[int]]],
     index: DatasetIndex,
     progress: Progress,
+    *,
+    draws: bool = True,
+    done: int = 0,
 ) -> Generator[Measured, None, None]:
     """Measure samples on this machine, one stream from the first to the last; part by part.
 
     Args:
         samples: those of `parts`, in order.
-        parts: part number and the numbers of its samples, rising, to the end of the index.
+        parts: part number and the numbers of its samples, rising.
+        draws: as `Models` takes it.
+        done: samples that finished parts hold already.
     Raises:
         ConfigError: a policy or its encoder cannot be loaded.
         RunError: the program behind an engine failed.
     """
     watch = Stopwatch()
-    with Models(config, progress) as models:
-        start_stages(config, parts, progress)
+    with Models(config, progress, draws=draws) as models:
+        start_stages(config, parts, progress, draws=draws, done=done)
         seen = decoded(
             samples,
-            keep=config.needs_model,
+            keep=shown(config, draws=draws),
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
+            bounds=models.bounds,
         )
-        begun = models.measure(
-            timed(seen, "images", watch), index.copies[parts[0][1].start :], watch
-        )
+        copies = (index.copies[number] for _, numbers in parts for number in numbers)
+        begun = models.measure(timed(seen, "images", watch), copies, watch)
         # Closed in this order: nothing is drawn any more, then nothing decoded.
         with closing(seen), closing(begun):
             measured = models.rows(when_scored(begun), watch)
@@ -299,22 +316,33 @@ def together(samples: Iterable[Measured], watch: Stopwatch) -> Measured:
     return replace(part, tokens=tokens, seconds=watch.lap())
 
 
-def stages(config: ProfileConfig) -> list[str]:
+def shown(config: ProfileConfig, *, draws: bool) -> bool:
+    """Whether the decoded images are shown to a policy or its encoder, and so are kept."""
+    return config.needs_patches or (config.needs_rollouts and draws)
+
+
+def stages(config: ProfileConfig, *, draws: bool) -> list[str]:
     """List the stages whose samples a profile's progress counts."""
     used = {
         "images": True,
         "spectra": config.needs_patches,
-        "rollouts": config.needs_rollouts,
+        "rollouts": config.needs_rollouts and draws,
     }
     return [stage for stage, is_used in used.items() if is_used]
 
 
 def start_stages(
-    config: ProfileConfig, parts: Sequence[tuple[int, range]], progress: Progress
+    config: ProfileConfig,
+    parts: Sequence[tuple[int, Sequence[int]]],
+    progress: Progress,
+    *,
+    draws: bool,
+    done: int,
 ) -> None:
-    """Tell the progress of all samples, those before `parts` done."""
-    for stage in stages(config):
-        progress.start(stage, parts[-1][1].stop, parts[0][1].start)
+    """Tell the progress of the samples of `parts`, and how many were done before."""
+    total = done + sum(len(numbers) for _, numbers in parts)
+    for stage in stages(config, draws=draws):
+        progress.start(stage, total, done)
 
 
 def part_tables(part: Measured) -> tuple[pa.Table, pa.Table, dict[str, float]]:

@@ -35,7 +35,7 @@ from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError, one_line
 from durian.images.decode import size
 from durian.measuring.decoding import decoded
-from durian.measuring.measuring import Measured, Models, stages, start_stages, together
+from durian.measuring.measuring import Measured, Models, shown, stages, start_stages, together
 from durian.readers.scan import DatasetIndex
 from durian.rewards.custom import NAMED
 from durian.rewards.graders import graders
@@ -58,7 +58,7 @@ DECODED_PIXELS = 256 * 1024**2
 class Chunk:
     """Consecutive samples of one part."""
 
-    first: int  # number of its first sample in the dataset index
+    numbers: list[int] = field(default_factory=list)  # of its samples in the dataset index
     samples: list[Sample] = field(default_factory=list)
 
 
@@ -74,13 +74,15 @@ class Ask:
 class Worker:
     """One actor: decodes a chunk with its CPUs and measures it with an engine of its own."""
 
-    def __init__(self, config: ProfileConfig, folder: str, threads: int) -> None:
+    def __init__(
+        self, config: ProfileConfig, folder: str, threads: int, draws: bool = True
+    ) -> None:
         """Remember what to load; loading is left to the first chunk, so that it can fail.
 
         Args:
             folder: the driver's working folder, from which paths in `config` may be relative.
         """
-        self._config, self._threads = config, threads
+        self._config, self._threads, self._draws = config, threads, draws
         self._models: Models | None = None
         self._drawing = threading.Lock()
         graders().limit(threads)  # the node's other cores are other actors'
@@ -104,15 +106,18 @@ class Worker:
     def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
         """Measure a chunk that is not decoded; while it is scored, the next may be drawn."""
         watch = Stopwatch()
-        seen = decoded(
-            chunk.samples,
-            keep=self._config.needs_model,
-            pixel_limit=self._config.pixel_limit,
-            workers=self._threads,
-            progress=Silent(),
-        )
         with self._drawing:
-            models = self._models = self._models or Models(self._config, Silent())
+            models = self._models = self._models or Models(
+                self._config, Silent(), draws=self._draws
+            )
+            seen = decoded(
+                chunk.samples,
+                keep=shown(self._config, draws=self._draws),
+                pixel_limit=self._config.pixel_limit,
+                workers=self._threads,
+                progress=Silent(),
+                bounds=models.bounds,
+            )
             begun = list(models.measure(timed(seen, "images", watch), copies, watch))
         return together(models.rows(begun, watch), watch)
 
@@ -122,8 +127,7 @@ class _Task:
     """One chunk on its way; its samples are in Ray's object store, by the driver."""
 
     place: int  # in the order of the chunks
-    first: int
-    size: int
+    numbers: Sequence[int]  # of its samples
     arguments: tuple[Any, Sequence[int]]  # the chunk by reference, its copies
     losses: int = 0
 
@@ -151,9 +155,12 @@ def check_cluster(config: ProfileConfig) -> None:
 def measure_on_ray(
     config: ProfileConfig,
     samples: Iterable[Sample],
-    parts: Sequence[tuple[int, range]],
+    parts: Sequence[tuple[int, Sequence[int]]],
     index: DatasetIndex,
     progress: Progress,
+    *,
+    draws: bool = True,
+    done: int = 0,
 ) -> Generator[Measured, None, None]:
     """Measure as `measure_here` does, over a cluster; memory does not grow with the dataset.
 
@@ -162,12 +169,14 @@ def measure_on_ray(
         RunError: the cluster is gone, a chunk loses every actor, or as `measure_here`.
     """
     with _connected(config.ray_address):
-        asks = plan_actors(config, ray.nodes())
+        asks = plan_actors(config, ray.nodes(), draws=draws)
         progress.note(f"measuring on Ray with {len(asks)} actor{'s' * (len(asks) > 1)}")
-        start_stages(config, parts, progress)
-        pool = _Pool([_start(config, ask) for ask in asks], config, index, progress)
+        start_stages(config, parts, progress, draws=draws, done=done)
+        actors = [_start(config, ask, draws) for ask in asks]
+        pool = _Pool(actors, stages(config, draws=draws), index, progress)
         try:
-            measured = pool.measure(cut_chunks(samples, parts, keep=config.needs_model))
+            keep = shown(config, draws=draws)
+            measured = pool.measure(cut_chunks(samples, parts, keep=keep))
             for _, places in parts:
                 yield together(_of_part(measured, len(places)), Stopwatch())
         except RayTaskError as error:  # what was raised in an actor, with Ray's own text around it
@@ -182,7 +191,7 @@ def measure_on_ray(
 
 
 def cut_chunks(
-    samples: Iterable[Sample], parts: Iterable[tuple[int, range]], *, keep: bool
+    samples: Iterable[Sample], parts: Iterable[tuple[int, Sequence[int]]], *, keep: bool
 ) -> Iterator[Chunk]:
     """Cut samples into what an actor is given at a time; a chunk never spans two parts.
 
@@ -191,15 +200,16 @@ def cut_chunks(
     """
     stream = iter(samples)
     for _, numbers in parts:
-        chunk, encoded, pixels = Chunk(first=numbers.start), 0, 0
+        chunk, encoded, pixels = Chunk(), 0, 0
         for number in numbers:
             sample = next(stream)
+            chunk.numbers.append(number)
             chunk.samples.append(sample)
             encoded += sum(map(len, sample.images))
             pixels += _pixels(sample) if keep else 0
             if encoded >= ENCODED_BYTES or pixels >= DECODED_PIXELS or number == numbers[-1]:
                 yield chunk
-                chunk, encoded, pixels = Chunk(first=number + 1), 0, 0
+                chunk, encoded, pixels = Chunk(), 0, 0
 
 
 def _pixels(sample: Sample) -> int:
@@ -215,7 +225,9 @@ def _of_part(chunks: Iterator[Measured], samples: int) -> Iterator[Measured]:
         yield measured
 
 
-def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> list[Ask]:
+def plan_actors(
+    config: ProfileConfig, nodes: Sequence[Mapping[str, Any]], *, draws: bool = True
+) -> list[Ask]:
     """Plan as many actors as the cluster has room for, each with its share of a node.
 
     A policy or its encoder takes `tensor_parallel` GPUs and a like share of the node's CPUs, or,
@@ -227,7 +239,7 @@ def plan_actors(config: ProfileConfig, nodes: Sequence[Mapping[str, Any]]) -> li
         ConfigError: there is room for none.
     """
     each, asks = config.tensor_parallel, list[Ask]()
-    weights = config.needs_model and config.engine != "scripted"
+    weights = shown(config, draws=draws) and config.engine != "scripted"
     rooms = {
         node["NodeID"]: tuple(int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU"))
         for node in nodes
@@ -261,10 +273,10 @@ class _Pool:
     """The actors, each with the chunks that it has now, and the chunks that wait for one."""
 
     def __init__(
-        self, actors: list[_Actor], config: ProfileConfig, index: DatasetIndex, progress: Progress
+        self, actors: list[_Actor], stages: list[str], index: DatasetIndex, progress: Progress
     ) -> None:
         self._actors, self._index, self._progress = actors, index, progress
-        self._stages = stages(config)
+        self._stages = stages
         self._waiting: dict[Any, tuple[_Actor, _Task | None]] = {}  # by what Ray will answer
         self._again = deque[_Task]()  # lost with an actor
         self._begun = False  # an actor was there
@@ -292,7 +304,7 @@ class _Pool:
             for task, measured in self._answers():
                 finished[task.place] = measured
                 for stage in self._stages:
-                    self._progress.advance(stage, task.size)
+                    self._progress.advance(stage, len(task.numbers))
             while given in finished:
                 yield finished.pop(given)
                 given += 1
@@ -308,12 +320,10 @@ class _Pool:
         return min(free, key=lambda actor: actor.held, default=None)
 
     def _task(self, place: int, chunk: Chunk) -> _Task:
-        size = len(chunk.samples)
-        copies = self._index.copies[chunk.first : chunk.first + size]
+        copies = [self._index.copies[number] for number in chunk.numbers]
         return _Task(
             place=place,
-            first=chunk.first,
-            size=size,
+            numbers=chunk.numbers,
             # Put by the driver, which then owns it: the samples outlive the node of the actor
             # that had them.
             arguments=(ray.put(chunk), copies),
@@ -383,26 +393,26 @@ class _Pool:
         task.losses += 1
         if task.losses > LOSSES:
             raise RunError(
-                f"samples {task.first} to {task.first + task.size - 1} were lost {task.losses} "
+                f"samples {task.numbers[0]} to {task.numbers[-1]} were lost {task.losses} "
                 "times, each time with the actor that measured them: look for its end in Ray's "
                 "logs (memory?); what is finished is kept, and the same command resumes it"
             )
         self._again.append(task)
 
 
-def _start(config: ProfileConfig, ask: Ask) -> _Actor:
+def _start(config: ProfileConfig, ask: Ask, draws: bool) -> _Actor:
     # Affinity is soft and restarts have no end: where a node is lost for good, its actor moves to
     # any other that has room.
     actor = ray.remote(Worker).options(
         num_cpus=ask.cpus,
         num_gpus=ask.gpus,
         # A user's own reward is called in the actor's main thread: it may use signals.
-        max_concurrency=HELD if config.needs_rollouts and config.reward in NAMED else 1,
+        max_concurrency=HELD if draws and config.needs_rollouts and config.reward in NAMED else 1,
         max_restarts=-1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(ask.node, soft=True),
     )
     threads = config.workers or max(1, ask.cpus)
-    return _Actor(handle=actor.remote(config, os.getcwd(), threads))
+    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws))
 
 
 @contextmanager

@@ -19,10 +19,11 @@ from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.engines.resizing import Resizing
-from durian.errors import ConfigError, require
-from durian.images.resize import resized
-from durian.measuring.look import Look
+from durian.errors import ConfigError, RunError, require
+from durian.measuring.look import Look, within
 from durian.rewards import Attempts, Pending, Reward, Score, open_reward
+from durian.rewards.beside import RewardBeside
+from durian.rewards.custom import CustomReward
 from durian.rewards.score import Size
 from durian.run.progress import Progress, Stopwatch, timed
 from durian.samples import Failed, Prompt, Rollout, Sample
@@ -57,7 +58,7 @@ class Policy:
     seed: int
     progress: Progress
     resizing: Resizing | None = None  # of the policy's processor; None where it is not known
-    bounded: bool = False  # images are brought to its bounds here, for every engine alike
+    bounds: Resizing | None = None  # to which images are brought here, for every engine alike
     scoring: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, SCORING))
 
     def draw(
@@ -96,11 +97,10 @@ class Policy:
         ways: Sequence[str],
         asked: dict[int, _Asked[Item]],
     ) -> Iterator[Request]:
-        bounds = self.resizing if self.bounded else None
         for place, (sample, seen, item) in enumerate(samples):
             prompt = build_prompt(
                 sample, seen, system_prompt=self.system_prompt, template=self.template,
-                bounds=bounds,
+                bounds=self.bounds,
             )  # fmt: skip
             # Without its images: the engine alone holds them, for as long as it needs them.
             asked[place] = _Asked(
@@ -161,13 +161,18 @@ class Begun(Generic[Item]):
 def when_scored(begun: Iterable[Begun[Item]]) -> Iterator[Begun[Item]]:
     """Give each sample once its scores are there, in order, and never wait while more can be drawn.
 
-    So no reward holds the engine up, unless `UNSCORED` samples wait for it.
+    So no reward holds the engine up, unless `UNSCORED` samples wait for it. Where drawing fails,
+    what was drawn before is given first: it may complete a part.
     """
     waiting = deque[Begun[Item]]()
-    for one in begun:
-        waiting.append(one)
-        while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
-            yield waiting.popleft()
+    try:
+        for one in begun:
+            waiting.append(one)
+            while waiting and (waiting[0].ready or len(waiting) > UNSCORED):
+                yield waiting.popleft()
+    except RunError:
+        yield from waiting
+        raise
     yield from waiting
 
 
@@ -218,9 +223,9 @@ def build_prompt(
         return messages
     # Brought to the bounds here and not by each engine, so that all of them show the policy the
     # same image.
-    images = seen.images
-    if bounds is not None:
-        images = tuple(resized(image, bounds.of(image.size) or image.size) for image in images)
+    images = seen.images if seen.bounded is None else seen.bounded
+    if bounds is not None and seen.bounded is None:
+        images = within(bounds, images)
     return Prompt(sample_id=sample.sample_id, messages=messages, images=images)
 
 
@@ -235,6 +240,10 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     assert config.system_prompt is not None and config.reward is not None
     template = load_template(config.prompt_template) if config.prompt_template else None
     reward = open_reward(config.reward, config)
+    # A Ray actor keeps it: it has a main thread too, and the function may ask Ray where it is.
+    in_actor = isinstance(config, ProfileConfig) and config.distributed is not None
+    if isinstance(reward, CustomReward) and not in_actor:
+        reward = RewardBeside(config.reward, config)
     bounded = config.min_pixels is not None or config.max_pixels is not None
     resizing = _resizing(config, bounded) if bounded or reward.reads_images else None
     if bounded and resizing is None:
@@ -251,7 +260,7 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
         seed=config.seed,
         progress=progress,
         resizing=resizing,
-        bounded=bounded,
+        bounds=resizing if bounded else None,
     )
 
 

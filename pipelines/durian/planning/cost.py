@@ -141,7 +141,7 @@ def count_prompts(
     found = PromptCount(
         prompts_sampled=len(lengths),
         prompts_failed=dict(failed.most_common()),
-        prompt_tokens=_rounded(total(lengths, drawn.blocks)),
+        prompt_tokens=times(total(lengths, drawn.blocks), 1),
     )
     if first is None:
         return found
@@ -284,9 +284,10 @@ def _each(bounds: Bounds, change: Callable[[float], float | None]) -> Bounds:
     )
 
 
-def _rounded(estimate: Estimate) -> Estimate:
+def times(estimate: Estimate, factor: float) -> Estimate:
+    """A whole number of tokens and its interval, so many times."""
     value, low, high = (
-        None if number is None else round(number)
+        None if number is None else round(factor * number)
         for number in (estimate.value, estimate.low, estimate.high)
     )
     return replace(estimate, value=value, low=low, high=high)

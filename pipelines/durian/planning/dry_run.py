@@ -21,7 +21,7 @@ from durian.images.decode import size
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
-from durian.planning.cost import count_prompts, price, read_rate, sizes_of
+from durian.planning.cost import count_prompts, price, read_rate, sizes_of, times
 from durian.planning.plan import ProfilePlan, PromptCount
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
@@ -81,6 +81,10 @@ def plan_profile(
     rows = sizes.watch(reader.samples()) if sizes else reader.samples()
     index = scan(rows, progress, own_ids=config.id_column is not None)
     out, samples = Path(config.out), len(index.rows)
+    known = read_manifest(out)
+    wanted = config.drawn_of(samples)
+    before = ((known or {}).get("sampled") or {}).get("drawn", samples) if known else 0
+    drawn = max(0, wanted - before) or wanted  # what a complete run holds is not drawn again
     plan = ProfilePlan(
         dataset=reader.name,
         read=reader.described_with(index.notes),
@@ -88,14 +92,15 @@ def plan_profile(
         samples=samples,
         parts=len(index.parts(config.part_size)),
         parts_finished=len(RunFolder(out).finished_parts()),
-        complete=read_manifest(out) is not None,
+        complete=known is not None and before >= wanted,
         measures=list(config.measures),
     )
     if not config.needs_rollouts:
         return plan
     plan = replace(
-        plan, model=config.model, engine=config.engine, completions=samples * config.rollouts
-    )
+        plan, model=config.model, engine=config.engine, completions=drawn * config.rollouts,
+        drawn=drawn if drawn < samples else None,
+    )  # fmt: skip
     plan = _with_reward(plan, config, reader, chat)
     if config.engine == "scripted":
         return plan
@@ -104,11 +109,14 @@ def plan_profile(
         prompts = count_prompts(config, cost, reader, index, chat, template, progress)
     elif rate.prompt_of_one is not None:
         prompts = PromptCount(prompt_tokens=Estimate(value=round(rate.prompt_of_one * samples)))
+    if prompts.prompt_tokens is not None:
+        scaled = times(prompts.prompt_tokens, drawn / samples)
+        prompts = replace(prompts, prompt_tokens=scaled)
     return replace(
         plan,
         images=sizes.described() if sizes else None,
         prompts=prompts,
-        price=price(config, cost, rate, samples, prompts.prompt_tokens),
+        price=price(config, cost, rate, drawn, prompts.prompt_tokens),
     )
 
 
@@ -123,7 +131,7 @@ def _with_reward(
         # An upper bound: the judge is asked of free text alone, and only where the rule has said
         # wrong, which no one knows before the run.
         asked = [sample for sample in samples if answer_kind(sample.answer) == "text"]
-        completions = plan.samples * config.rollouts
+        completions = plan.completions or 0
         read = [len(PROMPT) + len(sample.problem) + len(sample.answer) for sample in asked]
         return replace(
             plan,

@@ -94,6 +94,7 @@ class ProfilePlan:
     measures: list[str]
     model: str | None = left_out()
     engine: str | None = left_out()
+    drawn: int | None = left_out()  # samples of which completions would be drawn; None: of all
     completions: int | None = left_out()
     judged_at_most: int | None = left_out()  # answers that a judge is asked about
     judge_reads: int | None = left_out()  # characters beside the answer, mean of one question

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
-from durian.normalizer import EPS, NORMALIZERS, SPREAD, Groups, group_spread
+from durian.normalizer import EPS, NORMALIZERS, SPREAD, Groups, Scaling, group_spread
 
 # What `durian export` writes beside the dataset's own columns.
 SAMPLE_ID = "sample_id"
@@ -44,6 +44,7 @@ class Settings:
     percentiles: tuple[float, float] = (25.0, 75.0)  # online
     bins: int = 10  # online
     eps: float = EPS
+    shrink: float = 0.0  # completions that the batch's std counts for in a group's
 
     def __post_init__(self) -> None:
         faults = {
@@ -60,6 +61,7 @@ class Settings:
             ),
             f"bins is {self.bins}; it must be 1 or more": self.bins < 1,
             f"eps is {self.eps}; it must be 0 or more": self.eps < 0,
+            f"shrink is {self.shrink}; it must be 0 or more": self.shrink < 0,
         }
         for fault, is_there in faults.items():
             if is_there:
@@ -69,7 +71,13 @@ class Settings:
         how = f"{self.normalizer}, groups {self.groups}"
         if NORMALIZERS[self.normalizer].weighted:
             how += f", weights {','.join(f'{weight:g}' for weight in self.weights)}"
+            how += f", shrink {self.shrink:g}" if self.shrink else ""
         return how
+
+    @property
+    def scaling(self) -> Scaling:
+        """How stds become factors."""
+        return Scaling(self.weights, self.eps, self.shrink)
 
     @property
     def online(self) -> bool:
@@ -107,7 +115,7 @@ def _value(name: str, value: Any) -> Any:
                 return str(value)
             case "bins":
                 return int(value)
-            case "eps":
+            case "eps" | "shrink":
                 return float(value)
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(float(part) for part in parts)
@@ -172,7 +180,7 @@ def row_advantages(
             )
         )
     function = NORMALIZERS[settings.normalizer].advantages
-    advantages = function(packed, groups, settings.weights, settings.eps)
+    advantages = function(packed, groups, settings.scaling)
     return advantages[sample, place], _metrics(packed, groups, advantages)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from durian.errors import DatasetError, RunError
+from durian.readers.strata import Strata
 from durian.run.progress import Progress
 from durian.samples import Sample, sample_id
 
@@ -40,11 +41,14 @@ class DatasetIndex:
         return [range(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> DatasetIndex:
+def scan(
+    samples: Iterable[Sample], progress: Progress, *, own_ids: bool, strata: Strata | None = None
+) -> DatasetIndex:
     """Read all rows once, without decoding an image.
 
     Args:
         own_ids: ids come from a column of the dataset, so that they must be checked for clashes.
+        strata: note each sample there, too.
     Raises:
         DatasetError: no rows, or one id for two different samples.
     """
@@ -66,6 +70,8 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
             rows.append(sample.row)
             copies.append(1)
             marks.append(hash(sample.sample_id))
+            if strata is not None:
+                strata.add(sample)
         else:
             copies[number] += 1
         if own_ids:
@@ -89,6 +95,18 @@ def scan(samples: Iterable[Sample], progress: Progress, *, own_ids: bool) -> Dat
     for note in index.notes:
         progress.note(f"rows: {note}")
     return index
+
+
+def numbered(samples: Iterable[Sample], first: int, numbers: Iterable[int]) -> Iterator[Sample]:
+    """Give the samples of some rising numbers, of distinct ones that are numbered from `first`."""
+    wanted = iter(numbers)
+    number = next(wanted, None)
+    for place, sample in enumerate(samples, first):
+        if place == number:
+            yield sample
+            number = next(wanted, None)
+        if number is None:
+            return
 
 
 def distinct(samples: Iterable[Sample], index: DatasetIndex, start: int) -> Iterator[Sample]:

@@ -29,6 +29,7 @@ from durian.rendering.text import (
     share_text,
     shown_text,
 )
+from durian.run.manifest import EstimatesMade, FewerDraws
 
 VARIED = "reward_std > 0.000001"  # as `pass_rates.SPREAD`
 RIGHT_AND_WRONG = "pass_rate > 0 AND pass_rate < 1"  # of a table without `reward_std`
@@ -38,8 +39,9 @@ RELIABLE = 0.9  # pass rates that need no further rollouts
 SURE = 0.5  # share of samples whose bin is sure at 95 %; below it, bins are mostly noise
 
 
-def advice(summary: Summary) -> list[Advice]:
+def advice(summary: Summary, estimates: EstimatesMade | None = None) -> list[Advice]:
     """Lines of advice, the weightiest first."""
+    enough = None if estimates is None else estimates.enough
     if (scored := summary.scored) is None:
         return _unscored(summary)
     if (alike := _alike(scored)) is not None:
@@ -49,7 +51,7 @@ def advice(summary: Summary) -> list[Advice]:
         _perceptual(summary, scored),
         _reasoning(summary, scored),
         _bins(summary, scored),
-        _rollouts(scored),
+        _rollouts(scored) if enough is None else _fewer_rollouts(scored, enough),
         _missing(summary),
     )
     return [line for line in lines if line is not None]
@@ -249,6 +251,18 @@ def _rollouts(scored: Scored) -> Advice | None:
         f"them a reliability of {known:.2f} (1 is exact), {twice} would give {double:.2f}; "
         f"{RELIABLE} takes about {needed:,}.",
         do=f"durian profile … --rollouts {twice}",
+    )
+
+
+def _fewer_rollouts(scored: Scored, enough: FewerDraws) -> Advice:
+    """Fewer rollouts with estimates, where that was tried on this run and surely errs less."""
+    few, drawn = enough.rollouts, enough.of
+    return Advice(
+        say=f"Draw {few} rollouts instead of {drawn}, and take the column difficulty: tried on "
+        f"this run, estimates from {few} are off by {100 * enough.error:.0f} percentage points "
+        f"(root mean square), pass rates from {drawn} by {100 * enough.error_alone:.0f}. That is "
+        f"{percent_text(few / drawn, 0)} of the completions, and of what their tokens cost.",
+        do=f"durian profile … --rollouts {few} --reasoning confidence",
     )
 
 

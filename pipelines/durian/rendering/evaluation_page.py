@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from durian.analysis.evaluation import Accuracy, Evaluation, GreedyDifference, SampledDifference
+from durian.analysis.evaluation import (
+    Accuracy,
+    Evaluation,
+    GreedyDifference,
+    PassAt,
+    SampledDifference,
+)
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import KINDS
 from durian.records import JsonObject
@@ -41,6 +47,8 @@ def write_evaluation(folder: Path, found: Evaluation, manifest: JsonObject) -> N
         found,
         ways=ways,
         accuracies=[_rows(found.counts.judged, model, ways) for model in models],
+        tries=[f"pass@{k}" for k in found.settings.pass_at],
+        passes=[_passes(model.pass_at or ()) for model in models],
         differences=_rows(found.counts.judged, found.comparison, ways) if found.comparison else [],
         manifest={key: manifest[key] for key in manifest if key not in ("identity", "seconds")},
     )
@@ -58,6 +66,17 @@ def _rows(samples: int, found: Any, ways: Sequence[str]) -> list[_Row]:
     return [
         _Row(label=label, samples=n, estimates=[_estimate(getattr(row, way)) for way in ways])
         for label, n, row in labelled
+    ]
+
+
+def _passes(found: Sequence[PassAt]) -> list[_Row]:
+    return [
+        _Row(
+            label=str(row.group) if row.kind is None else f"{row.kind} {row.group}",
+            samples=row.n,
+            estimates=row.shares,
+        )
+        for row in found
     ]
 
 

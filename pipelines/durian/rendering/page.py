@@ -142,6 +142,7 @@ def page_environment() -> jinja2.Environment:
         "percent": percent_text,
         "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
         "estimate": _estimate,
+        "exact": lambda value, share: f"{100 * value:.1f} points" if share else f"{value:.3f} nats",
         "points": lambda estimate: estimate_text(estimate, "", sign="+"),
         "number": number_text,
         "thousands": lambda count: f"{count:,}",

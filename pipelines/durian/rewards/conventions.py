@@ -25,15 +25,29 @@ Call = Callable[[Attempts], Any]  # -> a list, a result a completion
 _REFERENCES = ("solution", "answer", "ground_truth", "target", "label", "reference")
 
 
-def caller(function: Callable[..., Any], *, batch: bool) -> Call:
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function can be given an argument of this name."""
+    names = _parameters(function)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return (name in names and names[name].kind in by_name) or any(
+        each.kind is inspect.Parameter.VAR_KEYWORD for each in names.values()
+    )
+
+
+def caller(
+    function: Callable[..., Any], *, batch: bool, given: Mapping[str, Any] | None = None
+) -> Call:
     """Find out how a reward is called.
 
     Args:
         batch: of EasyR1's convention: it takes all of a sample's completions at once.
+        given: the user's own arguments, which it takes: of a class, those that it is made with.
     """
     if isinstance(function, type):
-        made: Any = function()
+        made: Any = function(**(given or {}))
         function = made
+    elif given:
+        function = _with_arguments(function, given)
     names = _parameters(function)
     if "solution_str" in names:
         return partial(_verl, function, names)
@@ -42,6 +56,14 @@ def caller(function: Callable[..., Any], *, batch: bool) -> Call:
     if "completions" in names:
         return _Listed(function, names)
     return partial(_easyr1, function, batch)
+
+
+def _with_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> Callable[..., Any]:
+    def call(*placed: Any, **named: Any) -> Any:
+        return function(*placed, **{**named, **given})  # no column of that name replaces it
+
+    call.__signature__ = inspect.signature(partial(function, **given))  # type: ignore[attr-defined]
+    return call
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

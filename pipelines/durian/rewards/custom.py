@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 from durian.config.policy import PromptConfig
 from durian.errors import ConfigError, one_line
 from durian.rewards.boxed import BoxedReward
-from durian.rewards.conventions import Call, caller
+from durian.rewards.conventions import Call, caller, takes
 from durian.rewards.extract import extract_answer
 from durian.rewards.formula import TOLERANCE
 from durian.rewards.judged import JudgedReward, ServedJudge
@@ -73,8 +73,12 @@ def open_reward(name_or_file: str | None = None, config: PromptConfig | None = N
     kind = getattr(module, "REWARD_TYPE", "sequential")
     if kind not in _TYPES:
         raise ConfigError(f"{path}: REWARD_TYPE is {kind!r}; it must be one of {', '.join(_TYPES)}")
+    given = config.reward_args or {}
+    for argument in given:
+        if not takes(function, argument):
+            raise ConfigError(f"{path}: '{name}' takes no '{argument}'; leave the reward-arg out")
     try:
-        return CustomReward(caller(function, batch=kind == "batch"))
+        return CustomReward(caller(function, batch=kind == "batch", given=given))
     except (Exception, SystemExit) as error:  # of a class that is made
         why = one_line(f"{type(error).__name__}: {error}")
         raise ConfigError(f"{path}: cannot make a '{name}': {why}") from error

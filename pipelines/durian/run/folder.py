@@ -173,11 +173,10 @@ class RunFolder:
         """Some columns of the completions of a finished part."""
         return read_table(self._rollouts_part(number), columns)
 
-    def read_part_columns(self, columns: list[str]) -> pa.Table:
-        """Some columns of all parts, in the order of the dataset."""
-        return pa.concat_tables(
-            [read_table(self._part(n), columns=columns) for n in self.finished_parts()]
-        )
+    def read_part_columns(self, columns: list[str], parts: Iterable[int] = ()) -> pa.Table:
+        """Some columns of all parts, or of those named, in the order of the dataset."""
+        numbers = list(parts) or self.finished_parts()
+        return pa.concat_tables([read_table(self._part(n), columns=columns) for n in numbers])
 
     def join_parts(self, groups: Mapping[str, pa.Array], cuts: GroupCuts) -> None:
         """Write the two tables from the parts, a part at a time, with the group columns filled.

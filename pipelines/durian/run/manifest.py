@@ -67,17 +67,45 @@ class Estimated:
     model: Literal["ridge", "trees"]  # that predicts it, in most of the folds
     explained: float  # part of the variance seen, on samples that the model was not fitted to
     own_weight: float | None  # of a sample's own completions; None where one each cannot tell
+    # The following are missing where one completion each cannot tell, or an older Durian was asked.
+    coverage: dict[str, float] | None = left_out()  # level -> part of the intervals that hold
+    error_alone: float | None = left_out()  # rms, of a sample's own completions without a model
+    error: float | None = left_out()  # rms, as the standard deviations have it
+    reliability_alone: float | None = left_out()  # squared correlation with the truth, likewise
+    reliability: float | None = left_out()
+    error_predicted: float | None = left_out()  # likewise, of a sample without completions
+    leans: dict[str, float] | None = left_out()  # on what, and the variance lost without it
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewerDraws:
+    """A number of completions that would do, as tried on the others of the same run."""
+
+    rollouts: Count  # that are estimated from
+    of: Count  # that were drawn, and whose plain pass rates err more
+    error: float  # rms of the estimated difficulty
+    error_alone: float  # rms of the pass rates
 
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatesMade:
     """The estimates of a run: of how many samples, from what."""
 
-    samples: Count
-    rollouts: float  # of a sample, mean
+    samples: Count  # with completions
+    predicted: Count = 0  # without any
+    rollouts: float  # of a sample with completions, mean
     features: list[str]  # in words, but the dataset's own columns by name
     difficulty: Estimated
     confidence: Estimated | None  # None where no log-probabilities are known
+    enough: FewerDraws | None = left_out()  # None where fewer would not surely do
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """The part of the samples that completions were drawn of; the others are estimated."""
+
+    asked: float | int  # as `--sample` had it: a share or a number
+    drawn: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +128,7 @@ class Manifest:
     logprobs_mode: str | None = None
     counts: Counts
     tokens: Tokens | None = None
+    sampled: Sampled | None = left_out()  # None where all are drawn
     estimates: EstimatesMade | None = left_out()
     groups: GroupCuts
     determinism: list[str] | None = left_out()  # what another run of the same may give otherwise

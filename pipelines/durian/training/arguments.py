@@ -23,6 +23,7 @@ from durian.table.join import TrainingTable
 from durian.training.launch import launched_processes
 from durian.training.normalization import normalization_of
 from durian.training.plan import BatchPlan, plan_batches
+from durian.training.reward import Overlong
 
 # Fields that Durian sets from its own options, and which option that is.
 _OURS = {
@@ -166,6 +167,23 @@ def grpo_config(
         return GRPOConfig(**values)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"grpo: {one_line(error)}") from error
+
+
+def overlong_of(config: TrainConfig, grpo: Mapping[str, Any]) -> Overlong | None:
+    """What long completions lose; None where nothing is taken.
+
+    Raises:
+        ConfigError: the buffer is longer than a completion.
+    """
+    if config.overlong_buffer is None:
+        return None
+    longest = int(grpo["max_completion_length"])
+    if config.overlong_buffer > longest:
+        raise ConfigError(
+            f"overlong-buffer is {config.overlong_buffer}, and the longest completion has "
+            f"{longest} tokens (grpo: max_completion_length); pass at most that"
+        )
+    return Overlong(longest=longest, buffer=config.overlong_buffer, penalty=config.overlong_penalty)
 
 
 def _sampling(config: TrainConfig, grpo: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

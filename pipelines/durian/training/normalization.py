@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from durian.config import TrainConfig
 from durian.groups import AUTO, PERCEPTUAL, Harder, PerceptualCuts, ReasoningCuts
-from durian.normalizer import NORMALIZERS, Groups
+from durian.normalizer import NORMALIZERS, Groups, Scaling
 from durian.run.manifest import Manifest
 from durian.table.grouping import end_of
 
@@ -22,6 +22,7 @@ class Normalization:
     normalizer: str
     weights: tuple[float, float, float]
     eps: float
+    shrink: float
     online: bool
     percentiles: tuple[float, float]
     bins: int
@@ -32,7 +33,7 @@ class Normalization:
     def advantages(self, rewards: Tensor, groups: Groups) -> Tensor:
         """The advantages of a rollout batch, by the library's own function. (B, G)"""
         function = NORMALIZERS[self.normalizer].advantages
-        return function(rewards, groups, self.weights, self.eps)
+        return function(rewards, groups, Scaling(self.weights, self.eps, self.shrink))
 
     @property
     def weighted(self) -> bool:
@@ -47,6 +48,7 @@ def normalization_of(config: TrainConfig, manifest: Manifest) -> Normalization:
         normalizer=config.normalizer,
         weights=config.weights,
         eps=config.eps,
+        shrink=config.shrink,
         online=config.groups == "online",
         percentiles=config.percentiles or _percentiles(perceptual),
         bins=config.bins or _bins(reasoning),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -12,23 +13,47 @@ from durian.rewards import Attempts, Reward
 from durian.rewards.for_trainers import completion_text
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overlong:
+    """What a completion loses that comes near the longest one: DAPO's soft punishment (eq. 13).
+
+    Source: Yu et al., 2025 (arXiv 2503.14476).
+    """
+
+    longest: int  # tokens
+    buffer: int  # tokens before it within which the loss grows, from 0
+    penalty: float  # at the longest
+
+    def of(self, n_tokens: int) -> float:
+        """The loss of a completion, 0 or less."""
+        into = n_tokens - (self.longest - self.buffer)
+        return -self.penalty * min(max(into, 0) / self.buffer, 1.0)
+
+
 class TrainingReward:
     """Scores what TRL has drawn, a sample's completions at a time."""
 
     __name__ = "reward"  # TRL's name for it in its log
 
     def __init__(
-        self, reward: Reward, *, opened: bool = False, resizing: Resizing | None = None
+        self,
+        reward: Reward,
+        *,
+        opened: bool = False,
+        resizing: Resizing | None = None,
+        overlong: Overlong | None = None,
     ) -> None:
         """Wrap a Durian reward.
 
         Args:
             opened: the policy's prompts end with the opening think tag.
             resizing: of the policy's processor, where it is known.
+            overlong: what long completions lose; whether they are right stays as it is.
         """
         self._reward = reward
         self._opened = opened
         self._resizing = resizing
+        self._overlong = overlong
         self.correct: list[bool] = []  # of the latest call's completions, in order
 
     def close(self) -> None:
@@ -88,6 +113,13 @@ class TrainingReward:
             log_metric("rewards/accuracy", sum(self.correct) / scored)
         if formatted:
             log_metric("rewards/format", sum(formatted) / len(formatted))
+        if self._overlong is not None:
+            losses = [self._overlong.of(len(ids)) for ids in completion_ids]
+            rewards = [
+                None if reward is None else reward + loss
+                for reward, loss in zip(rewards, losses, strict=True)
+            ]
+            log_metric("rewards/overlong", sum(losses) / len(losses))
         log_metric("rewards/failed", failed / len(texts))
         log_extra("sample_id", list(sample_id))
         return rewards

@@ -327,7 +327,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _log_batch(self, batch: RolloutBatch, advantages: Tensor) -> None:
         groups = batch.perceptual_group, batch.reasoning_group
-        terms = durian_terms(batch.rewards, *groups, eps=self._normalization.eps)
+        scaling = self._normalization
+        terms = durian_terms(batch.rewards, *groups, eps=scaling.eps, shrink=scaling.shrink)
         metrics = batch_metrics(
             rewards=batch.rewards,
             correct=batch.correct,

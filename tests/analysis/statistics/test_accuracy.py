@@ -15,6 +15,8 @@ from durian.analysis.statistics.accuracy import (
     difference,
     difference_by_group,
     mcnemar,
+    pass_at,
+    pass_at_by_group,
     rates,
     sign_flips,
     wilson,
@@ -48,6 +50,44 @@ def test_wilsons_interval_is_scipys(n):
         assert wilson(right, n) == pytest.approx((known.low, known.high), abs=1e-12)
         low, high = wilson(right, n)
         assert 0.0 <= low <= right / n <= high <= 1.0  # to the last bit
+
+
+def test_pass_at_counts_the_draws_without_a_right_one():
+    # Two of four right: of the 6 pairs one has none, of the 4 triples none. None right: never.
+    two, none = pass_at(judged([2.0], completions=4), [2, 3], apart(1)), [0.0]
+    assert [each.value for each in two] == [pytest.approx(5 / 6), 1.0]
+    assert [e.value for e in pass_at(judged([0.0], completions=4), [4], apart(1))] == none
+    mixed = pass_at(judged([2.0, 0.0], completions=4), [1, 2], apart(2))
+    assert [each.value for each in mixed] == pytest.approx([1 / 4, 5 / 12])
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_intervals_of_pass_at_hold_the_truth(together):
+    # Pass rates of Beta(1/2, 1), whole images alike: E[(1 - p)^4] = prod (1 + i) / (1.5 + i).
+    random = np.random.default_rng(0)
+    truth = 1 - math.prod((1 + i) / (1.5 + i) for i in range(4))
+    held, images = 0, 120
+    for _ in range(400):
+        rate = random.beta(0.5, 1.0, images).repeat(together)
+        drawn = judged(random.binomial(16, rate), completions=16)
+        clusters = Clusters(np.arange(images).repeat(together))
+        (found,) = pass_at(drawn, [4], clusters)
+        held += found.low <= truth <= found.high
+    assert 0.93 <= held / 400 <= 0.985
+
+
+def test_pass_at_is_given_by_group_too():
+    drawn = judged([4.0, 0.0, 2.0, 2.0], completions=4)
+    rows = pass_at_by_group(
+        {"perceptual": ["easy", "hard", None, "easy"]}, {"perceptual": ["easy", "hard"]},
+        drawn, [2], apart(4),
+    )  # fmt: skip
+    found = [(row.kind, row.group, row.n, row.shares[0].value) for row in rows]
+    assert found == [
+        (None, "all", 4, pytest.approx((1 + 0 + 5 / 6 + 5 / 6) / 4)),
+        ("perceptual", "easy", 2, pytest.approx((1 + 5 / 6) / 2)),
+        ("perceptual", "hard", 1, 0.0),
+    ]
 
 
 def apart(n):

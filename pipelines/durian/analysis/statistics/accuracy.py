@@ -19,12 +19,14 @@ from durian.analysis.evaluation import (
     GreedyDifference,
     GroupAccuracy,
     GroupDifference,
+    PassAt,
     Rates,
     SampledDifference,
 )
 from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.estimate import Estimate, Label
 from durian.analysis.statistics.shares import Z, paired_difference, share
+from durian.groups import Kind
 
 FLIPS = 10_000
 FLIPPED = "sign-flip permutation of {}s"
@@ -41,6 +43,11 @@ class Judged:
     formatted: Floats  # share in the asked format; NaN where the reward does not judge it
     tokens: Floats  # mean completion length
     truncated: Floats  # share cut by max-tokens
+
+    def among(self, member: NDArray[np.bool_]) -> Judged:
+        """The same of some samples. `member`: (N,)."""
+        of_samples = ("right", "formatted", "tokens", "truncated")
+        return replace(self, **{name: getattr(self, name)[member] for name in of_samples})
 
     @property
     def total(self) -> Floats:
@@ -116,6 +123,52 @@ def accuracy_by_group(
             },
         )
         for group, member in _members(labels, order)
+    ]
+
+
+def pass_at(judged: Judged, tries: Sequence[int], clusters: Clusters) -> list[Estimate]:
+    """Share of samples with a right one among K of their completions, with its 95 % interval.
+
+    Unbiased, of each sample: 1 - C(n - c, K) / C(n, K), for c right of n completions, K <= n.
+
+    Args:
+        tries: each K.
+    Source: Chen et al., 2021 (arXiv 2107.03374), eq. 1; the interval is that of a share.
+    """
+    n, wrong = judged.completions, judged.completions - judged.right
+    shares = []
+    for k in tries:
+        factors = [np.maximum(wrong - i, 0) / (n - i) for i in range(k)]
+        # In parts of n: a sample's value is between 0 and 1, and scatters less than a coin does.
+        shares.append(share(n * (1 - np.prod(factors, axis=0)), judged.total, clusters))
+    return shares
+
+
+def pass_at_by_group(
+    labels: Mapping[Kind, Sequence[Label | None]],
+    order: Mapping[Kind, Sequence[Label]],
+    judged: Judged,
+    tries: Sequence[int],
+    clusters: Clusters,
+) -> list[PassAt]:
+    """`pass_at` of all samples, then of each group that has some.
+
+    Args:
+        labels: by kind, the group of each sample.
+        order: by kind, of its groups.
+    """
+    everything = np.full(len(judged.right), True)
+    members: list[tuple[Kind | None, Label, NDArray[np.bool_]]] = [(None, "all", everything)]
+    for kind, of_samples in labels.items():
+        members += [(kind, *found) for found in _members(of_samples, order[kind])]
+    return [
+        PassAt(
+            kind=kind,
+            group=group,
+            n=int(member.sum()),
+            shares=pass_at(judged.among(member), tries, clusters.among(member)),
+        )
+        for kind, group, member in members
     ]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import truncnorm
+from scipy.stats import betabinom, norm, truncnorm
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +30,8 @@ class Posterior:
     mean: Floats  # (N,)
     sd: Floats  # (N,), standard deviation; NaN where the completions cannot tell
     own_weight: float  # of a sample's own completions in its mean, 0 to 1; NaN likewise
+    around: Floats  # (N,), standard deviation of true means around their predictions; NaN likewise
+    noise: Floats  # (N,), variance of what was seen around the true mean; NaN likewise
 
 
 def share_posterior(counted: Floats, seen: Floats, predicted: Floats) -> Posterior:
@@ -71,9 +73,16 @@ def share_posterior(counted: Floats, seen: Floats, predicted: Floats) -> Posteri
         first += mean / len(rhos)
         second += (mean * (1 - mean) / (total + 1) + mean**2) / len(rhos)
         own += float(np.mean((seen / total)[seen > 0])) / len(rhos)
+    unknown = np.full_like(f, np.nan)
     if not several.any():
-        return Posterior(first, np.full_like(first, np.nan), float("nan"))
-    return Posterior(first, np.sqrt(np.maximum(second - first**2, 0)), own)
+        return Posterior(first, unknown, float("nan"), unknown, unknown)
+    scattered = f * (1 - f)
+    rhos = np.clip(rhos, _LEAST_RHO, _MOST_RHO)
+    part, around = float(rhos.mean()), np.sqrt(_around(rhos) * scattered)
+    # A share's own noise is p (1 - p) / n, and the mean of p (1 - p) is (1 - rho) f (1 - f).
+    noise = np.divide((1 - part) * scattered, seen, out=unknown, where=seen > 0)
+    sd = np.where(seen > 0, np.sqrt(np.maximum(second - first**2, 0)), around)
+    return Posterior(first, sd, own, around, noise)
 
 
 def mean_posterior(mean: Floats, within: Floats, seen: Floats, predicted: Floats) -> Posterior:
@@ -99,16 +108,70 @@ def mean_posterior(mean: Floats, within: Floats, seen: Floats, predicted: Floats
     n = np.where(drawn, seen, 1.0)
     y = np.where(drawn, mean, predicted)
     if not several.any():
-        return Posterior(np.where(drawn, (y + predicted) / 2, predicted), y + np.nan, float("nan"))
+        unknown = np.full_like(y, np.nan)
+        half = np.where(drawn, (y + predicted) / 2, predicted)
+        return Posterior(half, unknown, float("nan"), unknown, unknown)
     w = np.maximum(_smoothed(predicted, within, several).mean(0) / n, 1e-12)
     first, second, own = np.zeros_like(y), np.zeros_like(y), 0.0
-    for s in _smoothed(predicted, (y - predicted) ** 2 - w, several):
+    scatter = _smoothed(predicted, (y - predicted) ** 2 - w, several)
+    for s in scatter:
         weight = np.where(drawn, s / (s + w), 0.0)
         estimate = weight * y + (1 - weight) * predicted
         first += estimate / len(_NODES)
         second += (np.where(drawn, weight * w, s) + estimate**2) / len(_NODES)
         own += float(weight[drawn].mean()) / len(_NODES)
-    return Posterior(first, np.sqrt(np.maximum(second - first**2, 0)), own)
+    around = np.sqrt(_around(scatter))
+    sd = np.where(drawn, np.sqrt(np.maximum(second - first**2, 0)), around)
+    return Posterior(first, sd, own, around, np.where(drawn, w, np.nan))
+
+
+def share_coverage(
+    counted: Floats, seen: Floats, predicted: Floats, around: Floats, level: float
+) -> float:
+    """Part of the samples whose count stands in the middle interval of that level of its forecast.
+
+    A forecast is a beta-binomial of mean f and the given scatter of true shares around f, made
+    without the sample. A count of few is coarse: of one that stands at an end of the interval the
+    part counts that lies within, as of a count that is spread evenly over its step.
+
+    Args:
+        around: (N,), standard deviation of true shares around `predicted`.
+        level: 0.95 for the interval from 2.5 to 97.5 %.
+    Source: Czado, Gneiting and Held (2009), the nonrandomized transform of counts.
+    """
+    f = np.clip(predicted, _EDGE, 1 - _EDGE)
+    k = np.maximum(f * (1 - f) / np.maximum(around, 1e-6) ** 2 - 1, 1e-3)
+    forecast = betabinom(seen.astype(np.int64), k * f, k * (1 - f))
+    low, high = forecast.cdf(counted - 1), forecast.cdf(counted)
+    first, last = (1 - level) / 2, (1 + level) / 2
+    inside = np.clip(np.minimum(high, last) - np.maximum(low, first), 0, None)
+    return float(np.mean(inside / np.maximum(high - low, 1e-12)))
+
+
+def mean_coverage(
+    mean: Floats, noise: Floats, predicted: Floats, around: Floats, level: float
+) -> float:
+    """As `share_coverage`, of means of draws: normal, of variance `around` squared plus `noise`."""
+    reach = norm.ppf((1 + level) / 2) * np.sqrt(around**2 + noise)
+    return float(np.mean(np.abs(mean - predicted) <= reach))
+
+
+def squared_errors(estimated: Floats, counted: Floats, drawn: Floats) -> Floats:
+    """Squared errors of estimated shares, unbiased each, by counts that they know nothing of. (N,)
+
+    (e - c / m)^2 - c (m - c) / (m^2 (m - 1)): the second term is unbiased for the variance of
+    c / m around the true share.
+
+    Args:
+        counted, drawn: (N,), c of m other completions of each sample, m >= 2.
+    """
+    return (estimated - counted / drawn) ** 2 - own_variances(counted, drawn)
+
+
+def own_variances(counted: Floats, drawn: Floats) -> Floats:
+    """Variances of plain shares c / m around the true ones, unbiased each; m >= 2. (N,)"""
+    found: Floats = counted * (drawn - counted) / (drawn**2 * (drawn - 1))
+    return found
 
 
 def calibrated(predicted: Floats, seen: Floats) -> Floats:
@@ -128,6 +191,23 @@ def calibrated(predicted: Floats, seen: Floats) -> Floats:
     slope = float(np.mean((f - f.mean()) * (y - y.mean()))) / spread if spread > 0 else 0.0
     centred: Floats = y.mean() + float(np.clip(slope, 0, 1)) * (predicted - f.mean())
     return centred
+
+
+def _around(scatter: Floats) -> Floats:
+    """Variance of truths around predictions, for the samples that have nothing else. (N,)
+
+    What it may be has a mean m and a variance v. A forecast of that mean alone has intervals that
+    are too narrow, as a normal's are where Student's are due; with m + v / (2 m) those of 95 % are
+    as wide as the whole mixture's. Two draws each of 60, 240 and 1,000 simulated samples, of which
+    the scatter is 0.1 to 0.4 of what it could be: they hold 92.8 to 98 % of the truths that were
+    not drawn (with m, 90.6 to 96 %); where there is less scatter than can be told, more.
+
+    Args:
+        scatter: (16, N) or (16,), what the variance may be.
+    """
+    mean = np.maximum(scatter.mean(0), 1e-12)
+    found: Floats = mean + scatter.var(0) / (2 * mean)
+    return found
 
 
 def _nodes(estimate: float, error: float, most: float) -> Floats:
