@@ -44,6 +44,7 @@ class TinyPolicy:
     adds_begin: bool = False  # the tokenizer puts it before every text
     pad: str | None = None
     more: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()  # whole pieces of text that are tokens, and not special
     named: dict[str, str] = field(default_factory=dict)  # by attribute of the tokenizer
     needs: str | None = None  # a package that its processor asks for
     model: str = "AutoModelForImageTextToText"  # transformers' class that loads it
@@ -111,6 +112,7 @@ def _tokenizer(made: TinyPolicy) -> Any:
     backend.decoder = decoders.ByteLevel()
     special = [made.end, made.begin, made.pad, made.image, *made.more, *made.named.values()]
     backend.add_special_tokens([*dict.fromkeys(token for token in special if token)])
+    backend.add_tokens([*made.plain])
     if made.adds_begin:
         assert made.begin is not None
         backend.post_processor = processors.TemplateProcessing(
@@ -164,7 +166,7 @@ def _qwen(name: str, template: str) -> TinyPolicy:
             kind = hf.Qwen3VLMoeConfig
             text |= {
                 "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-                "decoder_sparse_step": 1,
+                "decoder_sparse_step": 1, "norm_topk_prob": True,
             }  # fmt: skip
         return kind(
             vision_config=vision, text_config=text, tie_word_embeddings=False,
@@ -280,7 +282,7 @@ POLICIES: dict[str, TinyPolicy] = {
         ),
         template=templates.GEMMA3,
         image="<image_soft_token>", end="<end_of_turn>", begin="<bos>", adds_begin=True,
-        pad="<pad>", more=("<start_of_turn>",),
+        pad="<pad>", more=("<start_of_turn>",), plain=("\n", "\n\n", "\n\n\n", "\n\n\n\n"),
         named={
             "image_token": "<image_soft_token>", "boi_token": "<start_of_image>",
             "eoi_token": "<end_of_image>",

@@ -111,7 +111,7 @@ def _findings(config: SamplingConfig, say: Callable[[str], None]) -> Iterator[tu
     teacher.close()
     say(f"drawing completions with {config.engine}")
     drawn: dict[str, list[Rollout] | Failed] = {}
-    yield "engine", _tried(_draw, config, drawn)
+    yield "engine", _tried(_draw, config, chat, drawn)
     say("holding their log-probabilities against a plain pass")
     teacher = Teacher(config, chat)
     yield "engine's tokens", _tried(_engine_tokens, chat, drawn)
@@ -336,8 +336,13 @@ def _image_tokens(teacher: Teacher, chat: Chat) -> Found:
     return Found("ok", f"{images} of one image, as many as the model has features")
 
 
-def _draw(config: SamplingConfig, drawn: dict[str, list[Rollout] | Failed]) -> Found:
+def _draw(
+    config: SamplingConfig, chat: Chat, drawn: dict[str, list[Rollout] | Failed]
+) -> Found:
     """Let the engine write completions to all prompts, in one call, as it does in a run."""
+    refused = [text for text in map(chat.render, CASES.values()) if isinstance(text, Failed)]
+    if len(refused) == len(CASES):  # it may not even load the policy
+        return Found("unsupported", refused[0].error)
     try:
         engine = open_engine(config)
     except ConfigError as error:

@@ -24,6 +24,8 @@ def known_fault(engine: str, processor: Any, images: int) -> RefusedPrompt | Non
     family = type(processor).__name__
     if engine != "vllm":
         return None
+    if family == "MllamaProcessor":
+        return RefusedPrompt("vLLM dropped Llama 3.2 Vision after its version 0.10.2", WAY_OUT)
     if family == "LlavaOnevisionProcessor" and images > 1:
         return RefusedPrompt(
             "vLLM cuts several images of LLaVA-OneVision into tiles as if each stood alone",
