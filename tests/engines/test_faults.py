@@ -1,6 +1,7 @@
 """Faults of engines that are known: refused in words that name them, and only where they are."""
 
 import pytest
+import torch
 
 from durian.engines import faults
 from durian.engines.faults import known_fault
@@ -39,6 +40,11 @@ def test_what_vllm_reads_wrongly_is_refused_with_a_way_out(family, images, said,
 def test_nothing_else_is_refused(family, images, monkeypatch):
     monkeypatch.setattr(faults, "_runs_on_cpu", lambda: True)
     assert known_fault("vllm", processor(family), images) is None
+
+
+def test_a_machine_without_a_gpu_is_known_where_torch_was_built_for_one():
+    # torch names CUDA on such a machine too, unless it is asked whether it is there.
+    assert faults._runs_on_cpu() is not torch.cuda.is_available()
 
 
 def test_gemma_3_is_served_on_a_gpu(monkeypatch):

@@ -14,6 +14,7 @@ from durian.config import SYSTEM_PROMPT, SamplingConfig
 from durian.doctor.teacher import Teacher
 from durian.engines.base import RefusedPrompt, Request
 from durian.engines.chat import Chat, cannot_load, check_model_exists, load_chat
+from durian.engines.faults import known_fault
 from durian.engines.loading import open_encoder, open_engine
 from durian.errors import ConfigError, one_line
 from durian.measures.spectral_entropy import spectral_entropy
@@ -90,6 +91,9 @@ def _findings(config: SamplingConfig, say: Callable[[str], None]) -> Iterator[tu
     except ConfigError as error:
         yield "processor", Found("wrong", str(error))
         return
+    if (fault := known_fault(config.engine, chat.processor, images=1)) is not None:
+        yield "engine", Found("unsupported", f"{fault.error}; {fault.way_out}")
+        return
     yield "prompt", _tried(_rendered, chat)
     yield "system prompt", _tried(_system, chat)
     yield "tokens", _tried(_tokens, chat)
@@ -111,7 +115,7 @@ def _findings(config: SamplingConfig, say: Callable[[str], None]) -> Iterator[tu
     teacher.close()
     say(f"drawing completions with {config.engine}")
     drawn: dict[str, list[Rollout] | Failed] = {}
-    yield "engine", _tried(_draw, config, chat, drawn)
+    yield "engine", _tried(_draw, config, drawn)
     say("holding their log-probabilities against a plain pass")
     teacher = Teacher(config, chat)
     yield "engine's tokens", _tried(_engine_tokens, chat, drawn)
@@ -336,13 +340,8 @@ def _image_tokens(teacher: Teacher, chat: Chat) -> Found:
     return Found("ok", f"{images} of one image, as many as the model has features")
 
 
-def _draw(
-    config: SamplingConfig, chat: Chat, drawn: dict[str, list[Rollout] | Failed]
-) -> Found:
+def _draw(config: SamplingConfig, drawn: dict[str, list[Rollout] | Failed]) -> Found:
     """Let the engine write completions to all prompts, in one call, as it does in a run."""
-    refused = [text for text in map(chat.render, CASES.values()) if isinstance(text, Failed)]
-    if len(refused) == len(CASES):  # it may not even load the policy
-        return Found("unsupported", refused[0].error)
     try:
         engine = open_engine(config)
     except ConfigError as error:

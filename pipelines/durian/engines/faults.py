@@ -44,5 +44,6 @@ def _runs_on_cpu() -> bool:
     # vLLM itself would know, after half a minute of imports; a dry run must not wait for it.
     import torch
 
-    found = torch.accelerator.current_accelerator()
+    # By itself it names what torch was built for, there or not.
+    found = torch.accelerator.current_accelerator(check_available=True)
     return found is None or found.type == "mps"
