@@ -345,6 +345,8 @@ def test_an_actor_draws_the_next_chunk_while_it_scores_the_last(settings, monkey
     drawn = {first: threading.Event() for first in (0, 1)}
 
     class Scored:
+        bounds = None
+
         def measure(self, samples, copies, watch):
             drawn[copies[0]].set()
             return copies
