@@ -246,9 +246,10 @@ def test_preparing_a_prompt_of_glm_warns_of_nothing_and_other_warnings_are_heard
     processor = chat.processor
 
     def warning(*given, **settings):
-        warnings.warn("__array__ implementation of another", DeprecationWarning, stacklevel=1)
+        words = "__array__ implementation doesn't accept a copy keyword"  # but of this module
+        warnings.warn(words, DeprecationWarning, stacklevel=1)
         return processor(*given, **settings)
 
     monkeypatch.setattr(chat, "processor", warning)
-    with pytest.warns(DeprecationWarning, match="of another"):
+    with pytest.warns(DeprecationWarning, match="__array__"):
         chat.token_ids(text, prompt.images)

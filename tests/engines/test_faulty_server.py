@@ -402,6 +402,14 @@ def test_nothing_is_compared_where_the_processor_or_the_number_is_not_known(
     assert len(drawn) == 2
 
 
+def test_a_name_is_looked_up_nowhere(engine_of, monkeypatch):
+    def load(config):
+        raise AssertionError("a hub may have it")
+
+    monkeypatch.setattr("durian.engines.chat.load_chat", load)
+    engine_of()
+
+
 def test_a_folder_without_a_processor_is_a_name_like_any_other(server, engine_of, ask, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     server.listing = {"data": [{"id": str(tmp_path)}]}
