@@ -57,10 +57,14 @@ def rendered(chat: Chat, prompt: Prompt) -> str:
 
 def tokenized(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> tuple[Any, Any, Any]:
     """What TRL's `_tokenize_prompts` gives: ids of each prompt, its images, and all tensors."""
-    prompts = [prompt_of(each) for each in messages]
+    return encoded(chat, [prompt_of(each) for each in messages])
+
+
+def encoded(chat: Chat, prompts: Sequence[Prompt]) -> tuple[Any, Any, Any]:
+    """Ids of each prompt, its images, and all tensors, as TRL generates by them."""
     images = [list(prompt.images) for prompt in prompts]
-    encoded = chat.encode([rendered(chat, prompt) for prompt in prompts], images)
-    kept = encoded["attention_mask"].bool()  # (rows, tokens)
+    tensors = chat.encode([rendered(chat, prompt) for prompt in prompts], images)
+    kept = tensors["attention_mask"].bool()  # (rows, tokens)
 
     def of_rows(values: Tensor) -> list[list[int]]:
         return [row[mask].tolist() for row, mask in zip(values, kept, strict=True)]
@@ -68,10 +72,10 @@ def tokenized(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> tuple[Any
     # TRL pads what stands beside each token by itself, as it does the ids.
     fields = {
         name: of_rows(value) if name in OF_TOKENS else value
-        for name, value in encoded.items()
+        for name, value in tensors.items()
         if name not in ("input_ids", "attention_mask")
     }
-    return of_rows(encoded["input_ids"]), images if any(images) else None, fields
+    return of_rows(tensors["input_ids"]), images if any(images) else None, fields
 
 
 class ProfiledProcessor:
