@@ -60,12 +60,16 @@ def draw_validations(found: Validations, title: Sequence[str] = (), width: float
             axes.set_axis_off()
         _draw_all(panels[0], found)
         for axes, kind in zip(panels[1:], kinds, strict=False):
-            lines = {group: _line(found, way, kind, group) for group in _shown(found, kind)}
-            _draw(
-                axes, f"{_KINDS.get(kind, f'By {label(kind, 30)}')}, {way}",
-                dict(zip((label(str(group), 14) for group in lines), lines.values(), strict=True)),
-                (*_COLOURS, GREY),
-            )  # fmt: skip
+            groups = _shown(found, kind)
+            bins = kind == "reasoning"
+            lines = {
+                f"{'bin ' if bins else ''}{label(str(group), 14)}": _line(found, way, kind, group)
+                for group in groups
+            }
+            colours: tuple[str, ...] = (*_COLOURS, GREY)
+            if bins:  # bin 0 is the hardest
+                colours = (ORANGE, *(BLUE, GREY)[: len(groups) - 2], GREEN)
+            _draw(axes, f"{_KINDS.get(kind, f'By {label(kind, 30)}')}, {way}", lines, colours)
         if title:
             said = "\n".join(label(line, 110 if width > NARROW else 60) for line in title)
             figure.suptitle(said, x=0.01, ha="left", fontsize=9)
@@ -95,7 +99,7 @@ def _draw(axes: Axes, title: str, lines: dict[str, Line], colours: Sequence[str]
     axes.set_title(title, pad=22)
     axes.set_xlabel("optimizer step")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_ylim(0, 1)
+    axes.set_ylim(-0.03, 1.03)  # a dot at either end is whole
     percent_axis(axes.yaxis)
     for colour, (name, line) in zip(colours, lines.items(), strict=False):
         steps, known = zip(*line, strict=True)
