@@ -22,6 +22,7 @@ from PIL import Image
 from durian.analysis.reasons import grouped
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat
+from durian.engines.faults import known_fault
 from durian.engines.prompts import PromptTemplate, load_template
 from durian.engines.resizing import Resizing, Size
 from durian.errors import ConfigError, RunFolderError, one_line
@@ -66,6 +67,7 @@ class Screen:
     system_prompt: str
     template: PromptTemplate | None
     most_tokens: int
+    vllm: bool = False  # whether it draws the completions, beside the trainer or from a server
     resizing: Resizing | None = None  # within the bounds that were asked for; None: none were
 
     def render(self, sample: Sample, seen: Look) -> tuple[Prompt, str] | Failed:
@@ -75,6 +77,10 @@ class Screen:
         )
         if isinstance(prompt, Failed):
             return prompt
+        if self.vllm:
+            fault = known_fault("vllm", self.chat.processor, len(prompt.images))
+            if fault is not None:
+                return Failed(f"{fault.error}; leave out use_vllm")
         text = self.chat.render(prompt)
         return text if isinstance(text, Failed) else (prompt, text)
 
@@ -135,6 +141,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         system_prompt=config.system_prompt or "",
         template=load_template(config.prompt_template) if config.prompt_template else None,
         most_tokens=most,
+        vllm=bool(grpo.get("use_vllm")),
         resizing=chat.resizing if chat.image_size else None,
     )
 
