@@ -340,9 +340,8 @@ def show_eval(result: Evaluation) -> None:
             tries = [f"pass@{k}" for k in result.settings.pass_at]
             passed = _table("right at least once", "samples", *tries)
             for row in model.pass_at:
-                label = str(row.group) if row.kind is None else f"{row.kind} {row.group}"
                 shown = (_share(each) for each in row.shares)
-                passed.add_row(Text(printable(label)), f"{row.n:,}", *shown)
+                passed.add_row(Text(printable(row.label)), f"{row.n:,}", *shown)
             console.print(passed, "", sep="\n")
     if compared is not None:
         total = GroupDifference(

@@ -1,6 +1,7 @@
 """`durian eval` from outside: exit codes, the exact line, and what is on the disk."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,20 @@ def test_a_folder_is_kept_and_told_again(durian):
     assert durian(*asked)[:2] == (0, out)
     code, out, _ = durian(*asked, "--json")
     assert json.loads(out) == json.loads(Path("kept/summary.json").read_text())
+
+
+def test_pass_at_is_on_the_page_and_on_the_terminal(durian):
+    # b.jsonl is right twice in the one sample and never in the other: half, however many.
+    asked = (*BASE, "--model", "b.jsonl", "--pass-at", "1,2", "--out", "kept")
+    code, out, err = durian(*asked)
+    assert code == 0, err
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[lines.index("right at least once samples pass@1 pass@2") + 1] == (
+        "all 2 50.0 % 50.0 %"
+    )
+    page = " ".join(re.sub("<[^>]+>", " ", Path("kept/index.html").read_text()).split())
+    assert "A right one among several samples pass@1 pass@2 all 2 50.0" in page
+    assert durian(*asked)[:2] == (0, out)  # read back
 
 
 def test_the_terminal_is_told_what_was_found_and_what_was_left_out(durian):

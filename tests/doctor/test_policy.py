@@ -7,7 +7,9 @@ import pytest
 from transformers import AutoProcessor
 
 from durian.config import SamplingConfig
+from durian.doctor import policy
 from durian.doctor.policy import examine
+from durian.engines import faults
 from durian.errors import ConfigError
 from tests.cli.in_process import durian
 from tests.families import templates
@@ -85,6 +87,23 @@ def test_an_architecture_that_no_road_loads_is_one_line(policy_of):
     checks = examined(policy_of("phi4_multimodal"))
     assert list(checks) == ["model"] and checks["model"].verdict == "unsupported"
     assert "no model of image and text for architecture 'phi4_multimodal'" in checks["model"].said
+
+
+@pytest.mark.parametrize(
+    ("family", "said"),
+    [("mllama", "vLLM dropped Llama 3.2 Vision"), ("gemma3", "an image of Gemma 3 look back only")],
+)
+def test_a_policy_that_vllm_reads_wrongly_is_one_line_and_no_engine_is_opened(
+    family, said, policy_of, monkeypatch
+):
+    monkeypatch.setattr(policy, "open_engine", lambda config: pytest.fail("opened"))
+    monkeypatch.setattr(faults, "_runs_on_cpu", lambda: True)
+    checks = examined(policy_of(family), "vllm")
+    assert {name: check.verdict for name, check in checks.items()} == {
+        "model": "ok", "engine": "unsupported",
+    }  # fmt: skip
+    assert said in checks["engine"].said
+    assert checks["engine"].said.endswith("pass --engine transformers")
 
 
 def test_a_model_that_is_not_there_is_the_users_mistake():

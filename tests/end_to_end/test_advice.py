@@ -26,12 +26,7 @@ from tests.cli.in_process import durian
 N, G, LACKING, DAMAGED = 160, 4, 20, 2
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cheap():
-    """Pages without figures, and few resamples."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])
-        yield
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture(scope="module")

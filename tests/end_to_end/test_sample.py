@@ -23,12 +23,7 @@ N, G, PART = 90, 4, 25
 TRUTH = {"angle": 0.1, "area": 0.5, "perimeter": 0.9}  # share of wrong completions
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cheap():
-    """Pages without figures."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])
-        yield
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ class StandIn:
         self.refuses: Callable[[Any, dict[str, Any]], bool] = lambda handler, body: False
         self.listing: dict[str, Any] = {"data": [{"id": "m"}, {"id": "other"}]}
         self.choice: Callable[[dict[str, Any]], dict[str, Any]] = choice
+        self.usage: Callable[[dict[str, Any]], Any] = lambda body: None
         self.asked: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.keys: list[str | None] = []
         self.lock = threading.Lock()
@@ -47,7 +48,7 @@ class StandIn:
                     choices = [
                         stand_in.choice(body) | {"index": i} for i in range(body.get("n", 1))
                     ]
-                    reply(self, 200, {"choices": choices})
+                    reply(self, 200, {"choices": choices, "usage": stand_in.usage(body)})
 
             def log_message(self, *args: Any) -> None:
                 pass

@@ -1,5 +1,7 @@
 """One prompt, one set of tokens: what `Chat` makes of the prompts of families that differ."""
 
+import warnings
+
 import pytest
 import torch
 from PIL import Image
@@ -16,9 +18,6 @@ from durian.errors import ConfigError, RunError
 from durian.samples import Prompt
 from tests.engines.conftest import noise_image
 from tests.engines.drawing import draw
-
-# GLM-4V's processor in transformers 5.19, at every prompt.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SYSTEM = {"role": "system", "content": [{"type": "text", "text": "Think hard."}]}
 
@@ -232,3 +231,25 @@ def test_a_policy_trained_without_a_system_prompt_says_so_in_its_template(tiny_p
     silent = processor.chat_template or processor.tokenizer.chat_template
     processor.chat_template = silent.replace("durian: no system prompt", "")
     assert "Think inside tags." in Chat(processor).render(prompt)
+
+
+def test_preparing_a_prompt_of_glm_warns_of_nothing_and_other_warnings_are_heard(
+    chat_of, monkeypatch
+):
+    chat = chat_of("glm4v")
+    prompt = asked((64, 48))
+    text = chat.render(prompt)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        ids = chat.token_ids(text, prompt.images)
+    assert chat.count_image_tokens(ids) > 0 and not heard
+    processor = chat.processor
+
+    def warning(*given, **settings):
+        words = "__array__ implementation doesn't accept a copy keyword"  # but of this module
+        warnings.warn(words, DeprecationWarning, stacklevel=1)
+        return processor(*given, **settings)
+
+    monkeypatch.setattr(chat, "processor", warning)
+    with pytest.warns(DeprecationWarning, match="__array__"):
+        chat.token_ids(text, prompt.images)

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image
+from transformers import AutoProcessor
 
 from durian.config import SamplingConfig
 from durian.engines.loading import open_engine
 from durian.errors import ConfigError, RunError
 from durian.samples import Failed, Rollout
 from tests.engines.drawing import draw
-from tests.engines.stand_in import StandIn, choice, dropped, garbage, reply, status
+from tests.engines.stand_in import StandIn, choice, dropped, garbage, reply, status, text_of
 
 YES = Rollout(completion="yes", n_tokens=2, sum_logprob=-1.0, finish_reason="stop")
 
@@ -306,3 +307,112 @@ def test_a_server_without_models_is_refused(listing, reason, server, engine_of):
     server.listing = listing
     with pytest.raises(ConfigError, match=reason):
         engine_of()
+
+
+@pytest.fixture(scope="module")
+def tokens_of(tiny_policy):
+    """How many tokens the policy reads of a prompt, by transformers alone."""
+    processor = AutoProcessor.from_pretrained(tiny_policy)
+
+    def count(prompt):
+        [asked] = prompt.messages
+        images = iter(prompt.images)
+        parts = [
+            {"type": "image", "image": next(images)} if part["type"] == "image" else part
+            for part in asked["content"]
+        ]
+        encoded = processor.apply_chat_template(
+            [asked | {"content": parts}],
+            tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt",
+        )  # fmt: skip
+        return encoded["input_ids"].shape[1]
+
+    return count
+
+
+@pytest.fixture
+def by_folder(server, engine_of, tiny_policy):
+    """An engine for the policy that ships, served under its folder's name."""
+    server.listing = {"data": [{"id": str(tiny_policy)}]}
+
+    def make(**changes):
+        return engine_of(**{"model": str(tiny_policy)} | changes)
+
+    return make
+
+
+def test_a_server_that_reads_other_tokens_than_the_policys_processor_makes_stops_the_run(
+    server, by_folder, ask, tokens_of
+):
+    for prompt, more in ((ask("how many?"), 1), (ask("what colour?", 0), -3)):
+        own = tokens_of(prompt)
+        server.usage = lambda body, told=own + more: {"prompt_tokens": told}
+        with pytest.raises(
+            RunError,
+            match=rf"^{server.url} has read a prompt of {own + more} tokens where the policy's "
+            rf"processor makes {own}; .*--chat-template and --mm-processor-kwargs",
+        ) as raised:
+            draw(by_folder(), [prompt])
+        assert "\n" not in str(raised.value)
+
+
+def test_a_server_that_reads_the_processors_tokens_is_compared_at_its_first_prompts_alone(
+    server, by_folder, ask, tokens_of
+):
+    first, second, third = (ask(text, 0) for text in ("one?", "two are?", "three of them?"))
+    told = {prompt.sample_id: tokens_of(prompt) for prompt in (first, second)}
+    server.usage = lambda body: {"prompt_tokens": told.get(text_of(body), 1)}
+    engine = by_folder(engine_args={"concurrency": 1}, rollouts=3)  # usage has the prompt once
+    drawn = draw(engine, [first, second, third])
+    assert [[r.prompt_tokens for r in rollouts] for rollouts in drawn] == [
+        *([count] * 3 for count in told.values()), [1] * 3
+    ]  # fmt: skip
+
+
+def test_images_within_bounds_are_compared_at_the_size_that_they_have_there(
+    server, by_folder, ask, tokens_of
+):
+    # A token is 16 x 16 pixels: 16 of 64 x 64, the policy's own size, and 4 of 32 x 32.
+    prompt = ask("how many?", Image.new("RGB", (64, 64)))
+    own = tokens_of(prompt)
+    server.usage = lambda body: {"prompt_tokens": own - 12}
+    [drawn] = draw(by_folder(min_pixels=1024, max_pixels=1024), [prompt])
+    assert len(drawn) == 2
+    with pytest.raises(
+        RunError, match=f"{own - 12} tokens where the policy's processor makes {own}"
+    ):
+        draw(by_folder(), [prompt])
+
+
+@pytest.mark.parametrize(
+    ("usage", "changes"),
+    [
+        (None, {}),
+        ({"prompt_tokens": 1}, {"model": "m"}),
+        ({"prompt_tokens": 1}, {"engine_args": {"mm_processor_kwargs": {"max_pixels": 1024}}}),
+    ],
+    ids=["no usage", "a name", "other sizes asked for"],
+)
+def test_nothing_is_compared_where_the_processor_or_the_number_is_not_known(
+    usage, changes, server, by_folder, ask
+):
+    server.listing["data"].append({"id": "m"})
+    server.usage = lambda body: usage
+    [drawn] = draw(by_folder(**changes), [ask("how many?", 0)])
+    assert len(drawn) == 2
+
+
+def test_a_name_is_looked_up_nowhere(engine_of, monkeypatch):
+    def load(config):
+        raise AssertionError("a hub may have it")
+
+    monkeypatch.setattr("durian.engines.chat.load_chat", load)
+    engine_of()
+
+
+def test_a_folder_without_a_processor_is_a_name_like_any_other(server, engine_of, ask, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    server.listing = {"data": [{"id": str(tmp_path)}]}
+    server.usage = lambda body: {"prompt_tokens": 1}
+    [drawn] = draw(engine_of(model=str(tmp_path)), [ask("how many?")])
+    assert len(drawn) == 2

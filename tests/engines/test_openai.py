@@ -67,7 +67,7 @@ def base_url(policy, tmp_path_factory):
         server = subprocess.Popen(
             [
                 sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-                "--model", str(policy), "--served-model-name", "tiny",
+                "--model", str(policy), "--served-model-name", "tiny", str(policy),
                 "--host", "127.0.0.1", "--port", str(port),
                 "--dtype", "float32", "--enforce-eager", "--skip-mm-profiling",
                 "--limit-mm-per-prompt", '{"video": 0}',
@@ -153,6 +153,19 @@ def test_the_server_reads_as_many_prompt_tokens_as_the_policys_own_processor(
         assert answer["usage"]["prompt_tokens"] == counted
 
 
+def test_a_server_of_the_folder_that_is_here_is_compared_and_nothing_is_said(
+    policy, prompts, base_url
+):
+    config = SamplingConfig(
+        model=str(policy), engine="openai", base_url=base_url, rollouts=2, max_tokens=4
+    )
+    engine = open_engine(config)
+    drawn = draw(engine, prompts[:3])
+    engine.close()
+    assert engine._agreement is not None
+    assert all(isinstance(rollouts, list) for rollouts in drawn), drawn
+
+
 def test_rollouts_are_drawn_from_the_policy_alone_and_told_with_its_logprobs(
     engine, prompts, chat, tiny_policy
 ):
@@ -234,7 +247,7 @@ def test_a_bound_above_the_context_is_no_reason_to_refuse(base_url, prompts):
 
 def test_a_model_that_is_not_served_is_refused_by_the_names_that_are(base_url):
     config = SamplingConfig(model="tinny", engine="openai", base_url=base_url)
-    with pytest.raises(ConfigError, match=r"model 'tinny': not served by .*\(it serves: tiny\)"):
+    with pytest.raises(ConfigError, match=r"model 'tinny': not served by .*\(it serves: .*tiny\)"):
         OpenAIEngine(config)
 
 

@@ -40,7 +40,8 @@ def _trained(policy: Path, folder: Path) -> dict[str, Any]:
 
     def failed(error: Exception) -> dict[str, Any]:
         refused = isinstance(error, InputError)
-        return {"verdict": "no" if refused else "**wrong**", "said": one_line(error)}
+        said = one_line(error).replace(str(policy), "M")
+        return {"verdict": "no" if refused else "**wrong**", "said": said}
 
     try:
         profiled(policy, folder)

@@ -80,16 +80,18 @@ def verdict(checks: dict[str, Any] | None, *names: str) -> str:
 
 def _row(family: str, tried: dict[str, Any]) -> list[str]:
     plain, vllm = tried.get("transformers"), tried.get("vllm")
+    # What no road loads is refused by each of them.
+    untried = "no" if verdict(plain, "model") == "no" else "not tried"
     two = "log-probabilities, two images"
     several = [verdict(engine, two) for engine in (plain, vllm) if engine]
     same = several[:1] if len({*several}) == 1 else [f"{several[0]}; vLLM {several[1]}"]
     return [
         NAMES[family],
         verdict(plain, *_PROFILE),
-        verdict(vllm, *_PROFILE),
+        untried if vllm is None else verdict(vllm, *_PROFILE),
         verdict(plain, "spectral features"),
-        tried.get("eval", {}).get("verdict", "not tried"),
-        tried.get("train", {}).get("verdict", "not tried"),
+        tried.get("eval", {}).get("verdict", untried),
+        tried.get("train", {}).get("verdict", untried),
         *same,
         verdict(plain, "pixel bounds"),
         verdict(plain, "system prompt", "log-probabilities, system prompt"),
@@ -118,6 +120,7 @@ def _reasons(tried: dict[str, Any]) -> list[str]:
                 if not any(line.endswith(f" ({why})") for line in said):
                     said.append(f"{where} ({why})")
     for road in ("eval", "train"):
-        if tried.get(road, {}).get("said"):
-            said.append(f"{road} ({tried[road]['said']})")
+        why = tried.get(road, {}).get("said")
+        if why and not any(line.endswith(f" ({why})") for line in said):
+            said.append(f"{road} ({why})")
     return said

@@ -4,6 +4,7 @@ Nothing of Durian's is used: the processor is called through its own `apply_chat
 one completion is passed at a time.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,15 @@ class Plain:
             {"type": "image", "image": next(images)} if part["type"] == "image" else part
             for part in asked["content"]
         ]
-        return self.processor.apply_chat_template(
-            [{"role": "user", "content": parts}],
-            tokenize=True,
-            add_generation_prompt=True,
-            return_dict=True,
-            return_tensors="pt",
-        )
+        with warnings.catch_warnings():  # GLM-4V's processor, at every prompt
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            return self.processor.apply_chat_template(
+                [{"role": "user", "content": parts}],
+                tokenize=True,
+                add_generation_prompt=True,
+                return_dict=True,
+                return_tensors="pt",
+            )
 
     def ids(self, prompt: Prompt) -> list[int]:
         return self.inputs(prompt)["input_ids"][0].tolist()

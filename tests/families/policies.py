@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,12 @@ class TinyPolicy:
     adds_begin: bool = False  # the tokenizer puts it before every text
     pad: str | None = None
     more: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()  # whole pieces of text that are tokens, and not special
     named: dict[str, str] = field(default_factory=dict)  # by attribute of the tokenizer
     needs: str | None = None  # a package that its processor asks for
     model: str = "AutoModelForImageTextToText"  # transformers' class that loads it
     hub_names: tuple[tuple[str, str], ...] = ()  # of weights: pattern and what stands on the hub
+    turned: str | None = None  # pattern of weights whose last two axes the hub has the other way
 
 
 def save_policy(family: str, folder: Path) -> Path:
@@ -70,13 +72,15 @@ def save_policy(family: str, folder: Path) -> Path:
         bos_token_id=tokenizer.bos_token_id, eos_token_id=end, pad_token_id=tokenizer.pad_token_id
     )
     model.save_pretrained(folder)
-    if made.hub_names:
+    if made.hub_names or made.turned:
         file = folder / "model.safetensors"
-        save_file(
-            {_rename(name, made.hub_names): value for name, value in load_file(file).items()},
-            file,
-            metadata={"format": "pt"},
-        )
+        weights = {
+            _rename(name, made.hub_names): value.transpose(-1, -2).contiguous()
+            if made.turned and re.search(made.turned, name)
+            else value
+            for name, value in load_file(file).items()
+        }
+        save_file(weights, file, metadata={"format": "pt"})
     return folder
 
 
@@ -111,6 +115,7 @@ def _tokenizer(made: TinyPolicy) -> Any:
     backend.decoder = decoders.ByteLevel()
     special = [made.end, made.begin, made.pad, made.image, *made.more, *made.named.values()]
     backend.add_special_tokens([*dict.fromkeys(token for token in special if token)])
+    backend.add_tokens([*made.plain])
     if made.adds_begin:
         assert made.begin is not None
         backend.post_processor = processors.TemplateProcessing(
@@ -163,8 +168,8 @@ def _qwen(name: str, template: str) -> TinyPolicy:
         if name == "qwen3_vl_moe":
             kind = hf.Qwen3VLMoeConfig
             text |= {
-                "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-                "decoder_sparse_step": 1,
+                "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+                "decoder_sparse_step": 1, "norm_topk_prob": True,
             }  # fmt: skip
         return kind(
             vision_config=vision, text_config=text, tie_word_embeddings=False,
@@ -225,7 +230,9 @@ POLICIES: dict[str, TinyPolicy] = {
     "qwen2_vl": _qwen("qwen2_vl", templates.QWEN2),
     "qwen2_5_vl": _qwen("qwen2_5_vl", templates.QWEN2),
     "qwen3_vl": _qwen("qwen3_vl", templates.QWEN3),
-    "qwen3_vl_moe": _qwen("qwen3_vl_moe", templates.QWEN3),
+    "qwen3_vl_moe": replace(
+        _qwen("qwen3_vl_moe", templates.QWEN3), turned=r"mlp\.experts\.\w+_proj$"
+    ),
     "llava": TinyPolicy(
         config=_llava_config,
         processor=lambda tokenizer: hf.LlavaProcessor(
@@ -280,7 +287,7 @@ POLICIES: dict[str, TinyPolicy] = {
         ),
         template=templates.GEMMA3,
         image="<image_soft_token>", end="<end_of_turn>", begin="<bos>", adds_begin=True,
-        pad="<pad>", more=("<start_of_turn>",),
+        pad="<pad>", more=("<start_of_turn>",), plain=("\n", "\n\n", "\n\n\n", "\n\n\n\n"),
         named={
             "image_token": "<image_soft_token>", "boi_token": "<start_of_image>",
             "eoi_token": "<end_of_image>",

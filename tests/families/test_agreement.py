@@ -19,12 +19,8 @@ from tests.engines.drawing import draw
 from tests.families.plain import Plain
 from tests.families.policies import POLICIES
 
-# transformers' own: GLM's processor makes arrays of tensors as NumPy 2 no longer likes it, and
-# Mllama calls its own layers by an old name.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:`hidden_state` is deprecated:FutureWarning"),
-]
+# transformers' own: Mllama calls its own layers by an old name.
+pytestmark = pytest.mark.filterwarnings("ignore:`hidden_state` is deprecated:FutureWarning")
 FAMILIES = [family for family in POLICIES if family != "phi4_multimodal"]
 ON_VLLM = ["glm4v", "llava_next", "mistral3"]  # what had been wrong in three ways
 ROADS = [("transformers", family) for family in FAMILIES] + [("vllm", f) for f in ON_VLLM]

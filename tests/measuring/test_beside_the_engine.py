@@ -1,6 +1,7 @@
 """What goes on beside the engine: it never waits for a reward, and what it drew outlives it."""
 
 import os
+import select
 from contextlib import closing
 from threading import Event
 
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from durian.config import ProfileConfig
-from durian.errors import RunError
+from durian.errors import ConfigError, RunError
 from durian.measuring import sampling
 from durian.profile import profile_dataset
 from durian.rewards import Attempts
@@ -178,3 +179,31 @@ def test_closing_ends_a_reward_that_never_returns(tmp_path):
     reward.close()
     with pytest.raises(RunError):
         pending()
+
+
+def test_a_policy_that_cannot_be_loaded_leaves_no_process_of_a_reward(
+    profile, tmp_path, monkeypatch
+):
+    (tmp_path / "reward.py").write_text("def f(reward_input):\n    return 1.0\n")
+    begun = []
+
+    class Kept(RewardBeside):
+        def __init__(self, *given):
+            super().__init__(*given)
+            begun.append(os.pidfd_open(self._process.pid))
+
+    def refuse(config):
+        raise ConfigError("no policy there")
+
+    monkeypatch.setattr(sampling, "RewardBeside", Kept)
+    config = ProfileConfig(
+        dataset=str(tmp_path / "data.parquet"), out=str(tmp_path / "run"), rollouts=1,
+        model=str(tmp_path / "script.jsonl"), engine="scripted",
+        reward=f"{tmp_path / 'reward.py'}:f",
+    )  # fmt: skip
+    monkeypatch.setattr(sampling, "open_engine", refuse)
+    with pytest.raises(ConfigError, match="no policy there"):
+        profile_dataset(config)
+    (process,) = begun
+    assert select.select([process], [], [], 60)[0]  # readable once it has ended
+    os.close(process)

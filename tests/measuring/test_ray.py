@@ -234,8 +234,9 @@ def test_a_run_begun_on_ray_is_finished_here_and_the_other_way_round(
         profile_dataset(settings(**where(begun_on)), progress=Stops())
     assert not ray.is_initialized()
     kept = list((tmp_path / "run" / "parts").glob("part-*.parquet"))
-    # Here the reward scores beside the engine: which parts are whole by then hangs on its pace.
-    assert (1 if begun_on else 0) <= len(kept) <= 5
+    # Which parts are whole by then hangs on the pace of the reward here, and of the chunks there:
+    # the first may come last.
+    assert len(kept) <= 5
     heard = Heard()
     profile_dataset(settings(**where(None if begun_on else "ray")), progress=heard)
     assert heard.steps["images"] == ROWS + 1 - PART * len(kept)
@@ -345,6 +346,8 @@ def test_an_actor_draws_the_next_chunk_while_it_scores_the_last(settings, monkey
     drawn = {first: threading.Event() for first in (0, 1)}
 
     class Scored:
+        bounds = None
+
         def measure(self, samples, copies, watch):
             drawn[copies[0]].set()
             return copies

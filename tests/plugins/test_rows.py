@@ -144,6 +144,11 @@ def test_settings_come_from_the_trainers_config_before_the_environment():
     assert (settings.weights, settings.bins) == ((1.0, 0.0, 0.0), 4)
 
 
+def test_shrinking_is_told_where_it_is_done():
+    assert str(Settings()) == "durian, groups offline, weights 0.4,0.3,0.3"
+    assert str(Settings.read({"shrink": "16"}, {})).endswith("weights 0.4,0.3,0.3, shrink 16")
+
+
 @pytest.mark.parametrize(("given", "said"), [
     ({"normalizer": "gpo"}, "normalizer is 'gpo'; it must be one of durian, grpo"),
     ({"weights": "1,2"}, "weights is .*; it must be three numbers"),
@@ -151,6 +156,7 @@ def test_settings_come_from_the_trainers_config_before_the_environment():
     ({"groups": "on"}, "groups is 'on'; it must be offline or online"),
     ({"percentiles": [75, 25]}, "it must be two rising numbers between 0 and 100"),
     ({"bins": 0}, "bins is 0; it must be 1 or more"),
+    ({"shrink": -1}, "shrink is -1.0; it must be 0 or more"),
     ({"wieghts": 1}, "no setting 'wieghts'; known are bins, eps"),
 ])  # fmt: skip
 def test_wrong_settings_are_told(given, said):

@@ -204,6 +204,22 @@ def test_another_signature_of_verl_is_refused_by_name():
         durian_verl.wrapped_method(lambda self, batch: batch, None)
 
 
+def test_verl_that_is_not_there_or_is_easyr1_is_refused(monkeypatch):
+    # EasyR1 is called verl too, and has no such modules.
+    monkeypatch.setitem(sys.modules, "verl.trainer.ppo", SimpleNamespace(core_algos=None))
+    with pytest.raises(PluginError, match="trainer cannot be imported .*durian.plugins.durian_eas"):
+        durian_verl.install()
+
+
+def test_verl_in_easyr1s_place_is_refused(monkeypatch):
+    # verl's own main has no Ray actor named Runner.
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    trainer = SimpleNamespace(main=SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "verl.trainer", trainer)
+    with pytest.raises(PluginError, match="`verl` is not EasyR1 .*; for verl itself use data.cust"):
+        durian_easyr1.main()
+
+
 def easyr1(signature=easyr1_compute_advantage):
     return SimpleNamespace(compute_advantage=signature)
 
@@ -312,6 +328,15 @@ def test_swifts_settings_that_durian_would_silently_undo_are_refused(fields, sai
         setattr(trainer, name, value)
     with pytest.raises(PluginError, match=said):
         swift_method()(trainer, [columns(0)], torch.zeros(1, 2), [])
+
+
+def test_other_completions_than_swift_has_advantages_for_are_refused():
+    def original(self, samples, rewards_per_func, batch_encoded_inputs):
+        return torch.zeros(len(samples) - 1)
+
+    samples = [columns(s) for s in range(3) for _ in range(3)]
+    with pytest.raises(PluginError, match="computed 8 advantages of 9 completions, .* multi-turn"):
+        swift_method(original=original)(SwiftTrainer(), samples, two_functions(), [])
 
 
 def test_swift_of_another_signature_or_without_ids_is_refused():

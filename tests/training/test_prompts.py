@@ -18,9 +18,6 @@ from durian.training.prompts import (
 )
 from tests.engines.conftest import noise_image
 
-# GLM-4V's processor in transformers 5.19, at every prompt.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 def messages(*sizes):
     parts = [*({"type": "image"} for _ in sizes), {"type": "text", "text": f"{sizes}?"}]

@@ -155,8 +155,9 @@ def test_our_siblings_train_with_trls_own_numbers_at_its_eps(
         {"weights": (0.5, 0.0, 0.0)},
         {"normalizer": "grpo", "eps": 0.5},
         {"normalizer": "batch", "eps": 0.5},
+        {"shrink": 8.0},
     ],
-    ids=["half of the own term", "grpo with an eps", "batch with an eps"],
+    ids=["half of the own term", "grpo with an eps", "batch with an eps", "shrunk"],
 )
 def test_trainer_and_library_agree_to_the_bit(settings, tmp_path, changes):
     # Half the own term was once trained at its whole size, and these two without their eps.
@@ -168,7 +169,8 @@ def test_trainer_and_library_agree_to_the_bit(settings, tmp_path, changes):
         "durian": lambda: durian_advantages(rewards, *groups, WEIGHTS_HALVED),
         "grpo": lambda: grpo_advantages(rewards, eps=0.5),
         "batch": lambda: batch_advantages(rewards, eps=0.5),
-    }[changes.get("normalizer", "durian")]()
+        "shrunk": lambda: durian_advantages(rewards, *groups, shrink=8.0),
+    }["shrunk" if "shrink" in changes else changes.get("normalizer", "durian")]()
     assert logged["advantage"].to_list() == expected.flatten().tolist()
     assert torch.count_nonzero(expected) > 0
 

@@ -57,6 +57,11 @@ class PassAt:
     n: int  # samples
     shares: list[Estimate]  # one a K, in the order of the settings' `pass_at`
 
+    @property
+    def label(self) -> str:
+        """'all', or the group by its kind: 'perceptual hard'."""
+        return str(self.group) if self.kind is None else f"{self.kind} {self.group}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class GreedyDifference:

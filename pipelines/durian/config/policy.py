@@ -125,7 +125,7 @@ class PromptConfig(Config):
 
     system_prompt: str | None = option(
         None,
-        "System prompt; '' for none of yours: a chat template's own default then stands.",
+        "System prompt; '' sends no system message; a template that writes its own still does.",
         panel=POLICY,
         default_text="asks for <think> and \\boxed{}",
         profiled=True,

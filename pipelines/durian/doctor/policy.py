@@ -14,6 +14,7 @@ from durian.config import SYSTEM_PROMPT, SamplingConfig
 from durian.doctor.teacher import Teacher
 from durian.engines.base import RefusedPrompt, Request
 from durian.engines.chat import Chat, cannot_load, check_model_exists, load_chat
+from durian.engines.faults import known_fault
 from durian.engines.loading import open_encoder, open_engine
 from durian.errors import ConfigError, one_line
 from durian.measures.spectral_entropy import spectral_entropy
@@ -89,6 +90,9 @@ def _findings(config: SamplingConfig, say: Callable[[str], None]) -> Iterator[tu
         chat = load_chat(config)
     except ConfigError as error:
         yield "processor", Found("wrong", str(error))
+        return
+    if (fault := known_fault(config.engine, chat.processor, images=1)) is not None:
+        yield "engine", Found("unsupported", f"{fault.error}; {fault.way_out}")
         return
     yield "prompt", _tried(_rendered, chat)
     yield "system prompt", _tried(_system, chat)

@@ -35,22 +35,35 @@ class Agreement:
         Raises:
             RunError: they differ; the message names both numbers of tokens.
         """
+        ids = self._own(prompt)
+        if ids is None or list(read) == ids:
+            return
+        self._compare_numbers(len(read), len(ids))
+        place = next(i for i in range(len(ids)) if read[i] != ids[i])
+        raise self._differ(
+            f"token {place + 1} of a prompt's {len(ids)} as {read[place]} where the policy's "
+            f"processor makes {ids[place]}"
+        )
+
+    def check_number(self, prompt: Prompt, read: int) -> None:
+        """Compare how many tokens a prompt has, of a reader that tells no more; else as `check`."""
+        ids = self._own(prompt)
+        if ids is not None:
+            self._compare_numbers(read, len(ids))
+
+    def _own(self, prompt: Prompt) -> list[int] | None:
         kind = min(len(prompt.images), 2)
         if self._compared[kind] == FIRST:
-            return
+            return None
         self._compared[kind] += 1
         text = self._chat.render(prompt)
-        if isinstance(text, Failed):
-            return
-        ids = self._chat.token_ids(text, prompt.images)
-        if list(read) == ids:
-            return
-        if len(read) != len(ids):
-            said = f"a prompt of {len(read)} tokens where the policy's processor makes {len(ids)}"
-        else:
-            place = next(i for i in range(len(ids)) if read[i] != ids[i])
-            said = (
-                f"token {place + 1} of a prompt's {len(ids)} as {read[place]} where the policy's "
-                f"processor makes {ids[place]}"
+        return None if isinstance(text, Failed) else self._chat.token_ids(text, prompt.images)
+
+    def _compare_numbers(self, read: int, own: int) -> None:
+        if read != own:
+            raise self._differ(
+                f"a prompt of {read} tokens where the policy's processor makes {own}"
             )
-        raise RunError(f"{self._reader} has read {said}; {self._way_out}")
+
+    def _differ(self, said: str) -> RunError:
+        return RunError(f"{self._reader} has read {said}; {self._way_out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,13 +160,22 @@ class Chat:
             RunError: the processor marks more or fewer tokens than it gives.
         """
         given = {"images": [list(of_prompt) for of_prompt in images]} if any(images) else {}
-        encoded = self.processor(
-            text=list(texts),
-            **given,
-            padding=True,
-            return_tensors="pt",
-            add_special_tokens=self.adds_special_tokens(texts[0]),
-        )
+        with warnings.catch_warnings():
+            # transformers 5.19, Glm4vProcessor.create_mm_token_type_ids: `np.array` of a tensor, at
+            # every prompt. The array is right.
+            warnings.filterwarnings(
+                "ignore",
+                message="__array__ implementation doesn't accept a copy keyword",
+                category=DeprecationWarning,
+                module=r"transformers\.models\.glm4v\.processing_glm4v",
+            )
+            encoded = self.processor(
+                text=list(texts),
+                **given,
+                padding=True,
+                return_tensors="pt",
+                add_special_tokens=self.adds_special_tokens(texts[0]),
+            )
         for name in OF_TOKENS:
             if name in encoded and encoded[name].shape != encoded["input_ids"].shape:
                 raise RunError(

@@ -24,6 +24,8 @@ def known_fault(engine: str, processor: Any, images: int) -> RefusedPrompt | Non
     family = type(processor).__name__
     if engine != "vllm":
         return None
+    if family == "MllamaProcessor":
+        return RefusedPrompt("vLLM dropped Llama 3.2 Vision after its version 0.10.2", WAY_OUT)
     if family == "LlavaOnevisionProcessor" and images > 1:
         return RefusedPrompt(
             "vLLM cuts several images of LLaVA-OneVision into tiles as if each stood alone",
@@ -42,5 +44,6 @@ def _runs_on_cpu() -> bool:
     # vLLM itself would know, after half a minute of imports; a dry run must not wait for it.
     import torch
 
-    found = torch.accelerator.current_accelerator()
+    # By itself it names what torch was built for, there or not.
+    found = torch.accelerator.current_accelerator(check_available=True)
     return found is None or found.type == "mps"

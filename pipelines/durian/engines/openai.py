@@ -10,10 +10,12 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from durian.config import SamplingConfig
+from durian.engines.agreement import Agreement
 from durian.engines.answers import logprob_list, read_rollouts
 from durian.engines.base import Answer, Key, RefusedPrompt, Request, Room
 from durian.engines.server import Refused, Server, Unanswered
@@ -42,6 +44,14 @@ OWN = {
 }
 # The form of most models' special tokens; the tokenizer that would tell them all is the server's.
 CONTROL = re.compile(r"<\|[^\s<>|]+\|>")
+# Fields of a request by which the user has another prompt made than the policy's folder says.
+OTHER_PROMPT = ("chat_template", "mm_processor_kwargs")
+WAY_OUT = (
+    "the server has another chat template or other sizes of images: start it with the policy's "
+    "--chat-template and --mm-processor-kwargs, or give its sizes here as --min-pixels and "
+    "--max-pixels; where it leaves out the token that begins a text, pass --engine-arg "
+    "add_special_tokens=true"
+)
 REFUSED = "prompt refused: "  # by the server, in whose words follows why
 LIKELIEST = 5  # tokens whose log-probabilities are compared
 SAME = 0.1  # nats: bfloat16 and another batch move them less, a temperature moves some more
@@ -81,6 +91,9 @@ class OpenAIEngine:
     usable answer after its retries (429, 5xx, time-out, broken connection, not JSON) is its row's
     error only while the server still answers a prompt of one word; else the run ends, resumable.
 
+    Where the model is named by a folder that is here too, the first prompts' numbers of tokens are
+    held against those of its processor.
+
     Each request has a seed, and its rollouts count on from it: a server that heeds seeds (vLLM)
     draws the same again, as far as its kernels do not depend on the
     batch. vLLM on a CPU (0.32) dies of a seed whose prompt it reads in chunks: start it with
@@ -109,6 +122,8 @@ class OpenAIEngine:
             context = served.context or config.max_tokens + 1
             self._max_tokens = max(1, min(config.max_tokens, context - 1))
             self._together = self._try_out()
+            self._agreement = self._find_agreement()
+            self._one_at_a_time = asyncio.Lock()  # a tokenizer is not to be used by two threads
         except BaseException:
             self._server.close()
             raise
@@ -164,8 +179,31 @@ class OpenAIEngine:
             drawn = read_rollouts(answer, together)
             if isinstance(drawn, Failed):
                 return drawn
+            if not rollouts:
+                await self._compare(prompt, drawn[0].prompt_tokens)
             rollouts += drawn
         return rollouts
+
+    def _find_agreement(self) -> Agreement | None:
+        """Load the processor of a policy that is here too; of another, nothing is compared."""
+        config = self._config
+        bounded = config.min_pixels is not None or config.max_pixels is not None
+        if not (bounded or Path(config.model).is_dir()):
+            return None  # a name, which a hub may have too: nothing is downloaded for this
+        if any(name in self._fields for name in OTHER_PROMPT):
+            return None
+        try:
+            from durian.engines.chat import load_chat
+
+            chat = load_chat(config)
+        except (ConfigError, ImportError):  # no processor in it, or no transformers here
+            return None
+        return Agreement(chat, self._server.address, WAY_OUT)
+
+    async def _compare(self, prompt: Prompt, told: int | None) -> None:
+        if self._agreement is not None and told is not None:
+            async with self._one_at_a_time:
+                await asyncio.to_thread(self._agreement.check_number, prompt, told)
 
     def _seed(self, seed: int) -> dict[str, int]:
         return {"seed": seed} if self._limits.seeded else {}

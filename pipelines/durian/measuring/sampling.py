@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -245,11 +245,14 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
     if isinstance(reward, CustomReward) and not in_actor:
         reward = RewardBeside(config.reward, config)
     bounded = config.min_pixels is not None or config.max_pixels is not None
-    resizing = _resizing(config, bounded) if bounded or reward.reads_images else None
-    if bounded and resizing is None:
-        progress.note(f"warning: {not_bounded(config.model)}")
-    progress.note(f"loading {config.model} into {config.engine}")
-    engine = open_engine(config.sampling)
+    with ExitStack() as opened:
+        opened.callback(reward.close)  # a process of its own must not outlive a failure
+        resizing = _resizing(config, bounded) if bounded or reward.reads_images else None
+        if bounded and resizing is None:
+            progress.note(f"warning: {not_bounded(config.model)}")
+        progress.note(f"loading {config.model} into {config.engine}")
+        engine = open_engine(config.sampling)
+        opened.pop_all()
     if engine.told:
         progress.note(engine.told)
     return Policy(

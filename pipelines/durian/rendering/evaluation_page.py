@@ -70,14 +70,7 @@ def _rows(samples: int, found: Any, ways: Sequence[str]) -> list[_Row]:
 
 
 def _passes(found: Sequence[PassAt]) -> list[_Row]:
-    return [
-        _Row(
-            label=str(row.group) if row.kind is None else f"{row.kind} {row.group}",
-            samples=row.n,
-            estimates=row.shares,
-        )
-        for row in found
-    ]
+    return [_Row(label=row.label, samples=row.n, estimates=row.shares) for row in found]
 
 
 def _estimate(

@@ -34,8 +34,8 @@ def batch_metrics(
     Keys, each under `durian/`:
         no_variance: share of samples whose rewards spread (std) less than 1e-6.
         extreme: share of samples with exactly 1 completion right, or all but 1, of 3 or more.
-        std/perceptual_easy, size/reasoning_0, ...: std of a group's rewards (eq. 13, 19), and its
-            number of samples.
+        std/perceptual_easy, size/reasoning_0, ...: std of a group's rewards (eq. 13, 19), before
+            any shrinking, and its number of samples.
         largest_advantage: by magnitude.
         share/own, share/perceptual, share/reasoning: a weighted term's part of the three's sum of
             magnitudes.
