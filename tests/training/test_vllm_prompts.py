@@ -2,18 +2,16 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
 from trl import GRPOTrainer
 
 from durian.config import SamplingConfig
 from durian.engines.chat import load_chat
 from durian.errors import RunError
 from durian.training import trainer
-from durian.training.prompts import text_ids, tokenized
 from durian.training.trainer import DurianTrainer
 from durian.training.vllm_prompts import reads_what_is_trained_on
+from tests.families.beside import PROMPTS, read_beside
 
 IMAGE, END = 9, 8
 
@@ -57,20 +55,6 @@ def test_a_prompt_that_was_not_encoded_here_is_refused_before_vllm_sees_it():
     assert vllm.given == []
 
 
-def asked(*images):
-    question = {"type": "text", "text": "Which is larger?"}
-    parts = [{"type": "image", "image": image} for image in images]
-    return [{"role": "user", "content": [*parts, question]}]
-
-
-def picture(width, height):
-    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-PROMPTS = [asked(picture(72, 56)), asked(picture(72, 56), picture(56, 72)), asked(picture(150, 40))]
-
-
 @pytest.fixture(scope="module")
 def chat_of(policy_of):
     return lambda family: load_chat(
@@ -106,35 +90,9 @@ def test_a_trainer_remembers_the_texts_of_the_rollout_batch_in_hand(beside):
     assert len(beside._texts) == 1
 
 
-@pytest.mark.filterwarnings("ignore")  # of vLLM's imports
-@pytest.mark.parametrize(
-    "family",
-    ["llava", "pixtral", "mistral3", "idefics3", "smolvlm", "gemma3", "internvl", "qwen2_5_vl"],
-)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:vllm")
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "pixtral"])
 def test_vllm_itself_writes_the_tokens_that_are_trained_on(family, chat_of, policy_of):
+    # The other families: python -m tests.families --roads beside
     pytest.importorskip("vllm", exc_type=ImportError)
-    from vllm.config import ModelConfig
-    from vllm.multimodal import MULTIMODAL_REGISTRY
-    from vllm.multimodal.processing import ProcessorInputs, TimingContext
-
-    chat = chat_of(family)
-    config = ModelConfig(
-        model=str(policy_of(family)), dtype="float32", limit_mm_per_prompt={"image": 2, "video": 0}
-    )
-    vllm = MULTIMODAL_REGISTRY.create_processor(config)
-
-    def generate(*, prompts, images):
-        read = []
-        for ids, own in zip(prompts, images, strict=True):
-            items = vllm.info.parse_mm_data({"image": own})
-            found = vllm.apply(
-                ProcessorInputs(prompt=ids, mm_data_items=items), TimingContext(enabled=False)
-            )
-            read.append(found["prompt_token_ids"])
-        return (read,)
-
-    for prompt in PROMPTS:
-        ids, images, _ = tokenized(chat, [prompt])
-        texts = dict(zip(map(tuple, ids), text_ids(chat, [prompt]), strict=True))
-        (read,) = reads_what_is_trained_on(generate, texts)(prompts=ids, images=images)
-        assert read == ids and len(read[0]) > len(texts[tuple(ids[0])])
+    assert read_beside(policy_of(family), chat_of(family)) > 3 * 4

@@ -70,6 +70,14 @@ class Screen:
     vllm: bool = False  # whether it draws the completions, beside the trainer or from a server
     resizing: Resizing | None = None  # within the bounds that were asked for; None: none were
 
+    def fault(self, images: int) -> str | None:
+        """Tell why vLLM must not draw completions of a prompt with so many images, if it is to."""
+        if not self.vllm:
+            return None
+        # In a training vLLM runs on GPUs alone, wherever the plan of it is made.
+        known = known_fault("vllm", self.chat.processor, images, on_cpu=False)
+        return None if known is None else f"{known.error}; leave out use_vllm"
+
     def render(self, sample: Sample, seen: Look) -> tuple[Prompt, str] | Failed:
         """The prompt of a sample and its text, or why there is none."""
         prompt = build_prompt(
@@ -77,10 +85,8 @@ class Screen:
         )
         if isinstance(prompt, Failed):
             return prompt
-        if self.vllm:
-            fault = known_fault("vllm", self.chat.processor, len(prompt.images))
-            if fault is not None:
-                return Failed(f"{fault.error}; leave out use_vllm")
+        if (fault := self.fault(len(prompt.images))) is not None:
+            return Failed(fault)
         text = self.chat.render(prompt)
         return text if isinstance(text, Failed) else (prompt, text)
 
@@ -168,26 +174,33 @@ def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
 
 
 def scan_rows(
-    reader: SampleReader, config: TrainConfig, table: TrainingTable, progress: Progress
+    reader: SampleReader,
+    config: TrainConfig,
+    table: TrainingTable,
+    screen: Screen,
+    progress: Progress,
 ) -> ScannedRows:
     """Read all rows once, without decoding an image, and look each up in the table.
 
     Raises:
         InputError: the dataset cannot be read, or the table lacks samples of it.
+        ConfigError: vLLM must not draw completions of any of the rows.
     """
     ids: list[str] = []
-    images = 0
+    images: set[int] = set()  # how many a row has
 
     def noted() -> Iterator[Sample]:
-        nonlocal images
         for sample in reader.samples():
             ids.append(sample.sample_id)
-            images += len(sample.images)
+            images.add(len(sample.images))
             yield sample
 
     index = scan(noted(), progress, own_ids=config.id_column is not None)
     table.check_missing(ids)
-    return ScannedRows(ids, index.fingerprint, with_images=images > 0)
+    faults = [screen.fault(number) for number in sorted(images)]
+    if faults and faults[0] is not None and None not in faults:
+        raise ConfigError(f"grpo: 'use_vllm': {faults[0]}")
+    return ScannedRows(ids, index.fingerprint, with_images=images - {0} != set())
 
 
 def prepare_samples(
