@@ -30,7 +30,7 @@ from durian.training.arguments import (
     overlong_of,
     plan_of,
 )
-from durian.training.checkpoints import drop_older, newest_checkpoint
+from durian.training.checkpoints import States, drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
@@ -143,6 +143,7 @@ def train_policy(
                 args=args,
                 train_dataset=samples.dataset,
                 chat=screen.chat,
+                states=States(checkpoint),
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )

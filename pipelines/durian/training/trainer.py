@@ -28,7 +28,7 @@ from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.samples import Prompt
 from durian.training.backends import check_backend, gather_when_saved
-from durian.training.checkpoints import check_restored, drop_older, mark_complete
+from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
@@ -71,9 +71,20 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     vllm_importance_sampling_correction: bool  # TRL's
 
     def __init__(
-        self, *, normalization: Normalization, reward: TrainingReward, chat: Chat, **trl: Any
+        self,
+        *,
+        normalization: Normalization,
+        reward: TrainingReward,
+        chat: Chat,
+        states: States,
+        **trl: Any,
     ) -> None:
-        """Set up TRL's trainer, which takes all the other arguments."""
+        """Set up TRL's trainer, which takes all the other arguments.
+
+        Args:
+            states: to which each part of the training is added that a checkpoint must hold.
+        """
+        self._states = states
         self._chat = chat
         self._normalization = normalization
         self._reward = reward
@@ -387,7 +398,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            mark_complete(folder, self._whole_model())
+            mark_complete(folder, self._whole_model(), self._states.now())
             drop_older(folder.parent, limit)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
