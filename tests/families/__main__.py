@@ -1,4 +1,4 @@
-"""`python -m tests.families [FAMILY ...] [--roads transformers,vllm,train,beside]`: the support matrix.
+"""`python -m tests.families [FAMILY ...] [--roads transformers,vllm,train,beside]`: the matrix.
 
 Takes every family through every road, keeps what is found in matrix.json beside this file, and
 writes docs/families.md. A family takes half a minute, and on vLLM as long again.

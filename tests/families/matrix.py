@@ -122,7 +122,7 @@ def _reasons(tried: dict[str, Any]) -> list[str]:
                 if not any(line.endswith(f" ({why})") for line in said):
                     said.append(f"{where} ({why})")
     for road in ("eval", "train", "beside"):
-        why = tried.get(road, {}).get("said")
+        why = tried.get(road, {}).get("said", "").removeprefix("model 'M': ")
         if why and not any(line.endswith(f" ({why})") for line in said):
             said.append(f"{road} ({why})")
     return said
