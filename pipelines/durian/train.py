@@ -30,7 +30,7 @@ from durian.training.arguments import (
     overlong_of,
     plan_of,
 )
-from durian.training.checkpoints import drop_older, newest_checkpoint
+from durian.training.checkpoints import States, drop_older, newest_checkpoint
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
@@ -120,9 +120,9 @@ def train_policy(
                     chat=lambda: screen.chat,
                     say=progress.note,
                 )
-                held_out = read_validation_set(config, screen.chat, progress)
+                held_out = read_validation_set(config, screen, progress)
                 watch = None if held_out is None else held_out.overlap.see
-                rows = scan_rows(reader, config, table, progress, watch)
+                rows = scan_rows(reader, config, table, screen, progress, watch)
                 validated_on = None if held_out is None else held_out.index.fingerprint
                 identity = training_identity(config, grpo, rows.fingerprint, validated_on)
                 complete = held.enter_context(open_training(out, identity, fresh=fresh))
@@ -160,6 +160,7 @@ def train_policy(
                 train_dataset=samples.dataset,
                 chat=screen.chat,
                 validation=validation,
+                states=States(checkpoint),
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )

@@ -202,10 +202,9 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         chat=lambda: screen.chat,
         say=progress.note,
     )
-    held_out = read_validation_set(config, screen.chat, progress)
-    rows = scan_rows(
-        reader, config, table, progress, None if held_out is None else held_out.overlap.see
-    )
+    held_out = read_validation_set(config, screen, progress)
+    watch = None if held_out is None else held_out.overlap.see
+    rows = scan_rows(reader, config, table, screen, progress, watch)
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)

@@ -57,14 +57,10 @@ def rendered(chat: Chat, prompt: Prompt) -> str:
 
 def tokenized(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> tuple[Any, Any, Any]:
     """What TRL's `_tokenize_prompts` gives: ids of each prompt, its images, and all tensors."""
-    return encoded(chat, [prompt_of(each) for each in messages])
-
-
-def encoded(chat: Chat, prompts: Sequence[Prompt]) -> tuple[Any, Any, Any]:
-    """Ids of each prompt, its images, and all tensors, as TRL generates by them."""
+    prompts = [prompt_of(each) for each in messages]
     images = [list(prompt.images) for prompt in prompts]
-    tensors = chat.encode([rendered(chat, prompt) for prompt in prompts], images)
-    kept = tensors["attention_mask"].bool()  # (rows, tokens)
+    encoded = chat.encode([rendered(chat, prompt) for prompt in prompts], images)
+    kept = encoded["attention_mask"].bool()  # (rows, tokens)
 
     def of_rows(values: Tensor) -> list[list[int]]:
         return [row[mask].tolist() for row, mask in zip(values, kept, strict=True)]
@@ -72,10 +68,15 @@ def encoded(chat: Chat, prompts: Sequence[Prompt]) -> tuple[Any, Any, Any]:
     # TRL pads what stands beside each token by itself, as it does the ids.
     fields = {
         name: of_rows(value) if name in OF_TOKENS else value
-        for name, value in tensors.items()
+        for name, value in encoded.items()
         if name not in ("input_ids", "attention_mask")
     }
-    return of_rows(tensors["input_ids"]), images if any(images) else None, fields
+    return of_rows(encoded["input_ids"]), images if any(images) else None, fields
+
+
+def text_ids(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> list[list[int]]:
+    """Ids of each prompt's text alone, for a vLLM that writes the tokens of images itself."""
+    return [chat.text_ids(rendered(chat, prompt_of(each))) for each in messages]
 
 
 class ProfiledProcessor:

@@ -31,7 +31,7 @@ from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.samples import Prompt
 from durian.training.backends import check_backend, gathered_when_saved
-from durian.training.checkpoints import check_restored, drop_older, mark_complete
+from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
@@ -40,7 +40,7 @@ from durian.training.prompts import (
     ProfiledProcessor,
     TellingImages,
     check_masks,
-    encoded,
+    text_ids,
     tokenized,
 )
 from durian.training.reward import TrainingReward
@@ -80,10 +80,17 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         normalization: Normalization,
         reward: TrainingReward,
         chat: Chat,
+        states: States,
         validation: Validation | None = None,
         **trl: Any,
     ) -> None:
-        """Set up TRL's trainer, which takes all the other arguments."""
+        """Set up TRL's trainer, which takes all the other arguments.
+
+        Args:
+            states: to which each part of the training is added that a checkpoint must hold.
+            validation: what is validated between the steps; None for nothing.
+        """
+        self._states = states
         self._validation = validation
         self._chat = chat
         self._normalization = normalization
@@ -101,11 +108,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
+        self._texts: dict[tuple[int, ...], list[int]] = {}  # of the rollout batch in hand, for vLLM
         if validation is not None:
             self.add_callback(TrainingBegins(self.validate))
-        if self.use_vllm and self.vllm_mode == "colocate":
+        if self._beside_vllm:
             self.vllm_generation.generate = reads_what_is_trained_on(
-                self.vllm_generation.generate, self._image_pad_token_id
+                self.vllm_generation.generate, self._texts
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
@@ -124,7 +132,13 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """TRL's ids of prompts, as the engines have them."""
-        return tokenized(self._chat, prompts)
+        encoded = tokenized(self._chat, prompts)
+        if self._beside_vllm:
+            self._texts.clear()
+            self._texts.update(
+                zip(map(tuple, encoded[0]), text_ids(self._chat, prompts), strict=True)
+            )
+        return encoded
 
     def _generate(self, prompts: list[Any]) -> Any:
         """Draw TRL's completions, and log the time."""
@@ -297,6 +311,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return float(values[-1]) if values else 0.0
 
     @property
+    def _beside_vllm(self) -> bool:
+        return bool(self.use_vllm and self.vllm_mode == "colocate")
+
+    @property
     def _generations(self) -> int:
         return int(self.num_generations if self.model.training else self.num_generations_eval)
 
@@ -377,11 +395,11 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         for name, value in drift(known, now, bins).items():
             self._metrics["train"][name].append(value)
 
-    def draw(self, prompts: Sequence[Prompt], *, copies: int, greedy: bool) -> list[list[int]]:
+    def draw(self, prompts: Sequence[Any], *, copies: int, greedy: bool) -> list[list[int]]:
         """Draw completions of the policy in hand, by TRL's own generation, and log nothing.
 
         Args:
-            prompts: all with images, or none.
+            prompts: messages that hold their images, as TRL has them; all have some, or none has.
             copies: completions of each prompt.
             greedy: the most likely token each time; else as completions to train on are drawn.
         Returns:
@@ -392,7 +410,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         try:
             with greedily(self) if greedy else nullcontext():
                 each = [prompt for prompt in prompts for _ in range(copies)]
-                drawn, _ = self._generate_single_turn(*encoded(self._chat, each), copies)
+                drawn, _ = self._generate_single_turn(*self._tokenize_prompts(each), copies)
         finally:
             self.model.train(training)
         return [list(ids) for ids in drawn]
@@ -435,7 +453,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            mark_complete(folder, self._whole_model())
+            mark_complete(folder, self._whole_model(), self._states.now())
             drop_older(folder.parent, limit)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

@@ -26,6 +26,7 @@ from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from transformers import TrainerCallback
 from trl import GRPOConfig
+from trl.data_utils import prepare_multimodal_messages
 
 from durian.analysis.statistics.accuracy import Judged, accuracy_by_group, rates
 from durian.analysis.validation import (
@@ -42,7 +43,6 @@ from durian.records import from_json
 from durian.rendering.text import counted, estimate_text
 from durian.run.files import find_json, write_json
 from durian.run.progress import Progress
-from durian.samples import Prompt
 from durian.training.plan import BatchPlan
 from durian.training.reward import TrainingReward
 from durian.training.validation_rows import ValidationRows, validated_every
@@ -259,13 +259,12 @@ class Validation:
         return outcomes
 
 
-def _prompts(rows: dict[str, list[Any]]) -> list[Prompt]:
-    return [
-        Prompt(sample_id=name, messages=messages, images=tuple(images))
-        for name, messages, images in zip(
-            rows["sample_id"], rows["prompt"], rows["images"], strict=True
-        )
-    ]
+def _prompts(rows: dict[str, list[Any]]) -> list[Any]:
+    """The messages of rows, with their images in them."""
+    if not any(rows["images"]):
+        return rows["prompt"]
+    pairs = zip(rows["prompt"], rows["images"], strict=True)
+    return [prepare_multimodal_messages(messages, images=images) for messages, images in pairs]
 
 
 def validation_of(

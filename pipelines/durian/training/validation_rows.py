@@ -26,7 +26,6 @@ from durian.analysis.statistics.estimate import Label
 from durian.analysis.validation import ValidatedRows, known_metrics
 from durian.config import TrainConfig
 from durian.config.train import WAYS
-from durian.engines.chat import Chat
 from durian.engines.resizing import Resizing
 from durian.errors import ConfigError
 from durian.groups import KINDS
@@ -156,7 +155,7 @@ class ValidationRows:
 
 
 def read_validation_set(
-    config: TrainConfig, chat: Chat, progress: Progress
+    config: TrainConfig, screen: Screen, progress: Progress
 ) -> ValidationSet | None:
     """Read the rows to validate on once, without decoding them; None where there are none.
 
@@ -169,7 +168,7 @@ def read_validation_set(
     reader = open_dataset(config.eval_source)
     for line in reader.said:
         progress.note(f"validation: {line}")
-    check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=lambda: chat)
+    check_first_rows(reader, config, pixel_limit=config.pixel_limit, chat=lambda: screen.chat)
     if groups is not None:
         check_groups_known(groups, reader, config.eval_table)
     ids, columns, overlap, seen = list[str](), list[Mapping[str, Any]](), Overlap(), set[str]()
