@@ -29,8 +29,10 @@ from durian.training.arguments import (
     grpo_config,
     overlong_of,
     plan_of,
+    seed_of,
 )
 from durian.training.checkpoints import drop_older, newest_checkpoint
+from durian.training.drawing import drawing_of
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
@@ -132,6 +134,9 @@ def train_policy(
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
         longest = samples.counts.longest_prompt or 0
+        drawing = drawing_of(
+            config, table, samples.ids, batch=plan.rollout_batch, seed=seed_of(grpo)
+        )
         args = grpo_config(config, grpo, plan, longest_prompt=longest)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
@@ -143,6 +148,7 @@ def train_policy(
                 args=args,
                 train_dataset=samples.dataset,
                 chat=screen.chat,
+                drawing=drawing,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )

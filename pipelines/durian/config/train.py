@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from durian.config.checks import check_percentiles, no_keys
 from durian.config.later import LaterConfig
-from durian.config.options import DATA, NORMALIZER, POLICY, RUN, again, either, option
+from durian.config.options import DATA, NORMALIZER, POLICY, RUN, again, default_of, either, option
 from durian.config.policy import PolicyConfig, SamplingConfig
 from durian.config.profile import ProfileConfig
 from durian.errors import ConfigError
 from durian.normalizer import NORMALIZERS
+
+POOLS = ("easy", "medium", "hard")
+SHARES = {"easy": 0.2, "medium": 0.6, "hard": 0.2}
+CURRICULA = ("frontier", "pools")  # orders that draw each rollout batch
+ORDERS = ("shuffle", "easy_first", "hard_first", *CURRICULA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +120,32 @@ class TrainConfig(LaterConfig):
     )
     order: str = option(
         "shuffle",
-        "shuffle, easy_first or hard_first.",
+        lambda: f"{either(ORDERS)}.",
         panel=NORMALIZER,
-        choices=("shuffle", "easy_first", "hard_first"),
+        choices=ORDERS,
+    )
+    frontier_prior: float | None = option(
+        None,
+        "With order frontier: completions that a sample is taken to have beside its own; fewer, "
+        "and those that are always right or wrong are drawn less.",
+        panel=NORMALIZER,
+        unit="completions",
+        default_text="as the table's samples differ",
+        above=0,
+    )
+    frontier_decay: float = option(
+        0.5,
+        "With order frontier: what a completion still counts once as many samples were drawn as "
+        "there are.",
+        panel=NORMALIZER,
+        low=0,
+        high=1,
+    )
+    pools: dict[str, Any] | None = option(
+        None,
+        "NAME=SHARE, with order pools: of easy, medium and hard samples in each rollout batch.",
+        panel=NORMALIZER,
+        default_text=", ".join(f"{name}={share:g}" for name, share in SHARES.items()),
     )
     grpo: dict[str, Any] = option(
         {},
@@ -146,8 +174,36 @@ class TrainConfig(LaterConfig):
             )
         if self.percentiles is not None:
             check_percentiles(self.percentiles)
+        self._check_order()
         no_keys("grpo:", self.grpo)
         no_keys("grpo: model_init_kwargs", self.grpo.get("model_init_kwargs") or {})
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The shares of easy, medium and hard; 0 of one that is not named."""
+        named = SHARES if self.pools is None else self.pools
+        easy, medium, hard = (float(named.get(name, 0)) for name in POOLS)
+        return easy, medium, hard
+
+    def _check_order(self) -> None:
+        for name in ("frontier_prior", "frontier_decay", "pools"):
+            order = name.partition("_")[0]
+            default = {f.name: default_of(f) for f in fields(self)}[name]
+            if self.order != order and getattr(self, name) != default:
+                raise ConfigError(
+                    f"{name.replace('_', '-')} is for order {order}, and order is {self.order}; "
+                    "leave it out"
+                )
+        if self.pools is None:
+            return
+        for name, share in self.pools.items():
+            if name not in POOLS:
+                raise ConfigError(f"pools has no '{name}'; name {either(POOLS)}")
+            number = isinstance(share, int | float) and not isinstance(share, bool)
+            if not number or not 0 <= share < math.inf:
+                raise ConfigError(f"pools: {name} is {share!r}; it must be a number of 0 or more")
+        if not any(self.shares):
+            raise ConfigError("pools gives no pool a share; give one above 0, like medium=1")
 
     @property
     def policy(self) -> SamplingConfig:
