@@ -31,7 +31,7 @@ from durian.training.arguments import (
     plan_of,
     seed_of,
 )
-from durian.training.checkpoints import drop_older, newest_checkpoint
+from durian.training.checkpoints import States, drop_older, newest_checkpoint
 from durian.training.drawing import drawing_of
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
@@ -148,6 +148,7 @@ def train_policy(
                 args=args,
                 train_dataset=samples.dataset,
                 chat=screen.chat,
+                states=States(checkpoint),
                 drawing=drawing,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],

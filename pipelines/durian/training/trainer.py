@@ -28,7 +28,7 @@ from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.samples import Prompt
 from durian.training.backends import check_backend, gather_when_saved
-from durian.training.checkpoints import check_restored, drop_older, mark_complete
+from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.drawing import Drawing, DrawnOrder
 from durian.training.normalization import Normalization
@@ -72,14 +72,17 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         normalization: Normalization,
         reward: TrainingReward,
         chat: Chat,
+        states: States,
         drawing: Drawing | None = None,
         **trl: Any,
     ) -> None:
         """Set up TRL's trainer, which takes all the other arguments.
 
         Args:
+            states: to which each part of the training is added that a checkpoint must hold.
             drawing: how rollout batches are drawn; None for the order of the dataset, or TRL's.
         """
+        self._states = states
         self._chat = chat
         self._normalization = normalization
         self._reward = reward
@@ -94,6 +97,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             processes=self.accelerator.num_processes,
         )
         self._drawn = DrawnOrder(drawing, **self._order_sizes()) if drawing else None
+        if self._drawn is not None:
+            states.add("order", self._drawn)
         self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
@@ -392,7 +397,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            mark_complete(folder, self._whole_model())
+            mark_complete(folder, self._whole_model(), self._states.now())
             drop_older(folder.parent, limit)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
