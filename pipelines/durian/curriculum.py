@@ -218,16 +218,17 @@ def _rooms(
     shares: NDArray[np.float64], sizes: NDArray[np.int64], batch: int
 ) -> NDArray[np.float64]:
     """Samples of each pool in a batch, as fractions: its share, or all that it has."""
-    rooms, open_ = np.zeros(len(shares)), shares > 0
-    if sizes[open_].sum() < batch:
+    rooms: NDArray[np.float64] = np.zeros(len(shares))
+    full = shares <= 0
+    if sizes[~full].sum() < batch:
         raise ValueError(f"pools of {sizes.tolist()} samples, for a batch of {batch}")
-    while open_.any():
-        asked = (batch - rooms.sum()) * np.where(open_, shares, 0) / shares[open_].sum()
-        full = open_ & (asked >= sizes)
-        if not full.any():
+    while not full.all():
+        asked = np.where(full, 0, shares) * (batch - rooms.sum()) / shares[~full].sum()
+        short = ~full & (asked >= sizes)
+        if not short.any():
             return rooms + asked
-        rooms[full] = sizes[full]
-        open_ &= ~full
+        rooms[short] = sizes[short]
+        full |= short
     return rooms
 
 

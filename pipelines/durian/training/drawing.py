@@ -12,10 +12,13 @@ from torch import Tensor
 from trl.trainer.utils import RepeatSampler
 
 from durian.config import TrainConfig
-from durian.curriculum import Curriculum, Frontier, Pools
+from durian.config.train import POOLS
+from durian.curriculum import Curriculum, Frontier, Pools, share_without_variance
 from durian.errors import ConfigError
 from durian.records import JsonObject
 from durian.table.join import TrainingTable
+
+MOST = 500  # batches that are drawn to tell what to expect
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,47 @@ def evidence_of(
         for seen in (table.right, table.wrong)
     )
     return right, wrong
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a curriculum should draw, by what is known before a training."""
+
+    without_variance: dict[str, float]  # share of samples, of this order and of a shuffle
+    pools: dict[str, int] | None  # samples of each
+
+
+def expected_of(
+    config: TrainConfig,
+    table: TrainingTable,
+    ids: Sequence[str],
+    *,
+    batch: int,
+    seed: int,
+    completions: int,
+) -> Expected | None:
+    """Draw an epoch that teaches the curriculum nothing; None where the order is known beforehand.
+
+    Args:
+        completions: of each prompt; the other arguments as `drawing_of` has them.
+    Raises:
+        ConfigError: as `drawing_of`.
+    """
+    drawing = drawing_of(config, table, ids, batch=batch, seed=seed)
+    if drawing is None:
+        return None
+    right, wrong = evidence_of(table, list(drawing.number))
+    batches = min(len(ids) // batch, MOST)
+    drawn = np.concatenate([drawing.curriculum.draw() for _ in range(batches)])
+    orders = {"shuffle": np.arange(len(right)), config.order: drawn}
+    shares = {
+        name: round(share_without_variance(right, wrong, samples, completions=completions), 4)
+        for name, samples in orders.items()
+    }
+    if not isinstance(drawing.curriculum, Pools):
+        return Expected(without_variance=shares, pools=None)
+    sizes = [len(members) for members in drawing.curriculum.members]
+    return Expected(without_variance=shares, pools=dict(zip(POOLS, sizes, strict=True)))
 
 
 class DrawnOrder(RepeatSampler):  # type: ignore[misc]

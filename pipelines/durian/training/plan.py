@@ -64,6 +64,8 @@ class TrainingPlan:
     parameters_trained: int
     parameters_left: int
     memory_gib: dict[str, float]
+    without_variance: dict[str, float] | None = left_out()  # samples, by order; of the first epoch
+    pools: dict[str, int] | None = left_out()  # samples of each
 
 
 def plan_batches(
