@@ -116,7 +116,7 @@ def train_policy(
                     chat=lambda: screen.chat,
                     say=progress.note,
                 )
-                rows = scan_rows(reader, config, table, progress)
+                rows = scan_rows(reader, config, table, screen, progress)
                 identity = training_identity(config, grpo, rows.fingerprint)
                 complete = held.enter_context(open_training(out, identity, fresh=fresh))
                 if complete is not None:

@@ -202,7 +202,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         chat=lambda: screen.chat,
         say=progress.note,
     )
-    rows = scan_rows(reader, config, table, progress)
+    rows = scan_rows(reader, config, table, screen, progress)
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)

@@ -34,7 +34,13 @@ from durian.training.drawing import Drawing, DrawnOrder
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
-from durian.training.prompts import ProfiledProcessor, TellingImages, check_masks, tokenized
+from durian.training.prompts import (
+    ProfiledProcessor,
+    TellingImages,
+    check_masks,
+    text_ids,
+    tokenized,
+)
 from durian.training.reward import TrainingReward
 from durian.training.vllm_prompts import reads_what_is_trained_on
 
@@ -102,9 +108,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
-        if self.use_vllm and self.vllm_mode == "colocate":
+        self._texts: dict[tuple[int, ...], list[int]] = {}  # of the rollout batch in hand, for vLLM
+        if self._beside_vllm:
             self.vllm_generation.generate = reads_what_is_trained_on(
-                self.vllm_generation.generate, self._image_pad_token_id
+                self.vllm_generation.generate, self._texts
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
@@ -126,7 +133,13 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """TRL's ids of prompts, as the engines have them."""
-        return tokenized(self._chat, prompts)
+        encoded = tokenized(self._chat, prompts)
+        if self._beside_vllm:
+            self._texts.clear()
+            self._texts.update(
+                zip(map(tuple, encoded[0]), text_ids(self._chat, prompts), strict=True)
+            )
+        return encoded
 
     def _generate(self, prompts: list[Any]) -> Any:
         """Draw TRL's completions, and log the time."""
@@ -303,6 +316,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         """The last value that was logged under a name, the same in every process; 0 of none."""
         values = self._metrics["train" if self.model.training else "eval"].get(name)
         return float(values[-1]) if values else 0.0
+
+    @property
+    def _beside_vllm(self) -> bool:
+        return bool(self.use_vllm and self.vllm_mode == "colocate")
 
     @property
     def _generations(self) -> int:
