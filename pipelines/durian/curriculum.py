@@ -249,16 +249,18 @@ def prior_of(
     """
     drawn = right + wrong
     n, s = drawn[drawn > 0], right[drawn > 0]
-    if len(n) < 2 or not 0 < s.sum() < n.sum():
-        mean = float((s.sum() + 0.5) / (n.sum() + 1))
-        return mean * (strength or WEAKEST), (1 - mean) * (strength or WEAKEST)
-    mean = float(s.sum() / n.sum())
+    some = bool(0 < s.sum() < n.sum())
+    # All right, or all wrong: a certain prior would never let anything be drawn again.
+    mean = float(s.sum() / n.sum() if some else (s.sum() + 0.5) / (n.sum() + 1))
     if strength is None:
-        within = (s - s * s / n).sum() / max(n.sum() - len(n), 1)
-        between = ((s * s / n).sum() - s.sum() ** 2 / n.sum()) / (len(n) - 1)
-        each = (n.sum() - (n * n).sum() / n.sum()) / (len(n) - 1)
-        rho = (between - within) / (between + (each - 1) * within)
-        strength = float(np.clip((1 - rho) / max(rho, 1 / (1 + STRONGEST)), WEAKEST, STRONGEST))
+        strength = WEAKEST
+        if some and len(n) > 1:
+            within = (s - s * s / n).sum() / max(n.sum() - len(n), 1)
+            between = ((s * s / n).sum() - s.sum() ** 2 / n.sum()) / (len(n) - 1)
+            each = (n.sum() - (n * n).sum() / n.sum()) / (len(n) - 1)
+            rho = (between - within) / (between + (each - 1) * within)
+            at_least = 1 / (1 + STRONGEST)
+            strength = float(np.clip(1 / max(rho, at_least) - 1, WEAKEST, STRONGEST))
     return mean * strength, (1 - mean) * strength
 
 

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--completions", type=int, default=1536, help="drawn by each training")
+    parser.add_argument("--completions", type=int, default=2560, help="drawn by each training")
     parser.add_argument("--limit", type=int, default=300, help="held-out samples")
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--tell", action="store_true")
@@ -77,7 +77,7 @@ def run(arm: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
             out=str(out), rollout_batch=PROMPTS, freeze_vision=True, **ARMS[arm],
             grpo={
                 "num_generations": EACH, "per_device_train_batch_size": PROMPTS * EACH,
-                "max_steps": completions // (PROMPTS * EACH), "learning_rate": 8e-4,
+                "max_steps": completions // (PROMPTS * EACH), "learning_rate": 3e-4,
                 "lr_scheduler_type": "constant", "gradient_checkpointing": False,
                 "save_steps": 1000, "seed": seed,
             },
