@@ -226,7 +226,8 @@ def _rooms(
         asked = np.where(full, 0, shares) * (batch - rooms.sum()) / shares[~full].sum()
         short = ~full & (asked >= sizes)
         if not short.any():
-            return rooms + asked
+            rooms += asked
+            break
         rooms[short] = sizes[short]
         full |= short
     return rooms

@@ -262,7 +262,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         first_prompt=first,
         memory_gib={name: round(value, 3) for name, value in memory.items()},
         without_variance=expected.without_variance if expected else None,
-        pools=expected.pools if expected else None,
+        pool_sizes=expected.pools if expected else None,
     )
 
 
