@@ -43,6 +43,7 @@ from durian.training.record import (
     training_warnings,
     write_results,
 )
+from durian.training.resampling import DynamicSampling, Reserve
 from durian.training.reward import TrainingReward
 from durian.training.samples import open_samples, open_screen, prepare_samples, scan_rows
 from durian.training.trainer import DurianTrainer
@@ -133,6 +134,15 @@ def train_policy(
         normalization = normalization_of(config, table.manifest)
         longest = samples.counts.longest_prompt or 0
         args = grpo_config(config, grpo, plan, longest_prompt=longest)
+        resampling = None
+        if config.dynamic_sampling is not None:
+            # Opened a second time: the images of the rollout batch in hand stay decoded.
+            rows_again = open_samples(out, config.pixel_limit, screen.resizing).dataset
+            resampling = DynamicSampling(
+                Reserve(rows_again, args.seed),
+                flat=config.dynamic_sampling,
+                tries=config.max_tries,
+            )
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
         try:
@@ -144,6 +154,7 @@ def train_policy(
                 train_dataset=samples.dataset,
                 chat=screen.chat,
                 states=States(checkpoint),
+                resampling=resampling,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )
