@@ -141,6 +141,16 @@ class Chat:
         defaults = getattr(kinds, "_defaults", {}).get("text_kwargs", {})
         return bool(defaults.get("add_special_tokens", True))
 
+    def text_ids(self, text: str) -> list[int]:
+        """Tokens of one rendered prompt's text, in which each image is the mark that it has there.
+
+        An engine that writes the tokens of images itself is given these.
+        """
+        ids: list[int] = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text))[
+            "input_ids"
+        ]
+        return ids
+
     def encode(self, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Any:
         """Token ids, attention mask and pixels of rendered prompts, padded on the left.
 
@@ -201,8 +211,7 @@ class Chat:
         tell = getattr(self.processor, "_get_num_multimodal_tokens", None)
         if images and (tell is None or self._tells.get(several) is False):
             return len(self.token_ids(text, images))
-        words = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text))
-        told = len(words["input_ids"])
+        told = len(self.text_ids(text))
         if not images:
             return told
         assert tell is not None
