@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil, gcd, isfinite
 from typing import Any
 
+from durian.analysis.validation import due_steps
 from durian.errors import ConfigError
 from durian.records import JsonObject, left_out, merged
 
@@ -46,6 +47,18 @@ class BatchPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValidationPlan:
+    """The validations of a training, and what they will draw."""
+
+    dataset: str
+    samples: int
+    every: int  # optimizer steps
+    validations: int  # at most: patience may end the training before
+    prompts: int  # of each validation: a sample once greedily, and once to be sampled from
+    completions: int  # in all
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
     """The plan of a training: who takes part, in which batches, with how much memory."""
 
@@ -57,6 +70,7 @@ class TrainingPlan:
     weights: tuple[float, float, float]
     groups: str
     first_prompt: str | None = left_out()
+    validation: ValidationPlan | None = left_out()
     rows: int
     left_out: dict[str, int]  # by reason; what an image or a long prompt rules out is not known yet
     batches: BatchPlan = merged()
@@ -139,6 +153,28 @@ def plan_batches(
             *([] if shuffled or not left_out else [_never_trained(left_out, known, prompts)]),
             *_thin_groups(smallest_groups, prompts),
         ),
+    )
+
+
+def plan_validation(
+    dataset: str, *, samples: int, rollouts: int, every: int, total: int
+) -> ValidationPlan:
+    """Count what validations will draw.
+
+    Args:
+        samples: distinct ones; those that turn out to have no prompt are not known yet.
+        rollouts: sampled completions of each.
+        every: optimizer steps from one to the next.
+        total: optimizer steps of the training.
+    """
+    times = len(due_steps(total, every))
+    return ValidationPlan(
+        dataset=dataset,
+        samples=samples,
+        every=every,
+        validations=times,
+        prompts=samples * (2 if rollouts else 1),
+        completions=samples * (1 + rollouts) * times,
     )
 
 

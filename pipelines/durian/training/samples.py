@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -179,9 +179,12 @@ def scan_rows(
     table: TrainingTable,
     screen: Screen,
     progress: Progress,
+    watch: Callable[[Sample], None] | None = None,
 ) -> ScannedRows:
     """Read all rows once, without decoding an image, and look each up in the table.
 
+    Args:
+        watch: told of each sample.
     Raises:
         InputError: the dataset cannot be read, or the table lacks samples of it.
         ConfigError: vLLM must not draw completions of any of the rows.
@@ -193,6 +196,8 @@ def scan_rows(
         for sample in reader.samples():
             ids.append(sample.sample_id)
             images.add(len(sample.images))
+            if watch is not None:
+                watch(sample)
             yield sample
 
     index = scan(noted(), progress, own_ids=config.id_column is not None)
@@ -347,21 +352,18 @@ def _rows(
             left_out[checked.error] += 1
             continue
         messages, length = checked
-        yield (
-            length,
-            {
-                "sample_id": sample.sample_id,
-                "messages": json.dumps(messages),
-                "answer": sample.answer,
-                "sample": json.dumps(
-                    {
-                        "question": sample.problem,
-                        "options": sample.options,
-                        "columns": sample.cells,
-                    },
-                    default=str,
-                ),
-                "encoded": list(sample.images),
-                **known,
-            },
-        )
+        yield length, row_of(sample, messages) | known
+
+
+def row_of(sample: Sample, messages: list[JsonObject]) -> JsonObject:
+    """A row that TRL reads by `ForTrl`: its prompt, and all that the reward is given of it."""
+    return {
+        "sample_id": sample.sample_id,
+        "messages": json.dumps(messages),
+        "answer": sample.answer,
+        "sample": json.dumps(
+            {"question": sample.problem, "options": sample.options, "columns": sample.cells},
+            default=str,
+        ),
+        "encoded": list(sample.images),
+    }

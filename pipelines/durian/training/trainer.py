@@ -3,12 +3,14 @@
 Two methods of TRL are overridden to see the rewards of all processes and to replace the advantages,
 one to see log-probabilities that TRL computes anyway, one to give the order of samples for any
 epoch, one to time the rollouts, one to encode the prompts that were profiled; all six are private
-to TRL, hence the pin.
+to TRL, hence the pin. One of transformers' is overridden to validate once a step is behind.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,18 @@ import numpy as np
 import torch
 from accelerate.utils import gather
 from torch import Tensor
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import TRAINER_STATE_NAME, Trainer
 from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
 
+from durian.analysis.validation import log_entry
 from durian.engines.agreement import FIRST, Agreement
 from durian.engines.chat import Chat
 from durian.errors import RunError
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.samples import Prompt
-from durian.training.backends import check_backend, gather_when_saved
+from durian.training.backends import check_backend, gathered_when_saved
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.normalization import Normalization
@@ -41,6 +44,7 @@ from durian.training.prompts import (
     tokenized,
 )
 from durian.training.reward import TrainingReward
+from durian.training.validation import TrainingBegins, Validation, greedily
 from durian.training.vllm_prompts import reads_what_is_trained_on
 
 _KNOWN = ("perceptual_group", "reasoning_group", "perceptual", "confidence")  # of each sample
@@ -77,14 +81,17 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         reward: TrainingReward,
         chat: Chat,
         states: States,
+        validation: Validation | None = None,
         **trl: Any,
     ) -> None:
         """Set up TRL's trainer, which takes all the other arguments.
 
         Args:
             states: to which each part of the training is added that a checkpoint must hold.
+            validation: what is validated between the steps; None for nothing.
         """
         self._states = states
+        self._validation = validation
         self._chat = chat
         self._normalization = normalization
         self._reward = reward
@@ -102,6 +109,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
         self._texts: dict[tuple[int, ...], list[int]] = {}  # of the rollout batch in hand, for vLLM
+        if validation is not None:
+            self.add_callback(TrainingBegins(self.validate))
         if self._beside_vllm:
             self.vllm_generation.generate = reads_what_is_trained_on(
                 self.vllm_generation.generate, self._texts
@@ -386,6 +395,52 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         for name, value in drift(known, now, bins).items():
             self._metrics["train"][name].append(value)
 
+    def draw(self, prompts: Sequence[Any], *, copies: int, greedy: bool) -> list[list[int]]:
+        """Draw completions of the policy in hand, by TRL's own generation, and log nothing.
+
+        Args:
+            prompts: messages that hold their images, as TRL has them; all have some, or none has.
+            copies: completions of each prompt.
+            greedy: the most likely token each time; else as completions to train on are drawn.
+        Returns:
+            Token ids, the copies of a prompt in a row.
+        """
+        training = self.model.training
+        self.model.eval()
+        try:
+            with greedily(self) if greedy else nullcontext():
+                each = [prompt for prompt in prompts for _ in range(copies)]
+                drawn, _ = self._generate_single_turn(*self._tokenize_prompts(each), copies)
+        finally:
+            self.model.train(training)
+        return [list(ids) for ids in drawn]
+
+    def decoded(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The texts of completions, as TRL hands them to a reward."""
+        texts: list[str] = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        return texts
+
+    def cut(self, ids: Sequence[int]) -> bool:
+        """Whether a completion was cut at the longest that it may be."""
+        return not ids or ids[-1] not in (*self.eos_token_ids, self._tokenizer.pad_token_id)
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+        self.validate()  # after the checkpoint, which is kept whatever happens here
+
+    def validate(self) -> None:
+        """Validate after the step in hand, where that is due; end the training if that says so."""
+        step = self.state.global_step
+        if self._validation is None:
+            return
+        found = self._validation.at(self, step)
+        known = any("eval_greedy" in e and e["step"] == step for e in self.state.log_history)
+        if found is not None and not known:
+            # Not by TRL, whose own would end what it gathers of the training.
+            Trainer.log(self, log_entry(found))
+        if self._validation.over(step):
+            self.control.should_training_stop = True
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's checkpoint, then a mark that it is whole; only then may older ones go."""
         # Transformers deletes old checkpoints before ours is marked: a kill in between could leave
@@ -417,8 +472,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         Raises:
             RunError: nothing that a loader of models could read was written.
         """
-        gather_when_saved(self.accelerator.state)
-        self.save_model(str(out))
+        with gathered_when_saved(self.accelerator.state):
+            self.save_model(str(out))
         if self.accelerator.is_main_process and not (holds_weights(out) or holds_adapter(out)):
             raise RunError(
                 f"{out}: the launch has written no weights there; its checkpoints are whole"
@@ -432,10 +487,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         training that goes on, so those are left to it.
         """
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        if self.sharded or state.global_step < state.max_steps:
+        over = self._validation is not None and self._validation.over(state.global_step)
+        if self.sharded or not (state.global_step >= state.max_steps or over):
             return False
         self._load_from_checkpoint(str(checkpoint))
         self.state = state
+        self.validate()
         return True
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
