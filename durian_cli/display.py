@@ -217,6 +217,12 @@ def show_training(result: TrainingManifest) -> None:
             f"logged steps, {ends.reward_last:.3f} over the last "
             f"(of {ends.logged_steps}, {duration(result.seconds['in all'])})"
         )
+    if (found := result.validation) is not None:
+        # Here: it loads what --help need not.
+        from durian.training.card import best_text, validation_text
+
+        lines += [f"validation on {validation_text(found)}", f"best policy: {best_text(found)}"]
+        lines.append(f"picture: {out / 'validation.png'}")
     lines += [f"picture: {out / 'training.png'}", f"policy:  {out}"]
     _print(lines)
 

@@ -43,9 +43,16 @@ from durian.training.record import (
     training_warnings,
     write_results,
 )
+from durian.training.resampling import DynamicSampling, Reserve
 from durian.training.reward import TrainingReward
 from durian.training.samples import open_samples, open_screen, prepare_samples, scan_rows
 from durian.training.trainer import DurianTrainer
+from durian.training.validation import validation_of
+from durian.training.validation_rows import (
+    open_validation,
+    prepare_validation,
+    read_validation_set,
+)
 from durian.training.watch import Watch
 
 
@@ -114,17 +121,23 @@ def train_policy(
                     chat=lambda: screen.chat,
                     say=progress.note,
                 )
-                rows = scan_rows(reader, config, table, progress)
-                identity = training_identity(config, grpo, rows.fingerprint)
+                held_out = read_validation_set(config, screen, progress)
+                watch = None if held_out is None else held_out.overlap.see
+                rows = scan_rows(reader, config, table, screen, progress, watch)
+                validated_on = None if held_out is None else held_out.index.fingerprint
+                identity = training_identity(config, grpo, rows.fingerprint, validated_on)
                 complete = held.enter_context(open_training(out, identity, fresh=fresh))
                 if complete is not None:
                     return finished_training(out, complete)
                 for line in (
                     *training_warnings(config, table, reader.name, identity),
                     *drawing_warnings(config, grpo, table.manifest),
+                    *([] if held_out is None else held_out.warnings),
                 ):
                     progress.note(f"warning: {line}")
                 prepare_samples(out, config, reader, rows, table, screen, progress)
+                if held_out is not None:
+                    prepare_validation(out, config, held_out, screen, progress)
         samples = open_samples(out, config.pixel_limit, screen.resizing)
         plan = plan_of(config, grpo, table, samples=samples.rows)
         if first:
@@ -132,7 +145,20 @@ def train_policy(
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
         longest = samples.counts.longest_prompt or 0
+        validated = open_validation(out, config, screen.resizing)
+        if validated is not None:
+            longest = max(longest, validated.counts.longest_prompt)
         args = grpo_config(config, grpo, plan, longest_prompt=longest)
+        resampling = None
+        if config.dynamic_sampling is not None:
+            # Opened a second time: the images of the rollout batch in hand stay decoded.
+            rows_again = open_samples(out, config.pixel_limit, screen.resizing).dataset
+            resampling = DynamicSampling(
+                Reserve(rows_again, args.seed),
+                flat=config.dynamic_sampling,
+                tries=config.max_tries,
+            )
+        validation = validation_of(validated, config, plan, reward, args, progress)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
         try:
@@ -143,7 +169,9 @@ def train_policy(
                 args=args,
                 train_dataset=samples.dataset,
                 chat=screen.chat,
+                validation=validation,
                 states=States(checkpoint),
+                resampling=resampling,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )
@@ -163,15 +191,18 @@ def train_policy(
         trainer.save_policy(out)
         if not first:
             return None
+        if validation is not None:
+            validation.drop_others(trainer.state.global_step)
         drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
         if config.lora_r is not None and trainer.is_deepspeed_enabled:
             progress.note(f"warning: {not_merged(config.model, out)}")
         elif config.lora_r is not None:
             merge_adapter(trainer, config, out)
         log = finite_log(trainer.state.log_history)
+        found = None if validation is None else validation.found
         manifest = describe_training(
-            config, table.manifest, reader.name, samples.counts, plan, log,
+            config, table.manifest, reader.name, samples.counts, plan, log, found,
             time.perf_counter() - begun,
         )  # fmt: skip
-        write_results(out, log, manifest)
+        write_results(out, log, manifest, found)
         return replace(manifest, out=str(out))

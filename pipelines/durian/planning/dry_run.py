@@ -180,10 +180,11 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
     from durian.training.arguments import check_grpo, drawing_warnings, plan_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
-    from durian.training.plan import TrainingPlan, memory_estimate
+    from durian.training.plan import TrainingPlan, memory_estimate, plan_validation
     from durian.training.policy import count_parameters
     from durian.training.record import training_identity, training_warnings
     from durian.training.samples import open_screen, scan_rows
+    from durian.training.validation_rows import read_validation_set, validated_every
 
     progress = progress or Silent()
     check_training_folder(Path(config.out))
@@ -201,7 +202,9 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         chat=lambda: screen.chat,
         say=progress.note,
     )
-    rows = scan_rows(reader, config, table, progress)
+    held_out = read_validation_set(config, screen, progress)
+    watch = None if held_out is None else held_out.overlap.see
+    rows = scan_rows(reader, config, table, screen, progress, watch)
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
@@ -210,6 +213,7 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         *batches.warnings,
         *training_warnings(config, table, reader.name, identity),
         *drawing_warnings(config, grpo, table.manifest),
+        *([] if held_out is None else held_out.warnings),
     )
     for line in warnings:
         progress.note(f"warning: {line}")
@@ -234,6 +238,15 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         rows=len(rows.ids),
         left_out=dict(Counter(known for known in found if isinstance(known, str))),
         batches=replace(batches, warnings=warnings),
+        validation=None
+        if held_out is None
+        else plan_validation(
+            held_out.reader.name,
+            samples=held_out.samples,
+            rollouts=config.eval_rollouts,
+            every=validated_every(config, batches),
+            total=batches.total_steps,
+        ),
         longest_prompt=screen.most_tokens,
         parameters_trained=trained,
         parameters_left=frozen,

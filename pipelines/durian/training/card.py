@@ -12,7 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from durian.analysis.validation import ITSELF, ValidationResult
 from durian.rendering.markdown import as_text
+from durian.rendering.text import counted, estimate_text
 from durian.training.manifest import TrainingManifest
 
 CARD_FILE = "README.md"  # where the Hub looks for a card
@@ -80,6 +82,29 @@ def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
         steps = f"over the first {result.averaged_steps} logged steps"
         first, last = result.reward_first, result.reward_last
         yield "Mean reward", f"{first:.3f} {steps}, {last:.3f} over the last"
+    if (found := manifest.validation) is not None:
+        yield "Validation", as_text(validation_text(found))
+        yield "Best policy", as_text(best_text(found))
+
+
+def validation_text(found: ValidationResult) -> str:
+    """The validations in a line: on what, how many, how it began and ended."""
+    stopped = "" if found.stopped is None else f", where patience ran out at step {found.stopped}"
+    return (
+        f"{found.dataset}, split {found.split}: {found.best.metric} "
+        f"{estimate_text(found.first.estimate, named=True)} before the first step, "
+        f"{estimate_text(found.last.estimate)} after the last{stopped}"
+    )
+
+
+def best_text(found: ValidationResult) -> str:
+    """The best policy in a line: its step, its accuracy, its weights, and how to read that."""
+    best, where = found.best, "this folder" if found.best.weights == ITSELF else found.best.weights
+    return (
+        f"step {best.step}, {best.metric} {estimate_text(best.accuracy.estimate)}, in {where}; the "
+        f"highest of {counted(found.validations, 'validation')}, so expect less of it on other "
+        "samples"
+    )
 
 
 def _normalizer(manifest: TrainingManifest) -> str:

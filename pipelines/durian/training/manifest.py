@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from durian.analysis.validation import ValidationResult
 from durian.errors import RunFolderError
 from durian.records import JsonObject, from_json, left_out
 from durian.run.folder import MANIFEST
@@ -66,6 +67,7 @@ class TrainingManifest:
     counts: RowCounts
     plan: BatchPlan
     result: Ends
+    validation: ValidationResult | None = left_out()
     seconds: dict[str, float]
     versions: dict[str, str]
 
