@@ -45,6 +45,7 @@ from durian.training.record import (
     training_warnings,
     write_results,
 )
+from durian.training.resampling import DynamicSampling, Reserve
 from durian.training.reward import TrainingReward
 from durian.training.samples import open_samples, open_screen, prepare_samples, scan_rows
 from durian.training.trainer import DurianTrainer
@@ -153,6 +154,15 @@ def train_policy(
         if validated is not None:
             longest = max(longest, validated.counts.longest_prompt)
         args = grpo_config(config, grpo, plan, longest_prompt=longest)
+        resampling = None
+        if config.dynamic_sampling is not None:
+            # Opened a second time: the images of the rollout batch in hand stay decoded.
+            rows_again = open_samples(out, config.pixel_limit, screen.resizing).dataset
+            resampling = DynamicSampling(
+                Reserve(rows_again, args.seed),
+                flat=config.dynamic_sampling,
+                tries=config.max_tries,
+            )
         validation = validation_of(validated, config, plan, reward, args, progress)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
@@ -167,6 +177,7 @@ def train_policy(
                 validation=validation,
                 states=States(checkpoint),
                 drawing=drawing,
+                resampling=resampling,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )

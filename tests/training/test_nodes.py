@@ -25,7 +25,8 @@ def launched(settings, rows, training_server, tmp_path_factory) -> Path:
         # their gradients in another order than those that have just resumed.
         "ddp_find_unused_parameters": True,
     }  # fmt: skip
-    config = given | {"durian": {"rollout_batch": 4}, "grpo": grpo, "processes": PROCESSES}
+    durian = {"rollout_batch": 4, "dynamic_sampling": "spread", "max_tries": 1}
+    config = given | {"durian": durian, "grpo": grpo, "processes": PROCESSES}
     (place / "train.yaml").write_text(yaml.safe_dump(config))
     for name, out, kill_after, codes in (
         ("whole", "whole", None, [0, 0]), ("killed", "cut", 4, [-9, 1]),
@@ -77,4 +78,6 @@ def test_a_machine_lost_in_the_second_epoch_leaves_what_the_same_launch_goes_on_
             .items()} == dict.fromkeys(range(PROCESSES), 1)  # the fourth step alone  # fmt: skip
     whole, cut = (weights_of(launched / name) for name in ("whole", "cut"))
     assert equal(whole, cut) and not equal(whole, weights_of(tiny_policy))
+    steps = json.loads((launched / "cut" / "log.json").read_text())["steps"]
+    assert sum(step.get("durian/reserve_drawn", 0) for step in steps[:3]) > 0  # its place is kept
     assert (launched / "cut" / "manifest.json").exists()

@@ -91,6 +91,20 @@ class TrainConfig(LaterConfig):
     overlong_penalty: float = option(
         1.0, "What is taken from one of full length (DAPO: 1).", panel=NORMALIZER, low=0
     )
+    dynamic_sampling: str | None = option(
+        None,
+        "Draw flat groups anew from other samples: by spread (their rewards do not), or by "
+        "correct (all right or all wrong).",
+        panel=NORMALIZER,
+        default_text="they stay",
+        choices=("spread", "correct"),
+    )
+    max_tries: int = option(
+        10,
+        "How often the flat groups of a rollout batch are drawn anew, at most.",
+        panel=NORMALIZER,
+        low=1,
+    )
     groups: str = option(
         "offline",
         "offline (the table's) or online (cut within each rollout batch).",

@@ -281,6 +281,7 @@ def plan_of(
         samples=samples,
         smallest_groups=_smallest_groups(config, table),
         shuffled=config.order == "shuffle" or config.order in CURRICULA,
+        tries=0 if config.dynamic_sampling is None else config.max_tries,
     )
 
 

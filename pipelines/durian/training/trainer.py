@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers.trainer import TRAINER_STATE_NAME, Trainer
 from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
 
 from durian.analysis.validation import log_entry
 from durian.engines.agreement import FIRST, Agreement
@@ -29,6 +30,8 @@ from durian.engines.chat import Chat
 from durian.errors import RunError
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
+from durian.records import JsonObject
+from durian.rewards.for_trainers import completion_text
 from durian.samples import Prompt
 from durian.training.backends import check_backend, gathered_when_saved
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
@@ -44,6 +47,7 @@ from durian.training.prompts import (
     text_ids,
     tokenized,
 )
+from durian.training.resampling import Drawn, DynamicSampling
 from durian.training.reward import TrainingReward
 from durian.training.validation import TrainingBegins, Validation, greedily
 from durian.training.vllm_prompts import reads_what_is_trained_on
@@ -84,6 +88,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         chat: Chat,
         states: States,
         drawing: Drawing | None = None,
+        resampling: DynamicSampling | None = None,
         validation: Validation | None = None,
         **trl: Any,
     ) -> None:
@@ -92,9 +97,15 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         Args:
             states: to which each part of the training is added that a checkpoint must hold.
             drawing: how rollout batches are drawn; None for the order of the dataset, or TRL's.
+            resampling: replaces flat groups; None: they stay.
             validation: what is validated between the steps; None for nothing.
         """
         self._states = states
+        self._resampling = resampling
+        if resampling is not None:
+            states.add("reserve", resampling.reserve)
+        self._inputs: list[JsonObject] = []  # rows of the rollout batch in the making
+        self._judging = 0.0  # seconds of the reward, while completions are drawn
         self._validation = validation
         self._chat = chat
         self._normalization = normalization
@@ -151,11 +162,44 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return encoded
 
     def _generate(self, prompts: list[Any]) -> Any:
-        """Draw TRL's completions, and log the time."""
-        begun = time.perf_counter()
+        """Draw TRL's completions, those of flat groups anew where that is asked; log the time."""
+        begun, self._judging = time.perf_counter(), 0.0
         drawn = super()._generate(prompts)
-        self._took("rollout", begun)
+        if self._resampling is not None and self.model.training:
+            # TRL goes on with the very lists that it has given: prompts, rows and these parts.
+            batch = self._judged(self._inputs, prompts, drawn)
+            counts = self._resampling.refill(batch, self._draw_more, self._generations)
+            for name, value in counts.items():
+                self._metrics["train"][name].append(value)
+            self._reward.known = batch.scores
+        self._took("rollout", begun + self._judging)
         return drawn
+
+    def _draw_more(self, rows: list[JsonObject]) -> Drawn:
+        """Completions of further rows; TRL's log of their lengths stays that of the first draw."""
+        prompts = [
+            prepare_multimodal_messages(row["prompt"], images=row["images"])
+            if row["images"]
+            else row["prompt"]
+            for row in rows
+        ]
+        logged = {name: len(values) for name, values in self._metrics["train"].items()}
+        drawn = super()._generate(prompts)
+        for name, values in self._metrics["train"].items():
+            if name.startswith("completions/"):
+                del values[logged[name] :]
+        return self._judged(rows, prompts, drawn)
+
+    def _judged(self, rows: list[JsonObject], prompts: list[Any], parts: Any) -> Drawn:
+        begun = time.perf_counter()
+        columns = ("sample_id", "answer", "image_sizes", "sample")
+        scores = self._reward.judge(
+            [completion_text(completion) for completion in parts[3]],
+            n_tokens=[len(ids) for ids in parts[1]],
+            **{name: [row[name] for row in rows] for name in columns},
+        )
+        self._judging += time.perf_counter() - begun
+        return Drawn(rows=rows, prompts=prompts, parts=parts, scores=scores)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's forward and backward pass, timed without the rollouts that may come before it."""
@@ -175,7 +219,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         """TRL's rewards, kept with what Durian knows of each sample, over all processes."""
         begun = time.perf_counter()
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
-        self._took("reward", begun)
+        self._took("reward", begun - self._judging)
         device = rewards.device
         numbers = [0] * len(inputs)
         if self._drawn is not None and self.model.training:
@@ -207,6 +251,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        self._inputs = inputs
         begun, corrects = time.perf_counter(), self.vllm_importance_sampling_correction
         # TRL says how far vLLM's log-probabilities are from its own only where it corrects for it.
         self.vllm_importance_sampling_correction = corrects or self._unseen
