@@ -7,8 +7,8 @@ FOLDER/results.jsonl is appended as each training ends, and a training that has 
 again. With --tell nothing is run, and the lines that are there are told: each arm less shuffle, by
 seed, with a 95 % interval of Student's t.
 
-An arm draws --completions completions in all, refilled groups included. So dynamic sampling, which
-throws drawn groups away, takes fewer optimizer steps.
+An arm draws --completions completions in all, refilled groups included: dynamic sampling, which
+throws drawn groups away, is judged at the last step within that many.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 from scipy.stats import t as student
 
 from durian.config import EvalConfig, TrainConfig
@@ -79,25 +80,28 @@ def run(arm: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
                 "num_generations": EACH, "per_device_train_batch_size": PROMPTS * EACH,
                 "max_steps": completions // (PROMPTS * EACH), "learning_rate": 3e-4,
                 "lr_scheduler_type": "constant", "gradient_checkpointing": False,
-                "save_steps": 1000, "seed": seed,
+                "save_steps": 1 if arm == "dynamic" else 1000, "seed": seed,
             },
         ),
         fresh=True,
     )  # fmt: skip
     trained = time.perf_counter() - begun
+    log = [s for s in json.loads((out / "log.json").read_text())["steps"] if "reward" in s]
+    drawn = np.cumsum([PROMPTS + step.get("durian/reserve_drawn", 0) for step in log])
+    within = int((drawn <= completions // EACH).sum())
     judged = evaluate_policy(
         EvalConfig(
-            dataset=str(DATA / "test.parquet"), table=str(given.held_out), model=str(out),
+            dataset=str(DATA / "test.parquet"), table=str(given.held_out),
+            model=str(out if within == len(log) else out / f"checkpoint-{within}"),
             engine="transformers", max_tokens=64, rollouts=2, limit=given.limit,
         )
     )  # fmt: skip
-    log = json.loads((out / "log.json").read_text())["steps"]
     shutil.rmtree(out)
     gc.collect()
     return {
         "arm": arm,
         "seed": seed,
-        "log": [step for step in log if "reward" in step],
+        "log": log[:within],
         "eval": as_json(judged),
         "seconds": [trained, time.perf_counter() - begun],
     }
