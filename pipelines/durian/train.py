@@ -29,8 +29,10 @@ from durian.training.arguments import (
     grpo_config,
     overlong_of,
     plan_of,
+    seed_of,
 )
 from durian.training.checkpoints import States, drop_older, newest_checkpoint
+from durian.training.drawing import drawing_of
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
@@ -43,6 +45,7 @@ from durian.training.record import (
     training_warnings,
     write_results,
 )
+from durian.training.resampling import DynamicSampling, Reserve
 from durian.training.reward import TrainingReward
 from durian.training.samples import open_samples, open_screen, prepare_samples, scan_rows
 from durian.training.trainer import DurianTrainer
@@ -144,10 +147,22 @@ def train_policy(
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
         longest = samples.counts.longest_prompt or 0
+        drawing = drawing_of(
+            config, table, samples.ids, batch=plan.rollout_batch, seed=seed_of(grpo)
+        )
         validated = open_validation(out, config, screen.resizing)
         if validated is not None:
             longest = max(longest, validated.counts.longest_prompt)
         args = grpo_config(config, grpo, plan, longest_prompt=longest)
+        resampling = None
+        if config.dynamic_sampling is not None:
+            # Opened a second time: the images of the rollout batch in hand stay decoded.
+            rows_again = open_samples(out, config.pixel_limit, screen.resizing).dataset
+            resampling = DynamicSampling(
+                Reserve(rows_again, args.seed),
+                flat=config.dynamic_sampling,
+                tries=config.max_tries,
+            )
         validation = validation_of(validated, config, plan, reward, args, progress)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
@@ -161,6 +176,8 @@ def train_policy(
                 chat=screen.chat,
                 validation=validation,
                 states=States(checkpoint),
+                drawing=drawing,
+                resampling=resampling,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )

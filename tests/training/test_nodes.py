@@ -27,8 +27,10 @@ def launched(settings, rows, held_out, training_server, tmp_path_factory) -> Pat
         # their gradients in another order than those that have just resumed.
         "ddp_find_unused_parameters": True,
     }  # fmt: skip
-    durian = {"rollout_batch": 4, "eval_dataset": str(held_out), "eval_every": 3,
-              "eval_rollouts": 2}  # fmt: skip
+    durian = {
+        "rollout_batch": 4, "dynamic_sampling": "spread", "max_tries": 1,
+        "eval_dataset": str(held_out), "eval_every": 3, "eval_rollouts": 2,
+    }  # fmt: skip
     config = given | {"durian": durian, "grpo": grpo, "processes": PROCESSES}
     (place / "train.yaml").write_text(yaml.safe_dump(config))
     for name, out, kill_after, codes in (
@@ -81,6 +83,8 @@ def test_a_machine_lost_in_the_second_epoch_leaves_what_the_same_launch_goes_on_
             .items()} == dict.fromkeys(range(PROCESSES), 1)  # the fourth step alone  # fmt: skip
     whole, cut = (weights_of(launched / name) for name in ("whole", "cut"))
     assert equal(whole, cut) and not equal(whole, weights_of(tiny_policy))
+    steps = json.loads((launched / "cut" / "log.json").read_text())["steps"]
+    assert sum(step.get("durian/reserve_drawn", 0) for step in steps[:3]) > 0  # its place is kept
     assert (launched / "cut" / "manifest.json").exists()
 
 

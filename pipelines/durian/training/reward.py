@@ -56,6 +56,7 @@ class TrainingReward:
         self._resizing = resizing
         self._overlong = overlong
         self.correct: list[bool] = []  # of the latest call's completions, in order
+        self.known: list[Score | None] | None = None  # of the next call's, if they are judged
 
     def close(self) -> None:
         """End what the reward has started."""
@@ -75,14 +76,16 @@ class TrainingReward:
         **_: Any,
     ) -> list[float | None]:
         """One reward a completion; None where the reward failed, which TRL leaves out."""
-        scores = self.judge(
-            [completion_text(completion) for completion in completions],
-            n_tokens=[len(ids) for ids in completion_ids],
-            sample_id=sample_id,
-            answer=answer,
-            image_sizes=image_sizes,
-            sample=sample,
-        )
+        scores, self.known = self.known, None
+        if scores is None:
+            scores = self.judge(
+                [completion_text(completion) for completion in completions],
+                n_tokens=[len(ids) for ids in completion_ids],
+                sample_id=sample_id,
+                answer=answer,
+                image_sizes=image_sizes,
+                sample=sample,
+            )
         rewards = [None if score is None else score.reward for score in scores]
         self.correct = [score is not None and score.correct for score in scores]
         known = [score for score in scores if score is not None]

@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers.trainer import TRAINER_STATE_NAME, Trainer
 from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
 
 from durian.analysis.validation import log_entry
 from durian.engines.agreement import FIRST, Agreement
@@ -29,10 +30,13 @@ from durian.engines.chat import Chat
 from durian.errors import RunError
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
+from durian.records import JsonObject
+from durian.rewards.for_trainers import completion_text
 from durian.samples import Prompt
 from durian.training.backends import check_backend, gathered_when_saved
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
+from durian.training.drawing import Drawing, DrawnOrder
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
@@ -43,6 +47,7 @@ from durian.training.prompts import (
     text_ids,
     tokenized,
 )
+from durian.training.resampling import Drawn, DynamicSampling
 from durian.training.reward import TrainingReward
 from durian.training.validation import TrainingBegins, Validation, greedily
 from durian.training.vllm_prompts import reads_what_is_trained_on
@@ -63,6 +68,7 @@ class RolloutBatch:
 
     rewards: Tensor  # (B, G); NaN where nothing could score a completion
     correct: Tensor  # (B, G) bool
+    sample: Tensor  # (B,) by which the curriculum knows it; 0 where there is none
     perceptual_group: Tensor  # (B,); -1 where a sample is in none
     reasoning_group: Tensor  # (B,)
     perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
@@ -81,6 +87,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         reward: TrainingReward,
         chat: Chat,
         states: States,
+        drawing: Drawing | None = None,
+        resampling: DynamicSampling | None = None,
         validation: Validation | None = None,
         **trl: Any,
     ) -> None:
@@ -88,9 +96,16 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
         Args:
             states: to which each part of the training is added that a checkpoint must hold.
+            drawing: how rollout batches are drawn; None for the order of the dataset, or TRL's.
+            resampling: replaces flat groups; None: they stay.
             validation: what is validated between the steps; None for nothing.
         """
         self._states = states
+        self._resampling = resampling
+        if resampling is not None:
+            states.add("reserve", resampling.reserve)
+        self._inputs: list[JsonObject] = []  # rows of the rollout batch in the making
+        self._judging = 0.0  # seconds of the reward, while completions are drawn
         self._validation = validation
         self._chat = chat
         self._normalization = normalization
@@ -105,6 +120,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             reference=self.ref_model is not None,
             processes=self.accelerator.num_processes,
         )
+        self._drawn = DrawnOrder(drawing, **self._order_sizes()) if drawing else None
+        if self._drawn is not None:
+            states.add("order", self._drawn)
         self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
@@ -117,18 +135,21 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        """TRL's order of samples, for any epoch."""
-        rows = self.train_dataset if dataset is None else dataset
-        order = EpochOrder(
-            data_source=rows,
-            mini_repeat_count=self.num_generations,
-            batch_size=self.args.generation_batch_size // self.num_generations,
-            repeat_count=self.num_iterations * self.args.steps_per_generation,
-            shuffle=self.shuffle_dataset,
-            seed=self.args.seed,
+        """TRL's order of samples, for any epoch, or a curriculum's."""
+        order = self._drawn or EpochOrder(
+            **self._order_sizes(dataset), shuffle=self.shuffle_dataset, seed=self.args.seed
         )
         self.add_callback(EpochBegins(order))
         return order
+
+    def _order_sizes(self, dataset: Any = None) -> dict[str, Any]:
+        """The sizes that TRL's order of samples takes."""
+        return {
+            "data_source": self.train_dataset if dataset is None else dataset,
+            "mini_repeat_count": self.num_generations,
+            "batch_size": self.args.generation_batch_size // self.num_generations,
+            "repeat_count": self.num_iterations * self.args.steps_per_generation,
+        }
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """TRL's ids of prompts, as the engines have them."""
@@ -141,11 +162,44 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         return encoded
 
     def _generate(self, prompts: list[Any]) -> Any:
-        """Draw TRL's completions, and log the time."""
-        begun = time.perf_counter()
+        """Draw TRL's completions, those of flat groups anew where that is asked; log the time."""
+        begun, self._judging = time.perf_counter(), 0.0
         drawn = super()._generate(prompts)
-        self._took("rollout", begun)
+        if self._resampling is not None and self.model.training:
+            # TRL goes on with the very lists that it has given: prompts, rows and these parts.
+            batch = self._judged(self._inputs, prompts, drawn)
+            counts = self._resampling.refill(batch, self._draw_more, self._generations)
+            for name, value in counts.items():
+                self._metrics["train"][name].append(value)
+            self._reward.known = batch.scores
+        self._took("rollout", begun + self._judging)
         return drawn
+
+    def _draw_more(self, rows: list[JsonObject]) -> Drawn:
+        """Completions of further rows; TRL's log of their lengths stays that of the first draw."""
+        prompts = [
+            prepare_multimodal_messages(row["prompt"], images=row["images"])
+            if row["images"]
+            else row["prompt"]
+            for row in rows
+        ]
+        logged = {name: len(values) for name, values in self._metrics["train"].items()}
+        drawn = super()._generate(prompts)
+        for name, values in self._metrics["train"].items():
+            if name.startswith("completions/"):
+                del values[logged[name] :]
+        return self._judged(rows, prompts, drawn)
+
+    def _judged(self, rows: list[JsonObject], prompts: list[Any], parts: Any) -> Drawn:
+        begun = time.perf_counter()
+        columns = ("sample_id", "answer", "image_sizes", "sample")
+        scores = self._reward.judge(
+            [completion_text(completion) for completion in parts[3]],
+            n_tokens=[len(ids) for ids in parts[1]],
+            **{name: [row[name] for row in rows] for name in columns},
+        )
+        self._judging += time.perf_counter() - begun
+        return Drawn(rows=rows, prompts=prompts, parts=parts, scores=scores)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's forward and backward pass, timed without the rollouts that may come before it."""
@@ -165,12 +219,15 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         """TRL's rewards, kept with what Durian knows of each sample, over all processes."""
         begun = time.perf_counter()
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
-        self._took("reward", begun)
+        self._took("reward", begun - self._judging)
         device = rewards.device
+        numbers = [0] * len(inputs)
+        if self._drawn is not None and self.model.training:
+            numbers = self._drawn.numbers([x["sample_id"] for x in inputs])
         local = torch.tensor(
             [
-                [float(right), *(float(x[name]) for name in _KNOWN)]
-                for x, right in zip(inputs, self._reward.correct, strict=True)
+                [float(right), float(number), *(float(x[name]) for name in _KNOWN)]
+                for x, right, number in zip(inputs, self._reward.correct, numbers, strict=True)
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
             device=device,
@@ -185,14 +242,16 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._batch = RolloutBatch(
             rewards=total.view(-1, self._generations),
             correct=columns[..., 0] > 0.5,
-            perceptual_group=of_sample[:, 1].long(),
-            reasoning_group=of_sample[:, 2].long(),
-            perceptual=of_sample[:, 3],
-            confidence=of_sample[:, 4],
+            sample=of_sample[:, 1].long(),
+            perceptual_group=of_sample[:, 2].long(),
+            reasoning_group=of_sample[:, 3].long(),
+            perceptual=of_sample[:, 4],
+            confidence=of_sample[:, 5],
         )
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        self._inputs = inputs
         begun, corrects = time.perf_counter(), self.vllm_importance_sampling_correction
         # TRL says how far vLLM's log-probabilities are from its own only where it corrects for it.
         self.vllm_importance_sampling_correction = corrects or self._unseen
@@ -231,6 +290,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             labels = getattr(batch, name).repeat_interleave(self._generations)
             self._logs["extra"][name].extend(labels.tolist())
         if training:
+            if self._drawn is not None:
+                self._drawn.update(batch.sample, batch.correct, ~batch.rewards.isnan())
             self._log_batch(batch, advantages)
             device = out["advantages"].device
             # TRL shuffles the rows and cuts them into micro-steps. Each row carries its place in

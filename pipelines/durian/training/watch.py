@@ -16,6 +16,7 @@ _SHOWN = {
     "completions/mean_length": "tokens",
     "durian/no_variance": "no variance",
     "durian/extreme": "extreme",
+    "durian/refilled": "refilled",
     "durian/drift/kendall_tau": "drift tau",
 }
 
