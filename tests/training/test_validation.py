@@ -81,7 +81,8 @@ def test_its_numbers_are_those_of_an_evaluation_of_the_saved_policy(validated, e
              "engine": "transformers", "rollouts": 0, "max_tokens": 40}  # fmt: skip
     own = evaluate_policy(EvalConfig(**given, model=str(validated.out)))
     ours, (theirs,) = found(validated.out)[6], own.models
-    for name in ("accuracy", "low", "high", "n", "completions", "mean_tokens", "format_rate"):
+    for name in ("accuracy", "low", "high", "n", "completions", "mean_tokens", "format_rate",
+                 "truncated"):  # fmt: skip
         assert ours["greedy"][name] == pytest.approx(getattr(theirs.greedy, name)), name
     assert ours["samples"] == own.counts.judged == 11  # one of 10 twice, one without an image
     for kind in ("perceptual", "reasoning"):
