@@ -23,6 +23,7 @@ from durian.table.join import TrainingTable
 from durian.training.launch import launched_processes
 from durian.training.normalization import normalization_of
 from durian.training.plan import BatchPlan, plan_batches
+from durian.training.regrouping import CONFIDENCES
 from durian.training.reward import Overlong
 
 # Fields that Durian sets from its own options, and which option that is.
@@ -184,6 +185,34 @@ def overlong_of(config: TrainConfig, grpo: Mapping[str, Any]) -> Overlong | None
             f"{longest} tokens (grpo: max_completion_length); pass at most that"
         )
     return Overlong(longest=longest, buffer=config.overlong_buffer, penalty=config.overlong_penalty)
+
+
+def check_regroup(config: TrainConfig, grpo: Mapping[str, Any], manifest: Manifest) -> None:
+    """Refuse to cut stale bins anew where there are none, or no confidence to cut them by.
+
+    Args:
+        config: with what it left open filled in (`manifest.as_profiled`).
+        grpo: as `check_grpo` gives it.
+    Raises:
+        ConfigError: says which setting stands against it.
+    """
+    if config.regroup is None:
+        return
+    measure = manifest.groups.reasoning.measure
+    against = {
+        "groups is 'online', which cuts each rollout batch anew": config.groups == "online",
+        "no reasoning bin takes part in this normalizer": not NORMALIZERS[
+            config.normalizer
+        ].weighted
+        or not config.weights[2],
+        f"the bins are of {measure}, and a training computes mean_logprob or sum_logprob (durian "
+        "group RUN --reasoning mean_logprob)": measure not in CONFIDENCES,
+        f"grpo: 'temperature' is {grpo['temperature']}, at which confidence is not that of the "
+        "table": float(grpo["temperature"]) != 1,
+    }
+    for why, stands in against.items():
+        if stands:
+            raise ConfigError(f"regroup is {config.regroup:g}, but {why}; leave it out")
 
 
 def _sampling(config: TrainConfig, grpo: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

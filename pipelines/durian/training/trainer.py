@@ -46,6 +46,7 @@ from durian.training.prompts import (
     text_ids,
     tokenized,
 )
+from durian.training.regrouping import Regrouping
 from durian.training.resampling import Drawn, DynamicSampling
 from durian.training.reward import TrainingReward
 from durian.training.validation import TrainingBegins, Validation, greedily
@@ -71,6 +72,7 @@ class RolloutBatch:
     reasoning_group: Tensor  # (B,)
     perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
     confidence: Tensor  # (B,) the table's own; NaN where missing
+    places: Tensor | None = None  # (B,) in the regrouping, where there is one
 
 
 class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -86,6 +88,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         chat: Chat,
         states: States,
         resampling: DynamicSampling | None = None,
+        regrouping: Regrouping | None = None,
         validation: Validation | None = None,
         **trl: Any,
     ) -> None:
@@ -94,12 +97,16 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         Args:
             states: to which each part of the training is added that a checkpoint must hold.
             resampling: replaces flat groups; None: they stay.
+            regrouping: cuts stale reasoning bins anew; None: they are the table's to the end.
             validation: what is validated between the steps; None for nothing.
         """
         self._states = states
         self._resampling = resampling
         if resampling is not None:
             states.add("reserve", resampling.reserve)
+        self._regrouping = regrouping
+        if regrouping is not None:
+            states.add("labels", regrouping)
         self._inputs: list[JsonObject] = []  # rows of the rollout batch in the making
         self._judging = 0.0  # seconds of the reward, while completions are drawn
         self._validation = validation
@@ -213,7 +220,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         device = rewards.device
         local = torch.tensor(
             [
-                [float(right), *(float(x[name]) for name in _KNOWN)]
+                [float(right), *(float(x[name]) for name in _KNOWN), self._place(x)]
                 for x, right in zip(inputs, self._reward.correct, strict=True)
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
@@ -234,7 +241,17 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             perceptual=of_sample[:, 3],
             confidence=of_sample[:, 4],
         )
+        if self._regrouping is not None:
+            places = of_sample[:, 5].long()
+            self._batch.places = places
+            labels = torch.from_numpy(self._regrouping.labels).to(device)
+            self._batch.reasoning_group = labels[places]
+            known = torch.from_numpy(self._regrouping.known)
+            self._batch.confidence = known[places.cpu()].to(of_sample)
         return rewards
+
+    def _place(self, row: JsonObject) -> float:
+        return 0.0 if self._regrouping is None else self._regrouping.place[row["sample_id"]]
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         self._inputs = inputs
@@ -439,6 +456,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         bins = self._normalization.bins if self.temperature == 1 else None
         for name, value in drift(known, now, bins).items():
             self._metrics["train"][name].append(value)
+        if self._regrouping is not None and batch.places is not None:
+            each = ordered.cpu().numpy().astype(np.float64)
+            cut = self._regrouping.note(self.state.global_step + 1, batch.places.tolist(), each)
+            if cut is not None:
+                for name in ("tau", "tau_by_chance", "moved"):
+                    self._metrics["train"][f"durian/regroup/{name}"].append(getattr(cut, name))
 
     def draw(self, prompts: Sequence[Any], *, copies: int, greedy: bool) -> list[list[int]]:
         """Draw completions of the policy in hand, by TRL's own generation, and log nothing.
