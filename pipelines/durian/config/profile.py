@@ -99,11 +99,10 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         super().__post_init__()
         if self.needs_model and self.model is None:
             asked = self._asked(PatchMeasure, RolloutMeasure)
-            needing = (
-                f"{' and '.join(asked)} {'measure needs' if len(asked) == 1 else 'measures need'}"
-            )
+            needing = f"{' and '.join(asked)} measure{'s' if len(asked) > 1 else ''}"
+            verb = "need" if len(asked) > 1 else "needs"
             raise ConfigError(
-                f"the {needing} a policy: pass --model PATH_OR_HUB_ID, "
+                f"the {needing} {verb} a policy: pass --model PATH_OR_HUB_ID, "
                 "or --measures pixel for the images alone"
             )
         if self.needs_patches and self.engine in ("scripted", "openai"):
