@@ -30,8 +30,10 @@ from durian.training.arguments import (
     grpo_config,
     overlong_of,
     plan_of,
+    seed_of,
 )
 from durian.training.checkpoints import States, drop_older, newest_checkpoint
+from durian.training.drawing import drawing_of
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
@@ -148,6 +150,9 @@ def train_policy(
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
         longest = samples.counts.longest_prompt or 0
+        drawing = drawing_of(
+            config, table, samples.ids, batch=plan.rollout_batch, seed=seed_of(grpo)
+        )
         validated = open_validation(out, config, screen.resizing)
         if validated is not None:
             longest = max(longest, validated.counts.longest_prompt)
@@ -184,6 +189,7 @@ def train_policy(
                 chat=screen.chat,
                 validation=validation,
                 states=States(checkpoint),
+                drawing=drawing,
                 resampling=resampling,
                 regrouping=regrouping,
                 peft_config=lora_config(config),

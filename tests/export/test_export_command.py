@@ -228,9 +228,12 @@ def test_a_row_whose_image_cannot_be_decoded_is_left_out_with_its_reason(tmp_pat
     # A trainer would end with it after hours. The table knows the sample, and that it failed.
     dataset, made = tmp_path / "data.parquet", tmp_path / "run"
     rows = [
-        {"problem": f"<image>q{i}", "answer": "1", "images": [{"bytes": data, "path": None}]}
+        {
+            "problem": f"<image>q{i}", "answer": "1", "images": [{"bytes": data, "path": None}],
+            "sample_id": f"theirs {i}",
+        }
         for i, data in enumerate([png, png[:45], png])
-    ]
+    ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), dataset)
     assert durian("profile", dataset, "--measures", "pixel", "--out", made, "-q")[0] == 0
     code, said, _ = durian("export", made, "--to", "parquet", "--out", tmp_path / "out")
@@ -240,6 +243,14 @@ def test_a_row_whose_image_cannot_be_decoded_is_left_out_with_its_reason(tmp_pat
     assert "1 row of chosen samples could not be written." in page
     [[reason, count]] = table_of(page, 1)
     assert str(reason).startswith("cannot decode") and count == 1
-    assert pq.read_table(tmp_path / "out" / "train.parquet")["problem"].to_pylist() == [
-        "<image>q0", "<image>q2",
-    ]  # fmt: skip
+    # Of those that are drawn it is none: as many are written as were asked for.
+    two = ("export", made, "--to", "parquet", "--out", tmp_path / "out", "--select", "2")
+    code, said, _ = durian(*two)
+    assert code == 0 and "Of 3 samples of 1 run, 2 may be taken.\ntrain.parquet has 2 " in said
+    code, _, err = durian(*two[:-1], "3")
+    assert code == 2 and "select is 3, and 2 samples are left to draw from" in err
+    written = pq.read_table(tmp_path / "out" / "train.parquet")
+    assert written["problem"].to_pylist() == ["<image>q0", "<image>q2"]
+    # Ids of the dataset's own are no reason to lose them, nor ours.
+    assert written["own_sample_id"].to_pylist() == ["theirs 0", "theirs 2"]
+    assert len({*written["sample_id"].to_pylist()} - {"theirs 0", "theirs 2"}) == 2

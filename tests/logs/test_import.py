@@ -153,6 +153,21 @@ def test_report_group_compare_and_open_run_take_an_imported_run(run, verl, datas
     assert opened.manifest.kind == "import" and len(opened.rollouts) == 6
 
 
+def test_an_imported_run_is_exported_with_its_own_completions(run, verl, dataset, tmp_path):
+    # verl's dump tells neither lengths nor whether a completion was cut.
+    out = tmp_path / "out"
+    code, _, error = command("export", run, "--to", "dpo", "--out", out, "-q")
+    assert (code, error) == (0, "")
+    pair, copy = pl.read_parquet(out / "train.parquet").to_dicts()  # sample 0 alone
+    assert pair["chosen"] == copy["chosen"]
+    assert pair["chosen"][0]["content"][0]["text"] == said("2")
+    assert pair["rejected"][0]["content"][0]["text"] == said("3")
+    code, _, error = command("export", run, "--to", "sft", "--pick", "likely", "--out", out, "-q")
+    assert (
+        code == 2 and "no sample has a right completion that came to its end, with its log" in error
+    )
+
+
 def test_a_finished_import_is_given_as_it_is_and_other_input_is_refused(run, verl, dataset):
     before = (run / "manifest.json").read_bytes()
     assert imported(verl, "verl", dataset, run)[0] == 0

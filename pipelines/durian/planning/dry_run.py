@@ -183,7 +183,9 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         drawing_warnings,
         overlong_of,
         plan_of,
+        seed_of,
     )
+    from durian.training.drawing import expected_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
     from durian.training.plan import TrainingPlan, memory_estimate, plan_validation
@@ -216,6 +218,14 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
+    expected = expected_of(
+        config,
+        table,
+        [name for name, known in zip(rows.ids, found, strict=True) if not isinstance(known, str)],
+        batch=batches.rollout_batch,
+        seed=seed_of(grpo),
+        completions=batches.generations,
+    )
     identity = training_identity(config, grpo, rows.fingerprint)
     warnings = (
         *batches.warnings,
@@ -260,6 +270,8 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         parameters_left=frozen,
         first_prompt=first,
         memory_gib={name: round(value, 3) for name, value in memory.items()},
+        without_variance=expected.without_variance if expected else None,
+        pool_sizes=expected.pools if expected else None,
     )
 
 

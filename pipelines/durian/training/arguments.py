@@ -16,6 +16,7 @@ from trl import GRPOConfig
 
 from durian.config import TrainConfig
 from durian.config.options import as_pairs
+from durian.config.train import CURRICULA
 from durian.errors import EXTRAS, ConfigError, one_line, way_out
 from durian.normalizer import NORMALIZERS
 from durian.run.manifest import Manifest
@@ -170,6 +171,12 @@ def grpo_config(
         raise ConfigError(f"grpo: {one_line(error)}") from error
 
 
+def seed_of(grpo: Mapping[str, Any]) -> int:
+    """The section's seed, or GRPOConfig's."""
+    default = next(f.default for f in fields(GRPOConfig) if f.name == "seed")
+    return int(grpo.get("seed", default))
+
+
 def overlong_of(config: TrainConfig, grpo: Mapping[str, Any]) -> Overlong | None:
     """What long completions lose; None where nothing is taken.
 
@@ -302,7 +309,7 @@ def plan_of(
         processes=processes or launched,
         samples=samples,
         smallest_groups=_smallest_groups(config, table),
-        shuffled=config.order == "shuffle",
+        shuffled=config.order == "shuffle" or config.order in CURRICULA,
         tries=0 if config.dynamic_sampling is None else config.max_tries,
     )
 

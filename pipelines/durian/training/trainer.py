@@ -36,6 +36,7 @@ from durian.samples import Prompt
 from durian.training.backends import check_backend, gathered_when_saved
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
+from durian.training.drawing import Drawing, DrawnOrder
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
@@ -68,6 +69,7 @@ class RolloutBatch:
 
     rewards: Tensor  # (B, G); NaN where nothing could score a completion
     correct: Tensor  # (B, G) bool
+    sample: Tensor  # (B,) by which the curriculum knows it; 0 where there is none
     perceptual_group: Tensor  # (B,); -1 where a sample is in none
     reasoning_group: Tensor  # (B,)
     perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
@@ -87,6 +89,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         reward: TrainingReward,
         chat: Chat,
         states: States,
+        drawing: Drawing | None = None,
         resampling: DynamicSampling | None = None,
         regrouping: Regrouping | None = None,
         validation: Validation | None = None,
@@ -96,6 +99,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
         Args:
             states: to which each part of the training is added that a checkpoint must hold.
+            drawing: how rollout batches are drawn; None for the order of the dataset, or TRL's.
             resampling: replaces flat groups; None: they stay.
             regrouping: cuts stale reasoning bins anew; None: they are the table's to the end.
             validation: what is validated between the steps; None for nothing.
@@ -123,6 +127,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             reference=self.ref_model is not None,
             processes=self.accelerator.num_processes,
         )
+        self._drawn = DrawnOrder(drawing, **self._order_sizes()) if drawing else None
+        if self._drawn is not None:
+            states.add("order", self._drawn)
         self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
@@ -135,18 +142,21 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        """TRL's order of samples, for any epoch."""
-        rows = self.train_dataset if dataset is None else dataset
-        order = EpochOrder(
-            data_source=rows,
-            mini_repeat_count=self.num_generations,
-            batch_size=self.args.generation_batch_size // self.num_generations,
-            repeat_count=self.num_iterations * self.args.steps_per_generation,
-            shuffle=self.shuffle_dataset,
-            seed=self.args.seed,
+        """TRL's order of samples, for any epoch, or a curriculum's."""
+        order = self._drawn or EpochOrder(
+            **self._order_sizes(dataset), shuffle=self.shuffle_dataset, seed=self.args.seed
         )
         self.add_callback(EpochBegins(order))
         return order
+
+    def _order_sizes(self, dataset: Any = None) -> dict[str, Any]:
+        """The sizes that TRL's order of samples takes."""
+        return {
+            "data_source": self.train_dataset if dataset is None else dataset,
+            "mini_repeat_count": self.num_generations,
+            "batch_size": self.args.generation_batch_size // self.num_generations,
+            "repeat_count": self.num_iterations * self.args.steps_per_generation,
+        }
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """TRL's ids of prompts, as the engines have them."""
@@ -218,10 +228,18 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
         self._took("reward", begun - self._judging)
         device = rewards.device
+        numbers = [0] * len(inputs)
+        if self._drawn is not None and self.model.training:
+            numbers = self._drawn.numbers([x["sample_id"] for x in inputs])
         local = torch.tensor(
             [
-                [float(right), *(float(x[name]) for name in _KNOWN), self._place(x)]
-                for x, right in zip(inputs, self._reward.correct, strict=True)
+                [
+                    float(right),
+                    float(number),
+                    *(float(x[name]) for name in _KNOWN),
+                    self._place(x),
+                ]
+                for x, right, number in zip(inputs, self._reward.correct, numbers, strict=True)
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
             device=device,
@@ -236,13 +254,14 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._batch = RolloutBatch(
             rewards=total.view(-1, self._generations),
             correct=columns[..., 0] > 0.5,
-            perceptual_group=of_sample[:, 1].long(),
-            reasoning_group=of_sample[:, 2].long(),
-            perceptual=of_sample[:, 3],
-            confidence=of_sample[:, 4],
+            sample=of_sample[:, 1].long(),
+            perceptual_group=of_sample[:, 2].long(),
+            reasoning_group=of_sample[:, 3].long(),
+            perceptual=of_sample[:, 4],
+            confidence=of_sample[:, 5],
         )
         if self._regrouping is not None:
-            places = of_sample[:, 5].long()
+            places = of_sample[:, 6].long()
             self._batch.places = places
             labels = torch.from_numpy(self._regrouping.labels).to(device)
             self._batch.reasoning_group = labels[places]
@@ -293,6 +312,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             labels = getattr(batch, name).repeat_interleave(self._generations)
             self._logs["extra"][name].extend(labels.tolist())
         if training:
+            if self._drawn is not None:
+                self._drawn.update(batch.sample, batch.correct, ~batch.rewards.isnan())
             self._log_batch(batch, advantages)
             device = out["advantages"].device
             # TRL shuffles the rows and cuts them into micro-steps. Each row carries its place in
