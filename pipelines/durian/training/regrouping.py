@@ -159,8 +159,8 @@ class Regrouping:
                 for draws in (self._draws[both], count)
             )
             taus.append(_tau(first, _levelled(second, first, self._batch[both])))
-        found = np.array(taus)
-        return found[~np.isnan(found)]
+        found: Floats = np.array(taus)
+        return found[~np.isnan(found)].astype(np.float64)
 
 
 # What is one number a sample, and its type.
