@@ -159,8 +159,7 @@ class Regrouping:
                 for draws in (self._draws[both], count)
             )
             taus.append(_tau(first, _levelled(second, first, self._batch[both])))
-        found: Floats = np.array(taus)
-        return found[~np.isnan(found)].astype(np.float64)
+        return np.array([tau for tau in taus if not np.isnan(tau)], np.float64)
 
 
 # What is one number a sample, and its type.
