@@ -27,6 +27,10 @@ from durian.config.profile import ProfileConfig
 from durian.errors import ConfigError
 from durian.normalizer import NORMALIZERS
 
+POOLS = ("easy", "medium", "hard")
+SHARES = {"easy": 0.2, "medium": 0.6, "hard": 0.2}
+CURRICULA = ("frontier", "pools")  # orders that draw each rollout batch
+ORDERS = ("shuffle", "easy_first", "hard_first", *CURRICULA)
 WAYS = ("greedy", "sampled")  # of drawing a completion in a validation
 
 
@@ -123,6 +127,14 @@ class TrainConfig(LaterConfig):
         panel=NORMALIZER,
         default_text="the table's",
     )
+    regroup: float | None = option(
+        None,
+        "Cut the reasoning bins anew, from the policy's own confidences, when Kendall's tau with "
+        "those behind the bins lies so far below that of two profiles of one policy: 0.1.",
+        panel=NORMALIZER,
+        default_text="they are the table's to the end",
+        low=0,
+    )
     missing: str = option(
         "error",
         "Samples that the table lacks: error, or own (in no group).",
@@ -144,9 +156,32 @@ class TrainConfig(LaterConfig):
     )
     order: str = option(
         "shuffle",
-        "shuffle, easy_first or hard_first.",
+        lambda: f"{either(ORDERS)}.",
         panel=NORMALIZER,
-        choices=("shuffle", "easy_first", "hard_first"),
+        choices=ORDERS,
+    )
+    frontier_prior: float | None = option(
+        None,
+        "With order frontier: completions that a sample is taken to have beside its own; fewer, "
+        "and those that are always right or wrong are drawn less.",
+        panel=NORMALIZER,
+        unit="completions",
+        default_text="as the table's samples differ",
+        above=0,
+    )
+    frontier_decay: float = option(
+        0.5,
+        "With order frontier: what a completion still counts once as many samples were drawn as "
+        "there are.",
+        panel=NORMALIZER,
+        low=0,
+        high=1,
+    )
+    pools: dict[str, Any] | None = option(
+        None,
+        "NAME=SHARE, with order pools: of easy, medium and hard samples in each rollout batch.",
+        panel=NORMALIZER,
+        default_text=", ".join(f"{name}={share:g}" for name, share in SHARES.items()),
     )
     eval_dataset: str | None = option(
         None,
@@ -222,6 +257,7 @@ class TrainConfig(LaterConfig):
             )
         if self.percentiles is not None:
             check_percentiles(self.percentiles)
+        self._check_order()
         self._check_validation()
         no_keys("grpo:", self.grpo)
         no_keys("grpo: model_init_kwargs", self.grpo.get("model_init_kwargs") or {})
@@ -257,6 +293,33 @@ class TrainConfig(LaterConfig):
             split=self.eval_split or self.split,
             limit=self.eval_limit,
         )
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The shares of easy, medium and hard; 0 of one that is not named."""
+        named = SHARES if self.pools is None else self.pools
+        easy, medium, hard = (float(named.get(name, 0)) for name in POOLS)
+        return easy, medium, hard
+
+    def _check_order(self) -> None:
+        for name in ("frontier_prior", "frontier_decay", "pools"):
+            order = name.partition("_")[0]
+            given = getattr(self, name) != default_values(TrainConfig).get(name)
+            if given and self.order != order:
+                raise ConfigError(
+                    f"{typed(name, options_of(TrainConfig)[name])} is for order {order}, and order "
+                    f"is {self.order}; leave it out"
+                )
+        if self.pools is None:
+            return
+        for name, share in self.pools.items():
+            if name not in POOLS:
+                raise ConfigError(f"pools has no '{name}'; name {either(POOLS)}")
+            number = isinstance(share, int | float) and not isinstance(share, bool)
+            if not number or not 0 <= share < math.inf:
+                raise ConfigError(f"pools: {name} is {share!r}; it must be a number of 0 or more")
+        if not any(self.shares):
+            raise ConfigError("pools gives no pool a share; give one above 0, like medium=1")
 
     @property
     def policy(self) -> SamplingConfig:

@@ -177,7 +177,15 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         InputError: as `train_policy`.
     """
     # Here: TRL is an extra, and takes seconds to import.
-    from durian.training.arguments import check_grpo, drawing_warnings, plan_of
+    from durian.training.arguments import (
+        check_grpo,
+        check_regroup,
+        drawing_warnings,
+        overlong_of,
+        plan_of,
+        seed_of,
+    )
+    from durian.training.drawing import expected_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
     from durian.training.plan import TrainingPlan, memory_estimate, plan_validation
@@ -191,6 +199,8 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
     table = open_table(config)
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest, run=False)
+    check_regroup(config, grpo, table.manifest)
+    overlong_of(config, grpo)
     processes = config.processes or launched_processes()
     open_reward(config.reward, config).close()
     screen = open_screen(config, grpo)
@@ -208,6 +218,14 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
+    expected = expected_of(
+        config,
+        table,
+        [name for name, known in zip(rows.ids, found, strict=True) if not isinstance(known, str)],
+        batch=batches.rollout_batch,
+        seed=seed_of(grpo),
+        completions=batches.generations,
+    )
     identity = training_identity(config, grpo, rows.fingerprint)
     warnings = (
         *batches.warnings,
@@ -252,6 +270,8 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         parameters_left=frozen,
         first_prompt=first,
         memory_gib={name: round(value, 3) for name, value in memory.items()},
+        without_variance=expected.without_variance if expected else None,
+        pool_sizes=expected.pools if expected else None,
     )
 
 

@@ -72,6 +72,8 @@ class TrainingPlan:
     groups: str
     first_prompt: str | None = left_out()
     validation: ValidationPlan | None = left_out()
+    without_variance: dict[str, float] | None = left_out()  # samples, by order; of the first epoch
+    pool_sizes: dict[str, int] | None = left_out()  # samples of each
     rows: int
     left_out: dict[str, int]  # by reason; what an image or a long prompt rules out is not known yet
     batches: BatchPlan = merged()

@@ -126,6 +126,11 @@ class PreparedSamples:
         """Number of rows that take part."""
         return len(self.dataset)
 
+    @property
+    def ids(self) -> list[str]:
+        """The sample of each row; no image is decoded for it."""
+        return list(self.dataset.with_format(None)["sample_id"])
+
 
 def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
     """Load the policy's processor and prompt; the longest prompt leaves room for a completion.

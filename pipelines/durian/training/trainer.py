@@ -32,10 +32,11 @@ from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.records import JsonObject
 from durian.rewards.for_trainers import completion_text
-from durian.samples import Prompt
+from durian.samples import Prompt, Score
 from durian.training.backends import check_backend, gathered_when_saved
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
+from durian.training.drawing import Drawing, DrawnOrder
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
@@ -46,6 +47,7 @@ from durian.training.prompts import (
     text_ids,
     tokenized,
 )
+from durian.training.regrouping import Regrouping
 from durian.training.resampling import Drawn, DynamicSampling
 from durian.training.reward import TrainingReward
 from durian.training.validation import TrainingBegins, Validation, greedily
@@ -67,10 +69,12 @@ class RolloutBatch:
 
     rewards: Tensor  # (B, G); NaN where nothing could score a completion
     correct: Tensor  # (B, G) bool
+    sample: Tensor  # (B,) by which the curriculum knows it; 0 where there is none
     perceptual_group: Tensor  # (B,); -1 where a sample is in none
     reasoning_group: Tensor  # (B,)
     perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
     confidence: Tensor  # (B,) the table's own; NaN where missing
+    places: Tensor | None = None  # (B,) in the regrouping, where there is one
 
 
 class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -85,7 +89,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         reward: TrainingReward,
         chat: Chat,
         states: States,
+        drawing: Drawing | None = None,
         resampling: DynamicSampling | None = None,
+        regrouping: Regrouping | None = None,
         validation: Validation | None = None,
         **trl: Any,
     ) -> None:
@@ -93,13 +99,18 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
         Args:
             states: to which each part of the training is added that a checkpoint must hold.
+            drawing: how rollout batches are drawn; None for the order of the dataset, or TRL's.
             resampling: replaces flat groups; None: they stay.
+            regrouping: cuts stale reasoning bins anew; None: they are the table's to the end.
             validation: what is validated between the steps; None for nothing.
         """
         self._states = states
         self._resampling = resampling
         if resampling is not None:
             states.add("reserve", resampling.reserve)
+        self._regrouping = regrouping
+        if regrouping is not None:
+            states.add("labels", regrouping)
         self._inputs: list[JsonObject] = []  # rows of the rollout batch in the making
         self._judging = 0.0  # seconds of the reward, while completions are drawn
         self._validation = validation
@@ -116,6 +127,9 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             reference=self.ref_model is not None,
             processes=self.accelerator.num_processes,
         )
+        self._drawn = DrawnOrder(drawing, **self._order_sizes()) if drawing else None
+        if self._drawn is not None:
+            states.add("order", self._drawn)
         self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
@@ -128,18 +142,21 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        """TRL's order of samples, for any epoch."""
-        rows = self.train_dataset if dataset is None else dataset
-        order = EpochOrder(
-            data_source=rows,
-            mini_repeat_count=self.num_generations,
-            batch_size=self.args.generation_batch_size // self.num_generations,
-            repeat_count=self.num_iterations * self.args.steps_per_generation,
-            shuffle=self.shuffle_dataset,
-            seed=self.args.seed,
+        """TRL's order of samples, for any epoch, or a curriculum's."""
+        order = self._drawn or EpochOrder(
+            **self._order_sizes(dataset), shuffle=self.shuffle_dataset, seed=self.args.seed
         )
         self.add_callback(EpochBegins(order))
         return order
+
+    def _order_sizes(self, dataset: Any = None) -> dict[str, Any]:
+        """The sizes that TRL's order of samples takes."""
+        return {
+            "data_source": self.train_dataset if dataset is None else dataset,
+            "mini_repeat_count": self.num_generations,
+            "batch_size": self.args.generation_batch_size // self.num_generations,
+            "repeat_count": self.num_iterations * self.args.steps_per_generation,
+        }
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """TRL's ids of prompts, as the engines have them."""
@@ -189,7 +206,21 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             **{name: [row[name] for row in rows] for name in columns},
         )
         self._judging += time.perf_counter() - begun
+        if self._drawn is not None:
+            self._learn(rows, scores)
         return Drawn(rows=rows, prompts=prompts, parts=parts, scores=scores)
+
+    def _learn(self, rows: list[JsonObject], scores: list[Score | None]) -> None:
+        """Tell the curriculum of all that was drawn: flat samples are not in the rollout batch."""
+        assert self._drawn is not None
+        numbers = self._drawn.numbers([row["sample_id"] for row in rows])
+        seen = [
+            [number, score is not None and score.correct, score is not None]
+            for number, score in zip(numbers, scores, strict=True)
+        ]
+        told = gather(torch.tensor(seen, dtype=torch.long, device=self.accelerator.device))
+        each = told.view(-1, self._generations, 3)
+        self._drawn.update(each[:, 0, 0], each[..., 1] > 0, each[..., 2] > 0)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's forward and backward pass, timed without the rollouts that may come before it."""
@@ -211,10 +242,18 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
         self._took("reward", begun - self._judging)
         device = rewards.device
+        numbers = [0] * len(inputs)
+        if self._drawn is not None and self.model.training:
+            numbers = self._drawn.numbers([x["sample_id"] for x in inputs])
         local = torch.tensor(
             [
-                [float(right), *(float(x[name]) for name in _KNOWN)]
-                for x, right in zip(inputs, self._reward.correct, strict=True)
+                [
+                    float(right),
+                    float(number),
+                    *(float(x[name]) for name in _KNOWN),
+                    self._place(x),
+                ]
+                for x, right, number in zip(inputs, self._reward.correct, numbers, strict=True)
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
             device=device,
@@ -229,12 +268,23 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._batch = RolloutBatch(
             rewards=total.view(-1, self._generations),
             correct=columns[..., 0] > 0.5,
-            perceptual_group=of_sample[:, 1].long(),
-            reasoning_group=of_sample[:, 2].long(),
-            perceptual=of_sample[:, 3],
-            confidence=of_sample[:, 4],
+            sample=of_sample[:, 1].long(),
+            perceptual_group=of_sample[:, 2].long(),
+            reasoning_group=of_sample[:, 3].long(),
+            perceptual=of_sample[:, 4],
+            confidence=of_sample[:, 5],
         )
+        if self._regrouping is not None:
+            places = of_sample[:, 6].long()
+            self._batch.places = places
+            labels = torch.from_numpy(self._regrouping.labels).to(device)
+            self._batch.reasoning_group = labels[places]
+            known = torch.from_numpy(self._regrouping.known)
+            self._batch.confidence = known[places.cpu()].to(of_sample)
         return rewards
+
+    def _place(self, row: JsonObject) -> float:
+        return 0.0 if self._regrouping is None else self._regrouping.place[row["sample_id"]]
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         self._inputs = inputs
@@ -276,6 +326,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             labels = getattr(batch, name).repeat_interleave(self._generations)
             self._logs["extra"][name].extend(labels.tolist())
         if training:
+            if self._drawn is not None and self._resampling is None:
+                self._drawn.update(batch.sample, batch.correct, ~batch.rewards.isnan())
             self._log_batch(batch, advantages)
             device = out["advantages"].device
             # TRL shuffles the rows and cuts them into micro-steps. Each row carries its place in
@@ -439,6 +491,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         bins = self._normalization.bins if self.temperature == 1 else None
         for name, value in drift(known, now, bins).items():
             self._metrics["train"][name].append(value)
+        if self._regrouping is not None and batch.places is not None:
+            each = ordered.cpu().numpy().astype(np.float64)
+            cut = self._regrouping.note(self.state.global_step + 1, batch.places.tolist(), each)
+            if cut is not None:
+                for name in ("tau", "tau_by_chance", "moved"):
+                    self._metrics["train"][f"durian/regroup/{name}"].append(getattr(cut, name))
 
     def draw(self, prompts: Sequence[Any], *, copies: int, greedy: bool) -> list[list[int]]:
         """Draw completions of the policy in hand, by TRL's own generation, and log nothing.
