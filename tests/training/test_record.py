@@ -101,8 +101,9 @@ def test_another_validation_is_another_training(settings, run, tmp_path):
         config = TrainConfig(**given | changes, out="out", reward="boxed")
         return training_identity(config, {}, "dataset", held_out)
 
+    base = identity()
     changed = [
-        {key for key, value in other.items() if value != identity()[key]}
+        {key for key, value in other.items() if value != base[key]}
         for other in (
             identity(eval_dataset="moved"), identity("other rows"), identity(eval_patience=3),
             identity(eval_table=str(tmp_path / "run")),

@@ -89,7 +89,7 @@ def test_its_numbers_are_those_of_an_evaluation_of_the_saved_policy(validated, e
         groups = {of["group"]: (of["n"], of["greedy"]["accuracy"]) for of in ours["groups"][kind]}
         assert groups == {of.group: (of.n, of.greedy.accuracy) for of in getattr(theirs, kind)}
     counts = json.loads((validated.out / "validation.json").read_text())["counts"]
-    assert counts.pop("longest_prompt") > 50
+    assert counts.pop("longest_prompt") > 20  # tokens, of image and question
     assert counts == {
         "rows": 13, "samples": 11, "same_question": 0, "same_image": 0,
         "left_out": {"cannot decode image: truncated file": 1},
