@@ -18,6 +18,7 @@ from durian.config import TrainConfig
 from durian.config.options import as_pairs
 from durian.config.train import CURRICULA
 from durian.errors import EXTRAS, ConfigError, one_line, way_out
+from durian.manifest import file_fingerprint
 from durian.normalizer import NORMALIZERS
 from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable
@@ -241,7 +242,7 @@ def _sampling(config: TrainConfig, grpo: Mapping[str, Any]) -> tuple[dict[str, A
 
 
 def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Manifest) -> list[str]:
-    """A line for each way in which completions are drawn otherwise than the table's.
+    """A line for each way in which prompts or completions are other than the table's.
 
     Args:
         config: with what it left open filled in (`manifest.as_profiled`).
@@ -251,9 +252,13 @@ def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Man
     now = {**fields_now, **grpo}
     drawn = {n: now[n] for n in _SAMPLING_FIELDS if n in now} | now.get("generation_kwargs", {})
     then, lines = manifest.config, []
+    # An older table may be silent about some: it then had what is the default, as it is now.
     pairs = (
         ("temperature", then["temperature"], now["temperature"]),
         ("top-p", then["top_p"], now["top_p"]),
+        ("max-tokens", then["max_tokens"], now["max_completion_length"]),
+        ("min-pixels", then.get("min_pixels"), config.min_pixels),
+        ("max-pixels", then.get("max_pixels"), config.max_pixels),
         ("sampling-arg", as_pairs(then.get("sampling_args")), as_pairs(drawn)),
         (
             "chat-template-arg",
@@ -263,7 +268,16 @@ def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Man
     )
     for name, before, today in pairs:
         if before != today:
-            lines.append(f"the table was made with {name} {before}, and this training has {today}")
+            lines.append(
+                f"the table was made with {name} {'none' if before is None else before}, and this "
+                f"training has {'none' if today is None else today}"
+            )
+    if then.get("system_prompt", config.system_prompt) != config.system_prompt:
+        lines.append("the table was made with another system-prompt than this training has")
+    # By what is in it: the same template may lie elsewhere.
+    template = (manifest.identity or {}).get("prompt_template")
+    if manifest.identity and template != file_fingerprint(config.prompt_template):
+        lines.append("the table was made with another prompt-template than this training has")
     if lost:
         lines.append(f"completions are drawn without {', '.join(lost)}: TRL cannot pass it on here")
     return lines

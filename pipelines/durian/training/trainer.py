@@ -32,7 +32,7 @@ from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.records import JsonObject
 from durian.rewards.for_trainers import completion_text
-from durian.samples import Prompt
+from durian.samples import Prompt, Score
 from durian.training.backends import check_backend, gathered_when_saved
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
@@ -206,7 +206,21 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             **{name: [row[name] for row in rows] for name in columns},
         )
         self._judging += time.perf_counter() - begun
+        if self._drawn is not None:
+            self._learn(rows, scores)
         return Drawn(rows=rows, prompts=prompts, parts=parts, scores=scores)
+
+    def _learn(self, rows: list[JsonObject], scores: list[Score | None]) -> None:
+        """Tell the curriculum of all that was drawn: flat samples are not in the rollout batch."""
+        assert self._drawn is not None
+        numbers = self._drawn.numbers([row["sample_id"] for row in rows])
+        seen = [
+            [number, score is not None and score.correct, score is not None]
+            for number, score in zip(numbers, scores, strict=True)
+        ]
+        told = gather(torch.tensor(seen, dtype=torch.long, device=self.accelerator.device))
+        each = told.view(-1, self._generations, 3)
+        self._drawn.update(each[:, 0, 0], each[..., 1] > 0, each[..., 2] > 0)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's forward and backward pass, timed without the rollouts that may come before it."""
@@ -312,7 +326,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             labels = getattr(batch, name).repeat_interleave(self._generations)
             self._logs["extra"][name].extend(labels.tolist())
         if training:
-            if self._drawn is not None:
+            if self._drawn is not None and self._resampling is None:
                 self._drawn.update(batch.sample, batch.correct, ~batch.rewards.isnan())
             self._log_batch(batch, advantages)
             device = out["advantages"].device
