@@ -116,8 +116,8 @@ def imported(data: Path) -> Facts:
     done = subprocess.run([sys.executable, "-m", "durian_cli", *words], cwd=ROOT)
     assert done.returncode == 0, f"ended with {done.returncode}"
     logs = json.loads((run / "manifest.json").read_text())["logs"]
-    assert logs["completions"] == 2 and not logs["unread"], logs
-    return {"matched": logs["matched"], "unmatched": logs["unmatched"]}
+    assert logs["matched"] == {"sample_id": 2} and not logs["unread"], logs
+    return {"matched": logs["matched"]}
 
 
 if __name__ == "__main__":
