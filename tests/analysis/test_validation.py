@@ -13,6 +13,7 @@ from durian.analysis.validation import (
     log_entry,
     result_of,
 )
+from durian.records import as_json
 
 
 def rates(accuracy: float, n: int = 20) -> Rates:
@@ -78,6 +79,7 @@ def test_the_weights_of_the_best_lie_where_they_are_anyway_or_in_a_folder(greedy
     assert (result.best.weights, result.best.accuracy.accuracy) == (weights, max(greedy))
     assert (result.first.accuracy, result.last.accuracy) == (greedy[0], greedy[2])
     assert (result.validations, result.seconds) == (3, 6.0)
+    assert as_json(result.first).keys() == {"accuracy", "low", "high", "n", "interval"}
 
 
 def test_a_validation_is_logged_with_its_groups_and_intervals():

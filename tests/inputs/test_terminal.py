@@ -13,7 +13,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from durian.analysis.evaluation import Accuracy
 from durian.analysis.one_run.summary import Summary
+from durian.analysis.validation import BestPolicy, ValidationResult
 from durian.groups import GroupCuts, PerceptualCuts, ReasoningCuts
 from durian.regroup import Regrouped
 from durian.training.manifest import (
@@ -23,7 +25,7 @@ from durian.training.manifest import (
     TrainedTable,
     TrainingManifest,
 )
-from durian.training.plan import BatchPlan, TrainingPlan
+from durian.training.plan import BatchPlan, TrainingPlan, ValidationPlan
 from durian_cli import display
 from durian_cli.display import Bars
 from tests.inputs.conftest import contents, image, patch_draws, write_world
@@ -155,12 +157,16 @@ def test_bars_and_notes_show_hostile_text_in_print():
 
 
 def test_a_training_and_its_plan_show_hostile_text_in_print(capsys):
+    half = Accuracy(accuracy=0.5, low=0.4, high=0.6, n=9, interval="wilson")
+    best = BestPolicy(metric="greedy", step=2, accuracy=half, weights=HOSTILE)
     display.show_training(
         TrainingManifest(
             out=HOSTILE, durian="0", created="", dataset=TrainedDataset(name=HOSTILE, split=None),
             table=TrainedTable(run=HOSTILE, model=None), model=HOSTILE, config={},
             counts=RowCounts(rows=2, samples=1, left_out={HOSTILE: 1}),
             plan=None, result=Ends(logged_steps=0), seconds={}, versions={},
+            validation=ValidationResult(dataset=HOSTILE, split=HOSTILE, validations=3, first=half,
+                                        last=half, best=best, seconds=1.0),
         )
     )  # fmt: skip
     batches = {field.name: 1 for field in fields(BatchPlan)} | {"warnings": ()}
@@ -172,9 +178,15 @@ def test_a_training_and_its_plan_show_hostile_text_in_print(capsys):
             groups="table", first_prompt=f"{HOSTILE}\n{HOSTILE}", rows=1, left_out={HOSTILE: 1},
             batches=BatchPlan(**batches), longest_prompt=1, parameters_trained=1,
             parameters_left=0, memory_gib={},
+            validation=ValidationPlan(dataset=HOSTILE, samples=9, every=1, validations=3,
+                                      completions=1350),
         )
     )  # fmt: skip
-    assert plain(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert plain(out)
+    told = out.replace("\n", " ")
+    assert "best policy: step 2, greedy 50.0 % (40.0 to 60.0), in" in told
+    assert "validations: 3 of 9 samples of" in told and "every 1 step: 1,350 completions" in told
 
 
 def test_a_terminal_of_another_encoding_is_shown_escapes(hostile):

@@ -148,6 +148,21 @@ def test_a_resumed_training_validates_only_where_it_has_not(
     assert equal(weights_of(out), weights_of(validated.out))
 
 
+def test_a_resumed_training_is_validated_as_often_as_it_was_begun(evaluating, validated, tmp_path):
+    # Left open it goes by the checkpoints, which a second attempt may keep at other steps.
+    config = TrainConfig(**evaluating | {"eval_every": None}, out=str(tmp_path))
+    rows = SimpleNamespace(dataset="d", split="s", table=None, counts=None,
+                           clusters=SimpleNamespace(described=None))  # fmt: skip
+    plan = SimpleNamespace(total_steps=6, save_steps=4)
+
+    def due():
+        return Validation(rows, config, plan, None, together=1, seed=0, progress=Notes())._due
+
+    assert due() == {0, 4, 6}
+    shutil.copy(validated.out / "validation.json", tmp_path)  # begun with 3
+    assert due() == {0, 3, 6}
+
+
 ACCURACIES = {0: 0.2, 1: 0.3, 2: 0.6, 3: 0.6, 4: 0.5, 5: 0.9}
 
 

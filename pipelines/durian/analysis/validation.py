@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from durian.analysis.evaluation import Accuracy, GroupAccuracy, JudgedTable, Rates
 from durian.analysis.statistics.estimate import DrawnTogether
@@ -137,12 +137,12 @@ def result_of(found: Validations, model: str, last_step: int) -> ValidationResul
         dataset=found.dataset,
         split=found.split,
         validations=len(found.validations),
-        first=values[0],
-        last=values[-1],
+        first=_alone(values[0]),
+        last=_alone(values[-1]),
         best=BestPolicy(
             metric=found.metric,
             step=best.step,
-            accuracy=accuracy,
+            accuracy=_alone(accuracy),
             weights=weights_at(best.step, model, last_step),
         ),
         stopped=found.stopped,
@@ -197,6 +197,11 @@ def known_metrics(ways: Sequence[str], labels: Mapping[str, Sequence[str | int]]
     """The names that a metric may have, of the groups that the samples are in."""
     groups = [group_name(kind, group) for kind, found in labels.items() for group in found]
     return [*ways, *(f"{way}/{group}" for way in ways for group in groups)]
+
+
+def _alone(known: Accuracy) -> Accuracy:
+    """An accuracy without what may be told beside it, as of the completions' lengths."""
+    return Accuracy(**{each.name: getattr(known, each.name) for each in fields(Accuracy)})
 
 
 def _value(validated: Validated, metric: str) -> float:

@@ -94,7 +94,6 @@ class Validation:
         self._seed = seed
         self._progress = progress
         self._total = plan.total_steps
-        self._due = frozenset(due_steps(plan.total_steps, validated_every(config, plan)))
         self.found = self._kept() or Validations(
             dataset=rows.dataset,
             split=rows.split,
@@ -106,6 +105,8 @@ class Validation:
             rollouts=config.eval_rollouts,
             patience=config.eval_patience,
         )
+        # As it was begun: checkpoints, by which it goes where nothing is asked, may come otherwise.
+        self._due = frozenset(due_steps(plan.total_steps, self.found.every))
 
     def _kept(self) -> Validations | None:
         file, way_out = self._out / VALIDATION_FILE, "pass --fresh"
