@@ -25,6 +25,7 @@ from durian.run.progress import Progress, Silent
 from durian.table.join import open_table
 from durian.training.arguments import (
     check_grpo,
+    check_regroup,
     drawing_warnings,
     grpo_config,
     overlong_of,
@@ -45,6 +46,7 @@ from durian.training.record import (
     training_warnings,
     write_results,
 )
+from durian.training.regrouping import Regrouping
 from durian.training.resampling import DynamicSampling, Reserve
 from durian.training.reward import TrainingReward
 from durian.training.samples import open_samples, open_screen, prepare_samples, scan_rows
@@ -91,6 +93,7 @@ def train_policy(
     table = open_table(config)
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest)
+    check_regroup(config, grpo, table.manifest)
     plan_of(config, grpo, table, samples=None)  # refused now rather than after all is read
     screen = open_screen(config, grpo)
     if screen.chat.image_size and screen.resizing is None and process_rank() == 0:
@@ -163,6 +166,16 @@ def train_policy(
                 flat=config.dynamic_sampling,
                 tries=config.max_tries,
             )
+        regrouping = None
+        if config.regroup is not None:
+            regrouping = Regrouping(
+                samples.dataset,
+                bins=normalization.bins,
+                harder=normalization.reasoning_harder,
+                draws=int(table.manifest.config.get("rollouts") or plan.generations),
+                below=config.regroup,
+                seed=args.seed,
+            )
         validation = validation_of(validated, config, plan, reward, args, progress)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
@@ -178,6 +191,7 @@ def train_policy(
                 states=States(checkpoint),
                 drawing=drawing,
                 resampling=resampling,
+                regrouping=regrouping,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )
@@ -207,7 +221,8 @@ def train_policy(
         log = finite_log(trainer.state.log_history)
         found = None if validation is None else validation.found
         manifest = describe_training(
-            config, table.manifest, reader.name, samples.counts, plan, log, found,
+            config, table.manifest, reader.name, samples.counts, plan, log,
+            None if regrouping is None else regrouping.cuts, found,
             time.perf_counter() - begun,
         )  # fmt: skip
         write_results(out, log, manifest, found)

@@ -75,7 +75,8 @@ _SMALL = (
     "--use_cpu true --bf16 false --max_steps 1 --per_device_train_batch_size 2 --report_to none"
 )
 _PRINTED = {
-    "trl grpo": f"{_SMALL} --num_generations 2 --max_completion_length 16 --shuffle_dataset false",
+    "trl grpo": f"{_SMALL} --num_generations 2 --max_completion_length 16 --shuffle_dataset false "
+    "--log_completions true --num_completions_to_print 1",
     "trl sft": _SMALL,
     "trl dpo": _SMALL,
     "durian train": "--grpo max_steps=1 --grpo max_completion_length=16 "
@@ -104,11 +105,27 @@ def printed(data: Path, begins: str) -> Facts:
     return {"steps": 1}
 
 
+def imported(data: Path) -> Facts:
+    """The completions that `trl grpo` logged, back as a run, each matched to its sample."""
+    run = data / "imported"
+    shutil.rmtree(run, ignore_errors=True)
+    words = [
+        "import", str(data / "trained-grpo"), "--from", "trl", "--dataset",
+        str(data / "train.parquet"), "--out", str(run), "--reasoning", "pass_rate:lower", "--quiet",
+    ]  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "durian_cli", *words], cwd=ROOT)
+    assert done.returncode == 0, f"ended with {done.returncode}"
+    logs = json.loads((run / "manifest.json").read_text())["logs"]
+    assert logs["matched"] == {"sample_id": 2} and not logs["unread"], logs
+    return {"matched": logs["matched"]}
+
+
 if __name__ == "__main__":
     run_parts(
         {
             "loader": loader,
             "step": step,
             **{f"printed {line}": partial(printed, begins=line) for line in _PRINTED},
+            "imported": imported,
         }
     )

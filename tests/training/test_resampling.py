@@ -17,7 +17,9 @@ from durian.readers.dataset import open_dataset
 from durian.samples import Score
 from durian.train import train_policy
 from durian.training import resampling
+from durian.training.drawing import DrawnOrder
 from durian.training.resampling import Drawn, DynamicSampling, Reserve
+from durian.training.reward import TrainingReward
 from durian.training.trainer import DurianTrainer
 from tests.training.hand import by_hand
 
@@ -226,3 +228,34 @@ def test_the_forward_passes_see_the_images_of_the_new_samples(planted, settings)
     for ids, pixels in torch.load(planted / "handed.pt"):
         expected = processor(images=[pictures[i] for i in ids], return_tensors="pt")["pixel_values"]
         assert torch.equal(pixels, expected)
+
+
+def test_a_curriculum_learns_from_flat_samples_too_though_they_do_not_train(
+    planted, settings, tmp_path, monkeypatch
+):
+    # Completions of other lengths get other rewards here, which makes no flat group spread.
+    told, judged, judge = [], [], TrainingReward.judge
+    monkeypatch.setattr(DrawnOrder, "update", lambda self, *shown: told.append(shown))
+    monkeypatch.setattr(
+        TrainingReward, "judge",
+        lambda self, texts, **given: judged.append(len(texts)) or judge(self, texts, **given),
+    )  # fmt: skip
+    given = settings | {"reward": f"{planted}/planted.py:reward", "order": "frontier",
+                        "dynamic_sampling": "spread", "overlong_buffer": 40,
+                        "grpo": settings["grpo"] | {"max_steps": 1}}  # fmt: skip
+    train_policy(TrainConfig(**given, out=str(tmp_path / "out")))
+    (step, *_) = json.loads((tmp_path / "out" / "log.json").read_text())["steps"]
+    assert step["durian/refilled"] > 0 > step["rewards/overlong"]
+    kinds = pl.read_parquet(settings["dataset"])["kind"].to_list()
+    shown = {}
+    for sample, correct, scored in told:
+        assert scored.all()
+        shown |= dict(zip(sample.tolist(), correct.sum(dim=1).tolist(), strict=True))
+    # Once each, the first four and those drawn for the flat ones; half of four right, or none.
+    assert len(shown) == sum(len(sample) for sample, *_ in told) == 4 + step["durian/reserve_drawn"]
+    assert shown == {number: 0 if kinds[number] == "colour" else 2 for number in shown}
+    assert sum(judged) == 4 * len(shown)  # and judged once
+    # What trains is a batch of all kinds but that one.
+    logged = pl.read_parquet(tmp_path / "out" / "completions" / "*.parquet")
+    assert logged["reward"].n_unique() > 2  # shaped
+    assert "color" not in str(logged["prompt"].to_list())

@@ -127,6 +127,14 @@ class TrainConfig(LaterConfig):
         panel=NORMALIZER,
         default_text="the table's",
     )
+    regroup: float | None = option(
+        None,
+        "Cut the reasoning bins anew, from the policy's own confidences, when Kendall's tau with "
+        "those behind the bins lies so far below that of two profiles of one policy: 0.1.",
+        panel=NORMALIZER,
+        default_text="they are the table's to the end",
+        low=0,
+    )
     missing: str = option(
         "error",
         "Samples that the table lacks: error, or own (in no group).",

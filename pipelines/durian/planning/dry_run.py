@@ -177,7 +177,14 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         InputError: as `train_policy`.
     """
     # Here: TRL is an extra, and takes seconds to import.
-    from durian.training.arguments import check_grpo, drawing_warnings, plan_of, seed_of
+    from durian.training.arguments import (
+        check_grpo,
+        check_regroup,
+        drawing_warnings,
+        overlong_of,
+        plan_of,
+        seed_of,
+    )
     from durian.training.drawing import expected_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
@@ -192,6 +199,8 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
     table = open_table(config)
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest, run=False)
+    check_regroup(config, grpo, table.manifest)
+    overlong_of(config, grpo)
     processes = config.processes or launched_processes()
     open_reward(config.reward, config).close()
     screen = open_screen(config, grpo)

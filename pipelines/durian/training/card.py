@@ -7,7 +7,7 @@ markup nor another field of its header.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -15,7 +15,7 @@ import yaml
 from durian.analysis.validation import ITSELF, ValidationResult
 from durian.rendering.markdown import as_text
 from durian.rendering.text import counted, estimate_text
-from durian.training.manifest import TrainingManifest
+from durian.training.manifest import Regrouped, TrainingManifest
 
 CARD_FILE = "README.md"  # where the Hub looks for a card
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -76,6 +76,8 @@ def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
     yield "Samples", as_text(f"{counts.samples} of {counts.rows} rows{left_out}")
     yield "Difficulty table", as_text(f"{table.run}, measured with {table.model or 'no policy'}")
     yield "Normalizer", as_text(_normalizer(manifest))
+    if manifest.regrouped is not None:
+        yield "Reasoning bins", as_text(_regrouped(manifest.regrouped))
     result = manifest.result
     yield "Logged steps", str(result.logged_steps)
     if result.reward_first is not None:
@@ -85,6 +87,16 @@ def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
     if (found := manifest.validation) is not None:
         yield "Validation", as_text(validation_text(found))
         yield "Best policy", as_text(best_text(found))
+
+
+def _regrouped(cuts: Sequence[Regrouped]) -> str:
+    """When the bins were cut anew, and what for."""
+    told = (
+        f"in step {cut.step} ({cut.moved} of {cut.samples} samples moved; tau {cut.tau:.2f}, by "
+        f"chance {cut.tau_by_chance:.2f})"
+        for cut in cuts
+    )
+    return f"cut anew {'; '.join(told)}" if cuts else "the table's to the end; never found stale"
 
 
 def validation_text(found: ValidationResult) -> str:

@@ -29,6 +29,7 @@ from durian.training.launch import launched_processes
 from durian.training.manifest import (
     Ends,
     Log,
+    Regrouped,
     RowCounts,
     TrainedDataset,
     TrainedTable,
@@ -91,6 +92,7 @@ def describe_training(
     counts: RowCounts,
     plan: BatchPlan,
     log: Log,
+    regrouped: list[Regrouped] | None,
     validations: Validations | None,
     seconds: float,
 ) -> TrainingManifest:
@@ -106,6 +108,7 @@ def describe_training(
         counts=counts,
         plan=plan,
         result=_ends(log),
+        regrouped=regrouped,
         validation=None
         if validations is None
         else result_of(validations, config.model, max((int(e["step"]) for e in log), default=0)),

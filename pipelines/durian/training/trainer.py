@@ -32,7 +32,7 @@ from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.records import JsonObject
 from durian.rewards.for_trainers import completion_text
-from durian.samples import Prompt
+from durian.samples import Prompt, Score
 from durian.training.backends import check_backend, gathered_when_saved
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
@@ -47,6 +47,7 @@ from durian.training.prompts import (
     text_ids,
     tokenized,
 )
+from durian.training.regrouping import Regrouping
 from durian.training.resampling import Drawn, DynamicSampling
 from durian.training.reward import TrainingReward
 from durian.training.validation import TrainingBegins, Validation, greedily
@@ -73,6 +74,7 @@ class RolloutBatch:
     reasoning_group: Tensor  # (B,)
     perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
     confidence: Tensor  # (B,) the table's own; NaN where missing
+    places: Tensor | None = None  # (B,) in the regrouping, where there is one
 
 
 class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -89,6 +91,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         states: States,
         drawing: Drawing | None = None,
         resampling: DynamicSampling | None = None,
+        regrouping: Regrouping | None = None,
         validation: Validation | None = None,
         **trl: Any,
     ) -> None:
@@ -98,12 +101,16 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             states: to which each part of the training is added that a checkpoint must hold.
             drawing: how rollout batches are drawn; None for the order of the dataset, or TRL's.
             resampling: replaces flat groups; None: they stay.
+            regrouping: cuts stale reasoning bins anew; None: they are the table's to the end.
             validation: what is validated between the steps; None for nothing.
         """
         self._states = states
         self._resampling = resampling
         if resampling is not None:
             states.add("reserve", resampling.reserve)
+        self._regrouping = regrouping
+        if regrouping is not None:
+            states.add("labels", regrouping)
         self._inputs: list[JsonObject] = []  # rows of the rollout batch in the making
         self._judging = 0.0  # seconds of the reward, while completions are drawn
         self._validation = validation
@@ -199,7 +206,21 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             **{name: [row[name] for row in rows] for name in columns},
         )
         self._judging += time.perf_counter() - begun
+        if self._drawn is not None:
+            self._learn(rows, scores)
         return Drawn(rows=rows, prompts=prompts, parts=parts, scores=scores)
+
+    def _learn(self, rows: list[JsonObject], scores: list[Score | None]) -> None:
+        """Tell the curriculum of all that was drawn: flat samples are not in the rollout batch."""
+        assert self._drawn is not None
+        numbers = self._drawn.numbers([row["sample_id"] for row in rows])
+        seen = [
+            [number, score is not None and score.correct, score is not None]
+            for number, score in zip(numbers, scores, strict=True)
+        ]
+        told = gather(torch.tensor(seen, dtype=torch.long, device=self.accelerator.device))
+        each = told.view(-1, self._generations, 3)
+        self._drawn.update(each[:, 0, 0], each[..., 1] > 0, each[..., 2] > 0)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's forward and backward pass, timed without the rollouts that may come before it."""
@@ -226,7 +247,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             numbers = self._drawn.numbers([x["sample_id"] for x in inputs])
         local = torch.tensor(
             [
-                [float(right), float(number), *(float(x[name]) for name in _KNOWN)]
+                [
+                    float(right),
+                    float(number),
+                    *(float(x[name]) for name in _KNOWN),
+                    self._place(x),
+                ]
                 for x, right, number in zip(inputs, self._reward.correct, numbers, strict=True)
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
@@ -248,7 +274,17 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             perceptual=of_sample[:, 4],
             confidence=of_sample[:, 5],
         )
+        if self._regrouping is not None:
+            places = of_sample[:, 6].long()
+            self._batch.places = places
+            labels = torch.from_numpy(self._regrouping.labels).to(device)
+            self._batch.reasoning_group = labels[places]
+            known = torch.from_numpy(self._regrouping.known)
+            self._batch.confidence = known[places.cpu()].to(of_sample)
         return rewards
+
+    def _place(self, row: JsonObject) -> float:
+        return 0.0 if self._regrouping is None else self._regrouping.place[row["sample_id"]]
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         self._inputs = inputs
@@ -290,7 +326,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             labels = getattr(batch, name).repeat_interleave(self._generations)
             self._logs["extra"][name].extend(labels.tolist())
         if training:
-            if self._drawn is not None:
+            if self._drawn is not None and self._resampling is None:
                 self._drawn.update(batch.sample, batch.correct, ~batch.rewards.isnan())
             self._log_batch(batch, advantages)
             device = out["advantages"].device
@@ -455,6 +491,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         bins = self._normalization.bins if self.temperature == 1 else None
         for name, value in drift(known, now, bins).items():
             self._metrics["train"][name].append(value)
+        if self._regrouping is not None and batch.places is not None:
+            each = ordered.cpu().numpy().astype(np.float64)
+            cut = self._regrouping.note(self.state.global_step + 1, batch.places.tolist(), each)
+            if cut is not None:
+                for name in ("tau", "tau_by_chance", "moved"):
+                    self._metrics["train"][f"durian/regroup/{name}"].append(getattr(cut, name))
 
     def draw(self, prompts: Sequence[Any], *, copies: int, greedy: bool) -> list[list[int]]:
         """Draw completions of the policy in hand, by TRL's own generation, and log nothing.
@@ -498,7 +540,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         known = any("eval_greedy" in e and e["step"] == step for e in self.state.log_history)
         if found is not None and not known:
             # Not by TRL, whose own would end what it gathers of the training.
-            Trainer.log(self, log_entry(found))
+            Trainer.log(self, log_entry(found, self._validation.found))
         if self._validation.over(step):
             self.control.should_training_stop = True
 
