@@ -45,7 +45,9 @@ def score(reward, correct=False):
 def drawn(rows, scores):
     """The completions of rows, each named by its sample and number."""
     names = [f"{row['sample_id']}{n % 2}" for n, row in enumerate(rows)]
-    parts = (list(names), list(names), None, list(names), None, {}, list(names), [])
+    of_rows = (list(names) for _ in range(5))  # no list is another
+    ids, completion_ids, completions, logprobs, images = of_rows
+    parts = (ids, completion_ids, None, completions, logprobs, {}, images, [])
     return Drawn(rows=list(rows), prompts=list(names), parts=parts, scores=scores)
 
 
@@ -86,7 +88,7 @@ def test_flat_groups_are_replaced_in_place_until_the_tries_end(flat, tries, batc
     names = [f"{name}{n}" for name in batch for n in (0, 1)]
     rows, prompts, parts = held
     assert [row["sample_id"] for row in rows[::2]] == list(batch)
-    assert prompts == names and [parts[n] for n in (0, 1, 3, 6)] == [names] * 4
+    assert prompts == names and [parts[n] for n in (0, 1, 3, 4, 6)] == [names] * 5
     assert [scored.reward for scored in made.scores[1::2]] == [
         float(name not in flat) for name in batch
     ]
