@@ -240,9 +240,16 @@ def show_plan(plan: ProfilePlan) -> None:
 
 def show_training_plan(plan: TrainingPlan) -> None:
     """The dry run's counts, and the first prompt; its warnings have been said."""
-    counts = as_json(replace(plan, first_prompt=None))
+    counts = as_json(replace(plan, first_prompt=None, validation=None))
     counts.pop("warnings")
-    _print([*_counts(counts), *_first_prompt(plan.first_prompt)])
+    lines = _counts(counts)
+    if (planned := plan.validation) is not None:
+        lines.append(
+            f"validations: {planned.validations} of {counted(planned.samples, 'sample')} of "
+            f"{planned.dataset}, every {counted(planned.every, 'step')}: "
+            f"{planned.completions:,} completions"
+        )
+    _print([*lines, *_first_prompt(plan.first_prompt)])
 
 
 def _counts(counts: JsonObject) -> list[str]:

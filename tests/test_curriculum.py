@@ -140,6 +140,26 @@ def test_the_share_without_variance_is_that_of_the_posterior():
         assert found == pytest.approx(share)
 
 
+@pytest.mark.parametrize(("known", "begins"), [(True, 0.4), (False, 0.7)], ids=["table", "none"])
+def test_the_frontier_draws_half_as_many_samples_without_variance_as_there_are(known, begins):
+    # Planted: 100 samples are never right, 100 always, 200 every other time; 8 completions of each.
+    # A shuffle draws 0.5 + 0.5 * 2 / 2^8 = 50 % without variance.
+    random = np.random.default_rng(0)
+    rate = np.repeat([0.0, 1.0, 0.5], [100, 100, 200])
+    right = random.binomial(8, rate) * float(known)
+    curriculum = frontier(right, (8 - right) * known, batch=20, prior=None)
+    flat, drawn = [], set()
+    for _ in range(80):  # four times as many as there are
+        sample = curriculum.draw()
+        seen = random.binomial(8, rate[sample]).astype(float)
+        curriculum.update(sample, seen, np.full(20, 8.0))
+        flat.append(np.mean((seen == 0) | (seen == 8)))
+        drawn |= set(sample.tolist())
+    assert np.mean(flat[:5]) < begins and np.mean(flat[40:]) < 0.3
+    # None is lost: of the solved and the hopeless, too, nearly all were drawn.
+    assert len(drawn & set(range(200))) > 180
+
+
 # 5 easy (0.75 and above), 7 medium, 8 hard (0.25 and below); what nobody measured is medium.
 RATES = np.array([1, 1, 0.75, 0.9, 1] + [0.5, 0.74, 0.26, 0.3, 0.6, 0.5, np.nan] + [0, 0.25] * 4)
 EASY, MEDIUM, HARD = set(range(5)), set(range(5, 12)), set(range(12, 20))
@@ -165,13 +185,22 @@ def test_pools_have_their_shares_though_a_batch_cannot_be_cut_so():
     assert [sum(s in pool for s in single) for pool in (EASY, MEDIUM, HARD)] == [2, 6, 2]
 
 
-def test_a_pool_is_gone_through_before_it_begins_anew():
-    # 2 of the 5 easy ones a batch: 10 draws are each of them twice, and none twice in a batch.
-    batches = drawn_of(Pools(RATES, batch=4, seed=1, shares=(1, 1, 0)), 5)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_pool_is_gone_through_before_it_begins_anew(seed):
+    # 2 of the 5 easy ones a batch: 10 draws are each of them twice, and none twice in a batch,
+    # not even in the third, of which one ends the first time around and one begins the second.
+    batches = drawn_of(Pools(RATES, batch=4, seed=seed, shares=(1, 1, 0)), 5)
     easy = [[s for s in batch if s in EASY] for batch in batches]
     assert all(len(set(own)) == 2 for own in easy)
-    flat = [s for own in easy for s in own]
-    assert set(flat[:5]) == set(flat[5:]) == EASY
+    assert set(easy[0]) | set(easy[1]) | set(easy[2]) == EASY
+    assert sorted(sum(easy, [])) == sorted([*EASY, *EASY])
+
+
+def test_no_shares_make_a_pool_give_more_than_it_has():
+    random = np.random.default_rng(0)
+    for shares in random.dirichlet([1, 1, 1], 100):
+        pools = Pools(RATES, batch=11, seed=0, shares=tuple(shares))
+        assert all(len(set(batch)) == 11 for batch in drawn_of(pools, 12)), shares
 
 
 def test_others_make_up_for_a_pool_that_is_too_small():

@@ -81,7 +81,11 @@ def test_the_weights_of_the_best_lie_where_they_are_anyway_or_in_a_folder(greedy
 
 
 def test_a_validation_is_logged_with_its_groups_and_intervals():
-    assert log_entry(validated(2, 0.5, 0.3, hard=0.4)) == {
+    two = validated(2, 0.5, 0.3, hard=0.4)
+    # Of a resumed training, whose later validation was the best.
+    so_far = validations(validated(0, 0.6), two, validated(4, 0.9))
+    assert log_entry(two, so_far) == {
+        "eval_best_step": 0.0,
         "eval_greedy": 0.5, "eval_greedy/low": 0.25, "eval_sampled": 0.3,
         "eval_sampled/low": 0.15, "eval_greedy/perceptual_hard": 0.4, "eval_greedy/kind=a/b": 0.4,
         "eval_greedy/mean_length": 7.0, "eval_greedy/truncated": 0.25,
@@ -89,4 +93,4 @@ def test_a_validation_is_logged_with_its_groups_and_intervals():
         "eval_failed": 1.0, "eval_seconds": 2.0,
     }  # fmt: skip
     names = known_metrics(["greedy"], {"perceptual": ["hard"], "kind": ["a/b"]})
-    assert names == [name for name, _ in validated(2, 0.5, hard=0.4).named()]
+    assert names == [name for name, _ in validated(2, 0.5).named()]

@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--completions", type=int, default=2560, help="drawn by each training")
+    parser.add_argument("--rows", type=int, help="training rows, the first ones; default: all")
     parser.add_argument("--limit", type=int, default=300, help="held-out samples")
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--tell", action="store_true")
@@ -75,7 +76,8 @@ def run(arm: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     train_policy(
         TrainConfig(
             dataset=str(DATA / "train.parquet"), table=str(given.table), model=POLICY,
-            out=str(out), rollout_batch=PROMPTS, freeze_vision=True, **ARMS[arm],
+            out=str(out), rollout_batch=PROMPTS, freeze_vision=True, limit=given.rows,
+            **ARMS[arm],
             grpo={
                 "num_generations": EACH, "per_device_train_batch_size": PROMPTS * EACH,
                 "max_steps": completions // (PROMPTS * EACH), "learning_rate": 3e-4,

@@ -87,6 +87,12 @@ def test_an_epoch_is_whole_batches_of_rows_that_differ():
     assert len(set(CurriculumSampler(Dataset(), config(gen_batch_size=10)))) == 10
 
 
+def test_rows_of_one_sample_are_drawn_as_one():
+    dataset = Dataset([0.5, 0.25, 0.75])
+    dataset.dataframe["extra_info"].append(dataset.dataframe["extra_info"][1])
+    assert sorted(CurriculumSampler(dataset, config(train_batch_size=3))) == [0, 1, 2]
+
+
 def test_a_sampler_learns_from_acc_and_from_no_reward():
     dataset = Dataset()
     sampler = CurriculumSampler(dataset, config(durian={"frontier_decay": 1.0}))

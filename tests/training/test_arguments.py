@@ -55,7 +55,7 @@ def test_groups_that_take_no_part_are_not(settings, changes, said):
     [
         ("save_only_model", True, "cannot be resumed"),
         ("sync_ref_model", True, "in no checkpoint"),
-        ("eval_on_start", True, "durian eval"),
+        ("eval_on_start", True, "--eval-dataset"),
         ("use_transformers_continuous_batching", True, "text alone"),
         ("report_to", "wandb", r'package wandb, .* here; pip install "\.\[wandb\]" in a clone'),
         ("report_to", "tensorboard", r"tensorboard, .* here; pip install .*\[tensorboard\]"),

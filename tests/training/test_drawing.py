@@ -194,17 +194,26 @@ def frontier(settings, rows, tmp_path_factory):
     place = tmp_path_factory.mktemp("frontier")
     pl.read_parquet(rows).head(8).write_parquet(place / "few.parquet")
     grpo = settings["grpo"] | {"max_steps": 8}
+    # Rewards are shaped, so that a right completion may earn less than one half: of 40 tokens, 3.
     given = settings | {"order": "frontier", "dataset": str(place / "few.parquet"), "grpo": grpo}
+    given |= {"overlong_buffer": 40, "overlong_penalty": 3.0}
     train_policy(TrainConfig(**given, out=str(place / "whole")))
     return given, place / "whole"
 
 
-def test_a_training_at_the_frontier_draws_by_what_its_completions_showed(frontier):
+def test_a_training_at_the_frontier_draws_by_what_its_completions_showed(frontier, run):
     given, whole = frontier
     config = TrainConfig(**given, out="unused")
     table = open_table(config)
     logged = [pl.read_parquet(file) for file in sorted(whole.glob("completions/*.parquet"))]
     assert len(logged) == 8  # steps, two a rollout batch
+    assert all((batch["reward"] < 0.5).all() for batch in logged)
+    known = pl.read_parquet(run / "difficulty.parquet")
+    answers = dict(zip(known["sample_id"], known["answer"], strict=True))
+
+    def wanted(names):
+        return [(name, f"boxed{{{answers[name]}}}") for name in names]
+
     # By hand, from the log: a batch is drawn after the one before it was learnt from, since each
     # is passed over twice.
     order = json.loads((whole / "checkpoint-8" / "durian.json").read_text())["states"]["order"]
@@ -214,12 +223,13 @@ def test_a_training_at_the_frontier_draws_by_what_its_completions_showed(frontie
         drawn = [names[number] for number in drawing.curriculum.draw()]
         seen = [name for name, _ in groupby(batch["sample_id"])]
         assert seen == drawn and len(set(seen)) == 4
+        texts = {name: own["completion"] for (name,), own in batch.group_by("sample_id")}
         right = [
-            float((batch.filter(pl.col("sample_id") == name)["reward"] > 0.5).sum())
-            for name in seen
+            sum(boxed in said[0]["content"] for said in texts[name].to_list())
+            for name, boxed in wanted(seen)
         ]
         numbers = np.array([drawing.number[name] for name in seen])
-        drawing.curriculum.update(numbers, np.array(right), np.full(4, 4.0))
+        drawing.curriculum.update(numbers, np.array(right, float), np.full(4, 4.0))
     assert order["curriculum"] == drawing.curriculum.state_dict()
 
 

@@ -19,6 +19,7 @@ from durian.train import train_policy
 from durian.training import resampling
 from durian.training.drawing import DrawnOrder
 from durian.training.resampling import Drawn, DynamicSampling, Reserve
+from durian.training.reward import TrainingReward
 from durian.training.trainer import DurianTrainer
 from tests.training.hand import by_hand
 
@@ -44,7 +45,9 @@ def score(reward, correct=False):
 def drawn(rows, scores):
     """The completions of rows, each named by its sample and number."""
     names = [f"{row['sample_id']}{n % 2}" for n, row in enumerate(rows)]
-    parts = (list(names), list(names), None, list(names), None, {}, list(names), [])
+    of_rows = (list(names) for _ in range(5))  # no list is another
+    ids, completion_ids, completions, logprobs, images = of_rows
+    parts = (ids, completion_ids, None, completions, logprobs, {}, images, [])
     return Drawn(rows=list(rows), prompts=list(names), parts=parts, scores=scores)
 
 
@@ -85,7 +88,7 @@ def test_flat_groups_are_replaced_in_place_until_the_tries_end(flat, tries, batc
     names = [f"{name}{n}" for name in batch for n in (0, 1)]
     rows, prompts, parts = held
     assert [row["sample_id"] for row in rows[::2]] == list(batch)
-    assert prompts == names and [parts[n] for n in (0, 1, 3, 6)] == [names] * 4
+    assert prompts == names and [parts[n] for n in (0, 1, 3, 4, 6)] == [names] * 5
     assert [scored.reward for scored in made.scores[1::2]] == [
         float(name not in flat) for name in batch
     ]
@@ -232,13 +235,19 @@ def test_the_forward_passes_see_the_images_of_the_new_samples(planted, settings)
 def test_a_curriculum_learns_from_flat_samples_too_though_they_do_not_train(
     planted, settings, tmp_path, monkeypatch
 ):
-    told = []
+    # Completions of other lengths get other rewards here, which makes no flat group spread.
+    told, judged, judge = [], [], TrainingReward.judge
     monkeypatch.setattr(DrawnOrder, "update", lambda self, *shown: told.append(shown))
+    monkeypatch.setattr(
+        TrainingReward, "judge",
+        lambda self, texts, **given: judged.append(len(texts)) or judge(self, texts, **given),
+    )  # fmt: skip
     given = settings | {"reward": f"{planted}/planted.py:reward", "order": "frontier",
-                        "dynamic_sampling": "correct",
+                        "dynamic_sampling": "spread", "overlong_buffer": 40,
                         "grpo": settings["grpo"] | {"max_steps": 1}}  # fmt: skip
     train_policy(TrainConfig(**given, out=str(tmp_path / "out")))
     (step, *_) = json.loads((tmp_path / "out" / "log.json").read_text())["steps"]
+    assert step["durian/refilled"] > 0 > step["rewards/overlong"]
     kinds = pl.read_parquet(settings["dataset"])["kind"].to_list()
     shown = {}
     for sample, correct, scored in told:
@@ -247,4 +256,8 @@ def test_a_curriculum_learns_from_flat_samples_too_though_they_do_not_train(
     # Once each, the first four and those drawn for the flat ones; half of four right, or none.
     assert len(shown) == sum(len(sample) for sample, *_ in told) == 4 + step["durian/reserve_drawn"]
     assert shown == {number: 0 if kinds[number] == "colour" else 2 for number in shown}
-    assert step["durian/refilled"] > 0
+    assert sum(judged) == 4 * len(shown)  # and judged once
+    # What trains is a batch of all kinds but that one.
+    logged = pl.read_parquet(tmp_path / "out" / "completions" / "*.parquet")
+    assert logged["reward"].n_unique() > 2  # shaped
+    assert "color" not in str(logged["prompt"].to_list())

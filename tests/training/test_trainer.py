@@ -35,14 +35,6 @@ def train(settings, out, **changes):
     return train_policy(config, fresh=fresh)
 
 
-@pytest.fixture(scope="module")
-def whole(settings, tmp_path_factory):
-    """A training with Durian's weights that nothing interrupted."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    train(settings, out)
-    return out
-
-
 class StockTrainer(GRPOTrainer):
     """TRL's own trainer, and, where it is given one, another way from rewards to advantages."""
 

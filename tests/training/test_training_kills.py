@@ -12,8 +12,8 @@ from tests.faults.faulty import files, points_of, some
 
 
 @pytest.fixture(scope="module")
-def command(settings, tmp_path_factory) -> list[object]:
-    """`train` for four steps, two checkpoints, without its --out's folder."""
+def command(settings, held_out, tmp_path_factory) -> list[object]:
+    """`train` for four steps, two checkpoints, three validations, without its --out's folder."""
     given = {key: value for key, value in settings.items() if key not in ("dataset", "grpo")}
     durian = {"rollout_batch": given.pop("rollout_batch"), "dynamic_sampling": "spread"}
     grpo = settings["grpo"] | {"max_steps": 4, "save_total_limit": 1}

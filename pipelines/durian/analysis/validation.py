@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from durian.analysis.evaluation import Accuracy, GroupAccuracy, JudgedTable, Rates
 from durian.analysis.statistics.estimate import DrawnTogether
@@ -167,9 +167,15 @@ def due_steps(total: int, every: int) -> list[int]:
     return sorted({*range(0, total, every), total})
 
 
-def log_entry(validated: Validated) -> dict[str, float]:
-    """A validation as the trainer logs it: accuracies with their intervals, under `eval_`."""
-    found: dict[str, float] = {}
+def log_entry(validated: Validated, so_far: Validations) -> dict[str, float]:
+    """A validation as the trainer logs it: accuracies with their intervals, under `eval_`.
+
+    Args:
+        so_far: all that there are; a training that is resumed may have some of later steps.
+    """
+    before = [one for one in so_far.validations if one.step <= validated.step]
+    best = replace(so_far, validations=before).best
+    found: dict[str, float] = {} if best is None else {"eval_best_step": float(best.step)}
     for name, known in validated.named():
         found[f"eval_{name}"] = known.accuracy
         if "/" not in name:

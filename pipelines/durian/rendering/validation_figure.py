@@ -50,7 +50,7 @@ def validation_figure(
 def draw_validations(found: Validations, title: Sequence[str] = (), width: float = WIDE) -> Figure:
     """Draw a panel of all samples, and one for each kind of group, by the way of the metric."""
     way = found.metric.partition("/")[0]
-    kinds = [kind for kind in found.validations[0].groups if len(_groups(found, kind)) > 1]
+    kinds = [kind for kind in found.validations[0].groups if len(_groups(found, way, kind)) > 1]
     across = 1 if width <= NARROW else min(2, 1 + len(kinds))
     down = -(-(1 + len(kinds)) // across)
     with rc_context(STYLE):
@@ -60,7 +60,7 @@ def draw_validations(found: Validations, title: Sequence[str] = (), width: float
             axes.set_axis_off()
         _draw_all(panels[0], found)
         for axes, kind in zip(panels[1:], kinds, strict=False):
-            groups = _shown(found, kind)
+            groups = _shown(found, way, kind)
             bins = kind == "reasoning"
             lines = {
                 f"{'bin ' if bins else ''}{label(str(group), 14)}": _line(found, way, kind, group)
@@ -69,7 +69,10 @@ def draw_validations(found: Validations, title: Sequence[str] = (), width: float
             colours: tuple[str, ...] = (*_COLOURS, GREY)
             if bins:  # bin 0 is the hardest
                 colours = (ORANGE, *(BLUE, GREY)[: len(groups) - 2], GREEN)
-            _draw(axes, f"{_KINDS.get(kind, f'By {label(kind, 30)}')}, {way}", lines, colours)
+            name = _KINDS.get(kind, f"By {label(kind, 24)}")
+            all_groups = len(_groups(found, way, kind))
+            part = "" if len(groups) == all_groups else f" ({len(groups)} of {all_groups})"
+            _draw(axes, f"{name}{part}, {way}", lines, colours)
         if title:
             said = "\n".join(label(line, 110 if width > NARROW else 60) for line in title)
             figure.suptitle(said, x=0.01, ha="left", fontsize=9)
@@ -98,7 +101,7 @@ def _draw_all(axes: Axes, found: Validations) -> None:
 def _draw(axes: Axes, title: str, lines: dict[str, Line], colours: Sequence[str]) -> None:
     axes.set_title(title, pad=22)
     axes.set_xlabel("optimizer step")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     axes.set_ylim(-0.03, 1.03)  # a dot at either end is whole
     percent_axis(axes.yaxis)
     for colour, (name, line) in zip(colours, lines.items(), strict=False):
@@ -117,13 +120,15 @@ def _draw(axes: Axes, title: str, lines: dict[str, Line], colours: Sequence[str]
     )  # fmt: skip
 
 
-def _groups(found: Validations, kind: str) -> list[str | int]:
-    return [of.group for of in found.validations[0].groups[kind]]
+def _groups(found: Validations, way: str, kind: str) -> list[str | int]:
+    """The groups that there were in the first validation, and that were drawn so."""
+    groups = found.validations[0].groups[kind]
+    return [of.group for of in groups if _line(found, way, kind, of.group)]
 
 
-def _shown(found: Validations, kind: str) -> list[str | int]:
+def _shown(found: Validations, way: str, kind: str) -> list[str | int]:
     """The groups that are drawn: four at most; of more bins the ends and two between."""
-    groups = _groups(found, kind)
+    groups = _groups(found, way, kind)
     if len(groups) <= 4:
         return groups
     if kind == "reasoning":

@@ -43,7 +43,7 @@ _OURS = {
 _REFUSED = {
     "save_only_model": "a checkpoint without the optimizer cannot be resumed",
     "sync_ref_model": "the reference that it moves is in no checkpoint, so none can be resumed",
-    "eval_on_start": "it needs a second dataset; use durian eval",
+    "eval_on_start": "--eval-dataset validates before the first step",
     "chat_template_kwargs": "prompts are rendered as they were profiled; --chat-template-arg",
     "use_transformers_continuous_batching": "TRL has it for text alone",
 }
@@ -89,7 +89,9 @@ def check_grpo(grpo: Mapping[str, Any], manifest: Manifest, *, run: bool = True)
             raise ConfigError(f"grpo: '{name}' is set by Durian; use {_OURS[name]}")
         checked[name] = _as_number(name, value, str(known[name].type))
     if checked.get("eval_strategy", "no") != "no" or checked.get("do_eval"):
-        raise ConfigError("grpo: 'eval_strategy' needs a second dataset; use durian eval")
+        raise ConfigError(
+            "grpo: 'eval_strategy' is set by Durian; use --eval-dataset, --eval-every"
+        )
     for name, why in _REFUSED.items():
         if checked.get(name):
             raise ConfigError(f"grpo: '{name}' is refused: {why}")

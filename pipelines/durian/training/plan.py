@@ -55,7 +55,6 @@ class ValidationPlan:
     samples: int
     every: int  # optimizer steps
     validations: int  # at most: patience may end the training before
-    prompts: int  # of each validation: a sample once greedily, and once to be sampled from
     completions: int  # in all
 
 
@@ -181,7 +180,6 @@ def plan_validation(
         samples=samples,
         every=every,
         validations=times,
-        prompts=samples * (2 if rollouts else 1),
         completions=samples * (1 + rollouts) * times,
     )
 

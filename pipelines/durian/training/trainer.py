@@ -540,7 +540,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         known = any("eval_greedy" in e and e["step"] == step for e in self.state.log_history)
         if found is not None and not known:
             # Not by TRL, whose own would end what it gathers of the training.
-            Trainer.log(self, log_entry(found))
+            Trainer.log(self, log_entry(found, self._validation.found))
         if self._validation.over(step):
             self.control.should_training_stop = True
 

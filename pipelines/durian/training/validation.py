@@ -35,11 +35,12 @@ from durian.analysis.validation import (
     Validations,
     due_steps,
     metric_of,
+    result_of,
     weights_at,
 )
 from durian.config import TrainConfig
 from durian.errors import RunError, RunFolderError
-from durian.records import from_json
+from durian.records import as_json, from_json
 from durian.rendering.text import counted, estimate_text
 from durian.run.files import find_json, write_json
 from durian.run.progress import Progress
@@ -134,7 +135,9 @@ class Validation:
         if better and weights_at(step, self._model, self._total) not in (self._model, ITSELF):
             trainer.save_policy(self._out / weights_at(step, self._model))
         if trainer.accelerator.is_main_process:
-            write_json(self._out / VALIDATION_FILE, self.found)
+            result = result_of(self.found, self._model, self._total)
+            gist = {} if result is None else {"best": as_json(result.best)}
+            write_json(self._out / VALIDATION_FILE, as_json(self.found) | gist)
             self.drop_others(self._total)
             self._progress.note(told(validated, self.found))
         trainer.accelerator.wait_for_everyone()
