@@ -75,11 +75,13 @@ def test_features_tell_apart_what_a_reader_would():
         "form of the answer", "size of the image", "shape of the image", "pixel_entropy", "kind",
         "level",
     ]  # fmt: skip
-    entropy = found.values[:, [name == "pixel_entropy" for name in found.about]]
+    values = found[np.arange(6)]
+    entropy = values[:, [name == "pixel_entropy" for name in found.about]]
     # The missing one takes the median of 1, 2, 3, 4, 5, and says that it was missing.
     np.testing.assert_array_equal(entropy[:, 0], [1, 3, 2, 3, 4, 5])
     np.testing.assert_array_equal(entropy[:, 1], [0, 1, 0, 0, 0, 0])
-    assert np.isfinite(found.values).all()
+    assert np.isfinite(values).all()
+    np.testing.assert_array_equal(found[np.array([4, 1])], values[[4, 1]])  # whoever is asked for
 
 
 def test_models_tell_what_they_lean_on():
