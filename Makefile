@@ -5,6 +5,9 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY = passive
 export GOMP_SPINCOUNT = 0
 export HF_HUB_OFFLINE = 1
+# Where an image of a container forbids it, each process would compile vLLM and transformers anew:
+# half of its start.
+export PYTHONDONTWRITEBYTECODE =
 DEMO := runs/demo
 POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.

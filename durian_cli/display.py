@@ -217,6 +217,12 @@ def show_training(result: TrainingManifest) -> None:
             f"logged steps, {ends.reward_last:.3f} over the last "
             f"(of {ends.logged_steps}, {duration(result.seconds['in all'])})"
         )
+    if (found := result.validation) is not None:
+        # Here: it loads what --help need not.
+        from durian.training.card import best_text, validation_text
+
+        lines += [f"validation on {validation_text(found)}", f"best policy: {best_text(found)}"]
+        lines.append(f"picture: {out / 'validation.png'}")
     lines += [f"picture: {out / 'training.png'}", f"policy:  {out}"]
     _print(lines)
 
@@ -234,9 +240,16 @@ def show_plan(plan: ProfilePlan) -> None:
 
 def show_training_plan(plan: TrainingPlan) -> None:
     """The dry run's counts, and the first prompt; its warnings have been said."""
-    counts = as_json(replace(plan, first_prompt=None))
+    counts = as_json(replace(plan, first_prompt=None, validation=None))
     counts.pop("warnings")
-    _print([*_counts(counts), *_first_prompt(plan.first_prompt)])
+    lines = _counts(counts)
+    if (planned := plan.validation) is not None:
+        lines.append(
+            f"validations: {planned.validations} of {counted(planned.samples, 'sample')} of "
+            f"{planned.dataset}, every {counted(planned.every, 'step')}: "
+            f"{planned.completions:,} completions"
+        )
+    _print([*lines, *_first_prompt(plan.first_prompt)])
 
 
 def _counts(counts: JsonObject) -> list[str]:

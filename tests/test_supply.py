@@ -31,6 +31,7 @@ PRIVATE = {
     "_generate": "trl",
     "_save_checkpoint": "transformers",
     "_load_from_checkpoint": "transformers",
+    "_maybe_log_save_evaluate": "transformers",
     "_model_mapping": "transformers",
     "_name_or_path": "transformers",
     "_get_num_multimodal_tokens": "transformers",

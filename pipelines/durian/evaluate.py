@@ -27,7 +27,6 @@ from durian.analysis.evaluation import (
     JudgedDataset,
     JudgedDifference,
     JudgedModel,
-    JudgedTable,
 )
 from durian.analysis.reasons import grouped
 from durian.analysis.statistics.accuracy import (
@@ -43,8 +42,8 @@ from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import EvalConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine, settle_repeatable
-from durian.errors import ConfigError, DatasetError, RunError, RunFolderError
-from durian.groups import KINDS, PERCEPTUAL, Kind
+from durian.errors import ConfigError, RunError, RunFolderError
+from durian.groups import Kind
 from durian.manifest import as_profiled, describe_evaluation, evaluation_identity
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.judging import OUTCOME, judge_parts
@@ -54,14 +53,19 @@ from durian.records import from_json
 from durian.rendering.evaluation_page import write_evaluation
 from durian.rendering.text import counted, estimate_text
 from durian.run.files import read_json, write_json
-from durian.run.folder import DIFFICULTY_FILE, SUMMARY_FILE, RunFolder, check_usable
+from durian.run.folder import SUMMARY_FILE, RunFolder, check_usable
 from durian.run.manifest import Manifest
 from durian.run.opening import hold_run
 from durian.run.progress import Progress, Silent, Stopwatch
 from durian.schema import JUDGED_ROLLOUTS
-from durian.table.checked import check_difficulty, check_manifest, read_frame
+from durian.table.judged import (
+    check_groups_known,
+    describe_groups,
+    group_order,
+    labels_of,
+    open_groups,
+)
 
-_GROUPS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}
 _POLICIES = ("model", "compare")  # by the option that names each
 
 
@@ -91,7 +95,7 @@ def evaluate_policy(
     """
     progress, watch = progress or Silent(), Stopwatch()
     _check_out(config, fresh=fresh)
-    manifest, groups = _open_table(config.table)
+    manifest, groups = open_groups(config.table)
     config = as_profiled(config, manifest)
     check_engine(config.sampling)
     fingerprints = [model_fingerprint(policy.sampling) for policy in _policies(config)]
@@ -106,7 +110,7 @@ def evaluate_policy(
         say=progress.note,
     )
     if groups is not None:
-        _check_table_knows(groups, reader, config)
+        check_groups_known(groups, reader, config.table)
     config = settle_repeatable(config)
     with watch.time("scan"):
         index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
@@ -182,7 +186,7 @@ def _evaluate(
     judged = [_judged(frame.filter(usable), config.rollouts) for frame in outcomes]
     ids = outcomes[0].filter(usable).select("sample_id")
     clusters = clusters_of(outcomes[0].filter(usable)["image_id"])
-    labels, used = _labels(ids, groups)
+    labels, used = labels_of(ids, groups)
     result = Evaluation(
         durian=version("durian-rl"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,7 +201,7 @@ def _evaluate(
             failed_by_reason=failed,
         ),
         clusters=clusters.described,
-        table=None if manifest is None else _describe_table(config, manifest, used),
+        table=None if manifest is None else describe_groups(str(config.table), manifest, used),
         models=[
             JudgedModel(
                 name=model,
@@ -206,7 +210,7 @@ def _evaluate(
                 sampled=rates(ways["sampled"], clusters) if config.rollouts else None,
                 pass_at=pass_at_by_group(
                     labels,
-                    {kind: _order(of_samples) for kind, of_samples in labels.items()},
+                    {kind: group_order(of_samples) for kind, of_samples in labels.items()},
                     ways["sampled"],
                     config.pass_at,
                     clusters,
@@ -241,25 +245,6 @@ def _check_out(config: EvalConfig, *, fresh: bool) -> None:
         raise ConfigError(f"out: {out} is a folder; give a file, or a folder's name without .json")
     if not Path(out).absolute().parent.is_dir():
         raise ConfigError(f"out: no folder {Path(out).parent}; make it first")
-
-
-def _open_table(run: str | None) -> tuple[Manifest | None, pl.DataFrame | None]:
-    """The manifest of a complete run, and the groups of its samples; None without a table."""
-    if run is None:
-        return None, None
-    manifest, columns = check_manifest(Path(run)), ["sample_id", *_GROUPS.values()]
-    check_difficulty(Path(run), columns)
-    groups = read_frame(Path(run) / DIFFICULTY_FILE, lambda frame: frame.select(columns))
-    return manifest, groups.with_columns(known=pl.lit(True))
-
-
-def _check_table_knows(groups: pl.DataFrame, reader: SampleReader, config: EvalConfig) -> None:
-    known = set(groups["sample_id"])
-    if not any(sample.sample_id in known for sample in reader.samples()):
-        raise DatasetError(
-            f"{reader.name}: the table {config.table} has none of its samples; give the table of "
-            "this dataset, with the --id-column of its profile"
-        )
 
 
 def _judge(
@@ -310,40 +295,6 @@ def _judged(outcomes: pl.DataFrame, rollouts: int) -> dict[str, Judged]:
     }
 
 
-def _labels(
-    ids: pl.DataFrame, groups: pl.DataFrame | None
-) -> tuple[dict[Kind, list[Any]], dict[str, int]]:
-    """The groups of the judged samples, one label each, and how many samples have none."""
-    if groups is None:
-        return {}, {}
-    # `known` is set in every row of the table, so that a null there tells a sample that the table
-    # lacks from one that is in it and in no group.
-    joined = ids.join(groups, on="sample_id", how="left", maintain_order="left")
-    missing = joined["known"].null_count()
-    without = {
-        f"in_no_{kind}_group": joined[column].null_count() - missing
-        for kind, column in _GROUPS.items()
-    }
-    labels = {kind: joined[column].to_list() for kind, column in _GROUPS.items()}
-    return labels, {"not_in_table": missing, **without}
-
-
-def _order(labels: Sequence[Any]) -> list[Any]:
-    found = {label for label in labels if label is not None}
-    return sorted(found, key=lambda g: PERCEPTUAL.index(g) if isinstance(g, str) else g)
-
-
-def _describe_table(config: EvalConfig, manifest: Manifest, used: Mapping[str, int]) -> JudgedTable:
-    return JudgedTable(
-        run=str(config.table),
-        model=manifest.model.name,
-        dataset=manifest.dataset.name,
-        perceptual=manifest.groups.perceptual.measure,
-        reasoning=manifest.groups.reasoning.measure,
-        **used,
-    )
-
-
 def _compare(
     models: Sequence[str],
     judged: Sequence[Mapping[str, Judged]],
@@ -369,7 +320,7 @@ def _accuracies(
 ) -> list[GroupAccuracy] | None:
     if labels is None:
         return None
-    return accuracy_by_group(labels, _order(labels), ways, clusters)
+    return accuracy_by_group(labels, group_order(labels), ways, clusters)
 
 
 def _differences(
@@ -377,7 +328,7 @@ def _differences(
 ) -> list[GroupDifference] | None:
     if labels is None:
         return None
-    return difference_by_group(labels, _order(labels), pairs, clusters)
+    return difference_by_group(labels, group_order(labels), pairs, clusters)
 
 
 def _counted(samples: int, result: Evaluation) -> str:

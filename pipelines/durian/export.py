@@ -90,7 +90,12 @@ def _policy(pool: Pool) -> str:
         for manifest in pool.manifests
     }
     name = names.pop()
-    return "MODEL" if names or name is None else shlex.quote(name)
+    return "MODEL" if names or name is None else _from_anywhere(name)
+
+
+def _from_anywhere(path: str) -> str:
+    """A folder's whole path, quoted, for a line that may be run elsewhere; a hub id as it is."""
+    return shlex.quote(str(Path(path).resolve()) if Path(path).exists() else path)
 
 
 def _result(
@@ -107,7 +112,7 @@ def _result(
     written = Written(
         folder=out.resolve(),
         # Of several runs none is the table, nor one policy the policy.
-        run=shlex.quote(config.runs[0]) if len(config.runs) == 1 else "RUN",
+        run=_from_anywhere(config.runs[0]) if len(config.runs) == 1 else "RUN",
         model=_policy(pool),
         parts=[name for name in chosen.sets if name != CONTROL],
         ending=layout.form.ending,
@@ -125,7 +130,7 @@ def _result(
         models=[manifest.model.name for manifest in pool.manifests],
         samples=len(pool),
         repeated=pool.repeated,
-        passed=chosen.passed,
+        passed=int(chosen.eligible.sum()),
         drawn=chosen.drawn,
         parts=parts,
         tables=tables,
@@ -136,7 +141,7 @@ def _result(
         categories=Categories(
             column="" if config.balanced is None else config.balanced.column,
             sets=list(chosen.sets),
-            rows=dict(zip(pool.categories, table_of(pool, chosen.sets, pool.passes), strict=True)),
+            rows=dict(zip(pool.categories, table_of(pool, chosen), strict=True)),
         ),
         renamed=layout.renamed,
         launch=list(layout.form.launch(written)),

@@ -25,12 +25,15 @@ from durian.run.progress import Progress, Silent
 from durian.table.join import open_table
 from durian.training.arguments import (
     check_grpo,
+    check_regroup,
     drawing_warnings,
     grpo_config,
     overlong_of,
     plan_of,
+    seed_of,
 )
-from durian.training.checkpoints import drop_older, newest_checkpoint
+from durian.training.checkpoints import States, drop_older, newest_checkpoint
+from durian.training.drawing import drawing_of
 from durian.training.folder import check_training_folder, open_training
 from durian.training.launch import DDP_TIMEOUT, first_prepares, join_launch, process_rank
 from durian.training.manifest import TrainingManifest, finished_training
@@ -43,9 +46,17 @@ from durian.training.record import (
     training_warnings,
     write_results,
 )
+from durian.training.regrouping import Regrouping
+from durian.training.resampling import DynamicSampling, Reserve
 from durian.training.reward import TrainingReward
 from durian.training.samples import open_samples, open_screen, prepare_samples, scan_rows
 from durian.training.trainer import DurianTrainer
+from durian.training.validation import validation_of
+from durian.training.validation_rows import (
+    open_validation,
+    prepare_validation,
+    read_validation_set,
+)
 from durian.training.watch import Watch
 
 
@@ -82,6 +93,7 @@ def train_policy(
     table = open_table(config)
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest)
+    check_regroup(config, grpo, table.manifest)
     plan_of(config, grpo, table, samples=None)  # refused now rather than after all is read
     screen = open_screen(config, grpo)
     if screen.chat.image_size and screen.resizing is None and process_rank() == 0:
@@ -114,17 +126,23 @@ def train_policy(
                     chat=lambda: screen.chat,
                     say=progress.note,
                 )
-                rows = scan_rows(reader, config, table, progress)
-                identity = training_identity(config, grpo, rows.fingerprint)
+                held_out = read_validation_set(config, screen, progress)
+                watch = None if held_out is None else held_out.overlap.see
+                rows = scan_rows(reader, config, table, screen, progress, watch)
+                validated_on = None if held_out is None else held_out.index.fingerprint
+                identity = training_identity(config, grpo, rows.fingerprint, validated_on)
                 complete = held.enter_context(open_training(out, identity, fresh=fresh))
                 if complete is not None:
                     return finished_training(out, complete)
                 for line in (
                     *training_warnings(config, table, reader.name, identity),
                     *drawing_warnings(config, grpo, table.manifest),
+                    *([] if held_out is None else held_out.warnings),
                 ):
                     progress.note(f"warning: {line}")
                 prepare_samples(out, config, reader, rows, table, screen, progress)
+                if held_out is not None:
+                    prepare_validation(out, config, held_out, screen, progress)
         samples = open_samples(out, config.pixel_limit, screen.resizing)
         plan = plan_of(config, grpo, table, samples=samples.rows)
         if first:
@@ -132,7 +150,33 @@ def train_policy(
                 progress.note(f"warning: {line}")
         normalization = normalization_of(config, table.manifest)
         longest = samples.counts.longest_prompt or 0
+        drawing = drawing_of(
+            config, table, samples.ids, batch=plan.rollout_batch, seed=seed_of(grpo)
+        )
+        validated = open_validation(out, config, screen.resizing)
+        if validated is not None:
+            longest = max(longest, validated.counts.longest_prompt)
         args = grpo_config(config, grpo, plan, longest_prompt=longest)
+        resampling = None
+        if config.dynamic_sampling is not None:
+            # Opened a second time: the images of the rollout batch in hand stay decoded.
+            rows_again = open_samples(out, config.pixel_limit, screen.resizing).dataset
+            resampling = DynamicSampling(
+                Reserve(rows_again, args.seed),
+                flat=config.dynamic_sampling,
+                tries=config.max_tries,
+            )
+        regrouping = None
+        if config.regroup is not None:
+            regrouping = Regrouping(
+                samples.dataset,
+                bins=normalization.bins,
+                harder=normalization.reasoning_harder,
+                draws=int(table.manifest.config.get("rollouts") or plan.generations),
+                below=config.regroup,
+                seed=args.seed,
+            )
+        validation = validation_of(validated, config, plan, reward, args, progress)
         checkpoint = newest_checkpoint(out)
         model = load_policy(config, args, checkpoint)
         try:
@@ -143,6 +187,11 @@ def train_policy(
                 args=args,
                 train_dataset=samples.dataset,
                 chat=screen.chat,
+                validation=validation,
+                states=States(checkpoint),
+                drawing=drawing,
+                resampling=resampling,
+                regrouping=regrouping,
                 peft_config=lora_config(config),
                 callbacks=[Watch(progress, checkpoint)],
             )
@@ -162,15 +211,19 @@ def train_policy(
         trainer.save_policy(out)
         if not first:
             return None
+        if validation is not None:
+            validation.drop_others(trainer.state.global_step)
         drop_older(out, args.save_total_limit)  # a kill right after the last one left one too many
         if config.lora_r is not None and trainer.is_deepspeed_enabled:
             progress.note(f"warning: {not_merged(config.model, out)}")
         elif config.lora_r is not None:
             merge_adapter(trainer, config, out)
         log = finite_log(trainer.state.log_history)
+        found = None if validation is None else validation.found
         manifest = describe_training(
             config, table.manifest, reader.name, samples.counts, plan, log,
+            None if regrouping is None else regrouping.cuts, found,
             time.perf_counter() - begun,
         )  # fmt: skip
-        write_results(out, log, manifest)
+        write_results(out, log, manifest, found)
         return replace(manifest, out=str(out))

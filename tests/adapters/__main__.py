@@ -43,6 +43,7 @@ EXPORTS: dict[str, dict[str, list[str]]] = {
 EXPORTS["swift"][""] += ["--system-prompt", ""]
 for form in ("sft", "dpo"):
     EXPORTS["swift"][f"-{form}"] = ["--to", form, "--messages", "marks", "--per-sample", "2"]
+    EXPORTS["trl"][f"-{form}"] = ["--to", form, "--per-sample", "2"]
 
 
 def main() -> int:

@@ -1,33 +1,22 @@
 """TRL's own code on an exported folder; run in Durian's own environment, which has TRL.
 
-The documented line through TRL's own parser, its dataset, and a step of its GRPOTrainer. The step
-with the groups in the normalizer is `durian train`, which `tests/training` takes in many ways.
+Its dataset, a step of its GRPOTrainer with our reward, and the lines that exports print, run as
+they are printed with what a CPU needs behind them.
 """
 
 from __future__ import annotations
 
-import shlex
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import torch
-from cases import ROOT, Facts, beside, dataset, documented, run_parts
-
-
-def options(data: Path) -> Facts:
-    """The documented `trl grpo` line, parsed as TRL parses it."""
-    from trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
-    from trl.scripts.grpo import GRPOScriptArguments
-
-    line = documented(
-        "trl", "trl grpo", DIR=data, MODEL=ROOT / "data" / "tiny_policy", TRAINED=data / "trained"
-    )
-    parser = TrlParser((GRPOScriptArguments, GRPOConfig, ModelConfig))
-    words = [*shlex.split(line)[2:], "--shuffle_dataset", "false", "--use_cpu", "true"]
-    script, training, model = parser.parse_args_and_config(words)
-    assert isinstance(script, ScriptArguments) and script.dataset_name == str(data)
-    assert training.num_generations == 8 and not training.shuffle_dataset
-    assert model.model_name_or_path == str(ROOT / "data" / "tiny_policy")
-    return {"options": len(words) // 2}
+from cases import ROOT, Facts, beside, dataset, run_parts
 
 
 def loader(data: Path) -> Facts:
@@ -81,5 +70,62 @@ def step(data: Path) -> Facts:
     return {"rows": len(rows["train"]), "steps": 1, "right": sum(right)}
 
 
+# Behind each printed line: one short step of the tiny policy on a CPU.
+_SMALL = (
+    "--use_cpu true --bf16 false --max_steps 1 --per_device_train_batch_size 2 --report_to none"
+)
+_PRINTED = {
+    "trl grpo": f"{_SMALL} --num_generations 2 --max_completion_length 16 --shuffle_dataset false "
+    "--log_completions true --num_completions_to_print 1",
+    "trl sft": _SMALL,
+    "trl dpo": _SMALL,
+    "durian train": "--grpo max_steps=1 --grpo max_completion_length=16 "
+    "--grpo per_device_train_batch_size=8",
+}
+
+
+def printed(data: Path, begins: str) -> Facts:
+    """A line that `durian export` printed, to its end: a policy is saved after one step."""
+    word = begins.split()[1]
+    folder = beside(data, word) if word in ("sft", "dpo") else data
+    launch = json.loads((folder / "export.json").read_text())["launch"]
+    [line] = [each for each in launch if each.startswith(begins)]
+    trained = folder / f"trained-{word}"
+    shutil.rmtree(trained, ignore_errors=True)
+    line = re.sub(r"\bTRAINED\b", str(trained), line.partition("  #")[0])
+    log = trained.with_suffix(".log")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of `trl`, `durian`
+    with log.open("w") as file:
+        done = subprocess.run(
+            ["bash", "-c", f"{line} {_PRINTED[begins]}"], stdout=file, stderr=subprocess.STDOUT,
+            timeout=540, cwd=ROOT, env=os.environ | {"PATH": path},
+        )  # fmt: skip
+    assert done.returncode == 0, f"ended with {done.returncode}; see {log}"
+    assert list(trained.rglob("*.safetensors")), f"no policy in {trained}; see {log}"
+    return {"steps": 1}
+
+
+def imported(data: Path) -> Facts:
+    """The completions that `trl grpo` logged, back as a run, each matched to its sample."""
+    run = data / "imported"
+    shutil.rmtree(run, ignore_errors=True)
+    words = [
+        "import", str(data / "trained-grpo"), "--from", "trl", "--dataset",
+        str(data / "train.parquet"), "--out", str(run), "--reasoning", "pass_rate:lower", "--quiet",
+    ]  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "durian_cli", *words], cwd=ROOT)
+    assert done.returncode == 0, f"ended with {done.returncode}"
+    logs = json.loads((run / "manifest.json").read_text())["logs"]
+    assert logs["matched"] == {"sample_id": 2} and not logs["unread"], logs
+    return {"matched": logs["matched"]}
+
+
 if __name__ == "__main__":
-    run_parts({"options": options, "loader": loader, "step": step})
+    run_parts(
+        {
+            "loader": loader,
+            "step": step,
+            **{f"printed {line}": partial(printed, begins=line) for line in _PRINTED},
+            "imported": imported,
+        }
+    )

@@ -195,6 +195,7 @@ def v1(_: Path) -> Facts:
                 "response_mask": tensors["response_mask"][row, :length],
                 "old_log_probs": tensors["old_log_probs"][row, :length],
                 "rollout_log_probs": tensors["old_log_probs"][row, :length],
+                "extra_fields": {"reward_extra_info": {"acc": float(place % 2)}},
             })  # fmt: skip
             keys.append(f"{uid[row]}_{place}_{output}")
     tags = [{"is_padding": False} for _ in keys]
@@ -235,9 +236,80 @@ def v1(_: Path) -> Facts:
             expected.append(expected_of[name][int(user[1:]), int(place)] if scored else 0.0)
         assert metrics["durian/samples"] == 10, metrics
         worst = max(worst, largest(torch.tensor(found), torch.tensor(expected)))
+    taught: list[tuple[list[str], list[float]]] = []
+    learner = SimpleNamespace(learn=lambda ids, right, _: taught.append((ids, right)))
+    durian_verl._teach(learner, padded, tq)
+    sessions = {key.rsplit("_", 1)[0] for key in keys}
+    [(ids, right)] = taught
+    scored = [key for key in sorted(sessions) if key]
+    assert 0 < len(ids) <= len(scored) and set(right) == {0.0, 1.0}, taught
     tq.close()
     ray.shutdown()
     return {"largest_difference": worst, "settings": len(SETTINGS), "padding_rows": added}
+
+
+def sampler(data: Path) -> Facts:
+    """Durian's sampler in verl's own loader: drawn, taught by verl's function, saved and loaded."""
+    import pickle
+
+    from torchdata.stateful_dataloader import StatefulDataLoader
+    from verl import DataProto
+    from verl.trainer.ppo import ray_trainer, utils
+    from verl.utils.dataset.rl_dataset import collate_fn
+
+    from durian.plugins import durian_verl
+
+    rows, _, config = read(data / "train.parquet")
+    told: Facts = {"rows": len(rows)}
+
+    def loader_of(order: str) -> Any:
+        asked = {"class_path": "pkg://durian.plugins.durian_verl", "class_name": "DurianSampler"}
+        more = {"sampler": asked, "durian": {"order": order, "rollouts": 4}, "seed": 3,
+                "train_batch_size": 16, "dataloader_num_workers": 0, "shuffle": True}  # fmt: skip
+        built = utils.create_rl_sampler(OmegaConf.merge(config, more), rows)
+        assert ray_trainer.create_rl_sampler.__wrapped__ is utils.create_rl_sampler.__wrapped__
+        return StatefulDataLoader(
+            rows, batch_size=16, num_workers=0, drop_last=True, collate_fn=collate_fn, sampler=built
+        )
+
+    def step(batch: Any) -> list[str]:
+        """Sample ids of a batch, after verl's function has seen 4 completions of each."""
+        info = batch["extra_info"]
+        ids = [each["sample_id"] for each in info]
+        right = np.array([[(int(name[:4], 16) + k) % 3 == 0 for k in range(4)] for name in ids])
+        size = right.size
+        tensors = {
+            "token_level_rewards": torch.full((size, 1), 0.5),  # shaped: it says nothing
+            "response_mask": torch.ones(size, 1),
+        }
+        columns = {"uid": np.repeat(np.array(ids, object), 4), "acc": right.flatten(),
+                   "extra_info": np.repeat(info, 4)}  # fmt: skip
+        proto = DataProto.from_dict(tensors, non_tensors=columns)
+        ray_trainer.compute_advantage(
+            proto, adv_estimator="durian", num_repeat=4, config=OmegaConf.create({})
+        )
+        return ids
+
+    for order in ("frontier", "pools"):
+        whole = loader_of(order)
+        assert len(whole) == len(rows) // 16
+        # Past the end of the first epoch; the state is taken within the second.
+        through, kept = [], b""
+        for epoch in range(2):
+            for number, batch in enumerate(whole):
+                through.append(step(batch))
+                assert len(set(through[-1])) == 16, through[-1]
+                if (epoch, number) == (1, 0):
+                    kept = pickle.dumps(whole.state_dict())
+        at_end = durian_verl._samplers[0].state_dict()
+        resumed = loader_of(order)
+        resumed.load_state_dict(pickle.loads(kept))
+        again = [step(batch) for batch in resumed]
+        assert again == through[len(whole) + 1 :], (len(again), len(through))
+        assert durian_verl._samplers[0].state_dict() == at_end
+        told[order] = f"{len(through)} batches, {len(again)} of them again after a load"
+    durian_verl._samplers.clear()
+    return told
 
 
 def other_estimator(_: Path) -> Facts:
@@ -333,6 +405,7 @@ def launch(data: Path) -> Facts:
         "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=4",
         "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=4",
         "+algorithm.durian.weights=[0.4,0.3,0.3]", "trainer.n_gpus_per_node=1",
+        *documented("verl", "++data.sampler").split(),
         "trainer.nnodes=1", "trainer.logger=[console]", "trainer.total_epochs=1",
         # For a machine of few cores; on a node of GPUs leave these out.
         "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
@@ -356,6 +429,7 @@ def launch(data: Path) -> Facts:
     for text in (
         "Using dataset class: DurianDataset",
         "estimator durian (under compute_advantage and PPOTrainer._compute_advantage) now gives",
+        "prompts are drawn by frontier",
         "Total available GPUs 0",
     ):
         assert text in said, f"the log lacks {text!r}; see {data / 'launch.log'}"
@@ -373,11 +447,14 @@ def signatures(_: Path) -> Facts:
     import stand_ins
 
     stand_ins.same(stand_ins.verl_compute_advantage, inspect.unwrap(ray_trainer.compute_advantage))
+    from verl.trainer.ppo.utils import create_rl_sampler
+
+    stand_ins.same(stand_ins.create_rl_sampler, inspect.unwrap(create_rl_sampler))
     stand_ins.same(
         stand_ins.VerlTrainer._compute_advantage,
         inspect.unwrap(trainer_base.PPOTrainer._compute_advantage),
     )
-    return {"functions": 2}
+    return {"functions": 3}
 
 
 if __name__ == "__main__":
@@ -386,6 +463,7 @@ if __name__ == "__main__":
             "signatures": signatures,
             "loader": loader,
             "v0": v0,
+            "sampler": sampler,
             "v1": v1,
             "other_estimator": other_estimator,
             "reward": reward,

@@ -140,7 +140,7 @@ def test_report_is_rebuilt_from_the_tables_alone(tmp_path, dataset):
 WRONG = [
     # arguments after `durian profile`, and the one line on stderr
     (["geometry.parquet", "--out", "run"],
-     "the confidence measure needs a policy: pass --model PATH_OR_HUB_ID, or --measures pixel"),
+     "the confidence and consensus measures need a policy: pass --model PATH_OR_HUB_ID, or"),
     (["geometry.parquet", "--out", "run", "--measures", "pixle"],
      "measures has 'pixle'; it must be some of pixel, spectral, confidence"),
     (["geometry.parquet", "--out", "run", "--measures", "pixel,spectral"],

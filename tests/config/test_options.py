@@ -73,7 +73,7 @@ def test_a_profile_is_another_one_by_all_but_places_and_speed():
 
 def test_a_training_is_another_one_by_all_but_places_and_speed():
     free = {"dataset", "image_root", "out", "model", "workers", "table", "processes", "grpo"}
-    free |= {"judge_url"}
+    free |= {"judge_url", "eval_dataset", "eval_table"}
     assert {f.name for f in fields(TrainConfig)} - set(named(TrainConfig, "identity")) == free
 
 

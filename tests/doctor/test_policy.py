@@ -68,7 +68,9 @@ def test_a_template_that_leaves_out_the_question_is_told(broken):
         processor.chat_template = left_out.replace("{{ message.content }}", "")
 
     checks = examined(broken("qwen3_vl", change))
-    assert "prompt" in verdicts(checks, "wrong")
+    assert {name: check.verdict for name, check in checks.items()} == {
+        "model": "ok", "prompt": "wrong",
+    }  # fmt: skip
     assert "the policy's chat template leaves out" in checks["prompt"].said
 
 

@@ -11,7 +11,7 @@ from durian.config import SamplingConfig
 from durian.engines import faults
 from durian.engines.agreement import Agreement
 from durian.engines.base import RefusedPrompt
-from durian.engines.chat import Chat, load_chat
+from durian.engines.chat import Chat, chat_template, load_chat
 from durian.engines.loading import open_engine
 from durian.engines.resizing import find_resizing
 from durian.errors import ConfigError, RunError
@@ -61,6 +61,19 @@ def test_every_prompt_begins_once(chat_of, family, begins, adds):
     begin = chat.tokenizer.convert_tokens_to_ids(begins)
     assert ids[0] == begin and ids.count(begin) == 1
     assert chat.adds_special_tokens(text) is adds
+
+
+@pytest.mark.parametrize("owner", ["processor", "tokenizer"])
+def test_of_several_chat_templates_the_default_one_makes_the_prompts(chat_of, owner, monkeypatch):
+    chat = chat_of("qwen3_vl")
+    own = chat.processor.chat_template
+    named = {"tool_use": "{{ raise_exception('for tools') }}", "default": own}
+    expected = chat.render(asked((48, 32)))
+    monkeypatch.setattr(chat.processor, "chat_template", named if owner == "processor" else None)
+    monkeypatch.setattr(chat.tokenizer, "chat_template", named if owner == "tokenizer" else None)
+    assert Chat(chat.processor).render(asked((48, 32))) == expected
+    del named["default"]
+    assert chat_template(chat.processor) is None
 
 
 # By hand: Gemma 3 writes 4 soft tokens an image here; Pixtral's image of 48 x 32 is cut by 8, 6 x 4

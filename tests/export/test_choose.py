@@ -116,6 +116,9 @@ def test_a_target_draws_the_near_ones_more_often(run):
     drawn = np.bincount(np.rint(pool.pass_rate[found.sets["train"]] * 8).astype(int), minlength=9)
     assert 28 < drawn[4] < 56 and 42 < drawn[3] + drawn[5] < 80 and 5 < drawn[2] + drawn[6] < 30
     assert drawn[[0, 1, 7, 8]].sum() < 8
+    # However narrow: then the nearest are taken, which are 67 or so.
+    pool, found = chosen(run, select=60, target="pass_rate ~ 0.5 +- 1e-300")
+    assert set(pool.pass_rate[found.sets["train"]]) == {0.5}
     # Over many seeds, by their weights: 0.61 of a draw of one, while there are plenty of both.
     counts = np.zeros(9)
     for seed in range(60):

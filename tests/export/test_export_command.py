@@ -14,6 +14,16 @@ from tests.cli.in_process import durian
 from tests.export.conftest import N, questions
 
 
+def table_of(page: str, number: int = 0) -> list[list[str | int]]:
+    """The rows of a table of the page: what each is of, and its counts."""
+    body = re.findall(r"<tbody>(.*?)</tbody>", page, re.S)[number]
+    rows = re.findall(r"<tr><th[^>]*>(.*?)</th>(.*?)</tr>", body, re.S)
+    return [
+        [name, *(int(cell.replace(",", "")) for cell in re.findall(r"<td[^>]*>([\d,]+)<", cells))]
+        for name, cells in rows
+    ]
+
+
 def test_it_says_what_was_chosen_and_how_to_launch(run, tmp_path):
     out = tmp_path / "out"
     code, said, _ = durian(
@@ -49,7 +59,21 @@ def test_the_control_is_a_training_set_and_no_validation_set(run, tmp_path):
     assert found["sets"] == ["train", "control"]
     assert found["rows"] == {"a": [4, 4, 2, 2], "b": [4, 4, 0, 0], "c": [4, 4, 2, 2]}
     page = (tmp_path / "out" / "report" / "index.html").read_text()
-    assert "What was taken, by kind" in page
+    assert "What was taken, by kind" in page and "could not be written" not in page
+    # Of the categories' table each row: in the tables, may be taken, train, control.
+    assert table_of(page) == [["a", 4, 4, 2, 2], ["b", 4, 4, 0, 0], ["c", 4, 4, 2, 2]]
+
+
+def test_the_page_says_what_a_filter_left_by_category(run, tmp_path):
+    code, _, _ = durian(
+        "export", run, "--to", "verl", "--out", tmp_path / "out", "--balance", "kind", "-q",
+        "--filter", "pass_rate > 0", "--select", "3",
+    )  # fmt: skip
+    assert code == 0
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    # None right have 0 (a), 5 (b) and 10 (c).
+    assert table_of(page) == [["a", 4, 3, 1], ["b", 4, 3, 1], ["c", 4, 3, 1]]
+    assert "Of 12 samples of 1 run, 9 may be taken and 3 were chosen." in page
 
 
 def test_order_limit_and_parts_work_together(run, tmp_path):
@@ -200,18 +224,33 @@ def test_rows_that_are_elsewhere_or_of_no_table_are_counted(run, tmp_path):
     assert "1 row of the dataset is in no table." in said
 
 
-def test_a_row_whose_image_cannot_be_decoded_is_left_out_with_its_reason(tmp_path, png):
+def test_a_row_whose_image_cannot_be_decoded_is_left_out_with_its_reason(tmp_path, png, no_figures):
     # A trainer would end with it after hours. The table knows the sample, and that it failed.
     dataset, made = tmp_path / "data.parquet", tmp_path / "run"
     rows = [
-        {"problem": f"<image>q{i}", "answer": "1", "images": [{"bytes": data, "path": None}]}
+        {
+            "problem": f"<image>q{i}", "answer": "1", "images": [{"bytes": data, "path": None}],
+            "sample_id": f"theirs {i}",
+        }
         for i, data in enumerate([png, png[:45], png])
-    ]
+    ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), dataset)
     assert durian("profile", dataset, "--measures", "pixel", "--out", made, "-q")[0] == 0
     code, said, _ = durian("export", made, "--to", "parquet", "--out", tmp_path / "out")
     assert code == 0
     assert "1 row of chosen samples could not be written.\n  1 x cannot decode" in said
-    assert pq.read_table(tmp_path / "out" / "train.parquet")["problem"].to_pylist() == [
-        "<image>q0", "<image>q2",
-    ]  # fmt: skip
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "1 row of chosen samples could not be written." in page
+    [[reason, count]] = table_of(page, 1)
+    assert str(reason).startswith("cannot decode") and count == 1
+    # Of those that are drawn it is none: as many are written as were asked for.
+    two = ("export", made, "--to", "parquet", "--out", tmp_path / "out", "--select", "2")
+    code, said, _ = durian(*two)
+    assert code == 0 and "Of 3 samples of 1 run, 2 may be taken.\ntrain.parquet has 2 " in said
+    code, _, err = durian(*two[:-1], "3")
+    assert code == 2 and "select is 3, and 2 samples are left to draw from" in err
+    written = pq.read_table(tmp_path / "out" / "train.parquet")
+    assert written["problem"].to_pylist() == ["<image>q0", "<image>q2"]
+    # Ids of the dataset's own are no reason to lose them, nor ours.
+    assert written["own_sample_id"].to_pylist() == ["theirs 0", "theirs 2"]
+    assert len({*written["sample_id"].to_pylist()} - {"theirs 0", "theirs 2"}) == 2

@@ -1,4 +1,4 @@
-"""`python -m tests.families [FAMILY ...] [--roads transformers,vllm,train]`: the support matrix.
+"""`python -m tests.families [FAMILY ...] [--roads transformers,vllm,train,beside]`: the matrix.
 
 Takes every family through every road, keeps what is found in matrix.json beside this file, and
 writes docs/families.md. A family takes half a minute, and on vLLM as long again.
@@ -14,11 +14,14 @@ from typing import Any
 
 from durian.config import SamplingConfig
 from durian.doctor.policy import Examined, examine
+from durian.engines.chat import load_chat
+from durian.engines.faults import known_fault
 from durian.errors import EXTRAS, InputError, one_line
+from durian.training.prompts import check_trainable
 from tests.families.matrix import PAGE, RECORD, page
 from tests.families.policies import POLICIES, save_policy
 
-ROADS = ("transformers", "vllm", "train")
+ROADS = ("transformers", "vllm", "train", "beside")
 
 
 def checks_of(examined: Examined, folder: Path) -> dict[str, Any]:
@@ -33,22 +36,36 @@ def checks_of(examined: Examined, folder: Path) -> dict[str, Any]:
     }
 
 
+def _failed(error: Exception, policy: Path) -> dict[str, Any]:
+    refused = isinstance(error, InputError)
+    said = one_line(error).replace(str(policy), "M")
+    return {"verdict": "no" if refused else "**wrong**", "said": said}
+
+
+def _read_beside(policy: Path) -> dict[str, Any]:
+    from tests.families.beside import PROMPTS, read_beside
+
+    try:
+        chat = load_chat(SamplingConfig(model=str(policy), engine="transformers"))
+        check_trainable(chat, "M", PROMPTS[0][0]["content"][0]["image"])
+        two = known_fault("vllm", chat.processor, 2, on_cpu=False)
+        read_beside(policy, chat, PROMPTS if two is None else PROMPTS[:1])
+        return {"verdict": "ok"}
+    except Exception as error:
+        return _failed(error, policy)
+
+
 def _trained(policy: Path, folder: Path) -> dict[str, Any]:
     from tests.families.trained import evaluated, profiled, train_two_steps
 
     found: dict[str, Any] = {}
-
-    def failed(error: Exception) -> dict[str, Any]:
-        refused = isinstance(error, InputError)
-        said = one_line(error).replace(str(policy), "M")
-        return {"verdict": "no" if refused else "**wrong**", "said": said}
 
     try:
         profiled(policy, folder)
         evaluated(policy, folder)
         found["eval"] = {"verdict": "ok"}
     except Exception as error:
-        found["eval"] = failed(error)
+        found["eval"] = _failed(error, policy)
     try:
         trained = train_two_steps(policy, folder)
         found["train"] = {"verdict": "ok", "nats": float(f"{trained.largest:.0e}")}
@@ -59,7 +76,7 @@ def _trained(policy: Path, folder: Path) -> dict[str, Any]:
             )
             found["train"] |= {"verdict": "**wrong**", "said": said}
     except Exception as error:
-        found["train"] = failed(error)
+        found["train"] = _failed(error, policy)
     return found
 
 
@@ -83,7 +100,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = save_policy(family, Path(name) / family)
             for engine in given.roads.split(","):
-                if engine == "train":
+                if engine == "beside":
+                    tried[engine] = _read_beside(folder)
+                elif engine == "train":
                     work = Path(name) / "work"
                     work.mkdir()
                     tried |= _trained(folder, work)

@@ -36,12 +36,13 @@ _HEAD = (
     "*ok*: the tokens are those of transformers' own chat template, and the log-probabilities"
     " those of a plain pass over the same prompt. *no*: refused in a line, before anything is"
     " sampled; the reasons are below. Differences are the largest between two sums over a"
-    " completion, in nats.\n"
+    " completion, in nats. *train, read by vLLM*: vLLM's own processor, beside the trainer, makes"
+    " the very tokens that are trained on (its weights need a GPU and were not run).\n"
 )
 _COLUMNS = (
     "family", "profile, transformers", "profile, vLLM", "spectral", "eval", "train",
-    "several images", "pixel bounds", "system prompt", "largest difference: transformers",
-    "vLLM", "training",
+    "train, read by vLLM", "several images", "pixel bounds", "system prompt",
+    "largest difference: transformers", "vLLM", "training",
 )  # fmt: skip
 # What must hold on an engine for its profile to be right.
 _PROFILE = ("model", "prompt", "tokens", "beginning", "counted tokens", "image tokens", "engine",
@@ -92,6 +93,7 @@ def _row(family: str, tried: dict[str, Any]) -> list[str]:
         verdict(plain, "spectral features"),
         tried.get("eval", {}).get("verdict", untried),
         tried.get("train", {}).get("verdict", untried),
+        tried.get("beside", {}).get("verdict", untried),
         *same,
         verdict(plain, "pixel bounds"),
         verdict(plain, "system prompt", "log-probabilities, system prompt"),
@@ -119,8 +121,8 @@ def _reasons(tried: dict[str, Any]) -> list[str]:
                 why = check["said"].removeprefix("model 'M': ").partition("; it knows")[0]
                 if not any(line.endswith(f" ({why})") for line in said):
                     said.append(f"{where} ({why})")
-    for road in ("eval", "train"):
-        why = tried.get(road, {}).get("said")
+    for road in ("eval", "train", "beside"):
+        why = tried.get(road, {}).get("said", "").removeprefix("model 'M': ")
         if why and not any(line.endswith(f" ({why})") for line in said):
             said.append(f"{road} ({why})")
     return said

@@ -1,8 +1,13 @@
 """Which sample a logged completion is of, and what is said of those that are of none."""
 
+import math
+
+import polars as pl
 import pytest
 
 from tests.logs.world import ASKED, IDS, imported, manifest, prompt, said, table, write_lines
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def matched(tmp_path, dataset, lines, *args):
@@ -109,6 +114,24 @@ def test_a_log_that_is_not_there_or_of_another_program_is_told(tmp_path, dataset
         code, text = imported(place, form, dataset, tmp_path / "run")
         assert code == 2 and says in text, text
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_that_cannot_be_are_as_if_they_were_not_logged(tmp_path, dataset):
+    more = [
+        {"step": 10**30, "reward": 10**400}, {"step": 2.5, "reward": "1"},
+        {"n_tokens": 10**30, "sum_logprob": -1.0}, {"n_tokens": 3, "sum_logprob": 3.0},
+        {"logprobs": [math.inf, -math.inf]}, {"logprobs": [-1e308, -1e308]},
+        {"n_tokens": 3, "sum_logprob": -6.0, "step": -1},
+    ]  # fmt: skip
+    lines = [{"sample_id": IDS[0], "completion": said("2"), **one} for one in more]
+    code, text = imported(
+        write_lines(tmp_path / "log.jsonl", lines), "jsonl", dataset, tmp_path / "run"
+    )
+    assert code == 0, text
+    found = pl.read_parquet(tmp_path / "run" / "rollouts.parquet")
+    assert found["step"].to_list() == [None] * 6 + [-1]
+    assert found["n_tokens"].to_list() == [None, None, None, 3, 2, 2, 3]
+    assert found["sum_logprob"].to_list() == [None, None, -1.0, None, None, None, -6.0]
 
 
 def test_damaged_lines_are_counted_and_the_others_read(tmp_path, dataset):

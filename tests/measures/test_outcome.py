@@ -22,6 +22,7 @@ def test_outcome_of_two_completions_by_hand():
     assert outcome(ROLLOUTS, SCORES) == {
         "rollouts": 2,
         "answer_kind": "number",
+        "right_unboxed": None,
         "pass_rate": 0.5,
         "format_rate": 0.5,
         "reward_mean": 0.5,
@@ -33,6 +34,13 @@ def test_outcome_of_two_completions_by_hand():
 
 def test_a_failed_reward_leaves_what_needs_no_score():
     assert outcome(ROLLOUTS, []) == {"rollouts": 2, "mean_tokens": 3.0, "truncated": 0.5}
+
+
+def test_of_the_wrong_completions_the_share_is_right_outside_a_box():
+    # None where a completion is right, or where nobody has looked: 1 of the 2 others.
+    assert outcome(ROLLOUTS, SCORES, [None, True])["right_unboxed"] == 1
+    assert outcome([*ROLLOUTS, ROLLOUTS[0]], [SCORES[0], SCORES[1], SCORES[1]],
+                   [None, True, False])["right_unboxed"] == 0.5  # fmt: skip
 
 
 def test_one_rollout_has_no_spread():

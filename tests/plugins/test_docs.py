@@ -14,6 +14,7 @@ from durian.exporters import FORMS
 from durian.exporters.base import Written
 from durian.normalizer import NORMALIZERS
 from durian.plugins.rows import Rows, Settings, Teller, row_advantages
+from durian.plugins.verl_sampler import SamplerSettings
 from durian_cli.app import app
 
 FOLDER = Path(__file__).parents[2] / "docs" / "trainers"
@@ -70,7 +71,9 @@ def test_the_modules_and_settings_that_a_page_names_exist(page):
     text = PAGES[page]
     for name in set(re.findall(r"durian\.plugins\.[a-z0-9_]+", text)):
         importlib.import_module(name)
-    known = {f"DURIAN_{field.name.upper()}" for field in fields(Settings)}
+    known = {
+        f"DURIAN_{field.name.upper()}" for field in [*fields(Settings), *fields(SamplerSettings)]
+    }
     assert set(re.findall(r"DURIAN_[A-Z]+", text)) - {"DURIAN_CLONE"} <= known
 
 

@@ -70,3 +70,37 @@ def settings(rows: Path, run: Path, tiny_policy: Path) -> dict[str, Any]:
             "log_completions": True,
         },
     }
+
+
+@pytest.fixture(scope="session")
+def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training with Durian's weights that nothing interrupted."""
+    from durian.config import TrainConfig
+    from durian.train import train_policy
+
+    out = tmp_path_factory.mktemp("whole") / "out"
+    train_policy(TrainConfig(**settings, out=str(out)))
+    return out
+
+
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows to validate on: 10 of photo_shapes' test set, one of them twice; one without an image;
+    one whose image is broken."""
+    source = Path(__file__).parents[2] / "data" / "photo_shapes" / "test.parquet"
+    rows = pl.read_parquet(source).head(10)
+    bare = rows.head(1).with_columns(
+        problem=pl.lit("what color is it?"), images=pl.lit([], dtype=rows.schema["images"])
+    )
+    broken = rows.tail(1).with_columns(images=pl.col("images").list.eval(_cut(rows)))
+    path = tmp_path_factory.mktemp("held_out") / "rows.parquet"
+    pl.concat([rows, rows.head(1), bare, broken]).write_parquet(path)
+    return path
+
+
+def _cut(rows: pl.DataFrame) -> pl.Expr:
+    """The first bytes of each image of a list."""
+    images = pl.element()
+    if isinstance(rows.schema["images"].inner, pl.Struct):  # type: ignore[attr-defined]
+        return images.struct.with_fields(bytes=pl.field("bytes").bin.slice(0, 60))
+    return images.bin.slice(0, 60)

@@ -6,6 +6,7 @@ import pytest
 
 from durian.config import TrainConfig
 from durian.errors import ConfigError
+from durian.manifest import as_profiled
 from durian.table.join import open_table
 from durian.training.arguments import (
     check_grpo,
@@ -54,7 +55,7 @@ def test_groups_that_take_no_part_are_not(settings, changes, said):
     [
         ("save_only_model", True, "cannot be resumed"),
         ("sync_ref_model", True, "in no checkpoint"),
-        ("eval_on_start", True, "durian eval"),
+        ("eval_on_start", True, "--eval-dataset"),
         ("use_transformers_continuous_batching", True, "text alone"),
         ("report_to", "wandb", r'package wandb, .* here; pip install "\.\[wandb\]" in a clone'),
         ("report_to", "tensorboard", r"tensorboard, .* here; pip install .*\[tensorboard\]"),
@@ -119,14 +120,17 @@ def test_the_arguments_of_sampling_and_of_the_template_reach_trl(settings):
     assert grpo_config(config, grpo | {"top_k": 5}, plan).top_k == 5
 
 
-def test_completions_that_are_drawn_otherwise_than_the_tables_are_told(settings):
+def test_prompts_and_completions_other_than_the_tables_are_told(settings, tmp_path):
     drawn = {"temperature": 1.0, "top_p": 1.0, "sampling_args": {"top_k": 20, "min_p": 0.1}}
-    manifest = SimpleNamespace(config=drawn)
-    grpo = {"temperature": 1.0, "top_p": 1.0}
+    prompt = {"system_prompt": "Think.", "min_pixels": None, "max_pixels": 4096}
+    manifest = SimpleNamespace(
+        config=drawn | prompt | {"max_tokens": 40}, identity={"prompt_template": None}
+    )
+    grpo = {"temperature": 1.0, "top_p": 1.0, "max_completion_length": 40}
 
-    def told(args, template=None, **section):
-        given = {**settings, "out": "out", "grpo": {}, "sampling_args": args}
-        config = TrainConfig(**given, chat_template_args=template)
+    def told(args, template=None, changes=None, **section):
+        given = {**settings, **prompt, "out": "out", "grpo": {}, "sampling_args": args}
+        config = TrainConfig(**given | (changes or {}), chat_template_args=template)
         return drawing_warnings(config, grpo | section, manifest)
 
     assert told(drawn["sampling_args"]) == []
@@ -142,3 +146,40 @@ def test_completions_that_are_drawn_otherwise_than_the_tables_are_told(settings)
         "the table was made with chat-template-arg none, and this training has "
         "enable_thinking=False"
     ]
+    assert told(drawn["sampling_args"], max_completion_length=20) == [
+        "the table was made with max-tokens 40, and this training has 20"
+    ]
+    other = tmp_path / "other.jinja"
+    other.write_text("{{ problem }}!")
+    changes = {"system_prompt": "Answer.", "min_pixels": 1024, "max_pixels": None,
+               "prompt_template": str(other)}  # fmt: skip
+    assert told(drawn["sampling_args"], changes=changes) == [
+        "the table was made with min-pixels none, and this training has 1024",
+        "the table was made with max-pixels 4096, and this training has none",
+        "the table was made with another system-prompt than this training has",
+        "the table was made with another prompt-template than this training has",
+    ]
+
+
+def test_what_a_training_leaves_open_of_drawing_is_the_tables(settings):
+    profiled = {
+        "temperature": 0.7, "top_p": 0.9, "max_tokens": 30, "sampling_args": {"top_k": 20},
+        "chat_template_args": {"enable_thinking": False}, "system_prompt": "Think.",
+        "min_pixels": 1024, "max_pixels": 4096,
+    }  # fmt: skip
+    manifest = SimpleNamespace(config=profiled, identity=None)
+    config = as_profiled(TrainConfig(**{**settings, "out": "out", "grpo": {}}), manifest)
+    grpo = check_grpo({"num_generations": 4, "per_device_train_batch_size": 8}, manifest)
+    assert drawing_warnings(config, grpo, manifest) == []
+    made = grpo_config(config, grpo, plan_of(config, grpo, open_table(config), samples=24))
+    assert (made.temperature, made.top_p, made.max_completion_length, made.top_k) == (
+        0.7, 0.9, 30, 20
+    )  # fmt: skip
+    assert made.chat_template_kwargs == {"enable_thinking": False}
+    assert (config.system_prompt, config.min_pixels, config.max_pixels) == ("Think.", 1024, 4096)
+    # What a training says itself stands.
+    own = as_profiled(
+        TrainConfig(**{**settings, "out": "out", "grpo": {}}, chat_template_args={}), manifest
+    )
+    assert own.chat_template_args == {}
+    assert check_grpo({"temperature": 1.0}, manifest)["temperature"] == 1.0

@@ -65,6 +65,33 @@ def test_the_picture_says_policy_table_and_normalizer():
     ]
 
 
+def accuracy(value, low=None, high=None):
+    return {"accuracy": value, "low": low, "high": high, "n": 600, "interval": "wilson"}
+
+
+VALIDATION = {
+    "dataset": "geometry3k", "split": "validation", "validations": 6, "seconds": 60.0,
+    "first": accuracy(0.25, 0.2, 0.3), "last": accuracy(0.5, 0.45, 0.55),
+    "best": {"metric": "greedy", "step": 40, "accuracy": accuracy(0.625, 0.6, 0.65),
+             "weights": "best-40"},
+}  # fmt: skip
+
+
+def test_the_card_says_what_the_best_policy_is_and_how_to_read_its_accuracy():
+    _, page = read(card(MANIFEST | {"validation": VALIDATION}))
+    for said in (
+        "<td>geometry3k, split validation: greedy 25.0 % (95 % interval 20.0 to 30.0) before the "
+        "first step, 50.0 % (45.0 to 55.0) after the last</td>",
+        "<td>step 40, greedy 62.5 % (60.0 to 65.0), in best-40; the highest of 6 validations, so "
+        "expect less of it on other samples</td>",
+    ):
+        assert said in page, page
+    best = VALIDATION["best"] | {"weights": "."}
+    _, page = read(card(MANIFEST | {"validation": VALIDATION | {"best": best, "stopped": 60}}))
+    assert "(45.0 to 55.0) after the last, where patience ran out at step 60</td>" in page
+    assert "in this folder; the highest" in page
+
+
 def test_an_adapter_of_a_local_folder_names_no_model_of_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my" / "policy").mkdir(parents=True)
@@ -84,11 +111,12 @@ def test_names_are_text_and_nothing_else():
         "model": hostile,
         "dataset": {"name": hostile, "split": hostile},
         "table": {"run": hostile, "model": hostile},
+        "validation": VALIDATION | {"dataset": hostile},
     }
     header, page = read(card(manifest))
     assert header.keys() == {"library_name", "pipeline_tag", "tags"}
     assert page.count("<a ") == 1 and "<script" not in page and "<img" not in page  # our own link
-    assert page.count("<tr>") == read(card(MANIFEST))[1].count("<tr>")
+    assert page.count("<tr>") == read(card(MANIFEST))[1].count("<tr>") + 2  # of the validation
     assert page.count("<h1>") == 1 and page.count("<h2>") == 1
     shown = hostile.replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;")
     shown = shown.replace(">", "&gt;").replace('"', "&quot;")

@@ -7,13 +7,15 @@ import polars as pl
 import pytest
 import yaml
 
+from durian.config import EvalConfig
+from durian.evaluate import evaluate_policy
 from tests.training.hand import by_hand, equal, weights_of
 
 PROCESSES = 4
 
 
 @pytest.fixture(scope="module")
-def launched(settings, rows, training_server, tmp_path_factory) -> Path:
+def launched(settings, rows, held_out, training_server, tmp_path_factory) -> Path:
     """`whole`: two epochs of two steps. `cut`: a machine is lost in the fourth step, and the same
     launch is given again. 4 prompts of 4 completions a rollout batch: one prompt a process."""
     place = tmp_path_factory.mktemp("nodes")
@@ -25,7 +27,11 @@ def launched(settings, rows, training_server, tmp_path_factory) -> Path:
         # their gradients in another order than those that have just resumed.
         "ddp_find_unused_parameters": True,
     }  # fmt: skip
-    config = given | {"durian": {"rollout_batch": 4}, "grpo": grpo, "processes": PROCESSES}
+    durian = {
+        "rollout_batch": 4, "dynamic_sampling": "spread", "max_tries": 1,
+        "eval_dataset": str(held_out), "eval_every": 3, "eval_rollouts": 2,
+    }  # fmt: skip
+    config = given | {"durian": durian, "grpo": grpo, "processes": PROCESSES}
     (place / "train.yaml").write_text(yaml.safe_dump(config))
     for name, out, kill_after, codes in (
         ("whole", "whole", None, [0, 0]), ("killed", "cut", 4, [-9, 1]),
@@ -77,4 +83,23 @@ def test_a_machine_lost_in_the_second_epoch_leaves_what_the_same_launch_goes_on_
             .items()} == dict.fromkeys(range(PROCESSES), 1)  # the fourth step alone  # fmt: skip
     whole, cut = (weights_of(launched / name) for name in ("whole", "cut"))
     assert equal(whole, cut) and not equal(whole, weights_of(tiny_policy))
+    steps = json.loads((launched / "cut" / "log.json").read_text())["steps"]
+    assert sum(step.get("durian/reserve_drawn", 0) for step in steps[:3]) > 0  # its place is kept
     assert (launched / "cut" / "manifest.json").exists()
+
+
+def test_processes_validate_as_one_does_and_as_before_the_loss(launched, held_out):
+    def found(out: Path) -> dict[int, dict]:
+        known = json.loads((out / "validation.json").read_text())["validations"]
+        return {one.pop("step"): one for one in known if one.pop("seconds")}
+
+    whole, cut = (found(launched / name) for name in ("whole", "cut"))
+    assert whole == cut and list(whole) == [0, 3, 4]
+    # One process, by another road, of the policy that came out.
+    one = evaluate_policy(
+        EvalConfig(dataset=str(held_out), model=str(launched / "whole"), engine="transformers",
+                   rollouts=0, max_tokens=40)
+    )  # fmt: skip
+    greedy = whole[4]["greedy"]
+    assert (greedy["accuracy"], greedy["n"]) == (one.models[0].greedy.accuracy, 11)
+    assert greedy["mean_tokens"] == pytest.approx(one.models[0].greedy.mean_tokens)

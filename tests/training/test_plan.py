@@ -13,10 +13,12 @@ TRL = {
 }  # fmt: skip
 
 
-def plan(rollout_batch=None, processes=1, samples=100, groups=None, shuffled=True, **fields):
+def plan(
+    rollout_batch=None, processes=1, samples=100, groups=None, shuffled=True, tries=0, **fields
+):
     return plan_batches(
         {**TRL, **fields}, rollout_batch=rollout_batch, processes=processes, samples=samples,
-        smallest_groups=groups or {}, shuffled=shuffled,
+        smallest_groups=groups or {}, shuffled=shuffled, tries=tries,
     )  # fmt: skip
 
 
@@ -34,6 +36,23 @@ def test_the_papers_setting_is_four_updates_a_rollout_batch():
     assert made.steps_per_generation == 128 and made.steps_per_epoch == 16
     # 240 updates are 60 rollout batches of 4,096 completions.
     assert made.completions == 245_760
+
+
+def test_flat_groups_drawn_anew_make_the_completions_a_lower_bound():
+    # 2 rollout batches of 16 x 8; each of 3 tries draws as many again at most.
+    made = plan(16, max_steps=32, samples=32, tries=3)
+    assert (made.completions, made.completions_at_most) == (256, 1024)
+    assert plan(16, max_steps=32, samples=32).completions_at_most is None
+
+
+def test_a_sample_split_between_processes_cannot_be_drawn_anew():
+    # 6 x 8 completions are 12 in each of 4 processes: one sample and a half. 4 prompts are 8 in
+    # each, one; 8 are 16.
+    assert plan(6, processes=4, per_device_train_batch_size=4).rollout_batch == 6
+    with pytest.raises(ConfigError, match=r"processes 12, no multiple of 8; .* 4 or 8"):
+        plan(6, processes=4, per_device_train_batch_size=4, tries=1)
+    with pytest.raises(ConfigError, match=r"pass --rollout-batch 4$"):
+        plan(2, processes=4, per_device_train_batch_size=4, tries=1)
 
 
 def walk(sampler_length, made, accumulate, iterations, max_steps, epochs):

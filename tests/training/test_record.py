@@ -90,6 +90,28 @@ def test_another_table_is_another_training(settings, run, tmp_path):
     assert one != other
 
 
+def test_another_validation_is_another_training(settings, run, tmp_path):
+    # What is validated on decides which policy is kept, and with patience where the training ends.
+    given = settings | {"grpo": {}, "eval_dataset": "d", "eval_table": str(run)}
+    shutil.copytree(run, tmp_path / "run")
+    with (tmp_path / "run" / "difficulty.parquet").open("ab") as file:
+        file.write(b"changed")
+
+    def identity(held_out="rows", **changes):
+        config = TrainConfig(**given | changes, out="out", reward="boxed")
+        return training_identity(config, {}, "dataset", held_out)
+
+    base = identity()
+    changed = [
+        {key for key, value in other.items() if value != base[key]}
+        for other in (
+            identity(eval_dataset="moved"), identity("other rows"), identity(eval_patience=3),
+            identity(eval_table=str(tmp_path / "run")),
+        )
+    ]  # fmt: skip
+    assert changed == [set(), {"eval_dataset"}, {"eval_patience"}, {"eval_table"}]
+
+
 def test_the_rewards_before_and_after_are_means_of_the_ends():
     # Of 4 rewards two at each end: (0.1 + 0.2) / 2 and (0.6 + 0.9) / 2. Of 12 at most 5.
     log = [{"step": n, "reward": reward} for n, reward in enumerate((0.1, 0.2, 0.6, 0.9), start=1)]

@@ -98,3 +98,8 @@ def test_length_takes_from_the_reward_and_leaves_right_right():
     assert logged["rewards/overlong"] == -0.75 / 4 and logged["rewards/accuracy"] == 0.5
     failed, _ = call(reward, answer=["fails", "fails", "9", "9"])
     assert failed == [None, None, 0.5, 0.0]
+    # A validation is told the reward as it is, and moves nothing of the call before it.
+    judged = reward.judge(["1", "2", "3"], n_tokens=[3, 3, 3], sample_id=["a", "a", "b"],
+                          answer=["fails", "fails", "9"])  # fmt: skip
+    assert [score and score.reward for score in judged] == [None, None, 1.0]
+    assert reward.correct == [False, False, True, False]

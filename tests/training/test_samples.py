@@ -50,7 +50,7 @@ def test_rows_that_cannot_be_prompted_are_left_out_and_counted(run, tiny_policy,
     )  # fmt: skip
     reader, table = open_dataset(config.source), open_table(config)
     screen = open_screen(config, {"max_completion_length": 40})
-    scanned = scan_rows(reader, config, _knowing(table, reader, known), Silent())
+    scanned = scan_rows(reader, config, _knowing(table, reader, known), screen, Silent())
     prepare_samples(tmp_path, config, reader, scanned, table, screen, Silent())
     counts = json.loads((tmp_path / "samples.json").read_text())
     assert (counts["rows"], counts["samples"], counts["order"]) == (4, 1, [0])
@@ -72,7 +72,7 @@ def test_samples_come_in_the_order_of_the_table_with_the_longest_prompt_known(
     )  # fmt: skip
     reader, table = open_dataset(config.source), open_table(config)
     screen = open_screen(config, {"max_completion_length": 40})
-    scanned = scan_rows(reader, config, table, Silent())
+    scanned = scan_rows(reader, config, table, screen, Silent())
     prepare_samples(tmp_path, config, reader, scanned, table, screen, Silent())
     prepared = open_samples(tmp_path, config.pixel_limit)
     # The least confident come first.
@@ -119,6 +119,39 @@ def test_what_no_prompt_or_trl_could_do_with_is_refused(settings, grpo, changes,
     config = TrainConfig(**settings | {"grpo": {}}, **changes, out="out", system_prompt="")
     with pytest.raises(ConfigError, match=said):
         open_screen(config, {"max_completion_length": 40} | grpo)
+
+
+def test_images_that_vllm_reads_wrongly_are_left_out_or_told_before_one_is_decoded(
+    run, policy_of, tmp_path
+):
+    one, bad = picture(64, 64), b"no image"
+    data, known = tmp_path / "rows.jsonl", pl.read_parquet(run / "difficulty.parquet")
+
+    def scanned(rows, family, grpo):
+        pl.DataFrame(rows, schema=["problem", "answer", "images"], orient="row").write_parquet(
+            data.with_suffix(".parquet")
+        )
+        config = TrainConfig(
+            dataset=str(data.with_suffix(".parquet")), table=str(run), out=str(tmp_path),
+            model=str(policy_of(family)), missing="own", system_prompt="", reward="boxed",
+        )  # fmt: skip
+        reader, table = open_dataset(config.source), open_table(config)
+        screen = open_screen(config, {"max_completion_length": 40} | grpo)
+        table = _knowing(table, reader, known)
+        found = scan_rows(reader, config, table, screen, Silent())
+        return lambda: prepare_samples(tmp_path, config, reader, found, table, screen, Silent())
+
+    several = [("what?", "teal", [one, one]), ("which?", "red", [bad, one])]
+    with pytest.raises(ConfigError, match=r"'use_vllm': vLLM cuts several .* leave out use_vllm"):
+        scanned(several, "llava_onevision", {"use_vllm": True})
+    scanned(several, "llava_onevision", {})
+    # Nobody asks a GPU's vLLM to look back only, and this machine's is not asked in a training.
+    scanned([("what?", "teal", [one])], "gemma3", {"use_vllm": True})
+    scanned([*several[:1], ("and?", "blue", [one])], "llava_onevision", {"use_vllm": True})()
+    counts = json.loads((tmp_path / "samples.json").read_text())
+    assert (counts["rows"], counts["samples"]) == (2, 1)
+    ((reason, rows),) = counts["left_out"].items()
+    assert rows == 1 and reason.endswith("as if each stood alone; leave out use_vllm")
 
 
 def _knowing(table, reader, known):

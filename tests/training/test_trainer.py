@@ -18,7 +18,7 @@ from durian.engines.chat import check_model_exists
 from durian.errors import ConfigError, RunError
 from durian.normalizer import NORMALIZERS, batch_advantages, durian_advantages, grpo_advantages
 from durian.train import train_policy
-from durian.training.checkpoints import newest_checkpoint
+from durian.training.checkpoints import States, newest_checkpoint
 from durian.training.policy import load_policy
 from durian.training.samples import open_samples
 from durian.training.trainer import DurianTrainer
@@ -33,14 +33,6 @@ def train(settings, out, **changes):
     grpo, fresh = {**settings["grpo"], **changes.pop("grpo", {})}, changes.pop("fresh", False)
     config = TrainConfig(**{**settings, **changes, "out": str(out), "grpo": grpo})
     return train_policy(config, fresh=fresh)
-
-
-@pytest.fixture(scope="module")
-def whole(settings, tmp_path_factory):
-    """A training with Durian's weights that nothing interrupted."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    train(settings, out)
-    return out
 
 
 class StockTrainer(GRPOTrainer):
@@ -332,6 +324,7 @@ def test_a_checkpoint_is_whole_before_an_older_one_goes(tmp_path, monkeypatch):
     trainer.args = SimpleNamespace(save_total_limit=1, should_save=True, output_dir=str(tmp_path))
     trainer.state = SimpleNamespace(global_step=4)
     trainer.accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
+    trainer._states = States(None)
 
     def save(self, model, trial):
         seen["limit while it saves"] = self.args.save_total_limit

@@ -1,5 +1,6 @@
 """A training killed at any of its writes resumes to the same weights, and leaves nothing more."""
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -11,10 +12,10 @@ from tests.faults.faulty import files, points_of, some
 
 
 @pytest.fixture(scope="module")
-def command(settings, tmp_path_factory) -> list[object]:
-    """`train` for four steps, two checkpoints, without its --out's folder."""
+def command(settings, held_out, tmp_path_factory) -> list[object]:
+    """`train` for four steps, two checkpoints, three validations, without its --out's folder."""
     given = {key: value for key, value in settings.items() if key not in ("dataset", "grpo")}
-    durian = {"rollout_batch": given.pop("rollout_batch")}
+    durian = {"rollout_batch": given.pop("rollout_batch"), "dynamic_sampling": "spread"}
     grpo = settings["grpo"] | {"max_steps": 4, "save_total_limit": 1}
     grpo["lr_scheduler_type"] = "constant"  # or a step too many would change nothing
     config = tmp_path_factory.mktemp("config") / "train.yaml"
@@ -30,6 +31,9 @@ def whole(command, training_server, tmp_path_factory) -> Path:
     assert ended.code == 0, ended.said
     (kept,) = out.glob("checkpoint-*")  # one of two, as save_total_limit asks
     assert kept.name == "checkpoint-4"
+    # A training that resumes draws the second rollout batch's from where the first one had got to.
+    steps = json.loads((out / "log.json").read_text())["steps"]
+    assert all(step["durian/reserve_drawn"] > 0 for step in steps if "durian/refilled" in step)
     return out
 
 

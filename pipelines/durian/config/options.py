@@ -17,7 +17,8 @@ from durian.errors import ConfigError
 RUN, DATA, POLICY, SAMPLING = "Run", "Dataset", "Policy", "Sampling"
 IMAGES, GROUPS = "Images", "Groups"
 CHOICE, COMPLETIONS = "Choice of samples", "Completions, with --to sft or dpo"
-NORMALIZER, COST = "Normalizer and groups", "Cost, with --dry-run"
+NORMALIZER, VALIDATION = "Normalizer and groups", "Validation, with --eval-dataset"
+COST = "Cost, with --dry-run"
 PANELS = (
     None,
     RUN,
@@ -29,6 +30,7 @@ PANELS = (
     IMAGES,
     GROUPS,
     NORMALIZER,
+    VALIDATION,
     COST,
 )  # as --help has them
 _KEY = "option"  # of a field's metadata

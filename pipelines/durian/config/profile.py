@@ -41,7 +41,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         ..., "Run folder to write.", panel=RUN, filled="a folder to write", identity=False
     )
     measures: tuple[str, ...] = option(
-        ("pixel", "confidence"),
+        ("pixel", "confidence", "consensus"),
         lambda: f"What to measure, some of: {measures_help()}.",
         panel=RUN,
         choices=measure_names,
@@ -98,9 +98,11 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.needs_model and self.model is None:
-            needing = " and ".join(self._asked(PatchMeasure, RolloutMeasure))
+            asked = self._asked(PatchMeasure, RolloutMeasure)
+            needing = f"{' and '.join(asked)} measure{'s' if len(asked) > 1 else ''}"
+            verb = "need" if len(asked) > 1 else "needs"
             raise ConfigError(
-                f"the {needing} measure needs a policy: pass --model PATH_OR_HUB_ID, "
+                f"the {needing} {verb} a policy: pass --model PATH_OR_HUB_ID, "
                 "or --measures pixel for the images alone"
             )
         if self.needs_patches and self.engine in ("scripted", "openai"):

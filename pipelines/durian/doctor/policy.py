@@ -95,6 +95,8 @@ def _findings(config: SamplingConfig, say: Callable[[str], None]) -> Iterator[tu
         yield "engine", Found("unsupported", f"{fault.error}; {fault.way_out}")
         return
     yield "prompt", _tried(_rendered, chat)
+    if isinstance(chat.render(CASES["one image"]), Failed):
+        return  # without a prompt every other check would only say so again
     yield "system prompt", _tried(_system, chat)
     yield "tokens", _tried(_tokens, chat)
     yield "beginning", _tried(_beginning, chat)

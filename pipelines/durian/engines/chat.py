@@ -61,7 +61,7 @@ class Chat:
         self._image_ids = set(getattr(processor, "image_token_ids", ())) - {None}
         self._control = _control_tokens(processor, self._image_ids)
         self._fit = find_form(self._apply, self._image_mark)
-        self.wants_no_system = NO_SYSTEM in str(self._template)
+        self.wants_no_system = NO_SYSTEM in (self._template or "")
         self._tells: dict[bool, bool] = {}  # whether the processor counts prompts right
         asked = {"role": "user", "content": [{"type": "text", "text": "?"}]}
         rendered = self.render(Prompt(sample_id="", messages=[asked], images=()))
@@ -141,6 +141,16 @@ class Chat:
         defaults = getattr(kinds, "_defaults", {}).get("text_kwargs", {})
         return bool(defaults.get("add_special_tokens", True))
 
+    def text_ids(self, text: str) -> list[int]:
+        """Tokens of one rendered prompt's text, in which each image is the mark that it has there.
+
+        An engine that writes the tokens of images itself is given these.
+        """
+        ids: list[int] = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text))[
+            "input_ids"
+        ]
+        return ids
+
     def encode(self, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> Any:
         """Token ids, attention mask and pixels of rendered prompts, padded on the left.
 
@@ -201,8 +211,7 @@ class Chat:
         tell = getattr(self.processor, "_get_num_multimodal_tokens", None)
         if images and (tell is None or self._tells.get(several) is False):
             return len(self.token_ids(text, images))
-        words = self.tokenizer(text, add_special_tokens=self.adds_special_tokens(text))
-        told = len(words["input_ids"])
+        told = len(self.text_ids(text))
         if not images:
             return told
         assert tell is not None
@@ -215,8 +224,8 @@ class Chat:
         return int(told)
 
     @property
-    def _template(self) -> Any:
-        return getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template
+    def _template(self) -> str | None:
+        return chat_template(self.processor)
 
     def _apply(self, messages: Sequence[JsonObject]) -> str:
         return str(
@@ -228,6 +237,20 @@ class Chat:
                 **self._arguments,
             )
         )
+
+
+def chat_template(processor: Any) -> str | None:
+    """The template of a policy's prompts: its processor's, else its tokenizer's.
+
+    Some policies have several by name, as for the use of tools; prompts go by the default one.
+    """
+    for owner in (processor, processor.tokenizer):
+        found = getattr(owner, "chat_template", None)
+        if isinstance(found, dict):
+            found = found.get("default")
+        if found:
+            return str(found)
+    return None
 
 
 def load_chat(config: SamplingConfig) -> Chat:
@@ -262,12 +285,12 @@ def load_chat(config: SamplingConfig) -> Chat:
         raise ConfigError(
             f"model '{config.model}': no image processor; a vision-language model is needed"
         )
-    template = getattr(processor, "chat_template", None) or processor.tokenizer.chat_template
+    template = chat_template(processor)
     if not template:
-        raise ConfigError(f"model '{config.model}': no chat template")
+        raise ConfigError(f"model '{config.model}': no chat template, or none that is the default")
     arguments = config.chat_template_args or {}
     for name in arguments:
-        if not re.search(rf"\b{re.escape(name)}\b", str(template)):
+        if not re.search(rf"\b{re.escape(name)}\b", template):
             raise ConfigError(
                 f"chat-template-arg {name}: the chat template of {config.model} knows no such name"
             )

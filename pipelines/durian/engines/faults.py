@@ -13,13 +13,16 @@ from durian.engines.base import RefusedPrompt
 WAY_OUT = "pass --engine transformers"
 
 
-def known_fault(engine: str, processor: Any, images: int) -> RefusedPrompt | None:
+def known_fault(
+    engine: str, processor: Any, images: int, *, on_cpu: bool | None = None
+) -> RefusedPrompt | None:
     """Tell why an engine must not be given a prompt of a policy; None where nothing is known.
 
     Args:
         engine: by its name in the settings.
         processor: the policy's.
         images: how many the prompt holds.
+        on_cpu: whether the engine runs on a CPU; None: where this process would run it.
     """
     family = type(processor).__name__
     if engine != "vllm":
@@ -31,7 +34,7 @@ def known_fault(engine: str, processor: Any, images: int) -> RefusedPrompt | Non
             "vLLM cuts several images of LLaVA-OneVision into tiles as if each stood alone",
             WAY_OUT,
         )
-    if family == "Gemma3Processor" and images and _runs_on_cpu():
+    if family == "Gemma3Processor" and images and (_runs_on_cpu() if on_cpu is None else on_cpu):
         return RefusedPrompt(
             "vLLM's CPU backend lets an image of Gemma 3 look back only, where it must see itself "
             "whole",

@@ -184,6 +184,8 @@ def _fewer(
     """
     sizes = draws.right.list.len().fill_null(0).to_numpy().astype(np.intp)
     all_drawn = int(np.bincount(sizes[sizes > 0]).argmax())
+    if all_drawn < 4:  # two to estimate by, and two to hold against
+        return None
     chosen = np.flatnonzero(sizes == all_drawn)
     chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_TRIED])
     wrong = 1.0 - np.array(draws.right.gather(chosen).to_list(), np.float64)  # (n, all_drawn)

@@ -43,7 +43,8 @@ def _launch(written: Written) -> Sequence[str]:
     folder = shlex.quote(str(written.folder))
     return [
         f"trl grpo --model_name_or_path {written.model} --dataset_name {folder} "
-        "--reward_funcs accuracy_reward --num_generations 8 --output_dir TRAINED",
+        # TRL's own accuracy_reward gives None to each sample whose reference is a word.
+        "--reward_funcs durian.rewards.trl_reward --num_generations 8 --output_dir TRAINED",
         f"durian train {written.train} --table {written.run} --model {written.model} --out TRAINED"
         "  # with the groups in the normalizer",
     ]

@@ -23,7 +23,7 @@ class Chosen:
     """The sets of samples that are written, each in its order."""
 
     sets: Mapping[str, Places]  # the parts, and the control
-    passed: int  # samples that the filter and the ids leave
+    eligible: Bools  # (N,), samples that may be taken: by filter, ids, and what the form needs
     drawn: int  # of these
 
     def wanted(self, samples: int) -> Bools:
@@ -43,20 +43,23 @@ def choose(config: ExportConfig, pool: Pool, usable: Bools) -> Chosen:
         ConfigError: no sample is left, fewer than are to be drawn, or a part would be empty.
     """
     rng = np.random.default_rng(config.seed)
+    drawing = any(asked is not None for asked in (config.select, config.balance, config.mix))
+    if drawing or config.control is not None:  # or fewer would be written than are drawn
+        usable = usable & ~pool.failed
     eligible = pool.passes & usable
     if not eligible.any():
         raise ConfigError(
-            f"to is {config.to}, and no sample of {len(pool):,} that is left has the completions "
-            "for it; loosen the filter, or choose another form"
+            f"to is {config.to}, and no sample of {len(pool):,} that is left can be written "
+            "so, for want of completions or of an image; loosen the filter, or choose another form"
         )
     places = np.flatnonzero(eligible)
-    if any(asked is not None for asked in (config.select, config.balance, config.mix)):
+    if drawing:
         places = _drawn(config, pool, places, rng)
     places = _in_order(config, pool, places, rng)[: config.limit]
     sets = _parts(config.shares, places, pool.clusters, rng)
     if config.control is not None:
         sets[CONTROL] = _control(config, pool, sets, usable, rng)
-    return Chosen(sets=sets, passed=int(eligible.sum()), drawn=len(places))
+    return Chosen(sets=sets, eligible=eligible, drawn=len(places))
 
 
 def quotas(
@@ -97,7 +100,7 @@ def quotas(
 def _drawn(config: ExportConfig, pool: Pool, places: Places, rng: np.random.Generator) -> Places:
     """Draw samples without replacement, by weight, within quotas of runs and categories."""
     weights = _log_weights(config, pool, places)
-    possible = np.isfinite(weights)
+    possible = ~np.isnan(weights)
     places, weights = places[possible], weights[possible]
     if config.select is not None and config.select > len(places):
         column = "" if config.wanted is None else f" that have {config.wanted.column}"
@@ -143,8 +146,9 @@ def _shares(config: ExportConfig, pool: Pool) -> NDArray[np.float64]:
 def _log_weights(config: ExportConfig, pool: Pool, places: Places) -> NDArray[np.float64]:
     if (wanted := config.wanted) is None or pool.aim is None:
         return np.zeros(len(places))
-    away = (pool.aim[places] - wanted.at) / wanted.within
-    return -(away**2) / 2
+    with np.errstate(over="ignore"):  # by a width next to nothing
+        away = (pool.aim[places] - wanted.at) / wanted.within
+    return np.asarray(-(np.clip(away, -1e150, 1e150) ** 2) / 2)
 
 
 def _first_of_each(cell: NDArray[np.int64], quota: NDArray[np.int64]) -> Bools:
@@ -218,9 +222,9 @@ def _control(
     return _in_order(config, pool, kept, rng)
 
 
-def table_of(pool: Pool, sets: Mapping[str, Places], passes: Bools) -> Sequence[Sequence[int]]:
-    """Samples of each category: all, those that passed, and those of each set. (k, 2 + sets)"""
-    columns = [np.arange(len(pool)), np.flatnonzero(passes), *sets.values()]
+def table_of(pool: Pool, chosen: Chosen) -> Sequence[Sequence[int]]:
+    """Samples of each category: all, those that may be taken, those of each set. (k, 2 + sets)"""
+    columns = [np.arange(len(pool)), np.flatnonzero(chosen.eligible), *chosen.sets.values()]
     kinds = len(pool.categories)
     counts = [np.bincount(pool.category[places], minlength=kinds) for places in columns]
     return [[int(count[kind]) for count in counts] for kind in range(kinds)]

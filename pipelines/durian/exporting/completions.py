@@ -67,6 +67,8 @@ def pick(config: ExportConfig, pool: Pool, spool: Spool, *, wrong_too: bool) -> 
     """Pick completions of every sample: shortest, likely or random, the best first.
 
     Only completions that came to their end are taken, and none that was drawn without the image.
+    Of imported ones whose log does not tell, all are, and the shortest are those of fewest
+    characters.
 
     Raises:
         ConfigError: no run has any.
@@ -75,15 +77,20 @@ def pick(config: ExportConfig, pool: Pool, spool: Spool, *, wrong_too: bool) -> 
     numbers = pl.DataFrame({"sample_id": pool.ids, "run": pool.run}).with_row_index("place")
     found = pl.concat(
         [
-            _best(config, Path(run), numbers.filter(run=number), wrong_too)
+            _best(
+                config, Path(run), numbers.filter(run=number), wrong_too,
+                logged=pool.manifests[number].logs is not None,
+            )
             for number, run in enumerate(config.runs)
         ]
-    )
+    )  # fmt: skip
     picked = Picked(found.sort("key"), len(pool), spool)
     if not picked.usable(wrong_too=wrong_too).any():
         raise ConfigError(
             f"to is {config.to}, and no sample has a right {'and a wrong ' if wrong_too else ''}"
-            "completion that came to its end; profile with a --model first"
+            "completion that came to its end"
+            + (", with its log-probability" if config.pick == "likely" else "")
+            + "; profile with a --model first"
         )
     place_of = {sample_id: place for place, sample_id in enumerate(pool.ids)}
     for number, run in enumerate(config.runs):
@@ -95,15 +102,20 @@ def pick(config: ExportConfig, pool: Pool, spool: Spool, *, wrong_too: bool) -> 
     return picked
 
 
-def _best(config: ExportConfig, run: Path, places: pl.DataFrame, wrong_too: bool) -> pl.DataFrame:
+def _best(
+    config: ExportConfig, run: Path, places: pl.DataFrame, wrong_too: bool, *, logged: bool
+) -> pl.DataFrame:
     """The best completions of each sample of one run, by their numbers: key, right, rank."""
     names = _names(run / ROLLOUTS_FILE)
+    length = pl.col("n_tokens")
+    if logged:
+        length = pl.coalesce(length, pl.col("completion").str.len_chars())
     by = {
-        "shortest": pl.col("n_tokens").cast(pl.Float64),
+        "shortest": length.cast(pl.Float64),
         "likely": -pl.col("sum_logprob") / pl.col("n_tokens"),
         "random": pl.struct("sample_id", "rollout").hash(seed=config.seed).cast(pl.Float64),
     }[config.pick]
-    ended = pl.col("finish_reason") == "stop"
+    ended = pl.col("finish_reason").fill_null("stop" if logged else "length") == "stop"
     if "blind" in names:
         ended &= pl.col("blind").fill_null(False).not_()
     if not wrong_too:
@@ -111,13 +123,13 @@ def _best(config: ExportConfig, run: Path, places: pl.DataFrame, wrong_too: bool
     return read_frame(
         run / ROLLOUTS_FILE,
         lambda frame: (
-            frame.select(name for name in _NUMBERS if name in names)
-            .filter(ended)
+            frame.filter(ended)
+            .select(*(name for name in _NUMBERS if name in names), by.alias("by"))
             .join(places.lazy(), on="sample_id", how="inner")
             .with_columns(
                 key=pl.col("place").cast(pl.Int64) * _MOST + pl.col("rollout"),
                 right=pl.col("correct"),
-                rank=by.rank("ordinal").over("place", "correct").cast(pl.Int64) - 1,
+                rank=pl.col("by").rank("ordinal").over("place", "correct").cast(pl.Int64) - 1,
             )
             .filter(pl.col("rank") < config.per_sample)
             .select("key", "right", "rank")

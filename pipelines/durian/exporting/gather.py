@@ -25,6 +25,7 @@ from durian.run.manifest import Manifest
 from durian.run.progress import Progress
 from durian.samples import Failed, Sample
 
+_ID = "sample_id"  # a column of ours, and perhaps one of the dataset's own with other ids
 _BATCH = 256  # rows whose columns are typed at a time
 
 
@@ -138,7 +139,7 @@ def gather(
 def _parts_of_samples(reader: SampleReader) -> set[str]:
     """The columns whose content stands in a row under the names of the form."""
     read = reader.described
-    return {read["problem"], read["answer"], *read["images"], *LABELS} - {"extra_info"}
+    return {read["problem"], read["answer"], *read["images"], *LABELS} - {"extra_info", _ID}
 
 
 def _broken(sample: Sample, pixel_limit: int) -> str | None:
@@ -182,5 +183,9 @@ def _record(
         "messages": asked,
         "answer": sample.answer,
         "images": list(sample.images),
-        "own": {name: plain(cell) for name, cell in sample.cells.items() if name not in dropped},
+        "own": {
+            name: plain(cell)
+            for name, cell in sample.cells.items()
+            if name not in dropped and (name, cell) != (_ID, sample.sample_id)
+        },
     }

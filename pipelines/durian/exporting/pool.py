@@ -17,6 +17,7 @@ from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import ExportConfig
 from durian.errors import ConfigError, one_line
 from durian.groups import KINDS, PERCEPTUAL
+from durian.measuring.measuring import NO_IMAGE
 from durian.run.folder import DIFFICULTY_FILE, RunFolder, unreadable
 from durian.run.manifest import Manifest
 from durian.table.checked import DAMAGE, check_difficulty, check_manifest, read_frame
@@ -45,7 +46,7 @@ class Pool:
     confidence: NDArray[np.float64]
     harder: NDArray[np.float64]  # rising with difficulty: what easy_first and hard_first go by
     pass_rate: NDArray[np.float64]
-    failed: Bools  # a measure is missing, perhaps because its image cannot be decoded
+    failed: Bools  # it could not be measured, perhaps because its image cannot be decoded
     passes: Bools  # filter and ids
     aim: NDArray[np.float64] | None  # the target's column
     category: NDArray[np.int64]  # of the balance's column, an index of `categories`
@@ -111,7 +112,7 @@ def open_pool(config: ExportConfig) -> Pool:
         confidence=table[".confidence"].to_numpy(),
         harder=table[".harder"].to_numpy(),
         pass_rate=table["pass_rate"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
-        failed=table["error"].is_not_null().to_numpy(),
+        failed=(table["error"].fill_null(NO_IMAGE) != NO_IMAGE).to_numpy(),
         passes=passes,
         aim=_aim(table, config),
         category=codes,

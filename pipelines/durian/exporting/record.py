@@ -20,7 +20,7 @@ class PartCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Categories:
-    """Samples by the values of a column: in the tables, left by the filter, and in each part."""
+    """Samples by the values of a column: in the tables, that may be taken, and in each part."""
 
     column: str
     sets: Sequence[str]
@@ -42,7 +42,7 @@ class Exported:
     models: Sequence[str | None]
     samples: int  # in the tables, each once
     repeated: int  # samples of a later run that an earlier one has too
-    passed: int  # by filter and ids
+    passed: int  # that may be taken: by filter, ids, and what the form needs
     drawn: int  # of these
     parts: Sequence[PartCounts]
     tables: Sequence[str]  # folders of the runs' tables, in this one

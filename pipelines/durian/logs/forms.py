@@ -31,6 +31,7 @@ _CORRECT = ("acc", "accuracy", "correct", "is_correct", "exact_match", "accuracy
 _STEP = ("step", "global_step")
 _TOKENS = ("n_tokens", "completion_tokens", "response_length", "num_tokens", "output_tokens")
 _SUM = ("sum_logprob", "cumulative_logprob")
+_MOST = 2**31  # of a step, or of tokens
 _REASON = ("stop", "length", "repetition", "error")
 
 
@@ -109,14 +110,14 @@ def number(value: Any) -> float | None:
     """A finite number, of a number, a flag or a text; None where it is none."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
 
 
 def _whole(value: Any) -> int | None:
     found = number(value)
-    return None if found is None else int(found)
+    return int(found) if found is not None and found.is_integer() and abs(found) < _MOST else None
 
 
 def _lengths(row: Row) -> tuple[int | None, float | None]:
@@ -125,8 +126,12 @@ def _lengths(row: Row) -> tuple[int | None, float | None]:
     each = row.get("logprobs")
     if isinstance(each, list) and each and all(isinstance(p, int | float) for p in each):
         tokens = len(each) if tokens is None else tokens
-        total = number(math.fsum(each)) if total is None else total
-    return (tokens if tokens is None or tokens >= 1 else None), total
+        total = number(sum(each)) if total is None else total
+    # What is no number of tokens, or no logarithm of a probability, tells nothing.
+    return (
+        tokens if tokens is None or tokens >= 1 else None,
+        total if total is None or total <= 0 else None,
+    )
 
 
 def _plain(value: Any) -> str | None:
@@ -208,7 +213,7 @@ def _added(*, after: str, others: frozenset[str]) -> Callable[[Row], float | Non
             if name not in others and isinstance(row[name], int | float)
         ]
         known = [each for each in found if each is not None]
-        return math.fsum(known) if known else None
+        return number(sum(known)) if known else None
 
     return reward
 

@@ -15,6 +15,7 @@ from durian.measures.base import (
     RolloutMeasure,
 )
 from durian.measures.confidence import CONFIDENCE
+from durian.measures.consensus import CONSENSUS
 from durian.measures.outcome import OUTCOME
 from durian.measures.pixel_entropy import PIXEL
 from durian.measures.spectral_entropy import SPECTRAL
@@ -35,7 +36,8 @@ __all__ = [
 
 # By name, in the order of the table's columns.
 MEASURES: dict[str, Measure] = {
-    measure.name: measure for measure in (PIXEL, SPECTRAL, CONFIDENCE, ANSWER_ENTROPY, OUTCOME)
+    measure.name: measure
+    for measure in (PIXEL, SPECTRAL, CONFIDENCE, ANSWER_ENTROPY, OUTCOME, CONSENSUS)
 }
 
 Kind = TypeVar("Kind", bound=Measure)

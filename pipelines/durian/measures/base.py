@@ -57,6 +57,8 @@ class Completions:
     rollouts: Sequence[Rollout]
     scores: Sequence[Score]  # one a rollout; none where the reward failed
     answers: Sequence[Hashable | None]  # as many: final answers, equal where they mean the same
+    # As many: of a wrong one, whether the reference stands outside a box; None where nobody looks.
+    unboxed: Sequence[bool | None] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

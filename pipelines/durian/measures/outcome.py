@@ -11,12 +11,15 @@ from durian.samples import Rollout, Score
 NOT_DRAWN = 0  # rollouts of a sample that none were asked for; null where none could be had
 
 
-def outcome(rollouts: Sequence[Rollout], scores: Sequence[Score]) -> Values:
+def outcome(
+    rollouts: Sequence[Rollout], scores: Sequence[Score], unboxed: Sequence[bool | None] = ()
+) -> Values:
     """Shares, means and the spread of one sample's completions.
 
     Args:
         rollouts: one or more.
         scores: one a rollout, or none where the reward failed: what needs them is left out.
+        unboxed: one a score; of a wrong completion, whether the reference stands outside a box.
     Returns:
         By column. `format_rate` is over the completions whose format was judged; `reward_std` has
         n - 1, and is None of a single completion.
@@ -30,9 +33,11 @@ def outcome(rollouts: Sequence[Rollout], scores: Sequence[Score]) -> Values:
         return of_rollouts
     rewards = [s.reward for s in scores]
     formatted = [s.formatted for s in scores if s.formatted is not None]
+    outside = [found for found in unboxed if found is not None]
     return {
         **of_rollouts,
         "answer_kind": scores[0].kind,
+        "right_unboxed": fmean(outside) if outside else None,
         "pass_rate": fmean(s.correct for s in scores),
         "format_rate": fmean(formatted) if formatted else None,
         "reward_mean": fmean(rewards),
@@ -42,7 +47,7 @@ def outcome(rollouts: Sequence[Rollout], scores: Sequence[Score]) -> Values:
 
 OUTCOME = RolloutMeasure(
     name="outcome",
-    take=lambda written: outcome(written.rollouts, written.scores),
+    take=lambda written: outcome(written.rollouts, written.scores, written.unboxed),
     columns=(
         Column(
             name="rollouts", type="int32", unit="completions", meaning="completions written (G)"
@@ -77,6 +82,12 @@ OUTCOME = RolloutMeasure(
         ),
         Column(
             name="truncated", unit="share", meaning="completions cut by max-tokens", harder="higher"
+        ),
+        Column(
+            name="right_unboxed",
+            unit="share",
+            meaning="wrong completions with the reference outside a box",
+            since=2,
         ),
         Column(
             name="answer_kind",

@@ -59,7 +59,7 @@ def _measured(of: Pictured, written: Sequence[Written], pending: Pending) -> Mea
         except ValueError as error:
             unscored = str(error)
     rollouts = [_rollout(one) for one in written]
-    outcome = _outcome(written, rollouts, scores)
+    outcome = _outcome(of.sample, written, rollouts, scores)
     rows = [
         of_rollout
         | {
@@ -78,14 +78,15 @@ def _measured(of: Pictured, written: Sequence[Written], pending: Pending) -> Mea
 
 
 def _outcome(
-    written: Sequence[Written], rollouts: Sequence[Rollout], scores: Sequence[Score]
+    sample: Sample, written: Sequence[Written], rollouts: Sequence[Rollout], scores: Sequence[Score]
 ) -> Taken:
     """All that is measured of completions, as far as the log tells what it is taken from."""
     if not written:
         return Taken()
     known = [one.sum_logprob is not None and one.n_tokens is not None for one in written]
-    asked = ("confidence",) if all(known) else ()
-    found = of_rollouts(Drawn(rollouts=rollouts, scores=scores), taken(RolloutMeasure, asked))
+    asked = ("confidence", "consensus") if all(known) else ("consensus",)
+    drawn = Drawn(rollouts=rollouts, scores=scores)
+    found = of_rollouts(sample, drawn, taken(RolloutMeasure, asked))
     values = dict(found.values)
     if any(one.n_tokens is None for one in written):
         values["mean_tokens"] = None

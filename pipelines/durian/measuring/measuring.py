@@ -25,7 +25,9 @@ from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
 from durian.measuring.sampling import Begun, Drawn, Policy, open_policy, when_scored
 from durian.measuring.taking import Taken, take
 from durian.readers.scan import DatasetIndex
-from durian.rewards import distinct_answers
+from durian.rewards import Reference, distinct_answers
+from durian.rewards.kinds import KINDS
+from durian.rewards.unboxed import stands_unboxed
 from durian.run.progress import Progress, Stopwatch, timed
 from durian.run.tokens import Tokens, tokens_of, with_tokens
 from durian.samples import Sample
@@ -178,7 +180,8 @@ class Models:
                 yield sample, seen, of_patches
 
     def _rows(self, of: Pictured, answer: Drawn) -> Measured:
-        from_rollouts = of_rollouts(answer, taken(RolloutMeasure, self._config.measures))
+        measures = taken(RolloutMeasure, self._config.measures)
+        from_rollouts = of_rollouts(of.sample, answer, measures)
         if self.policy is None and self._config.needs_rollouts:
             from_rollouts = Taken({"rollouts": NOT_DRAWN})
         return Measured(
@@ -243,14 +246,22 @@ def of_images(seen: Look, measures: Sequence[ImageMeasure]) -> Taken:
     return take((measure, partial(measure.take, seen.decoded)) for measure in measures)
 
 
-def of_rollouts(answer: Drawn, measures: Sequence[RolloutMeasure]) -> Taken:
-    """What measures say of completions; nothing where there are none."""
+def of_rollouts(sample: Sample, answer: Drawn, measures: Sequence[RolloutMeasure]) -> Taken:
+    """What measures say of a sample's completions; nothing where there are none."""
     if not answer.rollouts:
         return Taken()
+    reference = Reference.of(sample.answer, sample.options)
     completions = Completions(
         rollouts=answer.rollouts,
         scores=answer.scores,
         answers=distinct_answers([score.answer for score in answer.scores]),
+        # Where the answer is compared by a kind's rule; a place in the image is no last word.
+        unboxed=[
+            stands_unboxed(rollout.completion, reference)
+            if score.kind in KINDS and not score.correct
+            else None
+            for rollout, score in zip(answer.rollouts, answer.scores, strict=bool(answer.scores))
+        ],
     )
     return take((measure, partial(measure.take, completions)) for measure in measures)
 

@@ -177,19 +177,30 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         InputError: as `train_policy`.
     """
     # Here: TRL is an extra, and takes seconds to import.
-    from durian.training.arguments import check_grpo, drawing_warnings, plan_of
+    from durian.training.arguments import (
+        check_grpo,
+        check_regroup,
+        drawing_warnings,
+        overlong_of,
+        plan_of,
+        seed_of,
+    )
+    from durian.training.drawing import expected_of
     from durian.training.folder import check_training_folder
     from durian.training.launch import launched_processes
-    from durian.training.plan import TrainingPlan, memory_estimate
+    from durian.training.plan import TrainingPlan, memory_estimate, plan_validation
     from durian.training.policy import count_parameters
     from durian.training.record import training_identity, training_warnings
     from durian.training.samples import open_screen, scan_rows
+    from durian.training.validation_rows import read_validation_set, validated_every
 
     progress = progress or Silent()
     check_training_folder(Path(config.out))
     table = open_table(config)
     config = as_profiled(config, table.manifest)
     grpo = check_grpo(config.grpo, table.manifest, run=False)
+    check_regroup(config, grpo, table.manifest)
+    overlong_of(config, grpo)
     processes = config.processes or launched_processes()
     open_reward(config.reward, config).close()
     screen = open_screen(config, grpo)
@@ -201,15 +212,26 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         chat=lambda: screen.chat,
         say=progress.note,
     )
-    rows = scan_rows(reader, config, table, progress)
+    held_out = read_validation_set(config, screen, progress)
+    watch = None if held_out is None else held_out.overlap.see
+    rows = scan_rows(reader, config, table, screen, progress, watch)
     found = [table.find(sample_id) for sample_id in rows.ids]
     taken = sum(not isinstance(known, str) for known in found)
     batches = plan_of(config, grpo, table, samples=taken, processes=processes)
+    expected = expected_of(
+        config,
+        table,
+        [name for name, known in zip(rows.ids, found, strict=True) if not isinstance(known, str)],
+        batch=batches.rollout_batch,
+        seed=seed_of(grpo),
+        completions=batches.generations,
+    )
     identity = training_identity(config, grpo, rows.fingerprint)
     warnings = (
         *batches.warnings,
         *training_warnings(config, table, reader.name, identity),
         *drawing_warnings(config, grpo, table.manifest),
+        *([] if held_out is None else held_out.warnings),
     )
     for line in warnings:
         progress.note(f"warning: {line}")
@@ -234,11 +256,22 @@ def plan_training(config: TrainConfig, *, progress: Progress | None = None) -> T
         rows=len(rows.ids),
         left_out=dict(Counter(known for known in found if isinstance(known, str))),
         batches=replace(batches, warnings=warnings),
+        validation=None
+        if held_out is None
+        else plan_validation(
+            held_out.reader.name,
+            samples=held_out.samples,
+            rollouts=config.eval_rollouts,
+            every=validated_every(config, batches),
+            total=batches.total_steps,
+        ),
         longest_prompt=screen.most_tokens,
         parameters_trained=trained,
         parameters_left=frozen,
         first_prompt=first,
         memory_gib={name: round(value, 3) for name, value in memory.items()},
+        without_variance=expected.without_variance if expected else None,
+        pool_sizes=expected.pools if expected else None,
     )
 
 

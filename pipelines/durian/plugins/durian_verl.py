@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.utils.data
 from torch import Tensor
 
 from durian.plugins.rows import (
     COLUMNS,
     PERCEPTUAL_VALUE,
+    SAMPLE_ID,
     PluginError,
     Rows,
     Settings,
@@ -33,8 +35,10 @@ from durian.plugins.rows import (
     mean_logprob,
     row_advantages,
 )
+from durian.plugins.verl_sampler import CORRECT, NO_CORRECT, CurriculumSampler
 
 ESTIMATOR = "durian"
+SAMPLER = "DurianSampler"
 _NEEDED = {"data", "adv_estimator", "config"}  # of compute_advantage, in all versions known
 
 
@@ -148,6 +152,9 @@ def wrapped_function(original: Callable[..., Any]) -> Callable[..., Any]:
         # V1 calls this function too, and has left more than this data holds.
         if _in_hand.get() is not None or "extra_info" not in data.non_tensor_batch:
             return original(*args, **kwargs)
+        _check_drawn()
+        for sampler in _samplers:
+            sampler.update(data)
         _warn_of_another(found.bind(*args, **kwargs).arguments["adv_estimator"])
         batch = data.batch
         logprobs = batch["old_log_probs"] if "old_log_probs" in batch.keys() else None
@@ -185,6 +192,9 @@ def wrapped_method(original: Callable[..., Any], store: Any) -> Callable[..., An
 
     @functools.wraps(original)
     def _compute_advantage(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
+        _check_drawn()
+        for sampler in _samplers:
+            _teach(sampler, batch, store)
         if _warn_of_another(self.config.algorithm.adv_estimator):
             return original(self, batch, metrics)
         fields = ["extra_info", "response_mask"]
@@ -216,6 +226,120 @@ def wrapped_method(original: Callable[..., Any], store: Any) -> Callable[..., An
     return _compute_advantage
 
 
+def _teach(sampler: CurriculumSampler, batch: Any, store: Any) -> None:
+    """Tell a sampler what a batch of V1 showed, by the last output of each session.
+
+    Raises:
+        PluginError: the reward gives no `acc`.
+    """
+    held = store.kv_batch_get(
+        keys=batch.keys,
+        partition_id=batch.partition_id,
+        select_fields=["extra_info", "extra_fields", "response_mask"],
+    )
+    columns, told = (
+        [getattr(value, "data", value) for value in held[name]]
+        for name in ("extra_info", "extra_fields")
+    )
+    counts = [bool(mask.any()) for mask in held["response_mask"]]
+    final = [row for row in sorted(set(_last_outputs(list(batch.keys)))) if counts[row]]
+    parts = [told[row].get("reward_extra_info", {}) for row in final]
+    if any(CORRECT not in part for part in parts):
+        raise PluginError(NO_CORRECT)
+    sampler.learn(
+        [columns[row][SAMPLE_ID] for row in final],
+        [float(part[CORRECT]) for part in parts],
+        [True] * len(final),
+    )
+
+
+_samplers: list[CurriculumSampler] = []  # that this process draws by, one at most
+_asked: list[bool] = []  # [True] where a dataset's config has named our sampler
+
+
+def _names_ours(data_config: Any) -> bool:
+    asked = data_config.get("sampler", None) or {}
+    return bool(asked.get("class_name", None) == SAMPLER)
+
+
+def note_sampler(data_config: Any) -> None:
+    """Keep in mind whether verl's `data` section asks for Durian's sampler."""
+    if _names_ours(data_config):
+        _asked[:] = [True]
+
+
+def wrapped_creation(original: Callable[..., Any]) -> Callable[..., Any]:
+    """verl's `create_rl_sampler` since 0.8, which knows no sampler of others.
+
+    Raises:
+        PluginError: its signature is not one that is known.
+    """
+    found = list(inspect.signature(original).parameters)
+    if found != ["data_config", "dataset"]:
+        raise PluginError(
+            f"durian: this verl's create_rl_sampler takes {', '.join(found)}; use verl 0.7.1 to "
+            "0.9, or leave out data.sampler"
+        )
+
+    @functools.wraps(original)
+    def create_rl_sampler(data_config: Any, dataset: Any) -> Any:
+        if not _names_ours(data_config):
+            return original(data_config, dataset)
+        if workers := data_config.get("dataloader_num_workers", 8):
+            raise PluginError(
+                f"durian: data.dataloader_num_workers is {workers}, so that batches would be "
+                "fetched before their sampler has learnt from those before; set it to 0"
+            )
+        sampler = sys.modules[__name__].DurianSampler(dataset, data_config)
+        _samplers[:] = [sampler]
+        _teller().say(f"prompts are drawn by {sampler.settings.order}")
+        return sampler
+
+    return create_rl_sampler
+
+
+def _interface() -> Any:
+    """verl's own base class of samplers that learn, up to 0.7.1; None where it has none."""
+    try:
+        from verl.experimental.dataset.sampler import AbstractCurriculumSampler
+    except ImportError:
+        return None
+    return AbstractCurriculumSampler
+
+
+def _check_drawn() -> None:
+    """Refuse a sampler that was asked for and that nothing draws by.
+
+    Raises:
+        PluginError: verl built its sampler where Durian does not reach (0.8 does).
+    """
+    if _asked and not _samplers and _interface() is None:
+        raise PluginError(
+            f"durian: data.sampler names {SAMPLER}, and this verl built another; use verl 0.9, or "
+            "0.7.1 and before, or leave data.sampler out"
+        )
+
+
+def _wrap_creation() -> None:
+    """Let `data.sampler` name Durian's sampler in a verl that has no interface for it."""
+    if _interface() is not None:
+        return
+    # verl's modules take the function by its name; each of them builds a sampler in some version.
+    places = [sys.modules[name] for name in _CREATORS if name in sys.modules]
+    places = [place for place in places if hasattr(place, "create_rl_sampler")]
+    for place in places:
+        place.create_rl_sampler = wrapped_creation(place.create_rl_sampler)  # type: ignore[attr-defined]
+
+
+_CREATORS = (
+    "verl.trainer.ppo.utils",
+    "verl.trainer.ppo.ray_trainer",
+    "verl.trainer.ppo.v1.trainer_base",
+    "verl.trainer.main_ppo",
+    "verl.trainer.main_ppo_v0",
+    "verl.experimental.one_step_off_policy.main_ppo",
+    "__main__",  # what `python3 -m verl.trainer.main_ppo` is there
+)
 _ELSEWHERE = "verl.experimental.fully_async_policy.fully_async_rollouter"
 _DONE = "__durian__"  # marks what is wrapped already: verl builds its dataset more than once
 
@@ -262,6 +386,7 @@ def install() -> None:
     if (separation := sys.modules.get("verl.experimental.separation.ray_trainer")) is not None:
         separation.compute_advantage = function  # type: ignore[attr-defined]
     core_algos.register_adv_est(ESTIMATOR)(estimate)
+    _wrap_creation()
     _teller().installed(f"estimator {ESTIMATOR} (under {' and '.join(replaced)})")
 
 
@@ -295,9 +420,16 @@ def check_dataset(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`DurianDataset`, made when verl asks for it: only there can its base class be imported."""
-    if name != "DurianDataset":
+    """`DurianDataset` and `DurianSampler`, made when verl asks: only there are their bases."""
+    if name not in ("DurianDataset", SAMPLER):
         raise AttributeError(name)
+    made = _dataset() if name == "DurianDataset" else _sampler()
+    made.__module__, made.__qualname__ = __name__, name
+    globals()[name] = made
+    return made
+
+
+def _dataset() -> type:
     from verl.utils.dataset.rl_dataset import RLHFDataset
 
     class DurianDataset(RLHFDataset):  # type: ignore[misc]
@@ -307,7 +439,15 @@ def __getattr__(name: str) -> Any:
             super().__init__(*args, **kwargs)
             check_dataset(self.dataframe)
             install()
+            note_sampler(self.config)
 
-    DurianDataset.__module__, DurianDataset.__qualname__ = __name__, name
-    globals()[name] = DurianDataset
     return DurianDataset
+
+
+def _sampler() -> type:
+    base: Any = _interface() or torch.utils.data.Sampler
+
+    class DurianSampler(CurriculumSampler, base):  # type: ignore[misc]
+        """Durian's sampler, as the one that verl knows where it knows any."""
+
+    return DurianSampler

@@ -309,7 +309,7 @@ class Teller:
 
     def installed(self, replaced: str) -> None:
         """Name what now computes the advantages, once a process."""
-        self._say(f"{replaced} now gives Durian's advantages")
+        self.say(f"{replaced} now gives Durian's advantages")
 
     def batch(self, metrics: Mapping[str, float], settings: Settings) -> None:
         """Print a line for a rollout batch, before the first one by which settings it was made.
@@ -318,7 +318,7 @@ class Teller:
         """
         if settings != self._settings:
             self._settings = settings
-            self._say(f"advantages by {settings}")
+            self.say(f"advantages by {settings}")
         shares = ", ".join(
             f"{text} {100 * metrics[f'durian/{name}']:.1f} %"
             for name, text in (("no_variance", "no variance"), ("extreme", "extreme"))
@@ -332,7 +332,7 @@ class Teller:
         )
         if metrics.get("durian/ungrouped"):
             shares += f", in no group {100 * metrics['durian/ungrouped']:.1f} %"
-        self._say(
+        self.say(
             f"{metrics['durian/samples']:.0f} samples; {shares}; "
             f"std by group: {stds or 'no sample is in a group'}"
         )
@@ -358,7 +358,8 @@ class Teller:
         """Say this, or anything of its kind, once a process."""
         if (kind or text) not in self._warned:
             self._warned.add(kind or text)
-            self._say(f"warning: {text}")
+            self.say(f"warning: {text}")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print a line, with the trainer's name before it."""
         print(f"durian ({self._trainer}): {text}", file=sys.stderr, flush=True)

@@ -73,6 +73,11 @@ def training_figure(
     """
     if (figure := draw_training(log, title)) is None:
         return []
+    return write_figure(figure, stem)
+
+
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as STEM.svg and STEM.png."""
     files = []
     for kind in ("svg", "png"):
         files.append(stem.with_name(f"{stem.name}.{kind}"))

@@ -92,9 +92,32 @@ def opens_thinking(prompt: str) -> bool:
     return bool(tags) and not prompt[tags[-1].end() :].strip()
 
 
+def outside_boxes(text: str) -> str:
+    """Return a text without its boxes; from one that is never closed on there is nothing left."""
+    kept, start = list[str](), 0
+    for box in _BOX.finditer(text):
+        if box.start() < start:  # in a box that is left out already
+            continue
+        kept.append(text[start : box.start()])
+        start = _end_of_box(text, box)
+    return " ".join([*kept, text[start:]])
+
+
 def final_text(completion: str) -> str:
     """Return the text after the reasoning; all of it where there is none."""
     return completion[_final(completion) :]
+
+
+def _end_of_box(text: str, box: re.Match[str]) -> int:
+    if box.group().startswith("<"):
+        end = text.find(_GLM_END, box.end())
+        return end + len(_GLM_END) if end >= 0 else len(text)
+    depth = 1
+    for mark in _BRACE.finditer(text, box.end()):
+        depth += {"{": 1, "}": -1}.get(mark.group(), 0)
+        if depth == 0:
+            return mark.end()
+    return len(text)
 
 
 def _final(completion: str) -> int:

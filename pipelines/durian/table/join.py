@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from durian.config import TrainConfig
+from durian.config.train import CURRICULA
 from durian.errors import ConfigError, DatasetError, InputError
 from durian.groups import KINDS, PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.run.folder import DIFFICULTY_FILE, RunFolder
@@ -39,6 +40,8 @@ class TrainingTable:
     own: bool  # samples that the table lacks take part, in no group
     filtered: bool  # there is a filter
     order_by: str
+    right: NDArray[np.float64] | None  # completions, as `evidence` has them; None where not asked
+    wrong: NDArray[np.float64] | None
 
     def find(self, sample_id: str) -> dict[str, Any] | str:
         """The table's labels of a sample as columns of the training set, or why it takes none."""
@@ -82,7 +85,7 @@ class TrainingTable:
 
     def order(self, ids: Sequence[str]) -> list[int]:
         """Positions in the order of training; ties and a shuffle keep the dataset's order."""
-        if self.order_by == "shuffle":
+        if self.order_by == "shuffle" or self.order_by in CURRICULA:
             return list(range(len(ids)))
         by_reasoning = self.manifest.groups.reasoning
         sign = 1.0 if end_of(by_reasoning) == "higher" else -1.0  # rising: harder
@@ -120,7 +123,10 @@ def open_table(config: TrainConfig) -> TrainingTable:
     # After the cuts, which are over the whole table: were they over what passes, a sample's group
     # would change with the filter, and the std of groups with it.
     passes = passing(table, condition, config.filter)
-    if config.order != "shuffle" and not np.isfinite(thought[passes]).any():
+    right = wrong = None
+    if config.order in CURRICULA:
+        right, wrong = evidence(run, passes, config.order)
+    elif config.order != "shuffle" and not np.isfinite(thought[passes]).any():
         raise ConfigError(
             f"order is '{config.order}', by {by_reasoning}, which no sample of the table has; "
             "profile with a --model, or pass --order shuffle"
@@ -139,7 +145,45 @@ def open_table(config: TrainConfig) -> TrainingTable:
         own=config.missing == "own",
         filtered=config.filter is not None,
         order_by=config.order,
+        right=right,
+        wrong=wrong,
     )
+
+
+def evidence(
+    run: Path, passes: NDArray[np.bool_], order: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How many completions of each sample were right, and how many wrong; 0 and 0 where unknown.
+
+    Where a table has an estimate and no completions, they are as many as would leave its standard
+    deviation: of m(1 - m)/(n + 1), the variance of a Beta of n completions and mean m.
+
+    Raises:
+        ConfigError: the table has neither.
+    """
+    names = ("rollouts", "pass_rate", "difficulty", "difficulty_sd")
+    held = [name for name in names if name in RunFolder(run).check_table().schema.names]
+    frame = read_frame(run / DIFFICULTY_FILE, lambda frame: frame.select(held))
+    columns = {
+        name: frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        if name in held
+        else np.full(len(frame), np.nan)
+        for name in names
+    }
+    drawn, rate = columns["rollouts"], columns["pass_rate"]
+    mean, sd = 1 - columns["difficulty"], columns["difficulty_sd"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        worth = mean * (1 - mean) / sd**2 - 1
+    estimated = np.isnan(rate) & np.isfinite(worth) & (worth > 0)
+    rate, drawn = np.where(estimated, mean, rate), np.where(estimated, worth, drawn)
+    known = np.isfinite(rate) & np.isfinite(drawn) & (drawn > 0)
+    if not known[passes].any():
+        raise ConfigError(
+            f"order is '{order}', by the pass rate, which no sample of the table has; "
+            "profile with a --model, or pass --order shuffle"
+        )
+    rate, drawn = np.where(known, rate, 0), np.where(known, drawn, 0)
+    return rate * drawn, (1 - rate) * drawn
 
 
 def _read_columns(run: RunFolder, condition: pl.Expr | None) -> pl.DataFrame:

@@ -16,13 +16,16 @@ from trl import GRPOConfig
 
 from durian.config import TrainConfig
 from durian.config.options import as_pairs
+from durian.config.train import CURRICULA
 from durian.errors import EXTRAS, ConfigError, one_line, way_out
+from durian.manifest import file_fingerprint
 from durian.normalizer import NORMALIZERS
 from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable
 from durian.training.launch import launched_processes
 from durian.training.normalization import normalization_of
 from durian.training.plan import BatchPlan, plan_batches
+from durian.training.regrouping import CONFIDENCES
 from durian.training.reward import Overlong
 
 # Fields that Durian sets from its own options, and which option that is.
@@ -40,7 +43,7 @@ _OURS = {
 _REFUSED = {
     "save_only_model": "a checkpoint without the optimizer cannot be resumed",
     "sync_ref_model": "the reference that it moves is in no checkpoint, so none can be resumed",
-    "eval_on_start": "it needs a second dataset; use durian eval",
+    "eval_on_start": "--eval-dataset validates before the first step",
     "chat_template_kwargs": "prompts are rendered as they were profiled; --chat-template-arg",
     "use_transformers_continuous_batching": "TRL has it for text alone",
 }
@@ -86,7 +89,9 @@ def check_grpo(grpo: Mapping[str, Any], manifest: Manifest, *, run: bool = True)
             raise ConfigError(f"grpo: '{name}' is set by Durian; use {_OURS[name]}")
         checked[name] = _as_number(name, value, str(known[name].type))
     if checked.get("eval_strategy", "no") != "no" or checked.get("do_eval"):
-        raise ConfigError("grpo: 'eval_strategy' needs a second dataset; use durian eval")
+        raise ConfigError(
+            "grpo: 'eval_strategy' is set by Durian; use --eval-dataset, --eval-every"
+        )
     for name, why in _REFUSED.items():
         if checked.get(name):
             raise ConfigError(f"grpo: '{name}' is refused: {why}")
@@ -169,6 +174,12 @@ def grpo_config(
         raise ConfigError(f"grpo: {one_line(error)}") from error
 
 
+def seed_of(grpo: Mapping[str, Any]) -> int:
+    """The section's seed, or GRPOConfig's."""
+    default = next(f.default for f in fields(GRPOConfig) if f.name == "seed")
+    return int(grpo.get("seed", default))
+
+
 def overlong_of(config: TrainConfig, grpo: Mapping[str, Any]) -> Overlong | None:
     """What long completions lose; None where nothing is taken.
 
@@ -184,6 +195,34 @@ def overlong_of(config: TrainConfig, grpo: Mapping[str, Any]) -> Overlong | None
             f"{longest} tokens (grpo: max_completion_length); pass at most that"
         )
     return Overlong(longest=longest, buffer=config.overlong_buffer, penalty=config.overlong_penalty)
+
+
+def check_regroup(config: TrainConfig, grpo: Mapping[str, Any], manifest: Manifest) -> None:
+    """Refuse to cut stale bins anew where there are none, or no confidence to cut them by.
+
+    Args:
+        config: with what it left open filled in (`manifest.as_profiled`).
+        grpo: as `check_grpo` gives it.
+    Raises:
+        ConfigError: says which setting stands against it.
+    """
+    if config.regroup is None:
+        return
+    measure = manifest.groups.reasoning.measure
+    against = {
+        "groups is 'online', which cuts each rollout batch anew": config.groups == "online",
+        "no reasoning bin takes part in this normalizer": not NORMALIZERS[
+            config.normalizer
+        ].weighted
+        or not config.weights[2],
+        f"the bins are of {measure}, and a training computes mean_logprob or sum_logprob (durian "
+        "group RUN --reasoning mean_logprob)": measure not in CONFIDENCES,
+        f"grpo: 'temperature' is {grpo['temperature']}, at which confidence is not that of the "
+        "table": float(grpo["temperature"]) != 1,
+    }
+    for why, stands in against.items():
+        if stands:
+            raise ConfigError(f"regroup is {config.regroup:g}, but {why}; leave it out")
 
 
 def _sampling(config: TrainConfig, grpo: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -205,7 +244,7 @@ def _sampling(config: TrainConfig, grpo: Mapping[str, Any]) -> tuple[dict[str, A
 
 
 def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Manifest) -> list[str]:
-    """A line for each way in which completions are drawn otherwise than the table's.
+    """A line for each way in which prompts or completions are other than the table's.
 
     Args:
         config: with what it left open filled in (`manifest.as_profiled`).
@@ -215,9 +254,13 @@ def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Man
     now = {**fields_now, **grpo}
     drawn = {n: now[n] for n in _SAMPLING_FIELDS if n in now} | now.get("generation_kwargs", {})
     then, lines = manifest.config, []
+    # An older table may be silent about some: it then had what is the default, as it is now.
     pairs = (
         ("temperature", then["temperature"], now["temperature"]),
         ("top-p", then["top_p"], now["top_p"]),
+        ("max-tokens", then["max_tokens"], now["max_completion_length"]),
+        ("min-pixels", then.get("min_pixels"), config.min_pixels),
+        ("max-pixels", then.get("max_pixels"), config.max_pixels),
         ("sampling-arg", as_pairs(then.get("sampling_args")), as_pairs(drawn)),
         (
             "chat-template-arg",
@@ -227,7 +270,16 @@ def drawing_warnings(config: TrainConfig, grpo: Mapping[str, Any], manifest: Man
     )
     for name, before, today in pairs:
         if before != today:
-            lines.append(f"the table was made with {name} {before}, and this training has {today}")
+            lines.append(
+                f"the table was made with {name} {'none' if before is None else before}, and this "
+                f"training has {'none' if today is None else today}"
+            )
+    if then.get("system_prompt", config.system_prompt) != config.system_prompt:
+        lines.append("the table was made with another system-prompt than this training has")
+    # By what is in it: the same template may lie elsewhere.
+    template = (manifest.identity or {}).get("prompt_template")
+    if manifest.identity and template != file_fingerprint(config.prompt_template):
+        lines.append("the table was made with another prompt-template than this training has")
     if lost:
         lines.append(f"completions are drawn without {', '.join(lost)}: TRL cannot pass it on here")
     return lines
@@ -273,7 +325,8 @@ def plan_of(
         processes=processes or launched,
         samples=samples,
         smallest_groups=_smallest_groups(config, table),
-        shuffled=config.order == "shuffle",
+        shuffled=config.order == "shuffle" or config.order in CURRICULA,
+        tries=0 if config.dynamic_sampling is None else config.max_tries,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from durian.errors import ConfigError
@@ -34,7 +36,15 @@ def check_backend(state: Any, *, reference: bool, processes: int) -> None:
             )
 
 
-def gather_when_saved(state: Any) -> None:
-    """Make the next save one of whole weights: a checkpoint's shards are for resuming alone."""
-    if (fsdp := getattr(state, "fsdp_plugin", None)) is not None:
-        fsdp.set_state_dict_type("FULL_STATE_DICT")
+@contextmanager
+def gathered_when_saved(state: Any) -> Iterator[None]:
+    """Make what is saved inside whole weights: a checkpoint's shards are for resuming alone."""
+    if (fsdp := getattr(state, "fsdp_plugin", None)) is None:
+        yield
+        return
+    before = fsdp.state_dict_type
+    fsdp.set_state_dict_type("FULL_STATE_DICT")
+    try:
+        yield
+    finally:
+        fsdp.set_state_dict_type(before)

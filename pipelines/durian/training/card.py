@@ -7,13 +7,15 @@ markup nor another field of its header.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
+from durian.analysis.validation import ITSELF, ValidationResult
 from durian.rendering.markdown import as_text
-from durian.training.manifest import TrainingManifest
+from durian.rendering.text import counted, estimate_text
+from durian.training.manifest import Regrouped, TrainingManifest
 
 CARD_FILE = "README.md"  # where the Hub looks for a card
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -74,12 +76,47 @@ def _facts(manifest: TrainingManifest) -> Iterable[tuple[str, str]]:
     yield "Samples", as_text(f"{counts.samples} of {counts.rows} rows{left_out}")
     yield "Difficulty table", as_text(f"{table.run}, measured with {table.model or 'no policy'}")
     yield "Normalizer", as_text(_normalizer(manifest))
+    if manifest.regrouped is not None:
+        yield "Reasoning bins", as_text(_regrouped(manifest.regrouped))
     result = manifest.result
     yield "Logged steps", str(result.logged_steps)
     if result.reward_first is not None:
         steps = f"over the first {result.averaged_steps} logged steps"
         first, last = result.reward_first, result.reward_last
         yield "Mean reward", f"{first:.3f} {steps}, {last:.3f} over the last"
+    if (found := manifest.validation) is not None:
+        yield "Validation", as_text(validation_text(found))
+        yield "Best policy", as_text(best_text(found))
+
+
+def _regrouped(cuts: Sequence[Regrouped]) -> str:
+    """When the bins were cut anew, and what for."""
+    told = (
+        f"in step {cut.step} ({cut.moved} of {cut.samples} samples moved; tau {cut.tau:.2f}, by "
+        f"chance {cut.tau_by_chance:.2f})"
+        for cut in cuts
+    )
+    return f"cut anew {'; '.join(told)}" if cuts else "the table's to the end; never found stale"
+
+
+def validation_text(found: ValidationResult) -> str:
+    """The validations in a line: on what, how many, how it began and ended."""
+    stopped = "" if found.stopped is None else f", where patience ran out at step {found.stopped}"
+    return (
+        f"{found.dataset}, split {found.split}: {found.best.metric} "
+        f"{estimate_text(found.first.estimate, named=True)} before the first step, "
+        f"{estimate_text(found.last.estimate)} after the last{stopped}"
+    )
+
+
+def best_text(found: ValidationResult) -> str:
+    """The best policy in a line: its step, its accuracy, its weights, and how to read that."""
+    best, where = found.best, "this folder" if found.best.weights == ITSELF else found.best.weights
+    return (
+        f"step {best.step}, {best.metric} {estimate_text(best.accuracy.estimate)}, in {where}; the "
+        f"highest of {counted(found.validations, 'validation')}, so expect less of it on other "
+        "samples"
+    )
 
 
 def _normalizer(manifest: TrainingManifest) -> str:

@@ -1,27 +1,76 @@
-"""Checkpoints that are whole, and weights that are proved to be theirs."""
+"""Checkpoints that are whole, weights that are proved to be theirs, and the state beside them."""
 
 from __future__ import annotations
 
 import shutil
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from durian.errors import RunError
+from durian.records import JsonObject
 from durian.run.files import read_json, sync_folder, write_json
 
 MARK = "durian.json"  # written last: a checkpoint that has one is whole
 TAKEN = 4096  # values of each tensor that go into its digest
+_WAY_OUT = "remove this checkpoint to go on from the one before it"
 
 
-def mark_complete(checkpoint: Path, model: torch.nn.Module | None) -> None:
-    """Say that a checkpoint is whole, and what its trainable weights are.
+class Stateful(Protocol):
+    """A part of a training that a resumed one must find as it was at the checkpoint.
+
+    All processes must hold the same state whenever a rollout batch has been trained on: the first
+    one writes it, each reads it.
+    """
+
+    def state(self) -> JsonObject:
+        """The state as JSON values; numbers are finite."""
+
+    def restore(self, state: JsonObject) -> None:
+        """Take up what `state` gave."""
+
+
+class States:
+    """The stateful parts of one training, by name; those of a resumed one begin as they were."""
+
+    def __init__(self, checkpoint: Path | None) -> None:
+        """Begin with no part.
+
+        Args:
+            checkpoint: that the training resumes from; None where it begins.
+        """
+        self._checkpoint = checkpoint
+        self._parts: dict[str, Stateful] = {}
+
+    def add(self, name: str, part: Stateful) -> None:
+        """Keep a part's state in each checkpoint, and restore it now where there is one.
+
+        Raises:
+            RunError: the checkpoint has no state of that name.
+        """
+        self._parts[name] = part
+        if self._checkpoint is not None:
+            saved = read_json(self._checkpoint / MARK, _WAY_OUT).get("states", {})
+            if name not in saved:
+                raise RunError(f"{self._checkpoint}: holds no state '{name}'; {_WAY_OUT}")
+            part.restore(saved[name])
+
+    def now(self) -> JsonObject:
+        """The state of each part, by name."""
+        return {name: part.state() for name, part in self._parts.items()}
+
+
+def mark_complete(checkpoint: Path, model: torch.nn.Module | None, states: JsonObject) -> None:
+    """Say that a checkpoint is whole, what its trainable weights are, and what is beside them.
 
     Args:
         model: None where no process holds all of it; then nothing is said of its weights.
+        states: as `States.now` gives them.
     """
-    write_json(checkpoint / MARK, {"weights": None if model is None else weights_digest(model)})
+    weights = None if model is None else weights_digest(model)
+    write_json(checkpoint / MARK, {"weights": weights, **({"states": states} if states else {})})
 
 
 def newest_checkpoint(out: Path) -> Path | None:
@@ -56,13 +105,9 @@ def check_restored(checkpoint: Path, model: torch.nn.Module | None) -> None:
     Raises:
         RunError: they differ.
     """
-    way_out = "remove this checkpoint to go on from the one before it"
-    saved = read_json(checkpoint / MARK, way_out).get("weights")
+    saved = read_json(checkpoint / MARK, _WAY_OUT).get("weights")
     if model is not None and saved is not None and saved != weights_digest(model):
-        raise RunError(
-            f"{checkpoint}: its weights were not restored; remove this checkpoint to go on from "
-            "the one before it, or pass --fresh"
-        )
+        raise RunError(f"{checkpoint}: its weights were not restored; {_WAY_OUT}, or pass --fresh")
 
 
 def weights_digest(model: torch.nn.Module) -> str:

@@ -2,6 +2,9 @@
 
 OUT/training.json      what the training is of; a different one is refused
 OUT/samples.arrow      the rows that take part, and samples.json, what became of the others
+OUT/validation.arrow   the rows to validate on, and validation_rows.json, what became of the others
+OUT/validation.json    every validation so far; validation.svg and .png show them
+OUT/best-40/           the weights of the best validation, where they are not OUT's own or the model
 OUT/checkpoint-40/     whole if it has a durian.json
 OUT/log.json           what was logged, step by step; training.svg and .png show it
 OUT/README.md          the model card

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from durian.analysis.validation import ValidationResult
 from durian.errors import RunFolderError
 from durian.records import JsonObject, from_json, left_out
 from durian.run.folder import MANIFEST
@@ -52,6 +53,17 @@ class Ends:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Regrouped:
+    """One time that the reasoning bins were stale and were cut anew."""
+
+    step: int  # the optimizer step in which it was found
+    tau: float  # Kendall's, of the confidence behind the old bins and the policy's own
+    tau_by_chance: float  # of two profiles of one policy, mean
+    moved: int  # samples that changed their bin
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingManifest:
     """All that is known of a finished training beside its weights and its log."""
 
@@ -66,6 +78,8 @@ class TrainingManifest:
     counts: RowCounts
     plan: BatchPlan
     result: Ends
+    regrouped: list[Regrouped] | None = left_out()  # None: the bins stay as they are
+    validation: ValidationResult | None = left_out()
     seconds: dict[str, float]
     versions: dict[str, str]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import TrainerCallback
@@ -24,6 +24,13 @@ class EpochOrder(RepeatSampler):  # type: ignore[misc]
                 torch.randperm(self.num_samples, generator=self.generator)
 
 
+class Epochs(Protocol):
+    """An order that differs from epoch to epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next pass the one of this epoch, from 0."""
+
+
 class EpochBegins(TrainerCallback):
     """Tells an order which epoch begins.
 
@@ -32,7 +39,7 @@ class EpochBegins(TrainerCallback):
     would take up the first one's order.
     """
 
-    def __init__(self, order: EpochOrder) -> None:
+    def __init__(self, order: Epochs) -> None:
         self._order = order
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

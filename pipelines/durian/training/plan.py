@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, gcd, isfinite
+from math import ceil, gcd, isfinite, lcm
 from typing import Any
 
+from durian.analysis.validation import due_steps
 from durian.errors import ConfigError
 from durian.records import JsonObject, left_out, merged
 
@@ -39,10 +40,22 @@ class BatchPlan:
     rollout_batches_per_step: int
     steps_per_epoch: int
     total_steps: int
-    completions: int  # written in all
+    completions: int  # written in all; with dynamic sampling, at least
+    completions_at_most: int | None = left_out()  # with dynamic sampling
     save_steps: int
     samples_left_out: int  # of each epoch: they fill no rollout batch
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationPlan:
+    """The validations of a training, and what they will draw."""
+
+    dataset: str
+    samples: int
+    every: int  # optimizer steps
+    validations: int  # at most: patience may end the training before
+    completions: int  # in all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +70,9 @@ class TrainingPlan:
     weights: tuple[float, float, float]
     groups: str
     first_prompt: str | None = left_out()
+    validation: ValidationPlan | None = left_out()
+    without_variance: dict[str, float] | None = left_out()  # samples, by order; of the first epoch
+    pool_sizes: dict[str, int] | None = left_out()  # samples of each
     rows: int
     left_out: dict[str, int]  # by reason; what an image or a long prompt rules out is not known yet
     batches: BatchPlan = merged()
@@ -74,6 +90,7 @@ def plan_batches(
     samples: int | None,
     smallest_groups: Mapping[str, tuple[int, float]],
     shuffled: bool = True,
+    tries: int = 0,
 ) -> BatchPlan:
     """Work out the batches as TRL will, and refuse what it would refuse later or do silently.
 
@@ -87,6 +104,7 @@ def plan_batches(
         smallest_groups: by option (percentiles, bins), how many groups there are and the share of
             samples that the smallest holds.
         shuffled: each epoch has an order of its own.
+        tries: how often the flat groups of a rollout batch are drawn anew, at most; 0: they stay.
     Raises:
         ConfigError: a size that cannot be, or sizes that do not divide, naming the nearest that do.
     """
@@ -97,6 +115,8 @@ def plan_batches(
     prompts = whole // each
     if samples is not None and prompts > samples:
         raise ConfigError(_too_few(samples, prompts, unit, each))
+    if tries and whole // processes % each:
+        raise ConfigError(_split_groups(prompts, each, unit, processes))
     micro_steps = whole // unit * fields["num_iterations"]
     # An optimizer step would otherwise mix the ends of two rollout batches, drawn from two
     # policies, and no checkpoint would fall between two batches, where a training can be resumed
@@ -133,12 +153,34 @@ def plan_batches(
         steps_per_epoch=epoch,
         total_steps=total,
         completions=written * whole,
+        completions_at_most=written * whole * (1 + tries) if tries else None,
         save_steps=_save_steps(fields["save_steps"], steps, total),
         samples_left_out=left_out,
         warnings=(
             *([] if shuffled or not left_out else [_never_trained(left_out, known, prompts)]),
             *_thin_groups(smallest_groups, prompts),
         ),
+    )
+
+
+def plan_validation(
+    dataset: str, *, samples: int, rollouts: int, every: int, total: int
+) -> ValidationPlan:
+    """Count what validations will draw.
+
+    Args:
+        samples: distinct ones; those that turn out to have no prompt are not known yet.
+        rollouts: sampled completions of each.
+        every: optimizer steps from one to the next.
+        total: optimizer steps of the training.
+    """
+    times = len(due_steps(total, every))
+    return ValidationPlan(
+        dataset=dataset,
+        samples=samples,
+        every=every,
+        validations=times,
+        completions=samples * (1 + rollouts) * times,
     )
 
 
@@ -273,6 +315,18 @@ def _too_few(samples: int, prompts: int, unit: int, each: int) -> str:
     return (
         f"rollout-batch is {prompts} prompts, and only {samples} samples take part; {way_out}, "
         "or give more samples"
+    )
+
+
+def _split_groups(prompts: int, each: int, unit: int, processes: int) -> str:
+    """Name rollout batches that give each process whole groups and whole micro-steps."""
+    step = lcm(unit, each * processes) // each
+    below = prompts // step * step
+    near = f"{below} or {below + step}" if below else f"{step}"
+    return (
+        f"dynamic-sampling needs each sample's completions in one process: a rollout batch of "
+        f"{prompts} x {each} gives each of {processes} processes {prompts * each // processes}, no "
+        f"multiple of {each}; pass --rollout-batch {near}"
     )
 
 

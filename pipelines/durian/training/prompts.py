@@ -74,6 +74,11 @@ def tokenized(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> tuple[Any
     return of_rows(encoded["input_ids"]), images if any(images) else None, fields
 
 
+def text_ids(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> list[list[int]]:
+    """Ids of each prompt's text alone, for a vLLM that writes the tokens of images itself."""
+    return [chat.text_ids(rendered(chat, prompt_of(each))) for each in messages]
+
+
 class ProfiledProcessor:
     """A policy's processor as TRL calls it for its forward passes, prompts by `Chat`."""
 

@@ -10,12 +10,14 @@ from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
+from durian.analysis.validation import Validations, result_of
 from durian.config import TrainConfig
 from durian.config.options import identifying
 from durian.engines.fingerprint import model_fingerprint
 from durian.manifest import file_fingerprint, table_fingerprint, versions
 from durian.records import JsonObject
 from durian.rendering.training_figure import training_figure
+from durian.rendering.validation_figure import validation_figure
 from durian.rewards import reward_fingerprint
 from durian.run.files import write_json, written_aside
 from durian.run.folder import MANIFEST
@@ -27,6 +29,7 @@ from durian.training.launch import launched_processes
 from durian.training.manifest import (
     Ends,
     Log,
+    Regrouped,
     RowCounts,
     TrainedDataset,
     TrainedTable,
@@ -44,9 +47,12 @@ ENDS = 5  # logged steps at each end whose mean is the reward before and after
 
 
 def training_identity(
-    config: TrainConfig, grpo: Mapping[str, object], dataset_fingerprint: str
+    config: TrainConfig,
+    grpo: Mapping[str, object],
+    dataset_fingerprint: str,
+    eval_fingerprint: str | None = None,
 ) -> JsonObject:
-    """All that a training's weights depend on; a resumed one must have the same.
+    """All that a training's weights and validations depend on; a resumed one must have the same.
 
     Raises:
         ConfigError: a template, reward or model that cannot be read.
@@ -56,6 +62,8 @@ def training_identity(
         **{f"grpo.{key}": value for key, value in grpo.items() if key not in _FREE_GRPO},
         "dataset": dataset_fingerprint,
         "table": table_fingerprint(Path(config.table)),
+        "eval_dataset": eval_fingerprint,
+        "eval_table": config.eval_table and table_fingerprint(Path(config.eval_table)),
         "model": model_fingerprint(config.policy),
         "reward": reward_fingerprint(config.reward),
         "prompt_template": file_fingerprint(config.prompt_template),
@@ -84,9 +92,12 @@ def describe_training(
     counts: RowCounts,
     plan: BatchPlan,
     log: Log,
+    regrouped: list[Regrouped] | None,
+    validations: Validations | None,
     seconds: float,
 ) -> TrainingManifest:
     """The manifest of a finished training."""
+    spent = {} if validations is None else {"validation": validations.seconds}
     return TrainingManifest(
         durian=version("durian-rl"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -97,12 +108,18 @@ def describe_training(
         counts=counts,
         plan=plan,
         result=_ends(log),
-        seconds={"in all": seconds},
+        regrouped=regrouped,
+        validation=None
+        if validations is None
+        else result_of(validations, config.model, max((int(e["step"]) for e in log), default=0)),
+        seconds={"in all": seconds, **spent},
         versions=versions("accelerate", "peft", "trl"),
     )
 
 
-def write_results(out: Path, log: Log, manifest: TrainingManifest) -> None:
+def write_results(
+    out: Path, log: Log, manifest: TrainingManifest, validations: Validations | None = None
+) -> None:
     """Keep the log, its picture and the card; then the manifest, which makes the training complete.
 
     Args:
@@ -112,6 +129,8 @@ def write_results(out: Path, log: Log, manifest: TrainingManifest) -> None:
     # the same command takes the last checkpoint and writes all of these again.
     write_json(out / LOG_FILE, {"steps": log})
     training_figure(log, out / "training", figure_title(manifest))
+    if validations is not None:
+        validation_figure(validations, out / "validation", figure_title(manifest))
     with written_aside(out / CARD_FILE) as aside:
         aside.write_text(model_card(manifest), encoding="utf-8")
     write_json(out / MANIFEST, manifest)

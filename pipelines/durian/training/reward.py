@@ -11,6 +11,7 @@ from typing import Any
 from durian.engines.resizing import Resizing
 from durian.rewards import Attempts, Reward
 from durian.rewards.for_trainers import completion_text
+from durian.samples import Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class TrainingReward:
         self._resizing = resizing
         self._overlong = overlong
         self.correct: list[bool] = []  # of the latest call's completions, in order
+        self.known: list[Score | None] | None = None  # of the next call's, if they are judged
 
     def close(self) -> None:
         """End what the reward has started."""
@@ -74,43 +76,22 @@ class TrainingReward:
         **_: Any,
     ) -> list[float | None]:
         """One reward a completion; None where the reward failed, which TRL leaves out."""
-        texts = [completion_text(completion) for completion in completions]
-        rewards: list[float | None] = []
-        formatted: list[bool] = []
-        failed = 0
-        self.correct = []
-        begun = []
-        # TRL repeats each sample in a row, G times, so neighbours of one id are one sample's
-        # completions: the reward reads its reference once, and may compare them with each other.
-        for _id, places in groupby(range(len(texts)), key=lambda place: sample_id[place]):
-            own = list(places)
-            sizes = list(image_sizes[own[0]]) if image_sizes else []
-            row = json.loads(sample[own[0]]) if sample else {}
-            row["options"] = tuple(row.get("options", ()))
-            attempts = Attempts(
-                completions=[texts[i] for i in own],
-                n_tokens=[len(completion_ids[i]) for i in own],
-                answer=answer[own[0]],
-                image_sizes=sizes,
-                seen_sizes=[self._resizing.of(s) or s for s in sizes] if self._resizing else [],
-                opened=self._opened,
-                **row,
+        scores, self.known = self.known, None
+        if scores is None:
+            scores = self.judge(
+                [completion_text(completion) for completion in completions],
+                n_tokens=[len(ids) for ids in completion_ids],
+                sample_id=sample_id,
+                answer=answer,
+                image_sizes=image_sizes,
+                sample=sample,
             )
-            begun.append((own, self._reward.start(attempts)))
-        # All of them are judged at once, on all cores, before the first is waited for.
-        for own, pending in begun:
-            try:
-                scores = pending()
-            except ValueError:
-                failed += len(own)
-                rewards += [None] * len(own)
-                self.correct += [False] * len(own)
-                continue
-            rewards += [score.reward for score in scores]
-            self.correct += [score.correct for score in scores]
-            formatted += [score.formatted for score in scores if score.formatted is not None]
-        if scored := len(texts) - failed:
-            log_metric("rewards/accuracy", sum(self.correct) / scored)
+        rewards = [None if score is None else score.reward for score in scores]
+        self.correct = [score is not None and score.correct for score in scores]
+        known = [score for score in scores if score is not None]
+        formatted = [score.formatted for score in known if score.formatted is not None]
+        if known:
+            log_metric("rewards/accuracy", sum(self.correct) / len(known))
         if formatted:
             log_metric("rewards/format", sum(formatted) / len(formatted))
         if self._overlong is not None:
@@ -120,6 +101,47 @@ class TrainingReward:
                 for reward, loss in zip(rewards, losses, strict=True)
             ]
             log_metric("rewards/overlong", sum(losses) / len(losses))
-        log_metric("rewards/failed", failed / len(texts))
+        log_metric("rewards/failed", (len(scores) - len(known)) / len(scores))
         log_extra("sample_id", list(sample_id))
         return rewards
+
+    def judge(
+        self,
+        completions: Sequence[str],
+        *,
+        n_tokens: Sequence[int],
+        sample_id: Sequence[str],
+        answer: Sequence[str],
+        image_sizes: Sequence[Sequence[tuple[int, int]]] | None = None,
+        sample: Sequence[str] | None = None,
+    ) -> list[Score | None]:
+        """One score a completion, as the reward gives it; None where it failed.
+
+        All that is given has one entry a completion; those of a sample stand in a row.
+        """
+        begun = []
+        # TRL repeats each sample in a row, G times, so neighbours of one id are one sample's
+        # completions: the reward reads its reference once, and may compare them with each other.
+        for _id, places in groupby(range(len(completions)), key=lambda place: sample_id[place]):
+            own = list(places)
+            sizes = list(image_sizes[own[0]]) if image_sizes else []
+            row = json.loads(sample[own[0]]) if sample else {}
+            row["options"] = tuple(row.get("options", ()))
+            attempts = Attempts(
+                completions=[completions[i] for i in own],
+                n_tokens=[n_tokens[i] for i in own],
+                answer=answer[own[0]],
+                image_sizes=sizes,
+                seen_sizes=[self._resizing.of(s) or s for s in sizes] if self._resizing else [],
+                opened=self._opened,
+                **row,
+            )
+            begun.append((own, self._reward.start(attempts)))
+        scores: list[Score | None] = []
+        # All of them are judged at once, on all cores, before the first is waited for.
+        for own, pending in begun:
+            try:
+                scores += pending()
+            except ValueError:
+                scores += [None] * len(own)
+        return scores

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,7 @@ from PIL import Image
 from durian.analysis.reasons import grouped
 from durian.config import TrainConfig
 from durian.engines.chat import Chat, cannot_load, load_chat
+from durian.engines.faults import known_fault
 from durian.engines.prompts import PromptTemplate, load_template
 from durian.engines.resizing import Resizing, Size
 from durian.errors import ConfigError, RunFolderError, one_line
@@ -66,7 +67,16 @@ class Screen:
     system_prompt: str
     template: PromptTemplate | None
     most_tokens: int
+    vllm: bool = False  # whether it draws the completions, beside the trainer or from a server
     resizing: Resizing | None = None  # within the bounds that were asked for; None: none were
+
+    def fault(self, images: int) -> str | None:
+        """Tell why vLLM must not draw completions of a prompt with so many images, if it is to."""
+        if not self.vllm:
+            return None
+        # In a training vLLM runs on GPUs alone, wherever the plan of it is made.
+        known = known_fault("vllm", self.chat.processor, images, on_cpu=False)
+        return None if known is None else f"{known.error}; leave out use_vllm"
 
     def render(self, sample: Sample, seen: Look) -> tuple[Prompt, str] | Failed:
         """The prompt of a sample and its text, or why there is none."""
@@ -75,6 +85,8 @@ class Screen:
         )
         if isinstance(prompt, Failed):
             return prompt
+        if (fault := self.fault(len(prompt.images))) is not None:
+            return Failed(fault)
         text = self.chat.render(prompt)
         return text if isinstance(text, Failed) else (prompt, text)
 
@@ -114,6 +126,11 @@ class PreparedSamples:
         """Number of rows that take part."""
         return len(self.dataset)
 
+    @property
+    def ids(self) -> list[str]:
+        """The sample of each row; no image is decoded for it."""
+        return list(self.dataset.with_format(None)["sample_id"])
+
 
 def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
     """Load the policy's processor and prompt; the longest prompt leaves room for a completion.
@@ -135,6 +152,7 @@ def open_screen(config: TrainConfig, grpo: Mapping[str, Any]) -> Screen:
         system_prompt=config.system_prompt or "",
         template=load_template(config.prompt_template) if config.prompt_template else None,
         most_tokens=most,
+        vllm=bool(grpo.get("use_vllm")),
         resizing=chat.resizing if chat.image_size else None,
     )
 
@@ -161,26 +179,38 @@ def _context(config: TrainConfig, grpo: Mapping[str, Any]) -> int:
 
 
 def scan_rows(
-    reader: SampleReader, config: TrainConfig, table: TrainingTable, progress: Progress
+    reader: SampleReader,
+    config: TrainConfig,
+    table: TrainingTable,
+    screen: Screen,
+    progress: Progress,
+    watch: Callable[[Sample], None] | None = None,
 ) -> ScannedRows:
     """Read all rows once, without decoding an image, and look each up in the table.
 
+    Args:
+        watch: told of each sample.
     Raises:
         InputError: the dataset cannot be read, or the table lacks samples of it.
+        ConfigError: vLLM must not draw completions of any of the rows.
     """
     ids: list[str] = []
-    images = 0
+    images: set[int] = set()  # how many a row has
 
     def noted() -> Iterator[Sample]:
-        nonlocal images
         for sample in reader.samples():
             ids.append(sample.sample_id)
-            images += len(sample.images)
+            images.add(len(sample.images))
+            if watch is not None:
+                watch(sample)
             yield sample
 
     index = scan(noted(), progress, own_ids=config.id_column is not None)
     table.check_missing(ids)
-    return ScannedRows(ids, index.fingerprint, with_images=images > 0)
+    faults = [screen.fault(number) for number in sorted(images)]
+    if faults and faults[0] is not None and None not in faults:
+        raise ConfigError(f"grpo: 'use_vllm': {faults[0]}")
+    return ScannedRows(ids, index.fingerprint, with_images=images - {0} != set())
 
 
 def prepare_samples(
@@ -327,21 +357,18 @@ def _rows(
             left_out[checked.error] += 1
             continue
         messages, length = checked
-        yield (
-            length,
-            {
-                "sample_id": sample.sample_id,
-                "messages": json.dumps(messages),
-                "answer": sample.answer,
-                "sample": json.dumps(
-                    {
-                        "question": sample.problem,
-                        "options": sample.options,
-                        "columns": sample.cells,
-                    },
-                    default=str,
-                ),
-                "encoded": list(sample.images),
-                **known,
-            },
-        )
+        yield length, row_of(sample, messages) | known
+
+
+def row_of(sample: Sample, messages: list[JsonObject]) -> JsonObject:
+    """A row that TRL reads by `ForTrl`: its prompt, and all that the reward is given of it."""
+    return {
+        "sample_id": sample.sample_id,
+        "messages": json.dumps(messages),
+        "answer": sample.answer,
+        "sample": json.dumps(
+            {"question": sample.problem, "options": sample.options, "columns": sample.cells},
+            default=str,
+        ),
+        "encoded": list(sample.images),
+    }

@@ -3,12 +3,14 @@
 Two methods of TRL are overridden to see the rewards of all processes and to replace the advantages,
 one to see log-probabilities that TRL computes anyway, one to give the order of samples for any
 epoch, one to time the rollouts, one to encode the prompts that were profiled; all six are private
-to TRL, hence the pin.
+to TRL, hence the pin. One of transformers' is overridden to validate once a step is behind.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,24 +19,38 @@ import numpy as np
 import torch
 from accelerate.utils import gather
 from torch import Tensor
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import TRAINER_STATE_NAME, Trainer
 from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
 
+from durian.analysis.validation import log_entry
 from durian.engines.agreement import FIRST, Agreement
 from durian.engines.chat import Chat
 from durian.errors import RunError
 from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
-from durian.samples import Prompt
-from durian.training.backends import check_backend, gather_when_saved
-from durian.training.checkpoints import check_restored, drop_older, mark_complete
+from durian.records import JsonObject
+from durian.rewards.for_trainers import completion_text
+from durian.samples import Prompt, Score
+from durian.training.backends import check_backend, gathered_when_saved
+from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
+from durian.training.drawing import Drawing, DrawnOrder
 from durian.training.normalization import Normalization
 from durian.training.order import EpochBegins, EpochOrder
 from durian.training.policy import holds_adapter, holds_weights
-from durian.training.prompts import ProfiledProcessor, TellingImages, check_masks, tokenized
+from durian.training.prompts import (
+    ProfiledProcessor,
+    TellingImages,
+    check_masks,
+    text_ids,
+    tokenized,
+)
+from durian.training.regrouping import Regrouping
+from durian.training.resampling import Drawn, DynamicSampling
 from durian.training.reward import TrainingReward
+from durian.training.validation import TrainingBegins, Validation, greedily
 from durian.training.vllm_prompts import reads_what_is_trained_on
 
 _KNOWN = ("perceptual_group", "reasoning_group", "perceptual", "confidence")  # of each sample
@@ -53,10 +69,12 @@ class RolloutBatch:
 
     rewards: Tensor  # (B, G); NaN where nothing could score a completion
     correct: Tensor  # (B, G) bool
+    sample: Tensor  # (B,) by which the curriculum knows it; 0 where there is none
     perceptual_group: Tensor  # (B,); -1 where a sample is in none
     reasoning_group: Tensor  # (B,)
     perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
     confidence: Tensor  # (B,) the table's own; NaN where missing
+    places: Tensor | None = None  # (B,) in the regrouping, where there is one
 
 
 class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -65,9 +83,37 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
     vllm_importance_sampling_correction: bool  # TRL's
 
     def __init__(
-        self, *, normalization: Normalization, reward: TrainingReward, chat: Chat, **trl: Any
+        self,
+        *,
+        normalization: Normalization,
+        reward: TrainingReward,
+        chat: Chat,
+        states: States,
+        drawing: Drawing | None = None,
+        resampling: DynamicSampling | None = None,
+        regrouping: Regrouping | None = None,
+        validation: Validation | None = None,
+        **trl: Any,
     ) -> None:
-        """Set up TRL's trainer, which takes all the other arguments."""
+        """Set up TRL's trainer, which takes all the other arguments.
+
+        Args:
+            states: to which each part of the training is added that a checkpoint must hold.
+            drawing: how rollout batches are drawn; None for the order of the dataset, or TRL's.
+            resampling: replaces flat groups; None: they stay.
+            regrouping: cuts stale reasoning bins anew; None: they are the table's to the end.
+            validation: what is validated between the steps; None for nothing.
+        """
+        self._states = states
+        self._resampling = resampling
+        if resampling is not None:
+            states.add("reserve", resampling.reserve)
+        self._regrouping = regrouping
+        if regrouping is not None:
+            states.add("labels", regrouping)
+        self._inputs: list[JsonObject] = []  # rows of the rollout batch in the making
+        self._judging = 0.0  # seconds of the reward, while completions are drawn
+        self._validation = validation
         self._chat = chat
         self._normalization = normalization
         self._reward = reward
@@ -81,38 +127,100 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             reference=self.ref_model is not None,
             processes=self.accelerator.num_processes,
         )
+        self._drawn = DrawnOrder(drawing, **self._order_sizes()) if drawing else None
+        if self._drawn is not None:
+            states.add("order", self._drawn)
         self._drawing = 0.0  # seconds of the latest rollout batch, from prompts to advantages
         self._unseen = True  # no rollout batch yet in this process
         self._compared = False  # policy and reference, before the first update
-        if self.use_vllm and self.vllm_mode == "colocate":
+        self._texts: dict[tuple[int, ...], list[int]] = {}  # of the rollout batch in hand, for vLLM
+        if validation is not None:
+            self.add_callback(TrainingBegins(self.validate))
+        if self._beside_vllm:
             self.vllm_generation.generate = reads_what_is_trained_on(
-                self.vllm_generation.generate, self._image_pad_token_id
+                self.vllm_generation.generate, self._texts
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        """TRL's order of samples, for any epoch."""
-        rows = self.train_dataset if dataset is None else dataset
-        order = EpochOrder(
-            data_source=rows,
-            mini_repeat_count=self.num_generations,
-            batch_size=self.args.generation_batch_size // self.num_generations,
-            repeat_count=self.num_iterations * self.args.steps_per_generation,
-            shuffle=self.shuffle_dataset,
-            seed=self.args.seed,
+        """TRL's order of samples, for any epoch, or a curriculum's."""
+        order = self._drawn or EpochOrder(
+            **self._order_sizes(dataset), shuffle=self.shuffle_dataset, seed=self.args.seed
         )
         self.add_callback(EpochBegins(order))
         return order
 
+    def _order_sizes(self, dataset: Any = None) -> dict[str, Any]:
+        """The sizes that TRL's order of samples takes."""
+        return {
+            "data_source": self.train_dataset if dataset is None else dataset,
+            "mini_repeat_count": self.num_generations,
+            "batch_size": self.args.generation_batch_size // self.num_generations,
+            "repeat_count": self.num_iterations * self.args.steps_per_generation,
+        }
+
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """TRL's ids of prompts, as the engines have them."""
-        return tokenized(self._chat, prompts)
+        encoded = tokenized(self._chat, prompts)
+        if self._beside_vllm:
+            self._texts.clear()
+            self._texts.update(
+                zip(map(tuple, encoded[0]), text_ids(self._chat, prompts), strict=True)
+            )
+        return encoded
 
     def _generate(self, prompts: list[Any]) -> Any:
-        """Draw TRL's completions, and log the time."""
-        begun = time.perf_counter()
+        """Draw TRL's completions, those of flat groups anew where that is asked; log the time."""
+        begun, self._judging = time.perf_counter(), 0.0
         drawn = super()._generate(prompts)
-        self._took("rollout", begun)
+        if self._resampling is not None and self.model.training:
+            # TRL goes on with the very lists that it has given: prompts, rows and these parts.
+            batch = self._judged(self._inputs, prompts, drawn)
+            counts = self._resampling.refill(batch, self._draw_more, self._generations)
+            for name, value in counts.items():
+                self._metrics["train"][name].append(value)
+            self._reward.known = batch.scores
+        self._took("rollout", begun + self._judging)
         return drawn
+
+    def _draw_more(self, rows: list[JsonObject]) -> Drawn:
+        """Completions of further rows; TRL's log of their lengths stays that of the first draw."""
+        prompts = [
+            prepare_multimodal_messages(row["prompt"], images=row["images"])
+            if row["images"]
+            else row["prompt"]
+            for row in rows
+        ]
+        logged = {name: len(values) for name, values in self._metrics["train"].items()}
+        drawn = super()._generate(prompts)
+        for name, values in self._metrics["train"].items():
+            if name.startswith("completions/"):
+                del values[logged[name] :]
+        return self._judged(rows, prompts, drawn)
+
+    def _judged(self, rows: list[JsonObject], prompts: list[Any], parts: Any) -> Drawn:
+        begun = time.perf_counter()
+        columns = ("sample_id", "answer", "image_sizes", "sample")
+        scores = self._reward.judge(
+            [completion_text(completion) for completion in parts[3]],
+            n_tokens=[len(ids) for ids in parts[1]],
+            **{name: [row[name] for row in rows] for name in columns},
+        )
+        self._judging += time.perf_counter() - begun
+        if self._drawn is not None:
+            self._learn(rows, scores)
+        return Drawn(rows=rows, prompts=prompts, parts=parts, scores=scores)
+
+    def _learn(self, rows: list[JsonObject], scores: list[Score | None]) -> None:
+        """Tell the curriculum of all that was drawn: flat samples are not in the rollout batch."""
+        assert self._drawn is not None
+        numbers = self._drawn.numbers([row["sample_id"] for row in rows])
+        seen = [
+            [number, score is not None and score.correct, score is not None]
+            for number, score in zip(numbers, scores, strict=True)
+        ]
+        told = gather(torch.tensor(seen, dtype=torch.long, device=self.accelerator.device))
+        each = told.view(-1, self._generations, 3)
+        self._drawn.update(each[:, 0, 0], each[..., 1] > 0, each[..., 2] > 0)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's forward and backward pass, timed without the rollouts that may come before it."""
@@ -132,12 +240,20 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         """TRL's rewards, kept with what Durian knows of each sample, over all processes."""
         begun = time.perf_counter()
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
-        self._took("reward", begun)
+        self._took("reward", begun - self._judging)
         device = rewards.device
+        numbers = [0] * len(inputs)
+        if self._drawn is not None and self.model.training:
+            numbers = self._drawn.numbers([x["sample_id"] for x in inputs])
         local = torch.tensor(
             [
-                [float(right), *(float(x[name]) for name in _KNOWN)]
-                for x, right in zip(inputs, self._reward.correct, strict=True)
+                [
+                    float(right),
+                    float(number),
+                    *(float(x[name]) for name in _KNOWN),
+                    self._place(x),
+                ]
+                for x, right, number in zip(inputs, self._reward.correct, numbers, strict=True)
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
             device=device,
@@ -152,14 +268,26 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self._batch = RolloutBatch(
             rewards=total.view(-1, self._generations),
             correct=columns[..., 0] > 0.5,
-            perceptual_group=of_sample[:, 1].long(),
-            reasoning_group=of_sample[:, 2].long(),
-            perceptual=of_sample[:, 3],
-            confidence=of_sample[:, 4],
+            sample=of_sample[:, 1].long(),
+            perceptual_group=of_sample[:, 2].long(),
+            reasoning_group=of_sample[:, 3].long(),
+            perceptual=of_sample[:, 4],
+            confidence=of_sample[:, 5],
         )
+        if self._regrouping is not None:
+            places = of_sample[:, 6].long()
+            self._batch.places = places
+            labels = torch.from_numpy(self._regrouping.labels).to(device)
+            self._batch.reasoning_group = labels[places]
+            known = torch.from_numpy(self._regrouping.known)
+            self._batch.confidence = known[places.cpu()].to(of_sample)
         return rewards
 
+    def _place(self, row: JsonObject) -> float:
+        return 0.0 if self._regrouping is None else self._regrouping.place[row["sample_id"]]
+
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        self._inputs = inputs
         begun, corrects = time.perf_counter(), self.vllm_importance_sampling_correction
         # TRL says how far vLLM's log-probabilities are from its own only where it corrects for it.
         self.vllm_importance_sampling_correction = corrects or self._unseen
@@ -198,6 +326,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             labels = getattr(batch, name).repeat_interleave(self._generations)
             self._logs["extra"][name].extend(labels.tolist())
         if training:
+            if self._drawn is not None and self._resampling is None:
+                self._drawn.update(batch.sample, batch.correct, ~batch.rewards.isnan())
             self._log_batch(batch, advantages)
             device = out["advantages"].device
             # TRL shuffles the rows and cuts them into micro-steps. Each row carries its place in
@@ -276,6 +406,10 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         """The last value that was logged under a name, the same in every process; 0 of none."""
         values = self._metrics["train" if self.model.training else "eval"].get(name)
         return float(values[-1]) if values else 0.0
+
+    @property
+    def _beside_vllm(self) -> bool:
+        return bool(self.use_vllm and self.vllm_mode == "colocate")
 
     @property
     def _generations(self) -> int:
@@ -357,6 +491,58 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         bins = self._normalization.bins if self.temperature == 1 else None
         for name, value in drift(known, now, bins).items():
             self._metrics["train"][name].append(value)
+        if self._regrouping is not None and batch.places is not None:
+            each = ordered.cpu().numpy().astype(np.float64)
+            cut = self._regrouping.note(self.state.global_step + 1, batch.places.tolist(), each)
+            if cut is not None:
+                for name in ("tau", "tau_by_chance", "moved"):
+                    self._metrics["train"][f"durian/regroup/{name}"].append(getattr(cut, name))
+
+    def draw(self, prompts: Sequence[Any], *, copies: int, greedy: bool) -> list[list[int]]:
+        """Draw completions of the policy in hand, by TRL's own generation, and log nothing.
+
+        Args:
+            prompts: messages that hold their images, as TRL has them; all have some, or none has.
+            copies: completions of each prompt.
+            greedy: the most likely token each time; else as completions to train on are drawn.
+        Returns:
+            Token ids, the copies of a prompt in a row.
+        """
+        training = self.model.training
+        self.model.eval()
+        try:
+            with greedily(self) if greedy else nullcontext():
+                each = [prompt for prompt in prompts for _ in range(copies)]
+                drawn, _ = self._generate_single_turn(*self._tokenize_prompts(each), copies)
+        finally:
+            self.model.train(training)
+        return [list(ids) for ids in drawn]
+
+    def decoded(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The texts of completions, as TRL hands them to a reward."""
+        texts: list[str] = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        return texts
+
+    def cut(self, ids: Sequence[int]) -> bool:
+        """Whether a completion was cut at the longest that it may be."""
+        return not ids or ids[-1] not in (*self.eos_token_ids, self._tokenizer.pad_token_id)
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+        self.validate()  # after the checkpoint, which is kept whatever happens here
+
+    def validate(self) -> None:
+        """Validate after the step in hand, where that is due; end the training if that says so."""
+        step = self.state.global_step
+        if self._validation is None:
+            return
+        found = self._validation.at(self, step)
+        known = any("eval_greedy" in e and e["step"] == step for e in self.state.log_history)
+        if found is not None and not known:
+            # Not by TRL, whose own would end what it gathers of the training.
+            Trainer.log(self, log_entry(found, self._validation.found))
+        if self._validation.over(step):
+            self.control.should_training_stop = True
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's checkpoint, then a mark that it is whole; only then may older ones go."""
@@ -370,7 +556,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            mark_complete(folder, self._whole_model())
+            mark_complete(folder, self._whole_model(), self._states.now())
             drop_older(folder.parent, limit)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -389,8 +575,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         Raises:
             RunError: nothing that a loader of models could read was written.
         """
-        gather_when_saved(self.accelerator.state)
-        self.save_model(str(out))
+        with gathered_when_saved(self.accelerator.state):
+            self.save_model(str(out))
         if self.accelerator.is_main_process and not (holds_weights(out) or holds_adapter(out)):
             raise RunError(
                 f"{out}: the launch has written no weights there; its checkpoints are whole"
@@ -404,10 +590,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         training that goes on, so those are left to it.
         """
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        if self.sharded or state.global_step < state.max_steps:
+        over = self._validation is not None and self._validation.over(state.global_step)
+        if self.sharded or not (state.global_step >= state.max_steps or over):
             return False
         self._load_from_checkpoint(str(checkpoint))
         self.state = state
+        self.validate()
         return True
 
     def create_model_card(self, *_: Any, **__: Any) -> None:

@@ -16,6 +16,7 @@ _SHOWN = {
     "completions/mean_length": "tokens",
     "durian/no_variance": "no variance",
     "durian/extreme": "extreme",
+    "durian/refilled": "refilled",
     "durian/drift/kendall_tau": "drift tau",
 }
 
@@ -48,5 +49,12 @@ class Watch(TrainerCallback):
             for key, name in _SHOWN.items()
             if logs and isinstance(logs.get(key), int | float)
         ]
+        if logs and "durian/regroup/moved" in logs and state.is_world_process_zero:
+            self._progress.note(
+                f"step {state.global_step}: the reasoning bins were stale and are cut anew "
+                f"({logs['durian/regroup/moved']:.0f} samples moved; tau "
+                f"{logs['durian/regroup/tau']:.2f}, by chance "
+                f"{logs['durian/regroup/tau_by_chance']:.2f})"
+            )
         if shown and state.is_world_process_zero:
             self._progress.note(f"step {state.global_step}: {', '.join(shown)}")
