@@ -89,7 +89,7 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
         found = np.full(len(values), np.nan)
         found[order] = np.where(known, np.round(values, _DECIMALS), np.nan)
         column = arrow_type(DIFFICULTY[name])
-        columns[name] = arrow_array(pl.Series(found).fill_nan(None), column)
+        columns[name] = arrow_array(pl.Series(found).fill_nan(None).to_list(), column)
 
     def predict(target: Floats) -> Predicted:
         return cross_fitted(features, target, clusters.codes, folds, features.about)

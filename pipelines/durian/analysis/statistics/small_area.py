@@ -206,7 +206,8 @@ def log_sizes(mean: Floats) -> Floats:
     """
     sizes = np.maximum(-mean, 0)
     known = sizes[~np.isnan(sizes)]
-    return np.log(np.maximum(sizes, max(_LEAST_SIZE * float(known.mean()), 1e-12)))
+    logged: Floats = np.log(np.maximum(sizes, max(_LEAST_SIZE * float(known.mean()), 1e-12)))
+    return logged
 
 
 def from_log_sizes(predicted: Floats, mean: Floats) -> Floats:
@@ -217,7 +218,8 @@ def from_log_sizes(predicted: Floats, mean: Floats) -> Floats:
     """
     known = ~np.isnan(mean)
     sizes = np.exp(predicted)
-    return np.asarray(sizes * (mean[known].sum() / sizes[known].sum()))
+    scaled: Floats = sizes * (mean[known].sum() / sizes[known].sum())
+    return scaled
 
 
 def _around(scatter: Floats) -> Floats:
