@@ -30,7 +30,7 @@ from durian.estimating.prediction import FOLDS, Predicted, Rows, cross_fitted
 from durian.measures.outcome import NOT_DRAWN
 from durian.run.folder import RunFolder
 from durian.run.manifest import Estimated, EstimatesMade, FewerDraws
-from durian.schema import DIFFICULTY, arrow_array, arrow_type
+from durian.schema import DIFFICULTY, arrow_type
 from durian.table.columns import read_columns
 
 Floats = NDArray[np.float64]
@@ -88,8 +88,8 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
         known = member & np.isfinite(values)
         found = np.full(len(values), np.nan)
         found[order] = np.where(known, np.round(values, _DECIMALS), np.nan)
-        column = arrow_type(DIFFICULTY[name])
-        columns[name] = arrow_array(pl.Series(found).fill_nan(None).to_list(), column)
+        kind = arrow_type(DIFFICULTY[name])
+        columns[name] = pl.Series(found).fill_nan(None).to_arrow().cast(kind)
 
     def predict(target: Floats) -> Predicted:
         return cross_fitted(features, target, clusters.codes, folds, features.about)
