@@ -59,7 +59,7 @@ def in_template(tmp_path_factory):
     path.write_text("Look first. {{ content }} Answer in a box.")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
-        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"drawn")
+        patch.setattr("durian.rendering.page.report_figures", lambda *_: [])
         return write_run(folder, "run", prompt_template=str(path)), load_template(str(path))
 
 
