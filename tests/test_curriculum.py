@@ -140,6 +140,26 @@ def test_the_share_without_variance_is_that_of_the_posterior():
         assert found == pytest.approx(share)
 
 
+@pytest.mark.parametrize(("known", "begins"), [(True, 0.4), (False, 0.7)], ids=["table", "none"])
+def test_the_frontier_draws_half_as_many_samples_without_variance_as_there_are(known, begins):
+    # Planted: 100 samples are never right, 100 always, 200 every other time; 8 completions of each.
+    # A shuffle draws 0.5 + 0.5 * 2 / 2^8 = 50 % without variance.
+    random = np.random.default_rng(0)
+    rate = np.repeat([0.0, 1.0, 0.5], [100, 100, 200])
+    right = random.binomial(8, rate) * float(known)
+    curriculum = frontier(right, (8 - right) * known, batch=20, prior=None)
+    flat, drawn = [], set()
+    for _ in range(80):  # four times as many as there are
+        sample = curriculum.draw()
+        seen = random.binomial(8, rate[sample]).astype(float)
+        curriculum.update(sample, seen, np.full(20, 8.0))
+        flat.append(np.mean((seen == 0) | (seen == 8)))
+        drawn |= set(sample.tolist())
+    assert np.mean(flat[:5]) < begins and np.mean(flat[40:]) < 0.3
+    # None is lost: of the solved and the hopeless, too, nearly all were drawn.
+    assert len(drawn & set(range(200))) > 180
+
+
 # 5 easy (0.75 and above), 7 medium, 8 hard (0.25 and below); what nobody measured is medium.
 RATES = np.array([1, 1, 0.75, 0.9, 1] + [0.5, 0.74, 0.26, 0.3, 0.6, 0.5, np.nan] + [0, 0.25] * 4)
 EASY, MEDIUM, HARD = set(range(5)), set(range(5, 12)), set(range(12, 20))

@@ -1,13 +1,15 @@
 """Estimates against raw means: 64 other completions of each sample stand for the truth."""
 
+import subprocess
+import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import betabinom, kendalltau
 
@@ -15,6 +17,8 @@ from durian.analysis.statistics.clusters import image_clusters
 from durian.analysis.statistics.small_area import (
     Posterior,
     calibrated,
+    from_log_sizes,
+    log_sizes,
     mean_posterior,
     share_posterior,
 )
@@ -23,7 +27,9 @@ from durian.estimating.features import sample_features
 from durian.estimating.prediction import FOLDS, cross_fitted
 from durian.profile import profile_dataset
 from durian.readers.strata import Strata
+from durian.run.folder import RunFolder
 from durian.samples import Sample
+from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema
 
 DATA = Path(__file__).parents[2] / "data"
 TRUTH, DRAWN, TIMES, SAMPLES, SHARE = 64, (1, 2, 4, 8), 6, 600, 0.2
@@ -59,10 +65,11 @@ class World:
     def features(self) -> dict[str, Floats]:
         """By way: what a dataset without planted columns has, all that is known, and nothing."""
         own = self.own.drop("sample_id", "image_id", strict=False)
+        everyone = np.arange(len(self.table))
         chance = np.random.default_rng(0).standard_normal((len(self.table), 30))
         return {
-            "estimated": sample_features(self.table, None).values,
-            "with its own columns": sample_features(self.table, own).values,
+            "estimated": sample_features(self.table, None)[everyone],
+            "with its own columns": sample_features(self.table, own)[everyone],
             "placebo": chance,
         }
 
@@ -81,7 +88,7 @@ def run() -> list[dict[str, Any]]:
             )  # fmt: skip
             world = World.of(f"{name} {split}", Path(folder) / "run")
         rows += of_all(world) if split == "test" else of_a_part(world)
-    return [*rows, at_size(100_000)]
+    return [*rows, *at_size(25_000, 100_000)]
 
 
 def of_all(world: World) -> list[dict[str, Any]]:
@@ -156,9 +163,10 @@ class Draw:
         found = [("raw", plain[0], plain[1])]
         for way, features in self.features.items():
             f, g = (
-                calibrated(cross_fitted(features, y, self.world.codes, self.folds).values, y)
-                for y in (share, mean)
+                cross_fitted(features, y, self.world.codes, self.folds).values
+                for y in (share, log_sizes(mean))
             )
+            f, g = calibrated(f, share), calibrated(from_log_sizes(g, mean), mean)
             counts = np.where(member, np.round(self.share * drawn), 0.0)
             shares = share_posterior(counts, seen, f)
             found.append((way, shares, mean_posterior(mean, within, seen, g)))
@@ -216,29 +224,82 @@ def _rows(world: World, found: dict[tuple[str, ...], list[float]]) -> list[dict[
     ]
 
 
-def at_size(n: int) -> dict[str, Any]:
-    """CPU seconds of one prediction of so many samples, features included."""
+_ESTIMATE = """
+import resource, sys, time
+from pathlib import Path
+from durian.estimating.estimates import estimate_samples
+from durian.run.folder import RunFolder
+from sklearn import decomposition, ensemble, feature_extraction, linear_model
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+run = RunFolder(Path(sys.argv[1]))
+table = run.read_part_columns(["sample_id", "problem", "answer"])
+before, begun = peak(), time.process_time()
+estimate_samples(run)
+print(time.process_time() - begun, before, peak())
+"""
+
+
+def at_size(few: int, many: int) -> list[dict[str, Any]]:
+    """CPU seconds and memory of both columns of so many samples, with what they lean on."""
+    seconds, peaks = [], []
+    for n in (few, many):
+        with tempfile.TemporaryDirectory() as folder:
+            write_parts(Path(folder), n)
+            told = subprocess.run(
+                [sys.executable, "-c", _ESTIMATE, folder], check=True, capture_output=True,
+                text=True,
+            )  # fmt: skip
+        cpu, before, peak = map(float, told.stdout.split())
+        seconds.append(cpu)
+        peaks.append((before, peak))
+    (few_before, few_peak), (before, peak) = peaks
+    texts = f"{few_before:.0f} and {before:.0f} MiB with the texts alone"
+    return [
+        {
+            "what": f"estimates of {many:,} samples x 8: CPU seconds",
+            "value": seconds[1], "aim": "<= 60", "detail": f"{seconds[0]:.0f} s of {few:,}",
+        },
+        {
+            "what": f"peak memory of estimates: {many:,} samples against {few:,}",
+            "value": peak / few_peak, "aim": "-",
+            "detail": f"{few_peak:.0f} and {peak:.0f} MiB; {texts}",
+        },
+    ]  # fmt: skip
+
+
+def write_parts(folder: Path, n: int) -> None:
+    """Write the parts of an unfinished run: questions of twelve words, and 8 completions each."""
     random = np.random.default_rng(1)
     words = np.array([f"w{i}" for i in range(2000)])
-    table = pl.DataFrame(
-        {
-            "problem": [" ".join(random.choice(words, 12)) for _ in range(n)],
-            "answer": random.integers(0, 99, n).astype(str),
-            "n_images": np.ones(n, int),
-            "width": random.integers(64, 900, n), "height": random.integers(64, 900, n),
-            "pixel_entropy": random.uniform(0, 8, n), "spectral_entropy": np.full(n, np.nan),
-        }
-    )  # fmt: skip
-    target = random.binomial(2, 0.5, n) / 2
-    begun = time.process_time()
-    features = sample_features(table, None).values
-    cross_fitted(features, target, np.arange(n), random.integers(0, FOLDS, n))
-    return {
-        "what": f"one column of {n:,} samples: CPU seconds",
-        "value": time.process_time() - begun,
-        "aim": "<= 60",
-        "detail": f"{features.shape[1]} features",
-    }
+    run = RunFolder(folder)
+    run.parts.mkdir()
+    for number in range(n // 1000):
+        at = np.arange(number * 1000, (number + 1) * 1000)
+        ids = [f"{i:032x}" for i in at]
+        hard = random.random(1000)
+        right = random.random((1000, 8)) > hard[:, None]
+        asked = {
+            "sample_id": ids, "row": at, "problem": map(" ".join, random.choice(words, (1000, 12))),
+            "answer": random.integers(0, 99, 1000).astype(str), "n_images": np.ones(1000, int),
+            "width": random.integers(64, 900, 1000), "height": random.integers(64, 900, 1000),
+            "pixel_entropy": hard + random.random(1000), "rollouts": np.full(1000, 8),
+            "pass_rate": right.mean(1),
+        }  # fmt: skip
+        said = {
+            "sample_id": np.repeat(ids, 8), "rollout": np.tile(np.arange(8), 1000),
+            "n_tokens": np.full(8000, 10), "correct": right.ravel(),
+            "sum_logprob": -random.gamma(2, np.repeat(hard, 8) + 0.1),
+        }  # fmt: skip
+        tables = (
+            pa.table([pa.array(list(told[f.name]), f.type) if f.name in told
+                      else pa.nulls(rows, f.type) for f in arrow_schema(columns)],
+                     schema=arrow_schema(columns))
+            for told, columns, rows in ((asked, DIFFICULTY, 1000), (said, ROLLOUTS, 8000))
+        )  # fmt: skip
+        run.write_part(number, *tables, {})
 
 
 def _tau(a: Any, b: Any, random: np.random.Generator) -> float:

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from durian.samples import sample_id
+from tests.end_to_end.waiting import wait_until
 
 ROWS, ROLLOUTS = 240, 2
 KILLS = 2  # runs to kill, as real processes; tests/faults kills at every write
@@ -70,6 +72,7 @@ def test_a_killed_run_resumes_to_the_same_table(command, whole, tmp_path, attemp
                 kills, wait_for = kills + 1, wait_for + rng.randrange(1, 10)
                 stamps = {p: p.stat().st_mtime_ns for p in parts.glob("part-*.parquet")}
                 assert stamps  # there was finished work to keep
+            time.sleep(0.01)  # the core is the other process's
         if process.returncode != -signal.SIGKILL:
             break
     assert kills >= 1 and process.returncode == 0
@@ -83,8 +86,7 @@ def test_a_finished_part_is_never_measured_again(command, tmp_path):
     run = tmp_path / "run"
     process = subprocess.Popen([*command, "--out", str(run), "--quiet"])
     parts = run / "parts"
-    while len(list(parts.glob("part-*.parquet"))) < 3:
-        assert process.poll() is None
+    wait_until(process, lambda: len(list(parts.glob("part-*.parquet"))) >= 3)
     process.kill()
     process.wait()
     # A mark in a finished part shows in the table: the part was read, not made again.
@@ -107,8 +109,7 @@ def test_a_part_that_was_removed_is_measured_again_in_its_place(command, whole, 
     run = tmp_path / "run"
     process = subprocess.Popen([*command, "--out", str(run), "--quiet"])
     parts = run / "parts"
-    while len(list(parts.glob("part-*.parquet"))) < 4:
-        assert process.poll() is None
+    wait_until(process, lambda: len(list(parts.glob("part-*.parquet"))) >= 4)
     process.kill()
     process.wait()
     (parts / "part-00001.parquet").unlink()
@@ -126,8 +127,7 @@ def test_ctrl_c_stops_with_130_and_says_how_to_resume(command, tmp_path):
         # A shell's background jobs ignore SIGINT, and so would the child of a test run as one.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while len(list((run / "parts").glob("part-*.parquet"))) < 2:
-        assert process.poll() is None
+    wait_until(process, lambda: len(list((run / "parts").glob("part-*.parquet"))) >= 2)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130

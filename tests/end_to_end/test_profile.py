@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from skimage.measure import shannon_entropy
 
+from tests.end_to_end.waiting import wait_until
+
 ROWS, ROLLOUTS = 48, 4
 
 
@@ -152,8 +154,7 @@ def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     first = out / "parts" / "part-00000.parquet"
-    while not first.exists():
-        assert process.poll() is None
+    wait_until(process, first.exists)
     process.kill()
     process.wait()
     assert not (out / "manifest.json").exists()

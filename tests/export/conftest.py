@@ -104,8 +104,14 @@ def other_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Samples 8 to 19, of which four are in the first run too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
-        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"drawn")
+        patch.setattr("durian.rendering.page.report_figures", lambda *_: [])
         return write_run(tmp_path_factory.mktemp("exported"), "second", first=8)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of texts and tables alone."""
+    monkeypatch.setattr("durian.rendering.page.report_figures", lambda *_: [])
 
 
 @pytest.fixture

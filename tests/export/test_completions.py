@@ -95,7 +95,7 @@ def test_completions_of_several_runs_stay_with_their_samples(export, run, other_
         assert f"boxed{{{i}}}" in said(row["messages"][-1])
 
 
-def test_a_run_without_completions_is_refused(export, run, tmp_path):
+def test_a_run_without_completions_is_refused(export, run, tmp_path, no_figures):
     from durian.config import ProfileConfig
     from durian.profile import profile_dataset
 

@@ -224,7 +224,7 @@ def test_rows_that_are_elsewhere_or_of_no_table_are_counted(run, tmp_path):
     assert "1 row of the dataset is in no table." in said
 
 
-def test_a_row_whose_image_cannot_be_decoded_is_left_out_with_its_reason(tmp_path, png):
+def test_a_row_whose_image_cannot_be_decoded_is_left_out_with_its_reason(tmp_path, png, no_figures):
     # A trainer would end with it after hours. The table knows the sample, and that it failed.
     dataset, made = tmp_path / "data.parquet", tmp_path / "run"
     rows = [

@@ -9,9 +9,10 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from durian.config import DatasetConfig, TrainConfig
+from durian.config import DatasetConfig, ExportConfig, TrainConfig
 from durian.config.export import FORMS as NAMES
 from durian.engines.prompts import ask, load_template
+from durian.export import export_run
 from durian.exporters import FORMS
 from durian.exporters.base import LABELS
 from durian.plugins.rows import COLUMNS
@@ -59,7 +60,7 @@ def in_template(tmp_path_factory):
     path.write_text("Look first. {{ content }} Answer in a box.")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
-        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"drawn")
+        patch.setattr("durian.rendering.page.report_figures", lambda *_: [])
         return write_run(folder, "run", prompt_template=str(path)), load_template(str(path))
 
 
@@ -168,6 +169,12 @@ def test_datasets_decodes_the_images_of_trl(export, tmp_path):
 def test_messages_can_be_written_the_other_way(export):
     row = read(export("trl", messages="marks", system_prompt="")[1])[1]
     assert row["prompt"] == [{"role": "user", "content": "<image>question 1"}]
+
+
+def test_a_launch_line_can_be_run_anywhere(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    named = ExportConfig(runs=(run.name,), to="trl", out=str(tmp_path / "out"))
+    assert f"--table {run} " in export_run(named).launch[-1]
 
 
 @pytest.mark.parametrize("form", NAMES)

@@ -2,14 +2,26 @@
 
 import pytest
 
+from durian.rewards.boxed import BoxedReward
 from tests.logs.world import write_dataset
 
 
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch):
-    """Figures that are not drawn, and few redraws: none of it is looked at here."""
-    monkeypatch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
-    monkeypatch.setattr("durian.rendering.page.encode_figure", lambda *_: b"")
+@pytest.fixture(autouse=True, scope="session")
+def light():
+    """Figures that are not encoded, few redraws, and graders that last beyond one import."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
+        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"")
+        patch.setattr(BoxedReward, "close", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_figures():
+    """Pages of texts and tables alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("durian.rendering.page.report_figures", lambda summary, units: [])
+        yield
 
 
 @pytest.fixture(scope="session")

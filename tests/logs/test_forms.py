@@ -1,9 +1,12 @@
 """Each program's log as that program writes it; columns and nesting are those of its source."""
 
 import polars as pl
+import pytest
 
 from durian.logs.files import LogFiles, Unread
 from tests.logs.world import ASKED, IDS, imported, manifest, prompt, said, table, write_lines
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def read(path, form):

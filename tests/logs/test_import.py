@@ -3,7 +3,9 @@
 import json
 import math
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -33,21 +35,22 @@ def line(row, answer, **more):
     }  # fmt: skip
 
 
-@pytest.fixture
-def verl(tmp_path):
+@pytest.fixture(scope="module")
+def verl(tmp_path_factory):
     """Two steps: sample 0 right 1 of 2 times, sample 1 never of 2, 2 and 3 once each, 4 unasked."""
-    write_lines(tmp_path / "dump" / "1.jsonl", [line(0, "2"), line(0, "3"), line(2, "red")])
+    dump = tmp_path_factory.mktemp("verl") / "dump"
+    write_lines(dump / "1.jsonl", [line(0, "2"), line(0, "3"), line(2, "red")])
     second = [line(1, "square", step=2), line(1, "oval", step=2), line(3, "red", step=2)]
-    write_lines(tmp_path / "dump" / "2.jsonl", second)
-    return tmp_path / "dump"
+    write_lines(dump / "2.jsonl", second)
+    return dump
 
 
-@pytest.fixture
-def run(verl, dataset, tmp_path):
+@pytest.fixture(scope="module")
+def run(verl, dataset):
     """The dump of `verl` as a run."""
-    code, text = imported(verl, "verl", dataset, tmp_path / "run")
+    code, text = imported(verl, "verl", dataset, verl.parent / "run")
     assert code == 0, text
-    return tmp_path / "run"
+    return verl.parent / "run"
 
 
 def test_a_dump_of_verl_becomes_a_run_graded_anew(run):
@@ -142,6 +145,7 @@ def test_a_template_that_opens_the_think_tag_is_no_lack_of_format(dataset, tmp_p
 
 
 def test_report_group_compare_and_open_run_take_an_imported_run(run, verl, dataset, tmp_path):
+    run = Path(shutil.copytree(run, tmp_path / "run"))  # which is grouped anew
     assert command("report", run)[0] == 0
     assert command("group", run, "--reasoning", "pass_rate:lower", "--bins", 2)[0] == 0
     again = tmp_path / "again"
@@ -174,6 +178,7 @@ def test_a_finished_import_is_given_as_it_is_and_other_input_is_refused(run, ver
     assert (run / "manifest.json").read_bytes() == before
     (verl / "3.jsonl").write_text('{"input": "a", "output": "b"}\n')
     code, text = imported(verl, "verl", dataset, run)
+    (verl / "3.jsonl").unlink()
     assert code == 2 and "was made with logs" in text
     code, _, text = command("profile", dataset, "--measures", "pixel", "--out", run)
     assert code == 2 and "holds an imported log, not a profile" in text

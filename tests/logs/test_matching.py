@@ -7,6 +7,8 @@ import pytest
 
 from tests.logs.world import ASKED, IDS, imported, manifest, prompt, said, table, write_lines
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def matched(tmp_path, dataset, lines, *args):
     """Row -> completions of an import of some lines, and its manifest's counts."""

@@ -50,6 +50,8 @@ def test_bins_are_cut_anew_in_the_step_where_the_drift_shows():
     assert asdict(cut) == {"step": 3, "moved": 4, "samples": 8, **found}
     assert bins.labels.tolist() == [1, 1, 0, 0, 2, 2, 3, 3]
     assert bins.known.tolist() == pytest.approx([*FLIPPED, *KNOWN[4:]])
+    # What was seen before counts no more: half of the samples have to be drawn again.
+    assert bins.state()["_now"] == [None] * 8
     # Held against the new ones, the same policy is as it was.
     assert bins.note(4, [0, 1, 2, 3], twice(FLIPPED, 2.0)) is None
     assert bins.note(5, [4, 5, 6, 7], twice(KNOWN[4:], 2.0)) is None

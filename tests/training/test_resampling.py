@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import count
 from pathlib import Path
 
 import datasets
@@ -19,7 +20,7 @@ from durian.train import train_policy
 from durian.training import resampling
 from durian.training.drawing import DrawnOrder
 from durian.training.resampling import Drawn, DynamicSampling, Reserve
-from durian.training.reward import TrainingReward
+from durian.training.reward import Overlong, TrainingReward
 from durian.training.trainer import DurianTrainer
 from tests.training.hand import by_hand
 
@@ -45,7 +46,9 @@ def score(reward, correct=False):
 def drawn(rows, scores):
     """The completions of rows, each named by its sample and number."""
     names = [f"{row['sample_id']}{n % 2}" for n, row in enumerate(rows)]
-    parts = (list(names), list(names), None, list(names), None, {}, list(names), [])
+    of_rows = (list(names) for _ in range(5))  # no list is another
+    ids, completion_ids, completions, logprobs, images = of_rows
+    parts = (ids, completion_ids, None, completions, logprobs, {}, images, [])
     return Drawn(rows=list(rows), prompts=list(names), parts=parts, scores=scores)
 
 
@@ -86,7 +89,7 @@ def test_flat_groups_are_replaced_in_place_until_the_tries_end(flat, tries, batc
     names = [f"{name}{n}" for name in batch for n in (0, 1)]
     rows, prompts, parts = held
     assert [row["sample_id"] for row in rows[::2]] == list(batch)
-    assert prompts == names and [parts[n] for n in (0, 1, 3, 6)] == [names] * 4
+    assert prompts == names and [parts[n] for n in (0, 1, 3, 4, 6)] == [names] * 5
     assert [scored.reward for scored in made.scores[1::2]] == [
         float(name not in flat) for name in batch
     ]
@@ -100,7 +103,7 @@ def test_flat_groups_are_replaced_in_place_until_the_tries_end(flat, tries, batc
         ([score(0.1), score(1.0, True)], False, False),
         ([score(0.1), score(0.1)], True, True),
         ([score(0.0), score(0.1)], False, True),  # both wrong, one in the format
-        ([score(1.0, True), score(1.0 + 1e-8, True)], True, True),  # equal but for round-off
+        ([score(1.0, True), score(1.0 + 5e-7, True)], True, True),  # equal but for round-off
         ([None, None], True, True),  # the reward failed
         ([None, score(1.0, True)], True, True),
     ],
@@ -233,8 +236,10 @@ def test_the_forward_passes_see_the_images_of_the_new_samples(planted, settings)
 def test_a_curriculum_learns_from_flat_samples_too_though_they_do_not_train(
     planted, settings, tmp_path, monkeypatch
 ):
-    # Completions of other lengths get other rewards here, which makes no flat group spread.
-    told, judged, judge = [], [], TrainingReward.judge
+    # Each completion of a sample loses something else for its length, which makes no flat group
+    # spread.
+    told, judged, judge, losses = [], [], TrainingReward.judge, count()
+    monkeypatch.setattr(Overlong, "of", lambda self, n_tokens: -0.1 * (next(losses) % 4))
     monkeypatch.setattr(DrawnOrder, "update", lambda self, *shown: told.append(shown))
     monkeypatch.setattr(
         TrainingReward, "judge",

@@ -16,6 +16,8 @@ from durian.analysis.statistics.clusters import FEWEST, image_clusters
 from durian.analysis.statistics.small_area import (
     Posterior,
     calibrated,
+    from_log_sizes,
+    log_sizes,
     mean_coverage,
     mean_posterior,
     own_variances,
@@ -24,11 +26,11 @@ from durian.analysis.statistics.small_area import (
     squared_errors,
 )
 from durian.estimating.features import sample_features
-from durian.estimating.prediction import FOLDS, Predicted, cross_fitted
+from durian.estimating.prediction import FOLDS, Predicted, Rows, cross_fitted
 from durian.measures.outcome import NOT_DRAWN
 from durian.run.folder import RunFolder
 from durian.run.manifest import Estimated, EstimatesMade, FewerDraws
-from durian.schema import DIFFICULTY, arrow_array, arrow_type
+from durian.schema import DIFFICULTY, arrow_type
 from durian.table.columns import read_columns
 
 Floats = NDArray[np.float64]
@@ -61,8 +63,13 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
     table = pl.DataFrame(
         run.read_part_columns([*_FEATURES, "sample_id", "rollouts", "pass_rate", "error"])
     )
+    # In the order of ids: whatever is chosen by chance below is so whatever the order of rows.
+    order = table["sample_id"].arg_sort().to_numpy()
+    table = table[order]
     seen = np.where(table["pass_rate"].is_null(), 0, table["rollouts"].fill_null(0)).astype(float)
     own = read_columns(run.path)
+    if own is not None:
+        own = own[order]
     clusters = image_clusters(table, own)
     if own is not None:
         own = own.drop("image_id")
@@ -79,19 +86,17 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
 
     def fill(name: str, values: Floats, member: NDArray[np.bool_]) -> None:
         known = member & np.isfinite(values)
-        column = DIFFICULTY[name]
-        whole = column.type == "int32"
-        found = [
-            (int(v) if whole else round(float(v), _DECIMALS)) if k else None
-            for v, k in zip(values, known, strict=True)
-        ]
-        columns[name] = arrow_array(found, arrow_type(column))
+        found = np.full(len(values), np.nan)
+        found[order] = np.where(known, np.round(values, _DECIMALS), np.nan)
+        kind = arrow_type(DIFFICULTY[name])
+        columns[name] = pl.Series(found).fill_nan(None).to_arrow().cast(kind)
 
     def predict(target: Floats) -> Predicted:
-        found = cross_fitted(features.values, target, clusters.codes, folds, features.about)
-        return replace(found, values=calibrated(found.values, target))
+        return cross_fitted(features, target, clusters.codes, folds, features.about)
 
-    shares = predict(np.where(drawn, wrong, np.nan))
+    observed = np.where(drawn, wrong, np.nan)
+    shares = predict(observed)
+    shares = replace(shares, values=calibrated(shares.values, observed))
     difficulty = share_posterior(counts, seen, shares.values)
     fill("difficulty", difficulty.mean, drawn | left)
     fill("difficulty_sd", difficulty.sd, drawn | left)
@@ -107,7 +112,9 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
     draws = _draws(run, table["sample_id"])
     told = draws.count > 0
     if clusters.counted(told) >= FEWEST:
-        logprobs = predict(np.where(told, draws.mean, np.nan))
+        logprobs = predict(log_sizes(draws.mean))
+        means = from_log_sizes(logprobs.values, draws.mean)
+        logprobs = replace(logprobs, values=calibrated(means, draws.mean))
         confidence = mean_posterior(draws.mean, draws.within, draws.count, logprobs.values)
         fill("confidence", confidence.mean, told | left)
         fill("confidence_sd", confidence.sd, told | left)
@@ -129,7 +136,7 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
             features=list(dict.fromkeys(features.about)),
             difficulty=made_difficulty,
             confidence=made_confidence,
-            enough=_fewer(draws, features.values, clusters.codes, folds),
+            enough=_fewer(draws, features, clusters.codes, folds),
         ),
     )
 
@@ -169,7 +176,7 @@ def _draws(run: RunFolder, sample_ids: pl.Series) -> _Draws:
 
 
 def _fewer(
-    draws: _Draws, features: Floats, codes: NDArray[np.intp], folds: NDArray[np.intp]
+    draws: _Draws, features: Rows, codes: NDArray[np.intp], folds: NDArray[np.intp]
 ) -> FewerDraws | None:
     """Find the fewest completions whose estimates surely err less than plain pass rates of all.
 
@@ -182,12 +189,13 @@ def _fewer(
     chosen = np.flatnonzero(sizes == all_drawn)
     chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_TRIED])
     wrong = 1.0 - np.array(draws.right.gather(chosen).to_list(), np.float64)  # (n, all_drawn)
+    given = features[chosen]
     alone = own_variances(wrong.sum(1), np.full(len(chosen), float(all_drawn)))
     few = 2
     while few <= all_drawn - 2:
         first, others = wrong[:, :few], wrong[:, few:]
         share = first.mean(1)
-        found = cross_fitted(features[chosen], share, codes[chosen], folds[chosen])
+        found = cross_fitted(given, share, codes[chosen], folds[chosen])
         f = calibrated(found.values, share)
         estimated = share_posterior(first.sum(1), np.full(len(share), float(few)), f).mean
         rest = np.full(len(share), float(others.shape[1]))

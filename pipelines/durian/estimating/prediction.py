@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ _STRENGTHS = np.logspace(-1, 6, 22)  # of the ridge: from nearly none to nothing
 _TREES_FROM = 300  # samples; fewer teach trees nothing that a ridge does not know
 _TRIED = 4000  # samples on which the two kinds are compared
 _INNER = 2
+_TAUGHT, _BLOCK = 20_000, 4096  # samples that models learn from; that are predicted at a time
 _SHUFFLED = 2000  # samples a fold, of which it is told what the model leans on
 
 
@@ -30,8 +32,15 @@ class Predicted:
     leans: Mapping[str, float] = field(default_factory=dict)  # see `cross_fitted`
 
 
+class Rows(Protocol):
+    """Features by sample: `features[samples]` is (n, d), of n numbers; an array is one."""
+
+    def __getitem__(self, samples: NDArray[np.intp], /) -> Floats:
+        """The features of some samples."""
+
+
 def cross_fitted(
-    features: Floats,
+    features: Rows,
     target: Floats,
     clusters: NDArray[np.intp],
     folds: NDArray[np.intp],
@@ -41,10 +50,12 @@ def cross_fitted(
 
     Ridge regression on standardized features, its strength by generalized cross-validation; or
     gradient-boosted trees where they are better on samples that neither has seen, which is tried
-    inside the other folds alone.
+    inside the other folds alone. Where there are more than 20,000 samples with a target, so many
+    of them by chance teach all models: of a hundred features more samples tell nothing new, and
+    memory does not grow with the dataset. Features are asked for in blocks.
 
     Args:
-        features: (N, d).
+        features: those of N samples.
         target: (N,), NaN where nothing was seen: predicted all the same.
         clusters: (N,), samples of one number share an image.
         folds: (N,), 0 to FOLDS - 1, one for all samples of a cluster.
@@ -55,24 +66,30 @@ def cross_fitted(
             b^2 var(x) of y = b x + ..., for b (x - x') has twice that variance.
     """
     values = np.full(len(target), np.nan)
-    known = ~np.isnan(target)
-    trees, lost = 0, dict.fromkeys(about, 0.0)
-    for fold in range(FOLDS):
-        others, here = known & (folds != fold), folds == fold
-        if not here.any():
-            continue
+    known = np.flatnonzero(~np.isnan(target))
+    taught = np.sort(np.random.default_rng(0).permutation(known)[:_TAUGHT])
+    given, learned, within = features[taught], target[taught], folds[taught]
+    trees, lost, models = 0, dict.fromkeys(about, 0.0), {}
+    for fold in np.unique(folds):
+        others, here = within != fold, np.flatnonzero(within == fold)
         if not others.any():  # whatever was drawn stands in this fold
-            values[here] = target[known].mean()
+            models[fold] = _mean_of(learned)
             continue
-        use_trees = _trees_are_better(features[others], target[others], clusters[others])
+        use_trees = _trees_are_better(given[others], learned[others], clusters[taught[others]])
         trees += use_trees
         fit = _fit_trees if use_trees else _fit_ridge
-        model = fit(features[others], target[others])
-        values[here] = model(features[here])
-        seen = np.flatnonzero(here & known)[:_SHUFFLED]
-        for name, more in _shuffled(model, features[seen], target[seen], about):
-            lost[name] += more * float(np.mean(folds[known] == fold))
-    spread = float(np.var(target[known]))
+        models[fold] = fit(given[others], learned[others])
+        seen = np.random.default_rng(0).permutation(here)[:_SHUFFLED]
+        for name, more in _shuffled(models[fold], given[seen], learned[seen], about):
+            lost[name] += more * len(here) / len(taught)
+    for start in range(0, len(values), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(values)))
+        asked = features[block]
+        for fold, model in models.items():
+            of_fold = folds[block] == fold
+            if of_fold.any():
+                values[block[of_fold]] = model(asked[of_fold])
+    spread = float(np.var(learned))
     return Predicted(
         values, trees, FOLDS, {n: v / 2 / spread for n, v in lost.items() if spread > 0}
     )
@@ -109,13 +126,17 @@ def _trees_are_better(features: Floats, target: Floats, clusters: NDArray[np.int
     return bool(better.mean() > 2 * better.std() / np.sqrt(len(better)))
 
 
+def _mean_of(target: Floats) -> Fitted:
+    return lambda asked: np.full(len(asked), target.mean())
+
+
 def _fit_ridge(features: Floats, target: Floats) -> Fitted:
     from sklearn.linear_model import RidgeCV
 
     centre, scale = features.mean(0), features.std(0)
     used = scale > 1e-9
     if not used.any() or np.ptp(target) == 0:
-        return lambda asked: np.full(len(asked), target.mean())
+        return _mean_of(target)
     model = RidgeCV(alphas=_STRENGTHS)
     model.fit((features[:, used] - centre[used]) / scale[used], target)
 

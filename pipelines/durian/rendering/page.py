@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def write_page(
     write_json(folder / SUMMARY_FILE, summary)
 
 
+@cache  # templates are compiled once a process
 def page_environment() -> jinja2.Environment:
     """Templates of this folder, every value escaped, with the filters that show numbers."""
     environment = jinja2.Environment(

@@ -185,14 +185,15 @@ def _read(path: Path) -> bytes:
 
 
 def _load(path: Path) -> Any:
-    _read(path)
+    source = _read(path)
     name = f"durian_reward_{blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # the name ends in .py
+    assert spec is not None  # the name ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # as an import would: dataclasses and pickle look it up
     try:
-        spec.loader.exec_module(module)
+        # Not by its loader, which leaves a __pycache__ beside the user's file.
+        exec(compile(source, path, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         why = one_line(f"{type(error).__name__}: {error}")

@@ -6,6 +6,8 @@ from scipy.stats import beta
 
 from durian.analysis.statistics.small_area import (
     calibrated,
+    from_log_sizes,
+    log_sizes,
     mean_coverage,
     mean_posterior,
     own_variances,
@@ -214,3 +216,18 @@ def test_squared_errors_know_the_noise_of_what_they_are_held_against():
     # One that is off by 1/4 has 1/16 on average.
     assert squared_errors(np.full(4, 0.75), counted, two).mean() == pytest.approx(1 / 16)
     assert own_variances(counted, two).mean() == 1 / 8  # p (1 - p) / 2
+
+
+def test_log_sizes_by_hand():
+    # Sizes 1, 3 and none, of mean 4/3: the last counts as a hundredth of that.
+    found = log_sizes(np.array([-1.0, -3.0, 0.0, np.nan]))
+    np.testing.assert_allclose(found[:3], np.log([1, 3, 4 / 300]))
+    assert np.isnan(found[3])
+    # exp gives 1 and 4 where 2 and 6 were seen: eight fifths of each, so that the means agree.
+    seen = np.array([-2.0, -6.0, np.nan])
+    np.testing.assert_allclose(from_log_sizes(np.log([1.0, 4.0, 5.0]), seen), [-1.6, -6.4, -8])
+
+
+def test_completions_that_are_all_sure_are_predicted_to_be():
+    sure = np.zeros(4)
+    np.testing.assert_array_equal(from_log_sizes(log_sizes(sure), sure), 0)

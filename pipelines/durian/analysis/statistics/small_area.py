@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 _NODES = (np.arange(16) + 0.5) / 16  # of the distribution of what is known only roughly
 _LEAST_RHO, _MOST_RHO = 1e-4, 0.98
 _EDGE = 0.005  # a predicted share keeps so far from 0 and 1: no prediction is certain
+_LEAST_SIZE = 0.01  # of the mean size
 _BIN_SAMPLES, _MOST_BINS = 150, 10
 
 
@@ -191,6 +192,34 @@ def calibrated(predicted: Floats, seen: Floats) -> Floats:
     slope = float(np.mean((f - f.mean()) * (y - y.mean()))) / spread if spread > 0 else 0.0
     centred: Floats = y.mean() + float(np.clip(slope, 0, 1)) * (predicted - f.mean())
     return centred
+
+
+def log_sizes(mean: Floats) -> Floats:
+    """Logarithms of the sizes of mean log-probabilities, on which predictions of them are fitted.
+
+    Both the noise of such a mean and its differences grow with its size: unlogged, the least
+    confident samples alone would decide what a least-squares model learns. A size below a
+    hundredth of the mean size counts as that: a sure completion has none at all.
+
+    Args:
+        mean: (N,), 0 or less; NaN where nothing was seen.
+    """
+    sizes = np.maximum(-mean, 0)
+    known = sizes[~np.isnan(sizes)]
+    logged: Floats = np.log(np.maximum(sizes, max(_LEAST_SIZE * float(known.mean()), 1e-12)))
+    return logged
+
+
+def from_log_sizes(predicted: Floats, mean: Floats) -> Floats:
+    """Turn predicted log sizes into predicted means, whose own mean is that of what was seen.
+
+    The mean of a logarithm is below the logarithm of the mean, so exponentials are scaled up.
+    Source: Duan (1983), with a ratio of sums as the factor.
+    """
+    known = ~np.isnan(mean)
+    sizes = np.exp(predicted)
+    scaled: Floats = sizes * (mean[known].sum() / sizes[known].sum())
+    return scaled
 
 
 def _around(scatter: Floats) -> Floats:
