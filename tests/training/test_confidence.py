@@ -107,7 +107,7 @@ def test_drift_puts_completions_in_their_places_and_knows_the_hard_end(harder, t
         _batch=SimpleNamespace(
             rewards=torch.zeros(3, 2), confidence=torch.tensor(np.array([-0.9, -0.5, -0.1]))
         ),
-        _normalization=SimpleNamespace(reasoning_harder=harder, bins=3),
+        _normalization=SimpleNamespace(reasoning_harder=harder, bins=3), _regrouping=None,
         _metrics={"train": defaultdict(list)}, temperature=1.0,
     )  # fmt: skip
     DurianTrainer._log_drift(trainer)

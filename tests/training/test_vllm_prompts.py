@@ -9,6 +9,7 @@ from durian.config import SamplingConfig
 from durian.engines.chat import load_chat
 from durian.errors import RunError
 from durian.training import trainer
+from durian.training.checkpoints import States
 from durian.training.trainer import DurianTrainer
 from durian.training.vllm_prompts import reads_what_is_trained_on
 from tests.families.beside import PROMPTS, read_beside
@@ -73,7 +74,9 @@ def beside(chat_of, monkeypatch):
 
     monkeypatch.setattr(GRPOTrainer, "__init__", set_up)
     monkeypatch.setattr(trainer, "check_backend", lambda *_, **__: None)
-    return DurianTrainer(normalization=None, reward=None, chat=chat_of("pixtral"))
+    return DurianTrainer(
+        normalization=None, reward=None, chat=chat_of("pixtral"), states=States(None)
+    )
 
 
 def test_a_trainer_remembers_the_texts_of_the_rollout_batch_in_hand(beside):
