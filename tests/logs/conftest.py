@@ -6,7 +6,7 @@ from durian.rewards.boxed import BoxedReward
 from tests.logs.world import write_dataset
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def light():
     """Figures that are not encoded, few redraws, and graders that last beyond one import."""
     with pytest.MonkeyPatch.context() as patch:
