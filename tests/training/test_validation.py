@@ -17,6 +17,7 @@ from durian.errors import ConfigError
 from durian.evaluate import evaluate_policy
 from durian.profile import profile_dataset
 from durian.train import train_policy
+from durian.training import trainer as room
 from durian.training.backends import gathered_when_saved
 from durian.training.trainer import DurianTrainer
 from durian.training.validation import Validation, greedily, random_state_kept
@@ -73,6 +74,20 @@ def test_a_validation_changes_nothing_of_the_training(validated, whole):
     assert train == alone and not none
     assert list(held_out) == [0, 3, 6]
     assert sum("durian/drift/kendall_tau" in entry for entry in train.values()) == 3
+
+
+def test_what_trl_gathers_between_two_logs_is_left_to_its_next_one(monkeypatch):
+    # TRL's own `log` ends the means of the steps so far, as `logging_steps` 2 would show.
+    logged = []
+    monkeypatch.setattr(room, "log_entry", lambda found, all_of_them: {"eval_greedy": 0.5})
+    monkeypatch.setattr(room.Trainer, "log", lambda self, entry: logged.append(entry))
+    trainer = SimpleNamespace(
+        state=SimpleNamespace(global_step=3, log_history=[]),
+        _validation=SimpleNamespace(at=lambda *_: "found", over=lambda step: False, found=None),
+        log=lambda *_: pytest.fail("logged by TRL"),
+    )
+    DurianTrainer.validate(trainer)
+    assert logged == [{"eval_greedy": 0.5}]
 
 
 def test_its_numbers_are_those_of_an_evaluation_of_the_saved_policy(validated, evaluating):
