@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -97,30 +97,53 @@ class Settings:
         Raises:
             PluginError: an unknown name, or a value that cannot be read.
         """
-        known = {field.name for field in fields(cls)}
-        found = {
-            name: environment[variable]
-            for name in known
-            if (variable := f"DURIAN_{name.upper()}") in environment
-        } | dict(given or {})
-        for name in found.keys() - known:
-            raise PluginError(f"durian: no setting {name!r}; known are {', '.join(sorted(known))}")
-        return cls(**{name: _value(name, value) for name, value in found.items()})
+        known = [field.name for field in fields(cls)]
+        return cls(**read_settings(known, given, environment, _value, where="durian"))
 
 
 def _value(name: str, value: Any) -> Any:
-    try:
-        match name:
-            case "normalizer" | "groups":
-                return str(value)
-            case "bins":
-                return int(value)
-            case "eps" | "shrink":
-                return float(value)
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(float(part) for part in parts)
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"durian: {name} is {value!r}, which cannot be read") from error
+    match name:
+        case "normalizer" | "groups":
+            return str(value)
+        case "bins":
+            return int(value)
+        case "eps" | "shrink":
+            return float(value)
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(float(part) for part in parts)
+
+
+def read_settings(
+    known: Sequence[str],
+    given: Mapping[str, Any] | None,
+    environment: Mapping[str, str],
+    read: Callable[[str, Any], Any],
+    *,
+    where: str,
+) -> dict[str, Any]:
+    """Settings by name, from a trainer's own config, else from DURIAN_NAME.
+
+    Args:
+        known: the names that there are.
+        read: turns what stands under a name into its value; what it raises is told in a line.
+        where: begins that line.
+    Raises:
+        PluginError: an unknown name, or a value that cannot be read.
+    """
+    found = {
+        name: environment[variable]
+        for name in known
+        if (variable := f"DURIAN_{name.upper()}") in environment
+    } | dict(given or {})
+    values = {}
+    for name, value in found.items():
+        if name not in known:
+            raise PluginError(f"{where}: no setting {name!r}; known are {', '.join(sorted(known))}")
+        try:
+            values[name] = read(name, value)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise PluginError(f"{where}: {name} is {value!r}, which cannot be read") from error
+    return values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from durian.config.train import CURRICULA, POOLS, SHARES
 from durian.curriculum import Curriculum, Frontier, Pools
-from durian.plugins.rows import SAMPLE_ID, PluginError
+from durian.plugins.rows import SAMPLE_ID, PluginError, read_settings
 
 PASS_RATE = "durian_pass_rate"
 CORRECT = "acc"  # verl's name for whether a completion is right, beside its reward
@@ -70,38 +70,24 @@ class SamplerSettings:
         Raises:
             PluginError: an unknown name, or a value that cannot be read.
         """
-        known = {each.name for each in fields(cls)}
-        found = {
-            name: environment[variable]
-            for name in known
-            if (variable := f"DURIAN_{name.upper()}") in environment
-        } | dict(given or {})
-        for name in found.keys() - known:
-            raise PluginError(
-                f"durian: data.durian: no setting {name!r}; known are {', '.join(sorted(known))}"
-            )
-        return cls(**{name: _value(name, value) for name, value in found.items()})
+        known = [each.name for each in fields(cls)]
+        return cls(**read_settings(known, given, environment, _value, where="durian: data.durian"))
 
 
 def _value(name: str, value: Any) -> Any:
-    try:
-        match name:
-            case "order":
-                return str(value)
-            case "rollouts":
-                return int(value)
-            case "pools":
-                pairs = (
-                    [part.split("=") for part in value.split(",")]
-                    if isinstance(value, str)
-                    else value.items()
-                )
-                return {str(pool): float(share) for pool, share in pairs}
-        return None if value is None else float(value)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise PluginError(
-            f"durian: data.durian: {name} is {value!r}, which cannot be read"
-        ) from error
+    match name:
+        case "order":
+            return str(value)
+        case "rollouts":
+            return int(value)
+        case "pools":
+            pairs = (
+                [part.split("=") for part in value.split(",")]
+                if isinstance(value, str)
+                else value.items()
+            )
+            return {str(pool): float(share) for pool, share in pairs}
+    return None if value is None else float(value)
 
 
 class CurriculumSampler:
