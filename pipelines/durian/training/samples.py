@@ -208,9 +208,9 @@ def scan_rows(
     index = scan(noted(), progress, own_ids=config.id_column is not None)
     table.check_missing(ids)
     faults = [screen.fault(number) for number in sorted(images)]
-    if faults and faults[0] is not None and None not in faults:
+    if faults and None not in faults:
         raise ConfigError(f"grpo: 'use_vllm': {faults[0]}")
-    return ScannedRows(ids, index.fingerprint, with_images=images - {0} != set())
+    return ScannedRows(ids, index.fingerprint, with_images=any(images))
 
 
 def prepare_samples(
@@ -234,25 +234,15 @@ def prepare_samples(
     # instead of decoding the dataset once more.
     if (out / COUNTS_FILE).exists():
         return
-    n_rows, ids, left_out = len(scanned.ids), list[str](), Counter[str]()
-    longest = 0  # tokens of a prompt
+    n_rows, left_out = len(scanned.ids), Counter[str]()
     progress.start("images", n_rows)
     seen = decoded(
         reader.samples(), keep=True, pixel_limit=config.pixel_limit, workers=config.workers,
         progress=progress,
     )  # fmt: skip
-    with (
-        closing(seen),
-        written_aside(out / SAMPLES_FILE) as aside,
-        pa.OSFile(str(aside), "wb") as file,
-        pa.ipc.new_stream(file, _SCHEMA) as writer,
-    ):
+    with closing(seen):
         rows = _rows(seen, table, screen, left_out, bare=not scanned.with_images)
-        while found := list(islice(rows, ROWS_TOGETHER)):
-            longest = max([longest, *(length for length, _ in found)])
-            kept = [row for _, row in found]
-            ids += [row["sample_id"] for row in kept]
-            writer.write_table(pa.Table.from_pylist(kept, _SCHEMA))
+        ids, longest = write_rows(out / SAMPLES_FILE, _SCHEMA, rows)
     if not ids:
         most = next(iter(grouped(left_out).items()), ("no reason", 0))
         raise ConfigError(f"no sample of {n_rows} can take part; {most[1]} of them: {most[0]}")
@@ -277,6 +267,30 @@ def open_samples(out: Path, pixel_limit: int, resizing: Resizing | None = None) 
     rows = datasets.Dataset.from_file(str(out / SAMPLES_FILE))
     ordered = rows.with_transform(ForTrl(pixel_limit, resizing)).select(counts.pop("order"))
     return PreparedSamples(ordered, from_json(RowCounts, counts))
+
+
+def write_rows(
+    file: Path, schema: pa.Schema, rows: Iterable[tuple[int, JsonObject]]
+) -> tuple[list[str], int]:
+    """Write prepared rows as they come, some at a time, whole or not at all.
+
+    Args:
+        rows: each with its prompt's tokens.
+    Returns:
+        The rows' sample ids, and the tokens of the longest prompt; 0 of none.
+    """
+    ids, longest, coming = list[str](), 0, iter(rows)
+    with (
+        written_aside(file) as aside,
+        pa.OSFile(str(aside), "wb") as opened,
+        pa.ipc.new_stream(opened, schema) as writer,
+    ):
+        while found := list(islice(coming, ROWS_TOGETHER)):
+            longest = max(longest, *(length for length, _ in found))
+            kept = [row for _, row in found]
+            ids += [row["sample_id"] for row in kept]
+            writer.write_table(pa.Table.from_pylist(kept, schema))
+    return ids, longest
 
 
 class ForTrl:

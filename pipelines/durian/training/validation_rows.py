@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,11 @@ from durian.errors import ConfigError
 from durian.groups import KINDS
 from durian.measuring.decoding import decoded
 from durian.measuring.first_rows import check_first_rows
+from durian.measuring.look import Look
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, scan
-from durian.records import as_json, from_json
-from durian.run.files import read_json, write_json, written_aside
+from durian.records import JsonObject, as_json, from_json
+from durian.run.files import read_json, write_json
 from durian.run.progress import Progress
 from durian.samples import Failed, Sample, sample_id
 from durian.table.columns import SOURCE_FILE
@@ -46,7 +46,7 @@ from durian.table.judged import (
     open_groups,
 )
 from durian.training.plan import BatchPlan
-from durian.training.samples import ROWS_TOGETHER, ForTrl, Screen, row_of
+from durian.training.samples import ForTrl, Screen, row_of, write_rows
 
 _ABOUT = ("sample_id", "image_id", "with_images", "columns")
 ROWS_FILE = "validation.arrow"
@@ -202,38 +202,14 @@ def prepare_validation(
     """
     if (out / COUNTS_FILE).exists():  # written last: the rows are whole
         return
-    left_out, ids, longest = Counter[str](), list[str](), 0
+    left_out = Counter[str]()
     progress.start("images", found.samples)
     seen = decoded(
         distinct(found.reader.samples(), found.index, 0), keep=True,
         pixel_limit=config.pixel_limit, workers=config.workers, progress=progress,
     )  # fmt: skip
-    with (
-        closing(seen),
-        written_aside(out / ROWS_FILE) as aside,
-        pa.OSFile(str(aside), "wb") as file,
-        pa.ipc.new_stream(file, _SCHEMA) as writer,
-    ):
-        while together := list(islice(seen, ROWS_TOGETHER)):
-            rows = []
-            for sample, looked in together:
-                checked = screen.check(sample, looked)
-                if isinstance(checked, Failed):
-                    left_out[checked.error] += 1
-                    continue
-                messages, length = checked
-                longest = max(longest, length)
-                columns = {**sample.columns, SOURCE_FILE: sample.source_file}
-                rows.append(
-                    row_of(sample, messages)
-                    | {
-                        "image_id": sample.image_id,
-                        "with_images": bool(sample.images),
-                        "columns": json.dumps(columns),
-                    }
-                )
-            ids += [row["sample_id"] for row in rows]
-            writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
+    with closing(seen):
+        ids, longest = write_rows(out / ROWS_FILE, _SCHEMA, _rows(seen, screen, left_out))
     if not ids:
         most = next(iter(grouped(left_out).items()), ("no reason", 0))
         raise ConfigError(
@@ -249,6 +225,28 @@ def prepare_validation(
         same_image=len(found.overlap.shown),
     )
     write_json(out / COUNTS_FILE, {**as_json(counts), "dataset": found.reader.name})
+
+
+def _rows(
+    samples: Iterable[tuple[Sample, Look]], screen: Screen, left_out: Counter[str]
+) -> Iterator[tuple[int, JsonObject]]:
+    """The rows that have a prompt, each with its tokens; the others are counted."""
+    for sample, seen in samples:
+        checked = screen.check(sample, seen)
+        if isinstance(checked, Failed):
+            left_out[checked.error] += 1
+            continue
+        messages, length = checked
+        columns = {**sample.columns, SOURCE_FILE: sample.source_file}
+        yield (
+            length,
+            {
+                **row_of(sample, messages),
+                "image_id": sample.image_id,
+                "with_images": bool(sample.images),
+                "columns": json.dumps(columns),
+            },
+        )
 
 
 def open_validation(
