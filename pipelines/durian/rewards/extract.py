@@ -37,15 +37,8 @@ def extract_answer(completion: str) -> str | None:
         opened = box
     if opened is None:
         return _tagged(completion, start)
-    if opened.group().startswith("<"):
-        end = completion.find(_GLM_END, opened.end())
-        return (completion[opened.end() : end].strip() or None) if end >= 0 else None
-    depth = 1
-    for mark in _BRACE.finditer(completion, opened.end()):
-        depth += {"{": 1, "}": -1}.get(mark.group(), 0)
-        if depth == 0:
-            return completion[opened.end() : mark.start()].strip() or None
-    return None
+    held = _held(completion, opened)
+    return None if held is None else completion[held].strip() or None
 
 
 def extract_boxes(completion: str) -> list[str]:
@@ -99,7 +92,8 @@ def outside_boxes(text: str) -> str:
         if box.start() < start:  # in a box that is left out already
             continue
         kept.append(text[start : box.start()])
-        start = _end_of_box(text, box)
+        held = _held(text, box)
+        start = len(text) if held is None else held.stop + len(_closing(box))
     return " ".join([*kept, text[start:]])
 
 
@@ -108,16 +102,21 @@ def final_text(completion: str) -> str:
     return completion[_final(completion) :]
 
 
-def _end_of_box(text: str, box: re.Match[str]) -> int:
-    if box.group().startswith("<"):
+def _held(text: str, box: re.Match[str]) -> slice | None:
+    """Where the content of a box stands, from its opening on; None where it is never closed."""
+    if _closing(box) == _GLM_END:
         end = text.find(_GLM_END, box.end())
-        return end + len(_GLM_END) if end >= 0 else len(text)
+        return slice(box.end(), end) if end >= 0 else None
     depth = 1
     for mark in _BRACE.finditer(text, box.end()):
         depth += {"{": 1, "}": -1}.get(mark.group(), 0)
         if depth == 0:
-            return mark.end()
-    return len(text)
+            return slice(box.end(), mark.start())
+    return None
+
+
+def _closing(box: re.Match[str]) -> str:
+    return _GLM_END if box.group().startswith("<") else "}"
 
 
 def _final(completion: str) -> int:
