@@ -74,6 +74,16 @@ def tokenized(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> tuple[Any
     return of_rows(encoded["input_ids"]), images if any(images) else None, fields
 
 
+def with_images(prompts: Sequence[Any], images: Sequence[Sequence[Any]]) -> list[Any]:
+    """TRL's messages of prompts, each with its images in them."""
+    from trl.data_utils import prepare_multimodal_messages  # here: the doctor does without TRL
+
+    return [
+        prepare_multimodal_messages(prompt, images=list(own)) if own else prompt
+        for prompt, own in zip(prompts, images, strict=True)
+    ]
+
+
 def text_ids(chat: Chat, messages: Sequence[Sequence[JsonObject]]) -> list[list[int]]:
     """Ids of each prompt's text alone, for a vLLM that writes the tokens of images itself."""
     return [chat.text_ids(rendered(chat, prompt_of(each))) for each in messages]

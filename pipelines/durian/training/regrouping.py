@@ -93,7 +93,7 @@ class Regrouping:
 
         Stale: over the samples drawn since the bins were cut, half of all at least, Kendall's tau
         between the confidence behind the bins and the policy's own lies more than `below` under the
-        mean of what two profiles of one policy give, and under 95 % of those.
+        mean of what two profiles of one policy give, and under the 95 % interval of those.
 
         Samples that were not drawn keep the confidence that they had.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,11 @@ from torch import Tensor
 from transformers.trainer import TRAINER_STATE_NAME, Trainer
 from transformers.trainer_callback import TrainerState
 from trl import GRPOTrainer
-from trl.data_utils import prepare_multimodal_messages
 
 from durian.analysis.validation import log_entry
 from durian.engines.agreement import FIRST, Agreement
 from durian.engines.chat import Chat
 from durian.errors import RunError
-from durian.groups import PERCEPTUAL, perceptual_groups, reasoning_groups
 from durian.normalizer import Groups, durian_terms
 from durian.records import JsonObject
 from durian.rewards.for_trainers import completion_text
@@ -46,10 +43,12 @@ from durian.training.prompts import (
     check_masks,
     text_ids,
     tokenized,
+    with_images,
 )
 from durian.training.regrouping import Regrouping
 from durian.training.resampling import Drawn, DynamicSampling
 from durian.training.reward import TrainingReward
+from durian.training.rollout_batch import RolloutBatch
 from durian.training.validation import TrainingBegins, Validation, greedily
 from durian.training.vllm_prompts import reads_what_is_trained_on
 
@@ -61,20 +60,6 @@ _FORWARD = (
     "pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "spatial_shapes",
     "num_tiles", "image_sizes", "token_type_ids", "mm_token_type_ids", "image_position_ids",
 )  # fmt: skip
-
-
-@dataclass(kw_only=True)
-class RolloutBatch:
-    """One rollout batch over all processes: B samples, G completions each."""
-
-    rewards: Tensor  # (B, G); NaN where nothing could score a completion
-    correct: Tensor  # (B, G) bool
-    sample: Tensor  # (B,) by which the curriculum knows it; 0 where there is none
-    perceptual_group: Tensor  # (B,); -1 where a sample is in none
-    reasoning_group: Tensor  # (B,)
-    perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
-    confidence: Tensor  # (B,) the table's own; NaN where missing
-    places: Tensor | None = None  # (B,) in the regrouping, where there is one
 
 
 class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -184,12 +169,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _draw_more(self, rows: list[JsonObject]) -> Drawn:
         """Completions of further rows; TRL's log of their lengths stays that of the first draw."""
-        prompts = [
-            prepare_multimodal_messages(row["prompt"], images=row["images"])
-            if row["images"]
-            else row["prompt"]
-            for row in rows
-        ]
+        prompts = with_images([row["prompt"] for row in rows], [row["images"] for row in rows])
         logged = {name: len(values) for name, values in self._metrics["train"].items()}
         drawn = super()._generate(prompts)
         for name, values in self._metrics["train"].items():
@@ -309,7 +289,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         batch, rows = self._batch, len(inputs)
         first = self.accelerator.process_index * rows
         if self._normalization.online and training:
-            self._group_online(batch, self._confidence_now(out))
+            batch.group_online(self._confidence_now(out), self._normalization)
         # HERE TRL's advantages become Durian's, and so do the ones that it logs.
         advantages = self._normalization.advantages(
             batch.rewards, Groups(batch.perceptual_group, batch.reasoning_group)
@@ -442,22 +422,6 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
                 )
         local = self._sequence_confidence(logps, out["completion_mask"])
         return gather(local).view(-1, self._generations).nanmean(dim=1)  # type: ignore[no-any-return]
-
-    def _group_online(self, batch: RolloutBatch, confidence: Tensor) -> None:
-        """Cut the batch in hand into groups, as the paper does (eq. 10, 16)."""
-        normalization, device = self._normalization, batch.rewards.device
-        seen = perceptual_groups(
-            batch.perceptual.cpu().numpy().astype(np.float64),
-            normalization.percentiles,
-            harder=normalization.perceptual_harder,
-        )
-        thought = reasoning_groups(
-            confidence.cpu().numpy().astype(np.float64), normalization.bins, harder="lower"
-        )
-        numbers = [-1 if label is None else PERCEPTUAL.index(label) for label in seen.labels]
-        batch.perceptual_group = torch.tensor(numbers, device=device)
-        bins = [-1 if label is None else label for label in thought.labels]
-        batch.reasoning_group = torch.tensor(bins, device=device)
 
     def _log_batch(self, batch: RolloutBatch, advantages: Tensor) -> None:
         groups = batch.perceptual_group, batch.reasoning_group

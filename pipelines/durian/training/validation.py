@@ -26,7 +26,6 @@ from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from transformers import TrainerCallback
 from trl import GRPOConfig
-from trl.data_utils import prepare_multimodal_messages
 
 from durian.analysis.statistics.accuracy import Judged, accuracy_by_group, rates
 from durian.analysis.validation import (
@@ -45,6 +44,7 @@ from durian.rendering.text import counted, estimate_text
 from durian.run.files import find_json, write_json
 from durian.run.progress import Progress
 from durian.training.plan import BatchPlan
+from durian.training.prompts import with_images
 from durian.training.reward import TrainingReward
 from durian.training.validation_rows import ValidationRows, validated_every
 
@@ -204,7 +204,8 @@ class Validation:
                 # whichever process draws them.
                 torch.manual_seed(self._chunk_seed(way, chunk.samples))
                 rows = self._rows.rows[chunk.samples]
-                ids = trainer.draw(_prompts(rows), copies=copies, greedy=way == "greedy")
+                prompts = with_images(rows["prompt"], rows["images"])
+                ids = trainer.draw(prompts, copies=copies, greedy=way == "greedy")
                 if chunk.wanted:
                     found += zip(
                         chunk.samples, self._judge(trainer, rows, ids, copies), strict=True
@@ -261,14 +262,6 @@ class Validation:
                 ]
             )
         return outcomes
-
-
-def _prompts(rows: dict[str, list[Any]]) -> list[Any]:
-    """The messages of rows, with their images in them."""
-    if not any(rows["images"]):
-        return rows["prompt"]
-    pairs = zip(rows["prompt"], rows["images"], strict=True)
-    return [prepare_multimodal_messages(messages, images=images) for messages, images in pairs]
 
 
 def validation_of(
