@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,25 @@ def test_pixel_entropy_is_scikit_images_of_the_gray_image(run: Path, rows: Path)
     ):
         gray = np.asarray(Image.open(io.BytesIO(images[0]["bytes"])).convert("L"))
         assert value == pytest.approx(shannon_entropy(gray), abs=1e-12)
+
+
+def test_a_default_profile_tells_what_the_completions_agree_on(run: Path) -> None:
+    # Answers to these questions are single words and digits: equal ones are written alike.
+    rollouts = pl.read_parquet(run / "rollouts.parquet")
+    table = pl.read_parquet(run / "difficulty.parquet")
+    assert table["consensus"].n_unique() > 2
+    for row in table.iter_rows(named=True):
+        own = rollouts.filter(sample_id=row["sample_id"])
+        written = Counter(own["answer"].drop_nulls())
+        wrong = Counter(own.filter(correct=False)["answer"].drop_nulls())
+        if not written:
+            assert row["consensus"] is row["label_doubt"] is None
+            continue
+        assert row["consensus"] == max(written.values()) / ROLLOUTS
+        assert written[row["consensus_answer"]] == max(written.values())
+        more = max(wrong.values(), default=0) - own["correct"].sum()
+        assert row["label_doubt"] == max(0, more) / ROLLOUTS
+        assert (row["right_unboxed"] is None) == bool(own["correct"].all())
 
 
 def test_every_measure_follows_from_the_rollouts_kept(run: Path) -> None:

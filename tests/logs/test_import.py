@@ -40,7 +40,8 @@ def verl(tmp_path_factory):
     """Two steps: sample 0 right 1 of 2 times, sample 1 never of 2, 2 and 3 once each, 4 unasked."""
     dump = tmp_path_factory.mktemp("verl") / "dump"
     write_lines(dump / "1.jsonl", [line(0, "2"), line(0, "3"), line(2, "red")])
-    second = [line(1, "square", step=2), line(1, "oval", step=2), line(3, "red", step=2)]
+    beside = {"output": f"{said('oval')} No, a circle."}
+    second = [line(1, "square", step=2), line(1, "oval", step=2, **beside), line(3, "red", step=2)]
     write_lines(dump / "2.jsonl", second)
     return dump
 
@@ -65,6 +66,16 @@ def test_a_dump_of_verl_becomes_a_run_graded_anew(run):
     assert found["reward_mean"].to_list()[:4] == pytest.approx([0.55, 0.1, 1.0, 0.1])
     assert found["format_rate"].to_list() == [1, 1, 1, 1, None]
     assert found["error"].to_list() == [None] * 4 + ["no completion is logged"]
+
+
+def test_what_the_completions_agree_on_and_what_is_right_outside_a_box_is_told(run):
+    found = table(run)
+    assert found["consensus"].to_list() == [0.5, 0.5, 1, 1, None]
+    assert found["consensus_answer"].to_list()[2:] == ["red", "red", None]
+    # 1 right and 1 wrong; two wrong ones, unlike each other; 1 right; 1 wrong of 1.
+    assert found["label_doubt"].to_list() == [0, 0.5, 0, 1, None]
+    # Of the wrong ones: "3" alone; a square, and an oval with the circle behind it; none; "red".
+    assert found["right_unboxed"].to_list() == [0, 0.5, None, 0, None]
 
 
 def test_what_is_not_logged_is_null_and_no_error(run):
