@@ -12,6 +12,8 @@ from durian.rewards.unboxed import stands_unboxed
         ("<think>1 + 1</think> So there are 42.", "42"),
         ("I count **42** shapes in all, a lot.", "42"),
         (r"\boxed{41} is too few: it must be 42", "42"),
+        (r"It is red: \boxed{blue}", "red"),
+        ("It is red: <|begin_of_box|>blue<|end_of_box|>", "red"),
         ("It costs $1,250.00 in total.", "1250"),
         ("It is 12.5 % of the bar.", "12.5%"),
         ("so the length is 5 cm.", "5 cm"),
