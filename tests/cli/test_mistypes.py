@@ -23,7 +23,7 @@ NEEDED = {
     "compare": ["a", "b"],
     "grade": ["a", "b"],
     "schema": [],
-    "show": ["run", "--row", "1"],
+    "show": ["run", "--id", "x"],
     "view": ["run"],
     "export": ["run", "--to", "verl", "--out", "o"],
     "import": ["logs", "--from", "jsonl", "--dataset", "d", "--out", "o"],

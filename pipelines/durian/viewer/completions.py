@@ -33,7 +33,7 @@ class Completions:
         """
         hashes, groups = self.index
         wanted = pl.Series([sample_id]).hash()[0]
-        first, end = (np.searchsorted(hashes, wanted, side) for side in ("left", "right"))  # type: ignore[call-overload]
+        first, end = (np.searchsorted(hashes, wanted, side) for side in ("left", "right"))
         found = [
             self._file.matching(int(group), "sample_id", sample_id) for group in groups[first:end]
         ]

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from durian.run.folder import unreadable
 from durian.table.checked import DAMAGE
 
-Places = NDArray[np.int64]
 _BATCH = 8_192  # rows
 
 
@@ -58,7 +57,9 @@ class ParquetRows:
         except DAMAGE as error:
             raise unreadable(self.path, error) from error
 
-    def rows(self, places: Sequence[int] | Places, names: Sequence[str]) -> pl.DataFrame:
+    def rows(
+        self, places: Sequence[int] | NDArray[np.integer], names: Sequence[str]
+    ) -> pl.DataFrame:
         """Some columns of the rows at `places`, in their order; the other row groups stay unread.
 
         Raises:
@@ -66,7 +67,7 @@ class ParquetRows:
         """
         asked = np.asarray(places, np.int64)
         group_of = np.searchsorted(self.starts, asked, side="right") - 1
-        found, order = list[pl.DataFrame](), list[Places]()
+        found, order = list[pl.DataFrame](), list[NDArray[np.intp]]()
         for group in np.unique(group_of):
             here = np.flatnonzero(group_of == group)
             found.append(self._group(int(group), names)[asked[here] - self.starts[group]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -29,6 +29,7 @@ _SHOWN = {  # what browsers draw as it is
     "BMP": "image/bmp",
 }
 _MOST_THUMBNAILS, _MOST_SAMPLES = 600, 4  # that are kept
+_AT_ONCE = 50  # samples whose images are held
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,15 @@ class Pictures:
                     del self._thumbnails[next(iter(self._thumbnails))]
             return self._thumbnails.get(row, "no image")
 
-    def stored(self, row: int, sample_id: str) -> Picture | None:
-        """The thumbnail that the run keeps of a sample, if any."""
-        return self._stored([(row, sample_id)]).get(row)
+    def each(self, asked: Sequence[tuple[int, str]]) -> Iterator[tuple[int, list[Picture | str]]]:
+        """All images of some samples, by row; a sample without any has its thumbnail, if kept."""
+        kept = self._stored(asked)
+        for first in range(0, len(asked), _AT_ONCE):
+            for row, images in self._read(asked[first : first + _AT_ONCE]).items():
+                if isinstance(images, str):
+                    yield row, [kept[row]] if row in kept else []
+                else:
+                    yield row, [self._drawable(image) if image else "" for image in images]
 
     def _read(self, asked: Sequence[tuple[int, str]]) -> dict[int, Sequence[bytes] | str]:
         """The encoded images of some samples, by row, or why there are none."""

@@ -213,9 +213,10 @@ class SampleTable:
     def ids(self, places: Sequence[int] | Places) -> list[str]:
         """The ids of some samples."""
         if len(places) * 2 > len(self):
-            return self.table.column("sample_id")[np.asarray(places).tolist()].to_list()
-        ids: list[str] = self.table.rows(places, ["sample_id"])["sample_id"].to_list()
-        return ids
+            found = self.table.column("sample_id")[np.asarray(places).tolist()]
+        else:
+            found = self.table.rows(places, ["sample_id"])["sample_id"]
+        return list(found)
 
     def _columns(self) -> list[ViewColumn]:
         found = [
@@ -320,11 +321,11 @@ class SampleTable:
                 if clause.values != (None,):
                     raise ConfigError(f"the column '{shown}' holds numbers; give a range")
                 return self.values(column.name).is_null().to_numpy()
-            values = self.values(column.name).cast(pl.String)
+            texts = self.values(column.name).cast(pl.String)
             named = [value for value in clause.values if value is not None]
-            found = values.is_in(pl.Series(named, dtype=pl.String).implode()).fill_null(False)
+            found = texts.is_in(pl.Series(named, dtype=pl.String).implode()).fill_null(False)
             if None in clause.values:
-                found = found | values.is_null()
+                found = found | texts.is_null()
             return found.to_numpy()
         if column.kind != "number":
             raise ConfigError(f"the column '{shown}' holds texts; give some of its values")

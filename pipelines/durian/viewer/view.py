@@ -80,7 +80,7 @@ def read_view(text: str | None) -> View:
     """
     try:
         return View() if not text else _view(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the address holds no view ({one_line(error, longest=80)})") from error
 
 
@@ -107,10 +107,10 @@ def _clause(held: Mapping[str, Any]) -> Clause:
         if not all(value is None or isinstance(value, str) for value in values):
             raise ValueError("a value is no text")
         return Clause(column=column, values=tuple(values))
-    bounds = {key: _number(held.get(key)) for key in ("low", "high", "below")}
-    if all(bound is None for bound in bounds.values()):
+    low, high, below = (_number(held.get(key)) for key in ("low", "high", "below"))
+    if low is None and high is None and below is None:
         raise ValueError("a condition has neither values nor a bound")
-    return Clause(column=column, **bounds)
+    return Clause(column=column, low=low, high=high, below=below)
 
 
 def _number(value: Any) -> float | None:
