@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from durian.analysis.statistics.estimate import Estimate
 from durian.analysis.training_log import Log, PartMean, part_means
 from durian.analysis.validation import Validations
 from durian.rendering.page import write_page
@@ -107,7 +108,7 @@ def _rows(
     ]
 
 
-def _validated(found: Validations) -> list[tuple[int, dict[str, str]]]:
+def _validated(found: Validations) -> list[tuple[int, dict[str, Estimate]]]:
     """Step of each validation, and its accuracies with their intervals, by name."""
     return [
         (one.step, {name: known.estimate for name, known in one.named()})
