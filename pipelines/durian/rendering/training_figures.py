@@ -207,7 +207,7 @@ def _draw(axes: Axes, panel: _Panel, lines: Mapping[str, Points]) -> None:
         axes.set_ylim(0, 2 * held.max())
     if panel.shares:
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, 0 if held.max() >= 0.05 else None, " %"))
         axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], min_n_ticks=2))
     if several:  # between title and axes, where no line passes
         axes.legend(
