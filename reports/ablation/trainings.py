@@ -149,7 +149,7 @@ def run(arm: str, seed: int, table: Path, held_out: Path, out: Path) -> dict[str
         "commit": commit(),
         "settings": {"steps": STEPS, "prompts": PROMPTS, "rollout_batch": BATCH,
                      "rollouts": EACH, "learning_rate": RATE},
-        "log": [step for step in log if "reward" in step],
+        "log": log,
         "eval": as_json(judged),
         "seconds": [trained, time.perf_counter() - begun],
     }  # fmt: skip
