@@ -115,6 +115,11 @@ SWEEPS: dict[str, tuple[Setting, tuple[str, ...]]] = {
     "epochs 4": (replace(CENTRE, epochs=4), DECIDE),
     "noise 0.1": (replace(CENTRE, noise=0.1), DECIDE),
     "noise 0.2": (replace(CENTRE, noise=0.2), DECIDE),
+    # All at once that should make a std of eight verdicts a bad guide.
+    "corner": (
+        replace(CENTRE, sharpness=5.0, noise=0.1, prompts=64, steps=320, rate=0.03, epochs=4),
+        DECIDE,
+    ),
     **{f"bins {b}": (replace(CENTRE, bins=b), GROUPED) for b in (4, 16, 48)},
     **{
         "weights " + " ".join(map(str, w)): (replace(CENTRE, weights=w), ("durian", "random"))
@@ -220,7 +225,7 @@ def _train(setting: Setting, arm: Arm, seeds: list[int]) -> tuple[dict[str, Any]
     found: dict[str, Any] = {name: values for name, values in looks[-1].items()}
     found |= {f"start/{name}": values for name, values in looks[0].items()}
     found |= {f"first/{name}": values for name, values in batches[0].items()}
-    for name in ("sampled", "greedy", "tau", "changed", "moved"):
+    for name in ("sampled", "greedy", "train", "tau", "changed", "moved"):
         found[f"curve/{name}"] = [look[name] for look in looks]
     for name in batches[0]:
         found[f"mean/{name}"] = rounded(torch.tensor([b[name] for b in batches]).mean(0))
