@@ -369,7 +369,7 @@ def trainings_table(lines: list[dict[str, Any]]) -> str:
     names = ("sampled", "greedy", "sampled/easy", "sampled/medium", "sampled/hard")
     arms = [arm for arm in NAMES if any(of == arm for of, _ in by)]
     rows = [
-        "| arm | seeds | sampled | greedy | less (pairs) | sampled | greedy | easy | medium | hard |",
+        "| arm | seeds | sampled | greedy | less (pairs) | sampled | greedy | easy | mid | hard |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
 
