@@ -91,6 +91,9 @@ class Simulated:
         """A number of every seed."""
         return self._of[sweep, arm, name]
 
+    def __contains__(self, key: tuple[str, str, str]) -> bool:
+        return key in self._of
+
     def less(self, sweep: str, arm: str, other: str, name: str = "sampled") -> Paired:
         """One arm less another, paired by seed."""
         return paired(self(sweep, arm, name) - self(sweep, other, name))
@@ -104,7 +107,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.simulation is not None:
         take_simulation(given.simulation)
-    if given.trainings is not None:
+    if given.trainings is not None and (given.trainings / "results.jsonl").exists():
         take_trainings(given.trainings)
     tables: dict[str, str] = {}
     if (HERE / "simulation.parquet").exists():
@@ -232,7 +235,7 @@ def sweeps_table(simulated: Simulated) -> str:
         "|---|---|---|---|" + "---|" * (len(others) + 1),
     ]
     for sweep, arms in simulated.arms.items():
-        if "grpo" not in arms:
+        if not {"grpo", "durian", "random"} <= set(arms):
             continue
         start, end, flat, extreme = (
             100 * simulated(sweep, "grpo", name).mean()
@@ -286,7 +289,9 @@ def drift_table(simulated: Simulated) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for sweep, arms in simulated.arms.items():
-        if "grpo" not in arms or sweep.startswith(("bins", "noise", "weights")):
+        if "grpo" not in arms or sweep.startswith(("bins", "weights")):
+            continue
+        if (sweep, "grpo", "curve/train/0") not in simulated:
             continue
         curves = {
             name: np.array(
@@ -338,10 +343,11 @@ def mechanism_table(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for where, arms in found["numbers"].items():
-        for arm, numbers in arms.items():
-            of = {name: np.array(values) for name, values in numbers.items()}
-            ratio = paired(of["snr"] / np.array(arms["grpo"]["snr"]) - 1)
-            told = f"({of['snr'].mean():.4f})" if arm == "grpo" else f"{ratio.points(1)} %"
+        base = np.array(arms["grpo"]["snr"])
+        for arm in (name for name in NAMES if name in arms and name != "rloo"):
+            of = {name: np.array(values) for name, values in arms[arm].items()}
+            ratio = paired((of["snr"] - base) / base.mean())
+            told = f"({base.mean():.4f})" if arm == "grpo" else f"{ratio.points(1)} %"
             rows.append(
                 f"| {where} | {NAMES[arm]} | {told} | "
                 f"{of['along'].mean():.3f} | {of['effective'].mean():.0f} | "
@@ -397,6 +403,8 @@ def training_drift(lines: list[dict[str, Any]]) -> str:
     of: dict[int, list[tuple[float, float]]] = {}
     reward: dict[int, list[float]] = {}
     for line in lines:
+        if not any("durian/drift/kendall_tau" in step for step in line["log"]):
+            continue  # of a harness that kept only the lines with a reward
         for step in line["log"]:
             if "durian/drift/kendall_tau" in step:
                 both = step["durian/drift/kendall_tau"], step["durian/drift/changed_bin"]

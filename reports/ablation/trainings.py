@@ -30,9 +30,7 @@ import polars as pl
 import torch
 
 from durian.config import EvalConfig, TrainConfig
-from durian.evaluate import evaluate_policy
 from durian.records import as_json
-from durian.train import train_policy
 
 DATA, POLICY = Path("data/photo_shapes"), "data/tiny_policy"
 STEPS, EACH = 60, 8  # optimizer steps; completions of a prompt
@@ -114,6 +112,9 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 def run(arm: str, seed: int, table: Path, held_out: Path, out: Path) -> dict[str, Any]:
     """Train and judge one arm in this process: to start another takes a good part of a unit."""
+    from durian.evaluate import evaluate_policy  # here: they load TRL and all that it brings
+    from durian.train import train_policy
+
     begun, folder = time.perf_counter(), out / f"{arm}-{seed}"
     own = table
     if ARMS[arm].random_groups:
