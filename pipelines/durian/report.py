@@ -92,7 +92,9 @@ def render_run(
     summary = replace(
         summary,
         sentences=sentences(summary),
-        advice=with_examples(advice(summary, manifest.estimates), summary.scored, texts, said),
+        advice=with_examples(
+            advice(summary, manifest.estimates, manifest.tokens), summary.scored, texts, said
+        ),
     )
     write_report(
         path / REPORT_FOLDER,
