@@ -134,6 +134,7 @@ def of_all(world: World) -> list[dict[str, Any]]:
 def of_a_part(world: World) -> list[dict[str, Any]]:
     """The errors of samples without any completion, where a fifth has some."""
     found: Found = {}
+    near = _likeness(world.table["problem"].to_list())
     for drawn in (2, 4, 8):
         for seed, draw in _draws(world, drawn):
             strata = Strata(seed)
@@ -146,9 +147,18 @@ def of_a_part(world: World) -> list[dict[str, Any]]:
                 )  # fmt: skip
             seen = strata.first(round(SHARE * len(world.table)))
             true = draw.true_share[~seen]
-            flat = float(np.sqrt(np.mean((true - draw.share[seen].mean()) ** 2)))
+            flat = _rms(true - draw.share[seen].mean())
             mean = found.setdefault((drawn, "all by their mean"), {})
             mean.setdefault("rms of the pass rate", []).append(flat)
+            peers = {
+                "rms of the pass rate": _rms(_by_likeness(near, draw.share, seen) - true),
+                "tau-b of confidence": _tau(
+                    _by_likeness(near, draw.mean, seen), draw.true_mean[~seen],
+                    np.random.default_rng(0),
+                ),
+            }  # fmt: skip
+            for what, value in peers.items():
+                found.setdefault((drawn, "DOTS"), {}).setdefault(what, []).append(value)
             for way, shares, means in draw(seen):
                 if way == "raw":  # the mean of the others
                     continue
@@ -218,6 +228,10 @@ class Draw:
         return self.world.wrong[:, self.mine].mean(1)
 
     @property
+    def mean(self) -> Floats:
+        return self.world.logprob[:, self.mine].mean(1)
+
+    @property
     def true_share(self) -> Floats:
         return self.world.wrong[:, self.others].mean(1)
 
@@ -266,7 +280,7 @@ def _errors(
     random = np.random.default_rng(0)
     found = {
         "tau-b of confidence": _tau(mean, true_mean, random),
-        "rms of the pass rate": float(np.sqrt(np.mean((share - true_share) ** 2))),
+        "rms of the pass rate": _rms(share - true_share),
         "right bin of 10 by confidence": _same(mean, true_mean, 10, random),
         "right third by difficulty": _same(share, true_share, 3, random),
     }
@@ -283,6 +297,41 @@ def _errors(
         found["coverage of the share"] = float(np.mean(inside))
         found["coverage of the confidence"] = float(np.mean(off <= 1.96))
     return found
+
+
+def _likeness(problems: list[str]) -> Floats:
+    """Cosines between questions, by the means of the policy's own token embeddings. (N, N)"""
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    folder = DATA / "tiny_policy"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    weights = AutoModelForImageTextToText.from_pretrained(folder).get_input_embeddings().weight
+    table = weights.detach().double().numpy()
+    means = np.array([table[tokenizer(problem)["input_ids"]].mean(0) for problem in problems])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    found: Floats = means @ means.T
+    return found
+
+
+def _by_likeness(near: Floats, values: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """DOTS (arXiv 2506.05316): the drawn ones' mean, weighted by the softmax of likeness.
+
+    Its temperature is the best of a dozen by leaving one out.
+    """
+    known, others = values[seen], near[np.ix_(seen, seen)]
+    np.fill_diagonal(others, -np.inf)
+
+    def weighted(cosines: Floats, temperature: float) -> Floats:
+        weights = np.exp((cosines - cosines.max(1, keepdims=True)) / temperature)
+        found: Floats = weights @ known / weights.sum(1)
+        return found
+
+    best = min(np.logspace(-3, 1, 12), key=lambda t: _rms(weighted(others, float(t)) - known))
+    return weighted(near[np.ix_(~seen, seen)], float(best))
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def _rows(world: World, found: Found) -> list[dict[str, Any]]:
