@@ -98,7 +98,7 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
         if reasoning.bins != AUTO or reasoning is before.reasoning:
             _check_batch(config, run, "reasoning", reasoning, samples)
         version = before.version or 1
-        why = _why(config, run, before)
+        why = _why(config, run, before, regrouped=bool(columns))
         if why is not None and why != before.why:
             columns[WHY] = causes_of_run(run.path, why)
         groups = GroupCuts(version=version, perceptual=perceptual, reasoning=reasoning, why=why)
@@ -119,12 +119,18 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
     )
 
 
-def _why(config: GroupConfig, run: RunFolder, before: GroupCuts) -> dict[str, float] | None:
+def _why(
+    config: GroupConfig, run: RunFolder, before: GroupCuts, *, regrouped: bool
+) -> dict[str, float] | None:
     """Give the thresholds of the causes: those asked for, over those that the table has.
+
+    A table that tells none gets some with its new groups; nothing asked, nothing changed.
 
     Raises:
         ConfigError: some are asked for, and the table is too old to hold causes.
     """
+    if before.why is None and config.why is None and not regrouped:
+        return None
     if table_version(run.path / DIFFICULTY_FILE) >= DIFFICULTY[WHY].since:
         return asked_thresholds(config.why, before.why)
     if config.why is not None:

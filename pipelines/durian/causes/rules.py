@@ -31,7 +31,7 @@ THRESHOLDS: Mapping[str, float] = {
     "unformatted": 0.5,
     "solved_blind": 0.625,  # blind_pass_rate, at least
     "solved": 0.875,  # pass_rate, at least
-    "steady_wrong": 0.5,  # of its completions that are one and the same wrong answer, at least
+    "steady_wrong": 0.5,  # label_doubt, at least
     "guessed": 0.2,  # probability that the image adds more than `GAIN`, below
 }
 GAIN = 0.1  # in pass rate: what an image that is looked at should add
@@ -52,7 +52,7 @@ class Evidence:
     unformatted: Floats | None = (
         None  # share of the wrong ones in which only the format is at fault
     )
-    leading: Floats | None = None  # wrong ones with the most common wrong answer
+    # Share of the completions that give the most common wrong answer, less the share of the right.
     label_doubt: Floats | None = None
     blind_pass_rate: Floats | None = None
     image_gain: Floats | None = None
@@ -103,11 +103,6 @@ def find_causes(
     asked = known & ~solved
     nothing = np.zeros(n, bool)
     of_wrong = np.maximum(wrong, 1.0)
-    leads = nothing
-    if evidence.leading is not None:
-        leads = (evidence.leading > 1) & _at_least(
-            evidence.leading / total, thresholds["steady_wrong"]
-        )
 
     def mostly(name: str, share: Floats | None) -> Bools:
         return nothing if share is None else asked & _at_least(share, thresholds[name])
@@ -124,8 +119,8 @@ def find_causes(
         "unformatted": mostly("unformatted", evidence.unformatted),
         "solved_blind": solved & _blind(evidence, thresholds["solved_blind"]),
         "solved": solved,
-        "steady_wrong": asked & leads,
-        "scattered": asked & (wrong == total) & (evidence.leading is not None),
+        "steady_wrong": mostly("steady_wrong", evidence.label_doubt) & (total > 1),
+        "scattered": asked & (wrong == total) & (evidence.label_doubt is not None),
         "guessed": asked & (wrong < total) & _guessed(evidence, thresholds["guessed"]),
         "mixed": asked,
     }
@@ -138,8 +133,8 @@ def measured_causes(evidence: Evidence) -> list[str]:
     needs = {
         "unreadable": "unreadable", "conflict": "conflict", "doubtful_label": "label_doubt",
         "looped": "looped", "cut": "cut", "unformatted": "unformatted",
-        "solved_blind": "blind_pass_rate", "steady_wrong": "leading", "scattered": "leading",
-        "guessed": "image_gain",
+        "solved_blind": "blind_pass_rate", "steady_wrong": "label_doubt",
+        "scattered": "label_doubt", "guessed": "image_gain",
     }  # fmt: skip
     taken = {
         field.name

@@ -36,8 +36,9 @@ _RULES = {
     "solved_blind": "solved, and right in at least {solved_blind} of the completions without the "
     "image",
     "solved": "at least {solved} right; what befell the others is not asked",
-    "steady_wrong": "at least {steady_wrong} of its completions are one and the same wrong answer",
-    "scattered": "never right, and no wrong answer is so common",
+    "steady_wrong": "label_doubt at least {steady_wrong:.3g}: one wrong answer is so much more "
+    "common than the right one",
+    "scattered": "never right, and no wrong answer leads so far",
     "guessed": "right now and then, and P(image gain > {gain}) is below {guessed:.3g}",
     "mixed": "none of these",
 }
@@ -60,7 +61,7 @@ def rules(thresholds: Mapping[str, float] | None) -> dict[str, str]:
     known = {**THRESHOLDS, **(thresholds or {})}
     shares = {
         name: percent_text(known[name], 0)
-        for name in ("looped", "cut", "unformatted", "solved_blind", "solved", "steady_wrong")
+        for name in ("looped", "cut", "unformatted", "solved_blind", "solved")
     }
     return {
         cause: rule.format(**{**known, **shares}, fewest=FEWEST, gain=GAIN)

@@ -91,14 +91,15 @@ def gather_evidence(table: pl.DataFrame, said: Iterable[pl.DataFrame]) -> Eviden
     tallied = _tallied(table["sample_id"], said)
     cut = np.where(tallied["unended"] > 0, np.nan, tallied["cut"])
     doubt = _floats(table["label_doubt"])
+    if not np.isnan(doubt).all():  # it is null, too, of a sample without any answer
+        doubt = np.where(scored, np.nan_to_num(doubt), doubt)
     return Evidence(
         total=total,
         wrong=wrong,
         looped=tallied["looped"],
         cut=cut,
         unformatted=_unformatted(table, wrong, tallied["unanswered"]),
-        leading=None if np.isnan(doubt).all() else _leading(doubt, pass_rate, total),
-        label_doubt=doubt,
+        label_doubt=None if np.isnan(doubt).all() else doubt,
         blind_pass_rate=_floats(table["blind_pass_rate"]),
         image_gain=_floats(table["image_gain"]),
         image_gain_sd=_floats(table["image_gain_sd"]),
@@ -154,15 +155,6 @@ def _unformatted(table: pl.DataFrame, wrong: Floats, unanswered: Floats) -> Floa
     judged = ~np.isnan(_floats(table["format_rate"])) & (wrong > 0)
     without = np.where(judged, unanswered / np.maximum(wrong, 1.0), np.nan)
     return np.fmax(_floats(table["right_unboxed"]), without)
-
-
-def _leading(doubt: Floats, pass_rate: Floats, total: Floats) -> Floats:
-    """Completions with the most common wrong answer, as far as it is more common than the right.
-
-    label_doubt is that share less the pass rate, or 0. Null, where others have it: no answers.
-    """
-    with np.errstate(invalid="ignore"):
-        return np.where(doubt > 0, np.round((doubt + pass_rate) * total), 0.0)
 
 
 def _unreadable(errors: pl.Series) -> NDArray[np.bool_]:
