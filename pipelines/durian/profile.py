@@ -23,6 +23,7 @@ from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import FEWEST
 from durian.causes.rules import asked_thresholds
 from durian.config import ProfileConfig
+from durian.duplicates.found import cluster_samples
 from durian.engines.loading import chat_of, check_encoder, check_engine, settle_repeatable
 from durian.errors import ConfigError, RunError, RunFolderError, one_line, require
 from durian.estimating.estimates import estimate_samples
@@ -42,7 +43,7 @@ from durian.run.progress import Progress, Silent, Stopwatch
 from durian.samples import NO_IMAGE
 from durian.table.causes import WHY, causes_of_parts
 from durian.table.checked import check_manifest, check_summary
-from durian.table.columns import write_columns
+from durian.table.columns import write_columns, write_signatures
 from durian.table.grouping import check_measure, group_samples
 
 
@@ -264,6 +265,11 @@ def finish_run(
         # for it by column, and again one by one for the tables. The manifest is written last, which
         # makes the run complete.
         write_columns(run)
+        compared: Mapping[str, pa.Array] = {}
+        if config.needs_signatures:
+            with watch.time("duplicates"):
+                write_signatures(run)
+                compared = cluster_samples(run)
         estimates = estimate_samples(run)
         estimated = estimates.columns if estimates else {}
         grouped = config
@@ -277,8 +283,9 @@ def finish_run(
         groups = group_samples(grouped, run, estimated)
         thresholds = asked_thresholds(config.why)
         groups = replace(groups, cuts=replace(groups.cuts, why=thresholds))
-        why = causes_of_parts(run, estimated, thresholds)
-        run.join_parts({**estimated, **groups.columns, WHY: why}, groups.cuts)
+        together = {**compared, **estimated}
+        why = causes_of_parts(run, together, thresholds)
+        run.join_parts({**together, **groups.columns, WHY: why}, groups.cuts)
     made = estimates.made if estimates else None
     manifest = describe_run(config, reader, index, run, identity, groups, made)
     if drawn is not None and not drawn.all():

@@ -17,6 +17,8 @@ from durian.run.folder import DIFFICULTY_FILE, ROLLOUTS_FILE, RunFolder, unreada
 from durian.samples import NO_IMAGE, NOT_LOGGED
 from durian.schema import DIFFICULTY, arrow_array, arrow_type
 from durian.table.checked import DAMAGE, read_frame
+from durian.table.conflicts import NEEDED as COMPARED
+from durian.table.conflicts import conflicts
 
 WHY = "why"
 _NEEDED = (
@@ -38,11 +40,9 @@ def causes_of_parts(
         further: columns that no part holds, since they need all samples; one value a sample.
         thresholds: all of them.
     """
-    table = pl.DataFrame(run.read_part_columns(list(_NEEDED)))
-    table = table.with_columns(
-        pl.from_arrow(column).alias(name)  # type: ignore[union-attr]
-        for name, column in further.items()
-        if name in _NEEDED
+    names = list(dict.fromkeys((*_NEEDED, *COMPARED)))
+    table = pl.DataFrame(run.read_part_columns(names)).with_columns(
+        pl.Series(name, column) for name, column in further.items() if name in names
     )
     names = [*_SAID, "blind"]
     said = (pl.DataFrame(run.read_rollouts(n, names)) for n in run.finished_parts())
@@ -51,7 +51,8 @@ def causes_of_parts(
 
 def causes_of_run(run: Path, thresholds: Mapping[str, float]) -> pa.Array:
     """Find why each sample of a complete run is hard, by its two tables."""
-    table = read_frame(run / DIFFICULTY_FILE, lambda frame: frame.select(_NEEDED))
+    names = list(dict.fromkeys((*_NEEDED, *COMPARED)))
+    table = read_frame(run / DIFFICULTY_FILE, lambda frame: frame.select(names))
     return _column(gather_evidence(table, read_said(run)), thresholds)
 
 
@@ -75,7 +76,8 @@ def gather_evidence(table: pl.DataFrame, said: Iterable[pl.DataFrame]) -> Eviden
     """Gather all that the causes of a table's samples rest on.
 
     Args:
-        table: rows of the difficulty table, of any version.
+        table: rows of the difficulty table, of any version; without its texts, the conflicts are
+            those that it tells as causes.
         said: their completions, in pieces; those without the image are passed over.
     """
     lacking = [name for name in _NEEDED if name not in table.columns]
@@ -104,6 +106,7 @@ def gather_evidence(table: pl.DataFrame, said: Iterable[pl.DataFrame]) -> Eviden
         image_gain=_floats(table["image_gain"]),
         image_gain_sd=_floats(table["image_gain_sd"]),
         unreadable=_unreadable(table["error"]) & ~(drawn > 0),
+        conflict=_conflict(table),
     )
 
 
@@ -155,6 +158,15 @@ def _unformatted(table: pl.DataFrame, wrong: Floats, unanswered: Floats) -> Floa
     judged = ~np.isnan(_floats(table["format_rate"])) & (wrong > 0)
     without = np.where(judged, unanswered / np.maximum(wrong, 1.0), np.nan)
     return np.fmax(_floats(table["right_unboxed"]), without)
+
+
+def _conflict(table: pl.DataFrame) -> NDArray[np.bool_] | None:
+    """Mark the samples whose label is in conflict; None where images were not compared."""
+    if "image_cluster" not in table.columns or table["image_cluster"].is_null().all():
+        return None
+    if set(COMPARED) <= set(table.columns):
+        return conflicts(table)
+    return (table[WHY] == "conflict").fill_null(False).to_numpy()
 
 
 def _unreadable(errors: pl.Series) -> NDArray[np.bool_]:
