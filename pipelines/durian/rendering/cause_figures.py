@@ -10,7 +10,9 @@ from matplotlib.patches import Patch
 from durian.analysis.one_run.causes import CausesOfGroup, OfCause
 from durian.rendering.causes import WORDS
 from durian.rendering.figures import (
+    BLACK_INK,
     NARROW,
+    WHITE_INK,
     bars,
     label,
     new_figure,
@@ -27,12 +29,12 @@ COLOURS = {
     "conflict": "#8c4a9c",
     "doubtful_label": "#cc8fd9",
     "looped": "#7a3300",
-    "cut": "#d55e00",
+    "cut": "#d55e01",
     "unformatted": "#f5b26b",
     "solved_blind": "#8fd6bf",
-    "solved": "#009e73",
+    "solved": "#009e74",
     "steady_wrong": "#00385c",
-    "scattered": "#0072b2",
+    "scattered": "#0072b3",
     "guessed": "#76bbe8",
     "mixed": "#c9c9cf",
 }
@@ -99,7 +101,7 @@ def causes_by_group(groups: Mapping[str, Sequence[CausesOfGroup]], width: float)
                 if part >= _WORTH:
                     axes.text(
                         left[at] + part / 2, at, f"{100 * part:.0f}", ha="center", va="center",
-                        fontsize=8, color="white" if cause in _DARK else "black",
+                        fontsize=8, color=WHITE_INK if cause in _DARK else BLACK_INK,
                     )  # fmt: skip
             left = [a + b for a, b in zip(left, parts, strict=True)]
         axes.set_yticks(
