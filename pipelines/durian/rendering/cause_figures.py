@@ -25,18 +25,18 @@ PANELS = 6  # groupings and columns that are drawn
 # By kind: the data are at fault (purple), the end or the form (orange), nothing (green), the
 # policy (blue). Shades of one kind differ in lightness, so that they are told apart without colour.
 COLOURS = {
-    "unreadable": "#3b1445",
+    "unreadable": "#5d3569",
     "conflict": "#8c4a9c",
     "doubtful_label": "#cc8fd9",
-    "looped": "#7a3300",
+    "looped": "#8a4510",
     "cut": "#d55e01",
     "unformatted": "#f5b26b",
     "solved_blind": "#8fd6bf",
     "solved": "#009e74",
-    "steady_wrong": "#00385c",
+    "steady_wrong": "#1b5583",
     "scattered": "#0072b3",
     "guessed": "#76bbe8",
-    "mixed": "#c9c9cf",
+    "mixed": "#b4b4bd",
 }
 _DARK = ("unreadable", "conflict", "looped", "cut", "solved", "steady_wrong", "scattered")
 _WORTH = 0.07  # a part of a bar that has room for its number

@@ -20,7 +20,7 @@ WORDS = {
     "solved_blind": "solved without the image",
     "solved": "solved",
     "steady_wrong": "steadily wrong",
-    "scattered": "never right, at random",
+    "scattered": "never right, no answer leads",
     "guessed": "guessed",
     "mixed": "right and wrong by turns",
 }
@@ -44,14 +44,14 @@ _RULES = {
 }
 # What was not measured, and the option that measures it.
 _MEASURED_BY = {
-    "conflict": "--measures with duplicates",
-    "doubtful_label": "--measures with consensus",
-    "steady_wrong": "--measures with consensus",
-    "scattered": "--measures with consensus",
-    "solved_blind": "--measures with blind",
-    "guessed": "--measures with blind",
-    "unformatted": "a reward that compares answers, such as --reward boxed",
-    "cut": "a log that says how completions ended",
+    "conflict": "add duplicates to --measures",
+    "doubtful_label": "add consensus to --measures",
+    "steady_wrong": "add consensus to --measures",
+    "scattered": "add consensus to --measures",
+    "solved_blind": "add blind to --measures",
+    "guessed": "add blind to --measures",
+    "unformatted": "it needs a reward that compares answers, such as --reward boxed",
+    "cut": "it needs a log that says how completions ended",
 }
 _FIRST = 3  # values of a column that are named as guessed
 
@@ -72,13 +72,13 @@ def rules(thresholds: Mapping[str, float] | None) -> dict[str, str]:
 def untold(causes: Causes) -> list[str]:
     """A line for each thing that was not measured: the causes that need it, and what measures it.
 
-    Like "solved without the image, guessed: --measures with blind".
+    Like "solved without the image, guessed (add blind to --measures)".
     """
     by_option: dict[str, list[str]] = {}
     for cause in causes.untold:
         if cause in _MEASURED_BY:
             by_option.setdefault(_MEASURED_BY[cause], []).append(WORDS[cause])
-    return [f"{', '.join(words)}: {option}" for option, words in by_option.items()]
+    return [f"{', '.join(words)} ({option})" for option, words in by_option.items()]
 
 
 def advised(causes: Causes, max_tokens: int | None) -> Causes:
