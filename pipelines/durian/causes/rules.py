@@ -124,7 +124,8 @@ def find_causes(
         "guessed": asked & (wrong < total) & _guessed(evidence, thresholds["guessed"]),
         "mixed": asked,
     }
-    which = np.select(list(applies.values()), np.arange(len(CAUSES)), default=-1)
+    stacked = np.stack([applies[cause] for cause in CAUSES])  # (causes, N)
+    which = np.where(stacked.any(axis=0), stacked.argmax(axis=0), -1)
     return [CAUSES[number] if number >= 0 else None for number in which.tolist()]
 
 

@@ -81,7 +81,7 @@ def write_report(
         units=units,
         causes=summary.causes,
         cause_words=WORDS,
-        cause_rules=rules(summary.causes and summary.causes.thresholds),
+        cause_rules=rules(None if summary.causes is None else summary.causes.thresholds),
         untold=untold(summary.causes) if summary.causes else [],
         numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,

@@ -156,7 +156,8 @@ def _unformatted(table: pl.DataFrame, wrong: Floats, unanswered: Floats) -> Floa
     """
     judged = ~np.isnan(_floats(table["format_rate"])) & (wrong > 0)
     without = np.where(judged, unanswered / np.maximum(wrong, 1.0), np.nan)
-    return np.fmax(_floats(table["right_unboxed"]), without)
+    either: Floats = np.fmax(_floats(table["right_unboxed"]), without)
+    return either
 
 
 def _conflict(table: pl.DataFrame) -> NDArray[np.bool_] | None:

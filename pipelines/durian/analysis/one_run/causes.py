@@ -90,6 +90,7 @@ def analyse_causes(
     rows = errors_by_group(why, causes, wrong, total, clusters)
     every = np.array([cause is not None for cause in why])
     sizes = _shares_of_samples(why, causes, every, clusters)
+    gain, gains = _gains(table, labels, clusters)
     return Causes(
         found=[_of_cause(row, size) for row, size in zip(rows, sizes, strict=True)],
         unknown=int((~every).sum()),
@@ -101,7 +102,8 @@ def analyse_causes(
             name: _by_group(why, causes, of_each, order, every, clusters)
             for name, (of_each, order) in labels.items()
         },
-        **_gains(table, labels, clusters),
+        gain=gain,
+        gains=gains,
     )
 
 
@@ -163,13 +165,14 @@ def _gains(
     table: pl.DataFrame,
     labels: Mapping[str, tuple[Sequence[Label | None], Sequence[Label]]],
     clusters: Clusters,
-) -> dict[str, object]:
+) -> tuple[Estimate | None, dict[str, list[Gain]]]:
+    """How much the image adds over all samples asked with and without it, and by text column."""
     if "blind_pass_rate" not in table.columns or "pass_rate" not in table.columns:
-        return {}
+        return None, {}
     seeing, blind = numbers(table["pass_rate"]), numbers(table["blind_pass_rate"])
     both = ~np.isnan(seeing) & ~np.isnan(blind)
     if not both.any():
-        return {}
+        return None, {}
 
     def gain(member: NDArray[np.bool_]) -> Estimate:
         return paired_difference(seeing[member], blind[member], clusters.among(member))
@@ -184,4 +187,4 @@ def _gains(
             for place, value in enumerate(order)
             if (member := both & (code == place)).any()
         ]
-    return {"gain": gain(both), "gains": by_column}
+    return gain(both), by_column

@@ -319,7 +319,11 @@ def _causes(
     for name, values in slice_columns(table, columns, taken).items():
         labels[name] = values, _texts(values)
     return analyse_causes(
-        table, evidence, image_clusters(table, columns), labels, grouping and grouping.why
+        table,
+        evidence,
+        image_clusters(table, columns),
+        labels,
+        None if grouping is None else grouping.why,
     )
 
 
