@@ -30,6 +30,7 @@ from durian.measures.outcome import NOT_DRAWN
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.measuring import NO_IMAGE, measure_here, part_tables
 from durian.readers.dataset import SampleReader, open_dataset
+from durian.readers.others import Others
 from durian.readers.scan import DatasetIndex, distinct, numbered, scan
 from durian.readers.strata import Strata
 from durian.records import JsonObject, merged
@@ -94,9 +95,11 @@ def profile_dataset(
     identity["repeatable"] = config.repeatable
     with watch.time("scan"):
         strata = None if config.draws_all else Strata(config.seed)
+        others = Others(config.seed) if config.asks_blind and config.blind == "other" else None
         index = scan(
-            reader.samples(), progress, own_ids=config.id_column is not None, strata=strata
-        )
+            reader.samples(), progress, own_ids=config.id_column is not None, strata=strata,
+            others=others,
+        )  # fmt: skip
     identity["dataset"] = index.fingerprint
     drawn = _drawn(config, strata, len(index.rows))
     parts = index.parts(config.part_size)
@@ -262,10 +265,10 @@ def finish_run(
         # makes the run complete.
         write_columns(run)
         estimates = estimate_samples(run)
-        estimated = estimates.columns if estimates else {}
+        estimated = estimates.columns
         grouped = config
         if drawn is not None and not drawn.all():
-            if estimates is None:
+            if estimates.made is None:
                 progress.note(
                     "samples that were not drawn are not estimated: fewer than ten images have "
                     "scored completions"
@@ -273,8 +276,7 @@ def finish_run(
             grouped = _grouped_by_estimates(config, estimated, progress)
         groups = group_samples(grouped, run, estimated)
         run.join_parts({**estimated, **groups.columns}, groups.cuts)
-    made = estimates.made if estimates else None
-    manifest = describe_run(config, reader, index, run, identity, groups, made)
+    manifest = describe_run(config, reader, index, run, identity, groups, estimates.made)
     if drawn is not None and not drawn.all():
         manifest = replace(manifest, sampled=Sampled(asked=config.sample, drawn=int(drawn.sum())))
     manifest = replace(manifest, **also)

@@ -94,6 +94,16 @@ class PatchMeasure(Measure):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlindMeasure(Measure):
+    """Taken from completions that a sample with images was given without seeing them.
+
+    Columns that `take` does not give are filled once all samples are known.
+    """
+
+    take: Callable[[Completions], Values]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutMeasure(Measure):
     """Taken from a sample's completions; columns that need scores are left out where none are."""
 

@@ -36,6 +36,7 @@ from durian.errors import ConfigError, RunError, one_line
 from durian.images.decode import size
 from durian.measuring.decoding import decoded
 from durian.measuring.measuring import Measured, Models, shown, stages, start_stages, together
+from durian.readers.others import Other
 from durian.readers.scan import DatasetIndex
 from durian.rewards.custom import NAMED
 from durian.rewards.graders import graders
@@ -75,7 +76,12 @@ class Worker:
     """One actor: decodes a chunk with its CPUs and measures it with an engine of its own."""
 
     def __init__(
-        self, config: ProfileConfig, folder: str, threads: int, draws: bool = True
+        self,
+        config: ProfileConfig,
+        folder: str,
+        threads: int,
+        draws: bool = True,
+        others: Sequence[Other] = (),
     ) -> None:
         """Remember what to load; loading is left to the first chunk, so that it can fail.
 
@@ -83,6 +89,7 @@ class Worker:
             folder: the driver's working folder, from which paths in `config` may be relative.
         """
         self._config, self._threads, self._draws = config, threads, draws
+        self._others = others
         self._models: Models | None = None
         self._drawing = threading.Lock()
         graders().limit(threads)  # the node's other cores are other actors'
@@ -108,7 +115,7 @@ class Worker:
         watch = Stopwatch()
         with self._drawing:
             models = self._models = self._models or Models(
-                self._config, Silent(), draws=self._draws
+                self._config, Silent(), draws=self._draws, others=self._others
             )
             seen = decoded(
                 chunk.samples,
@@ -172,7 +179,8 @@ def measure_on_ray(
         asks = plan_actors(config, ray.nodes(), draws=draws)
         progress.note(f"measuring on Ray with {len(asks)} actor{'s' * (len(asks) > 1)}")
         start_stages(config, parts, progress, draws=draws, done=done)
-        actors = [_start(config, ask, draws) for ask in asks]
+        others = ray.put(index.others)
+        actors = [_start(config, ask, draws, others) for ask in asks]
         pool = _Pool(actors, stages(config, draws=draws), index, progress)
         try:
             keep = shown(config, draws=draws)
@@ -400,7 +408,7 @@ class _Pool:
         self._again.append(task)
 
 
-def _start(config: ProfileConfig, ask: Ask, draws: bool) -> _Actor:
+def _start(config: ProfileConfig, ask: Ask, draws: bool, others: Any) -> _Actor:
     # Affinity is soft and restarts have no end: where a node is lost for good, its actor moves to
     # any other that has room.
     actor = ray.remote(Worker).options(
@@ -412,7 +420,7 @@ def _start(config: ProfileConfig, ask: Ask, draws: bool) -> _Actor:
         scheduling_strategy=NodeAffinitySchedulingStrategy(ask.node, soft=True),
     )
     threads = config.workers or max(1, ask.cpus)
-    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws))
+    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws, others))
 
 
 @contextmanager
