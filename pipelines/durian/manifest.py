@@ -68,8 +68,6 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         "schema": SCHEMA_VERSION,
         **identifying(config),
         "features": config.features if config.needs_patches else None,
-        # As the default where blind is not measured: an older Durian's runs have it so.
-        "blind": config.blind,
         "blind_rollouts": config.blind_completions or None,
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,

@@ -10,7 +10,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from durian.config import ProfileConfig
+from durian.compare import compare_runs
+from durian.config import ExportConfig, ProfileConfig
+from durian.errors import ConfigError, RunFolderError
+from durian.export import export_run
 from durian.profile import profile_dataset
 from durian.report import build_report
 
@@ -129,3 +132,61 @@ def test_nothing_of_the_report_counts_them(runs):
 def test_no_card_of_the_page_shows_one(runs):
     page = (Path(runs["blind"].run) / "report" / "index.html").read_text()
     assert "seen " in page and "blind blind" not in page
+
+
+def test_blind_is_part_of_a_runs_identity_where_it_is_measured(runs, folder):
+    assert profile(folder, "with", "blind", blind_rollouts=B).run == runs["blind"].run
+    for changes, said in (
+        ({"blind_rollouts": 2}, "blind_rollouts 3, not 2"),
+        ({"blind_rollouts": B, "blind": "gray"}, 'blind "none", not "gray"'),
+    ):
+        with pytest.raises(RunFolderError, match=said):
+            profile(folder, "with", "blind", **changes)
+    # As many as with the image, said or not, is one run; and a run without it has neither.
+    plain = json.loads((Path(runs["plain"].run) / "manifest.json").read_text())["identity"]
+    assert (plain["blind"], plain["blind_rollouts"]) == ("none", None)
+    for way in ({"blind": "gray"}, {"blind_rollouts": 2}):
+        with pytest.raises(ConfigError, match="add blind to --measures"):
+            profile(folder, "unused", **way)
+    with pytest.raises(ConfigError, match="--blind-rollouts 1"):
+        profile(folder, "unused", "blind", temperature=0.0, blind_rollouts=2)
+
+
+@pytest.mark.parametrize("form", ["sft", "dpo"])
+def test_no_export_takes_one(runs, tmp_path, form):
+    out = tmp_path / form
+    export_run(ExportConfig(runs=(runs["blind"].run,), to=form, out=str(out)))
+    written = pl.read_parquet(out / "train.parquet").to_dicts()
+    assert len(written) > 5
+    assert "seen " in str(written) and "blind " not in str(written)
+
+
+def test_a_comparison_counts_none(runs, folder, tmp_path):
+    # Both runs are of one script: nothing has changed, if the completions are those with the image.
+    found = compare_runs(runs["plain"].run, runs["blind"].run, tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "blind blind" not in page
+    assert found.drift.accuracy.difference.value == 0
+
+
+def test_a_script_of_a_run_is_replayed_with_its_blind_completions(runs, folder):
+    again = ProfileConfig(
+        dataset=str(folder / "rows.parquet"), out=str(folder / "again"), engine="scripted",
+        model=f"{runs['blind'].run}/rollouts.parquet", rollouts=G, blind_rollouts=B, part_size=6,
+        measures=("pixel", "confidence", "blind"),
+    )  # fmt: skip
+    assert table(profile_dataset(again)).equals(table(runs["blind"]))
+
+
+def test_a_sample_grows_with_its_blind_completions(runs, folder):
+    profile(folder, "grown", "blind", blind_rollouts=B, sample=12)
+    before = pl.read_parquet(folder / "grown" / "rollouts.parquet")
+    part = pl.read_parquet(folder / "grown" / "difficulty.parquet")
+    left = part.filter(pl.col("rollouts") == 0)
+    # What was not drawn has no share, and a predicted gain where it has an image.
+    assert left["blind_pass_rate"].is_null().all()
+    assert (left["image_gain_sd"].is_null() == (left["n_images"] == 0)).all()
+    assert before["sample_id"].n_unique() == 12
+    grown = profile(folder, "grown", "blind", blind_rollouts=B)
+    assert rollouts(grown).equals(rollouts(runs["blind"]))
+    assert table(grown).equals(table(runs["blind"]))

@@ -50,8 +50,6 @@ class EvalConfig(LaterConfig, PolicyConfig):
         ProfileConfig,
         "blind_rollouts",
         help="Sampled completions without the image per sample, with --blind.",
-        low=1,
-        identity=True,
     )
     pass_at: tuple[int, ...] = option(
         (),
@@ -88,7 +86,7 @@ class EvalConfig(LaterConfig, PolicyConfig):
                 )
         if self.blind_rollouts is not None and not (self.asks_blind and self.rollouts):
             raise ConfigError(
-                "blind-rollouts is for --blind with sampled completions; pass --blind none too, or leave "
-                "it out"
+                "blind-rollouts is for --blind with sampled completions; pass --blind none too, or "
+                "leave it out"
             )
         _ = self.sampling  # which is checked at birth

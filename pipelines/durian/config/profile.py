@@ -60,7 +60,6 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         "size (gray), or another sample's (other).",
         panel=SAMPLING,
         choices=BLIND_WAYS,
-        identity=False,  # where it is measured
         compared=True,
     )
     blind_rollouts: int | None = option(
@@ -69,7 +68,6 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         panel=SAMPLING,
         default_text="as --rollouts",
         low=1,
-        identity=False,
     )
     sample: float | int = option(
         1.0,
