@@ -166,7 +166,7 @@ def test_a_comparison_counts_none(runs, folder, tmp_path):
     found = compare_runs(runs["plain"].run, runs["blind"].run, tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
     assert "blind blind" not in page
-    assert found.drift.accuracy.difference.value == 0
+    assert found.drift.change.value == 0
 
 
 def test_a_script_of_a_run_is_replayed_with_its_blind_completions(runs, folder):
