@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from durian.config.checks import MOST_BINS, check_percentiles
 from durian.config.dataset import DatasetConfig
-from durian.config.options import GROUPS, POLICY, RUN, SAMPLING, again, option
+from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, option
 from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check_secrets
 from durian.errors import ConfigError
 from durian.measures import (
@@ -16,6 +17,7 @@ from durian.measures import (
     Measure,
     PatchMeasure,
     RolloutMeasure,
+    SignatureMeasure,
     measure_names,
     measures_help,
 )
@@ -47,6 +49,14 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         lambda: f"What to measure, some of: {measures_help()}.",
         panel=RUN,
         choices=measure_names,
+    )
+    against: tuple[str, ...] = option(
+        (),
+        "Another dataset, a test set say, in which samples are looked for by bytes, pixels, near "
+        "image and words; needs duplicates in --measures. DATASET@SPLIT is a split of it.",
+        panel=DATA,
+        repeatable=True,
+        identity=False,  # what is in them is compared, not where they lie
     )
     features: str = option(
         "encoder",
@@ -129,6 +139,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
                 f"engine has none; leave {needing} out, or pass another --engine"
             )
         _check_blind(self)
+        _check_against(self)
         _check_sample(self)
         _check_distributed(self)
         check_percentiles(self.percentiles)
@@ -152,6 +163,11 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         return bool(self._asked(PatchMeasure))
 
     @property
+    def needs_signatures(self) -> bool:
+        """Whether a measure was asked for that compares the images of all samples."""
+        return bool(self._asked(SignatureMeasure))
+
+    @property
     def needs_rollouts(self) -> bool:
         """Whether a measure was asked for that reads what the policy writes."""
         return bool(self._asked(RolloutMeasure, BlindMeasure))
@@ -165,6 +181,18 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     def blind_completions(self) -> int:
         """Completions without the image of each sample that has one; 0 where it is not measured."""
         return (self.blind_rollouts or self.rollouts) if self.asks_blind else 0
+
+    @property
+    def others(self) -> list[DatasetConfig]:
+        """The datasets of `against`, read as the profile's own is."""
+        found = []
+        for name in self.against:
+            dataset, _, split = name.rpartition("@")
+            if not dataset or "/" in split or Path(name).exists():
+                dataset, split = name, DatasetConfig.split
+            source = replace(self.source, dataset=dataset, split=split, limit=None, id_column=None)
+            found.append(source)
+        return found
 
     @property
     def draws_all(self) -> bool:
@@ -201,6 +229,20 @@ def check_greedy_blind(temperature: float, completions: int) -> None:
         raise ConfigError(
             f"temperature 0 writes one completion {completions} times; pass --blind-rollouts 1"
         )
+
+
+def _check_against(config: ProfileConfig) -> None:
+    """Refuse other sets without the measure that looks into them, one without a name, or twice."""
+    if not config.against:
+        return
+    if not config.needs_signatures:
+        raise ConfigError(
+            "against is for duplicates: add that to --measures, like --measures pixel,duplicates"
+        )
+    if "" in config.against:
+        raise ConfigError("against is empty; name a dataset")
+    if len(set(config.against)) < len(config.against):
+        raise ConfigError("against names one dataset twice; leave one out")
 
 
 def _check_sample(config: ProfileConfig) -> None:

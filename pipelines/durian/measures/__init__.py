@@ -14,10 +14,12 @@ from durian.measures.base import (
     Measure,
     PatchMeasure,
     RolloutMeasure,
+    SignatureMeasure,
 )
 from durian.measures.blind import BLIND
 from durian.measures.confidence import CONFIDENCE
 from durian.measures.consensus import CONSENSUS
+from durian.measures.duplicates import DUPLICATES
 from durian.measures.outcome import OUTCOME
 from durian.measures.pixel_entropy import PIXEL
 from durian.measures.spectral_entropy import SPECTRAL
@@ -31,6 +33,7 @@ __all__ = [
     "Measure",
     "PatchMeasure",
     "RolloutMeasure",
+    "SignatureMeasure",
     "held_against_error",
     "measure_names",
     "measured",
@@ -41,7 +44,16 @@ __all__ = [
 # By name, in the order of the table's columns.
 MEASURES: dict[str, Measure] = {
     measure.name: measure
-    for measure in (PIXEL, SPECTRAL, CONFIDENCE, ANSWER_ENTROPY, OUTCOME, BLIND, CONSENSUS)
+    for measure in (
+        PIXEL,
+        SPECTRAL,
+        CONFIDENCE,
+        ANSWER_ENTROPY,
+        OUTCOME,
+        BLIND,
+        CONSENSUS,
+        DUPLICATES,
+    )  # fmt: skip
 }
 
 Kind = TypeVar("Kind", bound=Measure)

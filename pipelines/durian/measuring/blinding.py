@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from durian.engines.prompts import without_images
 from durian.engines.resizing import Resizing
 from durian.images.decode import decode, size
+from durian.measures.duplicates import DIGEST, HASH, MOST_BITS, alike, sign
 from durian.measuring.look import within
-from durian.readers.others import Other, draw_of, name_of
+from durian.readers.stand_ins import StandIn, draw_of, name_of
 from durian.samples import Failed, Prompt, Sample
 
 GRAY = (128, 128, 128)
-_NEAR = 5  # of 64 bits of two outlines: so few differ where one image is the other's copy
+TILES = DIGEST + HASH  # where the tiles of a signature begin
 _DECODED_PIXELS = 64 * 1024**2  # of those that are kept decoded
 
 
@@ -27,15 +30,15 @@ class Blinding:
 
     how: str  # of `measures.blind.WAYS`
     rollouts: int | None = None  # completions of a sample; None: as many as with the image
-    others: Sequence[Other] = ()  # with `other`: those that may stand in
+    stand_ins: Sequence[StandIn] = ()  # with `other`: those that may stand in
     pixel_limit: int = 0
     bounds: Resizing | None = None  # to which they are brought
     seed: int = 0
 
     @cached_property
-    def _kept(self) -> Callable[[Other], Image.Image | None]:
+    def _kept(self) -> Callable[[StandIn], Image.Image | None]:
         """Decodes one of the others, and keeps as many as fit."""
-        sizes = [size(other.data) or (1, 1) for other in self.others]
+        sizes = [size(one.data) or (1, 1) for one in self.stand_ins]
         largest = max((width * height for width, height in sizes), default=1)
         return lru_cache(max(1, _DECODED_PIXELS // largest))(self._decoded)
 
@@ -62,31 +65,29 @@ class Blinding:
                 return replace(prompt, messages=messages, images=())
 
     def _shown_for(self, sample: Sample, images: Sequence[Image.Image]) -> Iterator[Image.Image]:
-        own, looks = {name_of(data) for data in sample.images}, list(map(_outline, images))
+        own, looks = {name_of(data) for data in sample.images}, list(map(_signature, images))
         drawn = sorted(
-            (other for other in self.others if other.name not in own),
+            (other for other in self.stand_ins if other.name not in own),
             key=lambda other: draw_of(f"{self.seed}:{sample.sample_id}:{other.name}"),
         )
         for other in drawn:
             if (image := self._kept(other)) is None:
                 continue
-            outline = _outline(image)
-            if all((outline ^ look).bit_count() > _NEAR for look in looks):
+            if not any(_near(_signature(image), look) for look in looks):
                 yield image
 
-    def _decoded(self, other: Other) -> Image.Image | None:
+    def _decoded(self, other: StandIn) -> Image.Image | None:
         found = decode(other.data, pixel_limit=self.pixel_limit, keep=True)
         if isinstance(found, Failed) or found.rgb is None:
             return None
         return found.rgb if self.bounds is None else within(self.bounds, [found.rgb])[0]
 
 
-def _outline(image: Image.Image) -> int:
-    """64 bits that images keep when they are resized or saved anew: where gray rises to the right.
+def _signature(image: Image.Image) -> NDArray[np.uint8]:
+    return np.frombuffer(sign(image), np.uint8)
 
-    Source: Krawetz, "Kind of like that" (2013), dHash.
-    """
-    small = image.convert("L").resize((9, 8), Image.Resampling.BOX)
-    levels = small.tobytes()
-    rises = (levels[9 * y + x + 1] > levels[9 * y + x] for y in range(8) for x in range(8))
-    return sum(rise << place for place, rise in enumerate(rises))
+
+def _near(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two signatures are of nearly the same image, by the rule of the duplicates."""
+    bits = int(np.bitwise_count(one[DIGEST:TILES] ^ other[DIGEST:TILES]).sum())
+    return bits <= MOST_BITS and bool(alike(one[None, TILES:], other[None, TILES:])[0])

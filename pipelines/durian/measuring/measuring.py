@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, Self
 
 import pyarrow as pa
+from PIL import Image
 
 from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
@@ -21,6 +22,7 @@ from durian.measures import (
     ImageMeasure,
     PatchMeasure,
     RolloutMeasure,
+    SignatureMeasure,
     taken,
 )
 from durian.measures.base import Values
@@ -31,8 +33,8 @@ from durian.measuring.patches import measure_patches
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
 from durian.measuring.sampling import Begun, Drawn, Policy, open_policy, when_scored
 from durian.measuring.taking import Taken, take
-from durian.readers.others import Other
 from durian.readers.scan import DatasetIndex
+from durian.readers.stand_ins import StandIn
 from durian.rewards import Reference, distinct_answers
 from durian.rewards.kinds import KINDS
 from durian.rewards.unboxed import stands_unboxed
@@ -100,14 +102,14 @@ class Models:
         progress: Progress,
         *,
         draws: bool = True,
-        others: Sequence[Other] = (),
+        stand_ins: Sequence[StandIn] = (),
     ) -> None:
         """Load the vision encoder, the policy, both or none.
 
         Args:
             draws: completions are drawn, where a measure asks for any; else only images are
                 measured.
-            others: images that may stand in for a sample's own.
+            stand_ins: images that may stand in for a sample's own.
         Raises:
             ConfigError: one of them cannot be loaded.
         """
@@ -121,7 +123,9 @@ class Models:
                     closing(open_encoder(config.sampling, features=config.features))
                 )
             if config.needs_rollouts and draws:
-                self.policy = opened.enter_context(closing(open_policy(config, progress, others)))
+                self.policy = opened.enter_context(
+                    closing(open_policy(config, progress, stand_ins))
+                )
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -267,7 +271,11 @@ def pictured(
         sample=replace(sample, images=()),
         copies=copies,
         n_images=len(sample.images),
-        further=Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}),
+        further=Further(
+            sample.image_id,
+            {**sample.columns, SOURCE_FILE: sample.source_file},
+            seen.signatures,
+        ),
         width=seen.width,
         height=seen.height,
         images=images,
@@ -331,7 +339,7 @@ def measure_here(
         RunError: the program behind an engine failed.
     """
     watch = Stopwatch()
-    with Models(config, progress, draws=draws, others=index.others) as models:
+    with Models(config, progress, draws=draws, stand_ins=index.stand_ins) as models:
         start_stages(config, parts, progress, draws=draws, done=done)
         seen = decoded(
             samples,
@@ -340,6 +348,7 @@ def measure_here(
             workers=config.workers,
             progress=progress,
             bounds=models.bounds,
+            sign=signing(config),
         )
         copies = (index.copies[number] for _, numbers in parts for number in numbers)
         begun = models.measure(timed(seen, "images", watch), copies, watch)
@@ -368,6 +377,11 @@ def together(samples: Iterable[Measured], watch: Stopwatch) -> Measured:
 def shown(config: ProfileConfig, *, draws: bool) -> bool:
     """Whether the decoded images are shown to a policy or its encoder, and so are kept."""
     return config.needs_patches or (config.needs_rollouts and draws)
+
+
+def signing(config: ProfileConfig) -> Callable[[Image.Image], bytes] | None:
+    """The function that makes the images' signatures; None where no measure wants any."""
+    return next((measure.sign for measure in taken(SignatureMeasure, config.measures)), None)
 
 
 def stages(config: ProfileConfig, *, draws: bool) -> list[str]:

@@ -35,9 +35,17 @@ from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError, one_line
 from durian.images.decode import size
 from durian.measuring.decoding import decoded
-from durian.measuring.measuring import Measured, Models, shown, stages, start_stages, together
-from durian.readers.others import Other
+from durian.measuring.measuring import (
+    Measured,
+    Models,
+    shown,
+    signing,
+    stages,
+    start_stages,
+    together,
+)
 from durian.readers.scan import DatasetIndex
+from durian.readers.stand_ins import StandIn
 from durian.rewards.custom import NAMED
 from durian.rewards.graders import graders
 from durian.run.progress import Progress, Silent, Stopwatch, timed
@@ -81,7 +89,7 @@ class Worker:
         folder: str,
         threads: int,
         draws: bool = True,
-        others: Sequence[Other] = (),
+        stand_ins: Sequence[StandIn] = (),
     ) -> None:
         """Remember what to load; loading is left to the first chunk, so that it can fail.
 
@@ -89,7 +97,7 @@ class Worker:
             folder: the driver's working folder, from which paths in `config` may be relative.
         """
         self._config, self._threads, self._draws = config, threads, draws
-        self._others = others
+        self._stand_ins = stand_ins
         self._models: Models | None = None
         self._drawing = threading.Lock()
         graders().limit(threads)  # the node's other cores are other actors'
@@ -115,7 +123,7 @@ class Worker:
         watch = Stopwatch()
         with self._drawing:
             models = self._models = self._models or Models(
-                self._config, Silent(), draws=self._draws, others=self._others
+                self._config, Silent(), draws=self._draws, stand_ins=self._stand_ins
             )
             seen = decoded(
                 chunk.samples,
@@ -124,6 +132,7 @@ class Worker:
                 workers=self._threads,
                 progress=Silent(),
                 bounds=models.bounds,
+                sign=signing(self._config),
             )
             begun = list(models.measure(timed(seen, "images", watch), copies, watch))
         return together(models.rows(begun, watch), watch)
@@ -179,8 +188,8 @@ def measure_on_ray(
         asks = plan_actors(config, ray.nodes(), draws=draws)
         progress.note(f"measuring on Ray with {len(asks)} actor{'s' * (len(asks) > 1)}")
         start_stages(config, parts, progress, draws=draws, done=done)
-        others = ray.put(index.others)
-        actors = [_start(config, ask, draws, others) for ask in asks]
+        stand_ins = ray.put(index.stand_ins)
+        actors = [_start(config, ask, draws, stand_ins) for ask in asks]
         pool = _Pool(actors, stages(config, draws=draws), index, progress)
         try:
             keep = shown(config, draws=draws)
@@ -408,7 +417,7 @@ class _Pool:
         self._again.append(task)
 
 
-def _start(config: ProfileConfig, ask: Ask, draws: bool, others: Any) -> _Actor:
+def _start(config: ProfileConfig, ask: Ask, draws: bool, stand_ins: Any) -> _Actor:
     # Affinity is soft and restarts have no end: where a node is lost for good, its actor moves to
     # any other that has room.
     actor = ray.remote(Worker).options(
@@ -420,7 +429,7 @@ def _start(config: ProfileConfig, ask: Ask, draws: bool, others: Any) -> _Actor:
         scheduling_strategy=NodeAffinitySchedulingStrategy(ask.node, soft=True),
     )
     threads = config.workers or max(1, ask.cpus)
-    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws, others))
+    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws, stand_ins))
 
 
 @contextmanager

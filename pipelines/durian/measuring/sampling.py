@@ -22,7 +22,7 @@ from durian.engines.resizing import Resizing
 from durian.errors import ConfigError, RunError, require
 from durian.measuring.blinding import Blinding
 from durian.measuring.look import Look, within
-from durian.readers.others import Other
+from durian.readers.stand_ins import StandIn
 from durian.rewards import Attempts, Pending, Reward, Score, open_reward
 from durian.rewards.beside import RewardBeside
 from durian.rewards.custom import CustomReward
@@ -262,13 +262,13 @@ def build_prompt(
 
 
 def open_policy(
-    config: ProfileConfig | EvalConfig, progress: Progress, others: Sequence[Other] = ()
+    config: ProfileConfig | EvalConfig, progress: Progress, stand_ins: Sequence[StandIn] = ()
 ) -> Policy:
     """Load the template, the reward and then the policy, the slow one last.
 
     Args:
         config: of an evaluation, what it left open filled in (`manifest.as_profiled`).
-        others: images that may stand in for a sample's own, where it is asked so.
+        stand_ins: images that may stand in for a sample's own, where it is asked so.
     Raises:
         ConfigError: one of them cannot be loaded.
     """
@@ -302,7 +302,7 @@ def open_policy(
         blinding=Blinding(
             config.blind or "none",
             config.blind_rollouts,
-            others,
+            stand_ins,
             pixel_limit=config.pixel_limit,
             bounds=resizing if bounded else None,
             seed=config.seed,

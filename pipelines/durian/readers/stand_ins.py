@@ -15,14 +15,14 @@ OTHER_BYTES = 4 * 1024**2  # of each, encoded: they are held for the whole run
 
 
 @dataclass(frozen=True)
-class Other:
+class StandIn:
     """An image that stands in for those of other samples, and what it is known by."""
 
     name: str  # hex digest of its bytes
     data: bytes
 
 
-class Others:
+class StandIns:
     """Chooses, by chance alone, images of a dataset that stand in for those of other samples.
 
     Which are chosen hangs on the seed and on what images there are: not on the order of rows, nor
@@ -51,7 +51,7 @@ class Others:
             if len(self._least) > OTHERS:
                 self._known.discard(heapq.heappop(self._least)[1])
 
-    def chosen(self) -> tuple[Other, ...]:
+    def chosen(self) -> tuple[StandIn, ...]:
         """The images, in the order of their draws.
 
         Raises:
@@ -63,7 +63,7 @@ class Others:
                 f"{OTHER_BYTES // 1024**2} MiB; two or more can stand in for each other: pass "
                 "--blind gray"
             )
-        return tuple(Other(name, data) for _, name, data in sorted(self._least, reverse=True))
+        return tuple(StandIn(name, data) for _, name, data in sorted(self._least, reverse=True))
 
 
 def name_of(data: bytes) -> str:
