@@ -13,10 +13,12 @@ from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.runs import (
     AttemptConfig,
     CompareConfig,
+    MergeConfig,
     ReportConfig,
     ResumeConfig,
     ShownConfig,
 )
+from durian.config.shard import Shard
 from durian.config.train import TrainConfig
 
 __all__ = [
@@ -33,10 +35,12 @@ __all__ = [
     "GradeConfig",
     "GroupConfig",
     "ImportConfig",
+    "MergeConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",
     "SamplingConfig",
+    "Shard",
     "ShownConfig",
     "TrainConfig",
 ]

@@ -109,6 +109,14 @@ class Sampled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The processes that measured a run side by side."""
+
+    count: Count
+    seconds: list[dict[str, float]]  # of each shard's parts, by stage
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a finished profile beside its tables.
 
@@ -134,6 +142,8 @@ class Manifest:
     determinism: list[str] | None = left_out()  # what another run of the same may give otherwise
     versions: dict[str, str] | None = left_out()
     seconds: dict[str, float] | None = left_out()  # by stage
+    shards: Shards | None = left_out()
+    locks: str | None = left_out()  # that were not flocks, and why
     regrouped: list[GroupCuts] | None = left_out()  # earlier groupings
 
 
