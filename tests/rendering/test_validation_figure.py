@@ -4,7 +4,7 @@ import numpy as np
 
 from durian.analysis.evaluation import Accuracy, GroupAccuracy
 from durian.rendering import figures
-from durian.rendering.validation_figure import draw_validations, validation_figure
+from durian.rendering.validation_figure import draw_validations
 from tests.analysis.test_validation import rates, validated, validations
 
 
@@ -38,7 +38,7 @@ def drawn(axes):
 
 
 def test_each_grouping_has_a_panel_and_a_column_of_one_value_has_none():
-    panels = draw_validations(found(), ["the policy"]).axes
+    panels = draw_validations(found()).axes
     titles = [axes.get_title(loc="left") for axes in panels if axes.axison]
     assert titles == ["Accuracy on the validation set", "By perceptual group, greedy",
                       "By reasoning bin (4 of 6), greedy"]  # fmt: skip
@@ -67,13 +67,9 @@ def test_a_group_that_came_later_or_is_missing_once_is_drawn_where_it_is():
     assert drawn(draw_validations(known).axes[1])["hard"] == [[0, 0.2], [10, 0.4]]
 
 
-def test_a_narrow_picture_has_its_panels_below_each_other_and_both_files(tmp_path):
+def test_a_narrow_picture_has_its_panels_below_each_other():
     figure = draw_validations(found(), width=figures.NARROW)
     boxes = [axes.get_gridspec().ncols for axes in figure.axes]
     assert set(boxes) == {1}
-    files = validation_figure(found(), tmp_path / "validation")
-    assert [file.name for file in files] == ["validation.svg", "validation.png"]
-    assert all(file.stat().st_size > 5_000 for file in files)
-    assert validation_figure(validations(), tmp_path / "none") == []
     assert rates(0.5).low == 0.25  # the intervals are planted, and drawn as bands
     assert len(draw_validations(found()).axes[1].collections) == 3

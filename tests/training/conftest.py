@@ -48,7 +48,7 @@ def run(rows: Path, tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory)
 def plain_figures():
     """A third of a short training draws its figure, which tests of their own look at."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("durian.rendering.training_figure.encode_figure", lambda *_: b"figure")
+        patched.setattr("durian.rendering.page.encode_figure", lambda *_: b"figure")
         yield
 
 

@@ -6,7 +6,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from durian.records import from_json
-from durian.training.card import figure_title, model_card
+from durian.training.card import model_card
 from durian.training.manifest import TrainingManifest
 from durian.training.plan import BatchPlan
 
@@ -55,14 +55,6 @@ def test_the_card_says_what_the_training_was():
     ):
         assert said in page, said
     assert "None" not in page
-
-
-def test_the_picture_says_policy_table_and_normalizer():
-    assert figure_title(from_json(TrainingManifest, MANIFEST)) == [
-        "Qwen/Qwen2.5-VL-7B-Instruct",
-        "table runs/a, measured with Qwen/Qwen2.5-VL-7B-Instruct",
-        "normalizer durian, weights 0.4, 0.3, 0.3 (own, perceptual, reasoning), groups offline",
-    ]
 
 
 def accuracy(value, low=None, high=None):

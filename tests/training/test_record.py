@@ -8,7 +8,6 @@ import pytest
 from durian.config import TrainConfig
 from durian.records import from_json
 from durian.training import record
-from durian.training.card import figure_title
 from durian.training.manifest import TrainingManifest
 from durian.training.record import _ends as ends
 from durian.training.record import finite_log, training_identity, write_results
@@ -16,8 +15,8 @@ from tests.training.test_card import MANIFEST
 
 
 def test_a_nan_in_the_log_ends_no_training(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(record, "training_figure", lambda log, stem, title: drawn.append(title))
+    told = []
+    monkeypatch.setattr(record, "write_training", lambda folder, log, summary: told.append(summary))
     nan, inf = float("nan"), float("inf")
     logged = [{"step": 1, "reward": 0.5, "grad_norm": nan}, {"step": 2, "reward": None, "kl": inf}]
     log = finite_log(logged)
@@ -25,7 +24,13 @@ def test_a_nan_in_the_log_ends_no_training(tmp_path, monkeypatch):
     write_results(tmp_path, log, from_json(TrainingManifest, MANIFEST))
     assert json.loads((tmp_path / "log.json").read_text())["steps"] == log
     assert (tmp_path / "manifest.json").exists()
-    assert drawn == [figure_title(from_json(TrainingManifest, MANIFEST))]
+    (summary,) = told
+    assert summary.facts["Policy"] == "Qwen/Qwen2.5-VL-7B-Instruct"
+    assert summary.facts["Difficulty table"].startswith("runs/a, measured with Qwen/")
+    assert summary.facts["Normalizer"].startswith("durian, weights 0.4, 0.3, 0.3 (own")
+    assert summary.sentences[0].startswith(
+        "The mean reward of sampled completions was 0.250 over the first 5 logged steps and 0.500"
+    )
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_a_validation_is_told_in_a_line_logged_and_in_manifest_card_and_picture(
     )
     card = (validated.out / "README.md").read_text()
     assert f"step {best.step}, greedy" in card and "expect less of it" in card
-    assert (validated.out / "validation.png").exists()
+    assert (validated.out / "training" / "validation.png").exists()
 
 
 def test_a_resumed_training_validates_only_where_it_has_not(

@@ -16,6 +16,7 @@ from durian.measures import (
     Measure,
     PatchMeasure,
     RolloutMeasure,
+    SignatureMeasure,
     measure_names,
     measures_help,
 )
@@ -147,6 +148,11 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     def needs_patches(self) -> bool:
         """Whether a measure was asked for that reads the policy's patch features."""
         return bool(self._asked(PatchMeasure))
+
+    @property
+    def needs_signatures(self) -> bool:
+        """Whether a measure was asked for that compares the images of all samples."""
+        return bool(self._asked(SignatureMeasure))
 
     @property
     def needs_rollouts(self) -> bool:

@@ -85,9 +85,16 @@ class DecodedImage:
     height: int
     gray_histogram: NDArray[np.int64]  # (256,) pixels of each gray level
     rgb: Image.Image | None  # upright, for the policy; None where it is not needed
+    signature: bytes | None = None  # by which its near-duplicates are known, where asked for
 
 
-def decode(data: bytes, *, pixel_limit: int, keep: bool) -> DecodedImage | Failed:
+def decode(
+    data: bytes,
+    *,
+    pixel_limit: int,
+    keep: bool,
+    sign: Callable[[Image.Image], bytes] | None = None,
+) -> DecodedImage | Failed:
     """Decode the first frame, at full size, to a gray histogram and, if `keep`, to RGB.
 
     Both follow the rules of `images.gray`; RGB follows the Exif orientation too, as
@@ -97,6 +104,7 @@ def decode(data: bytes, *, pixel_limit: int, keep: bool) -> DecodedImage | Faile
         data: an encoded image; b"" for one that could not be read.
         pixel_limit: an image whose header promises more pixels is not decoded.
         keep: whether the policy will need the image.
+        sign: makes the signature of the RGB image.
     Returns:
         `Failed` with a short phrase where the data cannot be decoded. Bad data never raises.
     """
@@ -111,10 +119,17 @@ def decode(data: bytes, *, pixel_limit: int, keep: bool) -> DecodedImage | Faile
         if isinstance(flat, Failed):
             return flat
         histogram = np.array(flat.convert("L").histogram(), dtype=np.int64)
-        rgb = upright(flat.convert("RGB"), image) if keep else None
+        rgb = upright(flat.convert("RGB"), image) if keep or sign else None
+        signature = sign(rgb) if sign and rgb else None
     except Exception as error:  # a damaged file can raise anything, by format and by place
         return Failed(f"cannot decode image: {_phrase(error)}")
-    return DecodedImage(width=width, height=height, gray_histogram=histogram, rgb=rgb)
+    return DecodedImage(
+        width=width,
+        height=height,
+        gray_histogram=histogram,
+        rgb=rgb if keep else None,
+        signature=signature,
+    )
 
 
 def size(data: bytes) -> tuple[int, int] | None:

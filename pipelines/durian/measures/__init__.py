@@ -13,9 +13,11 @@ from durian.measures.base import (
     Measure,
     PatchMeasure,
     RolloutMeasure,
+    SignatureMeasure,
 )
 from durian.measures.confidence import CONFIDENCE
 from durian.measures.consensus import CONSENSUS
+from durian.measures.duplicates import DUPLICATES
 from durian.measures.outcome import OUTCOME
 from durian.measures.pixel_entropy import PIXEL
 from durian.measures.spectral_entropy import SPECTRAL
@@ -28,6 +30,7 @@ __all__ = [
     "Measure",
     "PatchMeasure",
     "RolloutMeasure",
+    "SignatureMeasure",
     "held_against_error",
     "measure_names",
     "measures_help",
@@ -37,7 +40,7 @@ __all__ = [
 # By name, in the order of the table's columns.
 MEASURES: dict[str, Measure] = {
     measure.name: measure
-    for measure in (PIXEL, SPECTRAL, CONFIDENCE, ANSWER_ENTROPY, OUTCOME, CONSENSUS)
+    for measure in (PIXEL, SPECTRAL, CONFIDENCE, ANSWER_ENTROPY, OUTCOME, CONSENSUS, DUPLICATES)
 }
 
 Kind = TypeVar("Kind", bound=Measure)

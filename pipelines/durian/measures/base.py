@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from PIL import Image
 
 Values = Mapping[str, float | int | str | None]  # of one sample, by column; None where missing
 
@@ -91,6 +92,16 @@ class PatchMeasure(Measure):
     """Taken from the policy's patch features (P, d) of one image; a sample has its images' mean."""
 
     take: Callable[[torch.Tensor], Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureMeasure(Measure):
+    """Taken from the signatures of all images, once every sample is there; needs no model.
+
+    A signature is what `sign` makes of one image, upright and in RGB: bytes, always as many.
+    """
+
+    sign: Callable[[Image.Image], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)

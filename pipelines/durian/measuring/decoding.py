@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Condition
+
+from PIL import Image
 
 from durian.engines.resizing import Resizing
 from durian.images.decode import size
@@ -39,6 +41,7 @@ def decoded(
     workers: int | None,
     progress: Progress,
     bounds: Resizing | None = None,
+    sign: Callable[[Image.Image], bytes] | None = None,
 ) -> Generator[tuple[Sample, Look], None, None]:
     """Decode samples and give each with what its images show, in order.
 
@@ -49,11 +52,12 @@ def decoded(
         keep: keep the decoded images for the policy.
         workers: threads that decode; None for one a core.
         bounds: to which the images for the policy are brought, by those threads too.
+        sign: makes the signatures of images, in those threads, where they are wanted.
     """
     room, coming = _Room(), SimpleQueue[_Batch | BaseException | None]()
 
     def see(batch: list[Sample]) -> list[Look]:
-        looks = [look(sample, keep=keep, pixel_limit=pixel_limit) for sample in batch]
+        looks = [look(sample, keep=keep, pixel_limit=pixel_limit, sign=sign) for sample in batch]
         if bounds is None:
             return looks
         return [replace(seen, bounded=within(bounds, seen.images)) for seen in looks]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -28,22 +28,34 @@ class Look:
         """RGB, for the policy; empty where it is not needed."""
         return tuple(image.rgb for image in self.decoded if image.rgb is not None)
 
+    @property
+    def signatures(self) -> bytes | None:
+        """The signatures of all images, one behind the other; None where there are none."""
+        return b"".join(image.signature or b"" for image in self.decoded) or None
+
 
 NOTHING = Look()
 
 
-def look(sample: Sample, *, pixel_limit: int, keep: bool) -> Look:
+def look(
+    sample: Sample,
+    *,
+    pixel_limit: int,
+    keep: bool,
+    sign: Callable[[Image.Image], bytes] | None = None,
+) -> Look:
     """Decode a sample's images. Thread-safe; bad data never raises.
 
     Args:
         pixel_limit: an image with more pixels is not decoded.
         keep: whether the policy will need the decoded images.
+        sign: makes the signature of an image, where they are wanted.
     """
     if sample.error is not None or not sample.images:
         return NOTHING
     decoded: list[DecodedImage] = []
     for number, data in enumerate(sample.images, start=1):
-        image = decode(data, pixel_limit=pixel_limit, keep=keep)
+        image = decode(data, pixel_limit=pixel_limit, keep=keep, sign=sign)
         if isinstance(image, Failed):
             first = decoded[0] if decoded else None
             which = f"image {number}: " if len(sample.images) > 1 else ""

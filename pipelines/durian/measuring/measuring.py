@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,12 +10,20 @@ from itertools import islice
 from typing import Any, Self
 
 import pyarrow as pa
+from PIL import Image
 
 from durian.config import ProfileConfig
 from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
 from durian.engines.resizing import Resizing
-from durian.measures import Completions, ImageMeasure, PatchMeasure, RolloutMeasure, taken
+from durian.measures import (
+    Completions,
+    ImageMeasure,
+    PatchMeasure,
+    RolloutMeasure,
+    SignatureMeasure,
+    taken,
+)
 from durian.measures.base import Values
 from durian.measures.outcome import NOT_DRAWN
 from durian.measuring.decoding import decoded
@@ -231,7 +239,11 @@ def pictured(
         sample=replace(sample, images=()),
         copies=copies,
         n_images=len(sample.images),
-        further=Further(sample.image_id, {**sample.columns, SOURCE_FILE: sample.source_file}),
+        further=Further(
+            sample.image_id,
+            {**sample.columns, SOURCE_FILE: sample.source_file},
+            seen.signatures,
+        ),
         width=seen.width,
         height=seen.height,
         images=images,
@@ -302,6 +314,7 @@ def measure_here(
             workers=config.workers,
             progress=progress,
             bounds=models.bounds,
+            sign=signing(config),
         )
         copies = (index.copies[number] for _, numbers in parts for number in numbers)
         begun = models.measure(timed(seen, "images", watch), copies, watch)
@@ -330,6 +343,11 @@ def together(samples: Iterable[Measured], watch: Stopwatch) -> Measured:
 def shown(config: ProfileConfig, *, draws: bool) -> bool:
     """Whether the decoded images are shown to a policy or its encoder, and so are kept."""
     return config.needs_patches or (config.needs_rollouts and draws)
+
+
+def signing(config: ProfileConfig) -> Callable[[Image.Image], bytes] | None:
+    """The function that makes the images' signatures; None where no measure wants any."""
+    return next((measure.sign for measure in taken(SignatureMeasure, config.measures)), None)
 
 
 def stages(config: ProfileConfig, *, draws: bool) -> list[str]:

@@ -35,7 +35,15 @@ from durian.config import ProfileConfig
 from durian.errors import ConfigError, RunError, one_line
 from durian.images.decode import size
 from durian.measuring.decoding import decoded
-from durian.measuring.measuring import Measured, Models, shown, stages, start_stages, together
+from durian.measuring.measuring import (
+    Measured,
+    Models,
+    shown,
+    signing,
+    stages,
+    start_stages,
+    together,
+)
 from durian.readers.scan import DatasetIndex
 from durian.rewards.custom import NAMED
 from durian.rewards.graders import graders
@@ -117,6 +125,7 @@ class Worker:
                 workers=self._threads,
                 progress=Silent(),
                 bounds=models.bounds,
+                sign=signing(self._config),
             )
             begun = list(models.measure(timed(seen, "images", watch), copies, watch))
         return together(models.rows(begun, watch), watch)

@@ -1,5 +1,5 @@
 """Colours, style, labels and files of all figures. Colours are Okabe and Ito's, told apart
-by the colour-blind; a figure is the same on a light and on a dark page."""
+by the colour-blind; as .svg a figure follows a dark page, on the screen and not on paper."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "figure.facecolor": "white",
 }
+# On a dark page each colour becomes one that stands out there. What lies on a colour of its own, as
+# numbers in a heat map do, keeps its ink.
+DARK = {
+    "#ffffff": "#17171a", "#000000": "#ececf1", BLUE: "#5b9dff", ORANGE: "#ff9a52",
+    GREEN: "#3fcf9f", GREY: "#a5a5ad",
+}  # fmt: skip
+BLACK_INK, WHITE_INK = "#010101", "#fefefe"
 WIDE, NARROW = 8.0, 4.2  # inches; a page column of about 800 pixels, a phone
 PERCENT = PercentFormatter(xmax=1, decimals=0, symbol=" %")
 
@@ -44,7 +51,17 @@ def encode_figure(figure: Figure, kind: str) -> bytes:
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(file, format=kind, dpi=160, metadata=metadata)
     figure.set_layout_engine("none")  # it is laid out now; for the next kind it stays as it is
-    return _slim(file.getvalue()) if kind == "svg" else file.getvalue()
+    return _slim(_follows_page(file.getvalue())) if kind == "svg" else file.getvalue()
+
+
+def _follows_page(svg: bytes) -> bytes:
+    """With its colours for a dark page beside those it has."""
+    rules = [f"svg{{fill:{DARK['#000000']}}}"]  # text that is black says no colour
+    for light, dark in DARK.items():
+        for part in ("fill", "stroke"):
+            rules.append(f'[style*="{part}: {light.lower()}"]{{{part}:{dark}!important}}')
+    style = f"<style>@media screen and (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+    return svg.replace(b"</metadata>", b"</metadata>" + style.encode(), 1)
 
 
 def _slim(svg: bytes) -> bytes:

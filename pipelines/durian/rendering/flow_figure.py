@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from durian.analysis.two_runs.drift import GroupChange, MeasureDrift
 from durian.analysis.two_runs.group_flow import Flow
 from durian.rendering.figures import (
+    BLACK_INK,
     BLUE,
     GREY,
     NARROW,
     ORANGE,
+    WHITE_INK,
     label,
     new_figure,
     percent_axis,
@@ -116,7 +118,7 @@ def _heat_map(
                 dark = shares[y, x] > 0.6 * image.norm.vmax  # type: ignore[operator]
                 axes.text(
                     x, y, f"{count:.0f}", ha="center", va="center", fontsize=7 if narrow else 9,
-                    color="white" if dark else "black",
+                    color=WHITE_INK if dark else BLACK_INK,
                 )  # fmt: skip
     if first == second:
         for place in range(len(first)):

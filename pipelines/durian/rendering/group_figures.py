@@ -15,11 +15,13 @@ from durian.analysis.one_run.summary import JointView
 from durian.analysis.statistics.error_share import ErrorsOfGroup
 from durian.analysis.statistics.pass_rates import SamplesAtRate
 from durian.rendering.figures import (
+    BLACK_INK,
     BLUE,
     GREEN,
     GREY,
     NARROW,
     PERCENT,
+    WHITE_INK,
     bars,
     label,
     new_figure,
@@ -99,7 +101,7 @@ def _ink(colour: tuple[float, float, float, float]) -> str:
     """Black or white, whichever stands out more (contrast as WCAG 2 defines it)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
     light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "black" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "white"
+    return BLACK_INK if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else WHITE_INK
 
 
 def slices(by_column: Mapping[str, Sequence[ErrorsOfGroup]], width: float) -> Figure:

@@ -7,6 +7,7 @@ from math import ceil
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from durian.analysis.one_run.error_curve import CurvePoint
 from durian.analysis.one_run.split_half import SplitHalves
@@ -109,6 +110,7 @@ def _estimates(
     wrap: int,
 ) -> None:
     """Draw the estimate of each measure in a row of its own, the first at the top."""
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     rising = list(estimates)[::-1]
     for place, name in enumerate(rising):
         if (estimate := estimates[name]) is not None:

@@ -13,6 +13,7 @@ from durian.analysis.one_run.against_error import Predictor
 from durian.analysis.one_run.summary import Scored, Summary
 from durian.rendering import group_figures, measure_figures
 from durian.rendering.figures import BLUE, NARROW, ORANGE, STYLE, WIDE
+from durian.rendering.gradient_figure import gradient_figure, gradient_sentences
 from durian.rendering.learning_figures import learning_curves, sample_curves
 from durian.rendering.names import CONFIDENCE, SEEING, Grouped, grouped_by, name_of
 from durian.rendering.text import shown_text
@@ -55,6 +56,7 @@ def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFig
             "Samples by the share of their completions that are right.",
             lambda width: group_figures.pass_rates(scored.pass_rates.histogram, width),
         ),
+        *_of_gradient(scored),
     ]
 
 
@@ -233,6 +235,16 @@ def _of_measures(scored: Scored) -> Iterator[ReportFigure]:
             "Against the errors of that same half it shares their luck; the other half is the "
             "honest figure for new completions.",
             lambda width: measure_figures.split_halves(halves, width),
+        )
+
+
+def _of_gradient(scored: Scored) -> Iterator[ReportFigure]:
+    if (shares := scored.gradient) is not None:
+        yield ReportFigure(
+            "gradient",
+            "Who gets the gradient",
+            " ".join(gradient_sentences(shares)),
+            partial(gradient_figure, shares),
         )
 
 

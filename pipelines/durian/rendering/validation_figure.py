@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -24,7 +23,6 @@ from durian.rendering.figures import (
     new_figure,
     percent_axis,
 )
-from durian.rendering.training_figure import write_figure
 
 _COLOURS = (GREEN, BLUE, ORANGE)  # from easy to hard
 _WAYS = {"greedy": BLUE, "sampled": ORANGE}
@@ -32,22 +30,7 @@ _KINDS = {"perceptual": "By perceptual group", "reasoning": "By reasoning bin"}
 Line = list[tuple[int, Accuracy]]  # steps and what was found there
 
 
-def validation_figure(
-    found: Validations, stem: Path, title: Sequence[str] = (), width: float = WIDE
-) -> list[Path]:
-    """Draw the validations, as STEM.svg and STEM.png.
-
-    Args:
-        title: lines that say what was trained; other people's names may be in them.
-    Returns:
-        The files written; none where there was no validation.
-    """
-    if not found.validations:
-        return []
-    return write_figure(draw_validations(found, title, width), stem)
-
-
-def draw_validations(found: Validations, title: Sequence[str] = (), width: float = WIDE) -> Figure:
+def draw_validations(found: Validations, width: float = WIDE) -> Figure:
     """Draw a panel of all samples, and one for each kind of group, by the way of the metric."""
     way = found.metric.partition("/")[0]
     kinds = [kind for kind in found.validations[0].groups if len(_groups(found, way, kind)) > 1]
@@ -73,9 +56,6 @@ def draw_validations(found: Validations, title: Sequence[str] = (), width: float
             all_groups = len(_groups(found, way, kind))
             part = "" if len(groups) == all_groups else f" ({len(groups)} of {all_groups})"
             _draw(axes, f"{name}{part}, {way}", lines, colours)
-        if title:
-            said = "\n".join(label(line, 110 if width > NARROW else 60) for line in title)
-            figure.suptitle(said, x=0.01, ha="left", fontsize=9)
     return figure
 
 

@@ -19,7 +19,15 @@ import pyarrow.parquet as pq
 from durian.errors import InputError, RunFolderError
 from durian.records import JsonObject
 from durian.run.files import sync_folder
-from durian.run.folder import DIFFICULTY_FILE, MANIFEST, ROLLOUTS_FILE, RunFolder, read_table
+from durian.run.folder import (
+    DIFFICULTY_FILE,
+    MANIFEST,
+    ROLLOUTS_FILE,
+    SIGNATURES,
+    SIGNATURES_FILE,
+    RunFolder,
+    read_table,
+)
 from durian.run.opening import change_run, hold_run
 from durian.run.tokens import TOKENS_KEY, Tokens, part_tokens
 from durian.schema import DIFFICULTY, arrow_array, arrow_type
@@ -28,7 +36,7 @@ _ALL_SAMPLES_NEEDED = (
     "difficulty", "difficulty_sd", "confidence", "confidence_sd", "estimated_from",
     "perceptual_group", "reasoning_group",
 )  # fmt: skip
-_OF_THE_END = ("scan", "tables", "report")  # stages that a part has no seconds of
+_OF_THE_END = ("scan", "tables", "duplicates", "report")  # stages that a part has no seconds of
 _EXCHANGE = 2  # of renameat2: two names change places, and there is no moment without either
 
 
@@ -148,6 +156,13 @@ def _fill(old: RunFolder, run: RunFolder, parts: Sequence[range]) -> None:
     ]
     for name, values in (("image_id", own["image_id"].to_list()), ("columns", texts)):
         table = table.append_column(name, arrow_array(values, pa.string()))
+    kept = old.path / SIGNATURES_FILE
+    signatures = (
+        read_table(kept, [SIGNATURES])[SIGNATURES]
+        if kept.exists()
+        else pa.nulls(len(table), pa.binary())
+    )
+    table = table.append_column(SIGNATURES, signatures)
     manifest = old.complete_manifest()
     tokens = manifest.get("tokens")
     seconds = manifest.get("seconds") or {}

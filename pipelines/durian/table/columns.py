@@ -18,13 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from durian.run.files import written_aside
-from durian.run.folder import RunFolder
+from durian.run.folder import SIGNATURES, SIGNATURES_FILE, RunFolder
 from durian.schema import arrow_array
 
 COLUMNS_FILE = "columns.parquet"
 KEYS = ("sample_id", "image_id")
 SOURCE_FILE = "source_file"  # the data file that a row stood in, within the dataset's folder
-_PART_FIELDS = [pa.field("image_id", pa.string()), pa.field("columns", pa.string())]
+_PART_FIELDS = [
+    pa.field("image_id", pa.string()),
+    pa.field("columns", pa.string()),
+    pa.field(SIGNATURES, pa.binary()),
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Further:
 
     image_id: str
     columns: Mapping[str, float | str]
+    signatures: bytes | None = None  # of its images, where they were asked for
 
 
 def with_columns(difficulty: pa.Table, further: Sequence[Further]) -> pa.Table:
@@ -40,9 +45,10 @@ def with_columns(difficulty: pa.Table, further: Sequence[Further]) -> pa.Table:
 
     Whether a column holds numbers is known only at the end, so each row keeps a JSON object.
     """
-    values = (
+    values: tuple[list[Any], ...] = (
         [sample.image_id for sample in further],
         [json.dumps(dict(sample.columns)) for sample in further],
+        [sample.signatures for sample in further],
     )
     for field, column in zip(_PART_FIELDS, values, strict=True):
         difficulty = difficulty.append_column(field, arrow_array(column, field.type))
@@ -77,6 +83,20 @@ def write_columns(run: RunFolder) -> None:
             for rows in _parts(run):
                 if rows:
                     writer.write_table(_typed(rows, kept, schema))
+
+
+def write_signatures(run: RunFolder) -> None:
+    """Write the signatures of all images from a run's parts, a part at a time.
+
+    A run that is drawn in part keeps them for when more of it is drawn.
+    """
+    schema = pa.schema([("sample_id", pa.string()), (SIGNATURES, pa.binary())])
+    with (
+        written_aside(run.path / SIGNATURES_FILE) as aside,
+        pq.ParquetWriter(aside, schema, compression="zstd") as writer,
+    ):
+        for number in run.finished_parts():
+            writer.write_table(run.read_part_columns(schema.names, [number]).cast(schema))
 
 
 def read_columns(path: Path) -> pl.DataFrame | None:

@@ -3,10 +3,11 @@
 OUT/training.json      what the training is of; a different one is refused
 OUT/samples.arrow      the rows that take part, and samples.json, what became of the others
 OUT/validation.arrow   the rows to validate on, and validation_rows.json, what became of the others
-OUT/validation.json    every validation so far; validation.svg and .png show them
+OUT/validation.json    every validation so far
 OUT/best-40/           the weights of the best validation, where they are not OUT's own or the model
 OUT/checkpoint-40/     whole if it has a durian.json
-OUT/log.json           what was logged, step by step; training.svg and .png show it
+OUT/log.json           what was logged, step by step
+OUT/training/          the page that shows both: index.html, its figures, summary.json
 OUT/README.md          the model card
 OUT/manifest.json      written last: a folder that has one is complete, its weights beside it
 """
@@ -29,6 +30,7 @@ from durian.training.checkpoints import drop_unfinished, newest_checkpoint
 IDENTITY = "training.json"
 LOCK = "lock"
 LOG_FILE = "log.json"
+PAGE_FOLDER = "training"
 
 
 def check_training_folder(out: Path) -> None:

@@ -10,21 +10,22 @@ from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
+from durian.analysis.training_log import seconds_a_step
 from durian.analysis.validation import Validations, result_of
 from durian.config import TrainConfig
 from durian.config.options import identifying
 from durian.engines.fingerprint import model_fingerprint
 from durian.manifest import file_fingerprint, table_fingerprint, versions
 from durian.records import JsonObject
-from durian.rendering.training_figure import training_figure
-from durian.rendering.validation_figure import validation_figure
+from durian.rendering.training_page import summarize, write_training
 from durian.rewards import reward_fingerprint
 from durian.run.files import write_json, written_aside
 from durian.run.folder import MANIFEST
 from durian.run.manifest import Manifest
 from durian.table.join import TrainingTable, table_warnings
-from durian.training.card import CARD_FILE, figure_title, model_card
-from durian.training.folder import LOG_FILE
+from durian.training.card import CARD_FILE, model_card
+from durian.training.facts import training_facts, training_sentences
+from durian.training.folder import LOG_FILE, PAGE_FOLDER
 from durian.training.launch import launched_processes
 from durian.training.manifest import (
     Ends,
@@ -120,7 +121,7 @@ def describe_training(
 def write_results(
     out: Path, log: Log, manifest: TrainingManifest, validations: Validations | None = None
 ) -> None:
-    """Keep the log, its picture and the card; then the manifest, which makes the training complete.
+    """Keep the log, its page and the card; then the manifest, which makes the training complete.
 
     Args:
         log: as `finite_log` gives it.
@@ -128,9 +129,25 @@ def write_results(
     # The manifest comes last, since it is what makes a training complete: after a kill before it,
     # the same command takes the last checkpoint and writes all of these again.
     write_json(out / LOG_FILE, {"steps": log})
-    training_figure(log, out / "training", figure_title(manifest))
-    if validations is not None:
-        validation_figure(validations, out / "validation", figure_title(manifest))
+    plan = manifest.plan
+    seconds = seconds_a_step(
+        log,
+        rollouts=plan.rollout_batches_per_step / plan.steps_per_rollout_batch,
+        updates=plan.gradient_accumulation_steps,
+    )
+    write_training(
+        out / PAGE_FOLDER,
+        log,
+        summarize(
+            log,
+            title=Path(manifest.model).name,
+            created=manifest.created,
+            facts=dict(training_facts(manifest)),
+            sentences=training_sentences(manifest, seconds),
+            seconds=seconds,
+            validation=validations,
+        ),
+    )
     with written_aside(out / CARD_FILE) as aside:
         aside.write_text(model_card(manifest), encoding="utf-8")
     write_json(out / MANIFEST, manifest)

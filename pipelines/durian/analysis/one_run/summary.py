@@ -17,6 +17,7 @@ from durian.analysis.one_run.against_error import (
 )
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
+from durian.analysis.one_run.gradient import GradientShares, gradient_shares
 from durian.analysis.one_run.learning import Learning, learning
 from durian.analysis.one_run.reliability import (
     Reliability,
@@ -131,6 +132,7 @@ class Scored:
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
     learning: Learning | None = left_out()  # where the rollouts are of several training steps
+    gradient: GradientShares | None = left_out()  # where a sample has several rollouts
 
     def groups(self, kind: Kind) -> list[ErrorsOfGroup]:
         """Errors by group of one grouping, and at the end those of the samples in no group."""
@@ -288,6 +290,7 @@ def _analyse_scored(
         learning=None
         if rollouts is None or "step" not in rollouts.columns
         else learning(rollouts, table, orders, clusters),
+        gradient=gradient_shares(total - wrong, total, labels, orders),
     )
 
 
