@@ -6,7 +6,7 @@ Only `keep_thumbnails` reads the dataset, once, at the end of a profile.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from PIL import Image
 
 from durian.analysis.one_run.judged import Judged, judged
 from durian.analysis.one_run.summary import Summary, analyse
+from durian.duplicates.others import Leak
 from durian.images.decode import decode
 from durian.measures import held_against_error
 from durian.readers.dataset import SampleReader
 from durian.rendering.advice import advice, with_examples
+from durian.rendering.causes import advised
 from durian.rendering.gallery import Thumbnail
 from durian.rendering.local_entropy import local_entropy_map
 from durian.rendering.names import grouped_by
@@ -32,14 +34,16 @@ from durian.rendering.shown import sample_ids, shelves
 from durian.run.files import written_aside
 from durian.run.folder import (
     DIFFICULTY_FILE,
+    LEAKS_FILE,
     REPORT_FOLDER,
     ROLLOUTS_FILE,
     THUMBNAILS_FILE,
 )
 from durian.run.manifest import Manifest
 from durian.run.opening import change_run
-from durian.samples import Failed
+from durian.samples import Failed, Sample
 from durian.schema import arrow_array
+from durian.table.causes import WHY, gather_evidence, read_said
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
@@ -86,6 +90,9 @@ def render_run(
             rollouts, lambda frame: frame.select(*_JUDGED, cs.by_name(_STEP, require_all=False))
         ),
         grouping=replace(manifest.groups, version=None),
+        evidence=gather_evidence(numbers, read_said(path))
+        if WHY in numbers.columns and not numbers[WHY].is_null().all()
+        else None,
     )
     texts = read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
     said = read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
@@ -93,6 +100,7 @@ def render_run(
         summary,
         sentences=sentences(summary),
         advice=with_examples(advice(summary, manifest.estimates), summary.scored, texts, said),
+        causes=summary.causes and advised(summary.causes, _max_tokens(manifest)),
     )
     write_report(
         path / REPORT_FOLDER,
@@ -102,10 +110,17 @@ def render_run(
         rollouts=said,
         thumbnails=_read_thumbnails(path),
         judged=_judged(path),
+        leaks=_read_leaks(path),
         # Seconds are known only once the page is written; a rebuilt page is the same page.
         manifest=replace(manifest, seconds=None),
     )
     return summary
+
+
+def _max_tokens(manifest: Manifest) -> int | None:
+    """The tokens at which completions were cut; None where a log does not say."""
+    known = None if manifest.logs else manifest.config.get("max_tokens")
+    return known if isinstance(known, int) else None
 
 
 def _judged(path: Path) -> Judged | None:
@@ -132,14 +147,7 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
     """
     kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": [], "entropy": []}
     for sample in reader.samples(rows=rows):
-        image = (
-            decode(sample.images[0], pixel_limit=pixel_limit, keep=True)
-            if sample.images
-            else Failed("no image")
-        )
-        if not isinstance(image, Failed) and image.rgb is not None:
-            small = image.rgb.copy()
-            small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+        if (small := _small(sample, pixel_limit)) is not None:
             kept["sample_id"].append(sample.sample_id)
             kept["jpeg"].append(_jpeg(small))
             kept["entropy"].append(_jpeg(local_entropy_map(small)))
@@ -149,6 +157,65 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
     with written_aside(path / THUMBNAILS_FILE) as aside:
         arrays = [arrow_array(kept[field.name], field.type) for field in schema]
         pq.write_table(pa.table(arrays, schema=schema), aside)
+
+
+def keep_leaks(path: Path, reader: SampleReader, leaks: Sequence[Leak], pixel_limit: int) -> None:
+    """Keep both sides of some leaks in a run folder: texts, and small JPEGs of the first images."""
+    ours = _sides(reader, [leak.row for leak in leaks], pixel_limit)
+    readers = {leak.set: leak.reader for leak in leaks}
+    theirs = {
+        name: _sides(of_set, [leak.other_row for leak in leaks if leak.set == name], pixel_limit)
+        for name, of_set in readers.items()
+    }
+    rows = []
+    for leak in leaks:
+        there = {f"other_{key}": v for key, v in theirs[leak.set][leak.other_row].items()}
+        rows.append({"set": leak.set, "how": leak.how, **ours[leak.row], **there})
+    with written_aside(path / LEAKS_FILE) as aside:
+        pq.write_table(pa.table([
+            arrow_array([row[field.name] for row in rows], field.type) for field in _LEAKS
+        ], schema=_LEAKS), aside)  # fmt: skip
+
+
+_SIDE = {"row": pa.int64(), "problem": pa.string(), "answer": pa.string(), "jpeg": pa.binary()}
+_LEAKS = pa.schema(
+    {
+        "set": pa.string(),
+        "how": pa.string(),
+        **_SIDE,
+        **{f"other_{name}": kind for name, kind in _SIDE.items()},
+    }
+)
+
+
+def _small(sample: Sample, pixel_limit: int) -> Image.Image | None:
+    """A sample's first image, small; None where there is none, or none that can be read."""
+    if not sample.images:
+        return None
+    image = decode(sample.images[0], pixel_limit=pixel_limit, keep=True)
+    if isinstance(image, Failed) or image.rgb is None:
+        return None
+    small = image.rgb.copy()
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return small
+
+
+def _sides(reader: SampleReader, rows: list[int], pixel_limit: int) -> dict[int, dict[str, Any]]:
+    return {
+        sample.row: {
+            "row": sample.row,
+            "problem": sample.problem,
+            "answer": sample.answer,
+            "jpeg": small and _jpeg(small),
+        }
+        for sample in reader.samples(rows=list(dict.fromkeys(rows)))
+        for small in [_small(sample, pixel_limit)]
+    }
+
+
+def _read_leaks(path: Path) -> list[dict[str, Any]]:
+    file = path / LEAKS_FILE
+    return read_frame(file, lambda frame: frame).to_dicts() if file.exists() else []
 
 
 def _jpeg(image: Image.Image) -> bytes:

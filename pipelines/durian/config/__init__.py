@@ -20,6 +20,7 @@ from durian.config.runs import (
 )
 from durian.config.shard import Shard
 from durian.config.train import TrainConfig
+from durian.config.view import PicturesConfig, ShowConfig, ViewConfig
 
 __all__ = [
     "ENGINES",
@@ -36,11 +37,14 @@ __all__ = [
     "GroupConfig",
     "ImportConfig",
     "MergeConfig",
+    "PicturesConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",
     "SamplingConfig",
     "Shard",
+    "ShowConfig",
     "ShownConfig",
     "TrainConfig",
+    "ViewConfig",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from durian.causes.rules import THRESHOLDS, asked_thresholds
 from durian.config.checks import MOST_BINS, check_percentiles
 from durian.config.dataset import DatasetConfig
-from durian.config.options import GROUPS, POLICY, RUN, SAMPLING, again, option
+from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, as_pairs, option
 from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check_secrets
 from durian.config.shard import Shard, read_shard
 from durian.errors import ConfigError
@@ -47,6 +49,14 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         lambda: f"What to measure, some of: {measures_help()}.",
         panel=RUN,
         choices=measure_names,
+    )
+    against: tuple[str, ...] = option(
+        (),
+        "Another dataset, a test set say, in which samples are looked for by bytes, pixels, near "
+        "image and words; needs duplicates in --measures. DATASET@SPLIT is a split of it.",
+        panel=DATA,
+        repeatable=True,
+        identity=False,  # what is in them is compared, not where they lie
     )
     features: str = option(
         "encoder",
@@ -105,6 +115,16 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         write="two numbers, like 25,75",
     )
     bins: int = option(10, "Reasoning bins.", panel=GROUPS, low=1, high=MOST_BINS)
+    why: dict[str, float] | None = option(
+        None,
+        lambda: (
+            "NAME=VALUE, as often as needed: the threshold of a cause in the column why; "
+            f"{as_pairs(THRESHOLDS)}."
+        ),
+        panel=GROUPS,
+        default_text="those",
+        identity=False,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,6 +142,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
                 f"the {needing} measure reads the weights of the policy, and the {self.engine} "
                 f"engine has none; leave {needing} out, or pass another --engine"
             )
+        _check_against(self)
         _check_sample(self)
         _check_distributed(self)
         if self.shard is not None and self.distributed is not None:
@@ -130,6 +151,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
                 "itself; leave one of them out"
             )
         check_percentiles(self.percentiles)
+        asked_thresholds(self.why)
         check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
         if self.needs_model:
             _ = self.sampling  # which is checked at birth
@@ -160,6 +182,18 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         return bool(self._asked(RolloutMeasure))
 
     @property
+    def others(self) -> list[DatasetConfig]:
+        """The datasets of `against`, read as the profile's own is."""
+        found = []
+        for name in self.against:
+            dataset, _, split = name.rpartition("@")
+            if not dataset or "/" in split or Path(name).exists():
+                dataset, split = name, DatasetConfig.split
+            source = replace(self.source, dataset=dataset, split=split, limit=None, id_column=None)
+            found.append(source)
+        return found
+
+    @property
     def draws_all(self) -> bool:
         """Whether completions are drawn of every sample, however many there are."""
         return isinstance(self.sample, float) and self.sample == 1.0  # 1 is one sample
@@ -175,6 +209,20 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         return [
             name for name in MEASURES if name in self.measures and isinstance(MEASURES[name], kinds)
         ]
+
+
+def _check_against(config: ProfileConfig) -> None:
+    """Refuse other sets without the measure that looks into them, one without a name, or twice."""
+    if not config.against:
+        return
+    if not config.needs_signatures:
+        raise ConfigError(
+            "against is for duplicates: add that to --measures, like --measures pixel,duplicates"
+        )
+    if "" in config.against:
+        raise ConfigError("against is empty; name a dataset")
+    if len(set(config.against)) < len(config.against):
+        raise ConfigError("against names one dataset twice; leave one out")
 
 
 def _check_sample(config: ProfileConfig) -> None:

@@ -18,11 +18,12 @@ from durian.analysis.one_run.summary import NO_GROUP, Summary
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import PERCEPTUAL
 from durian.records import as_json
+from durian.rendering.causes import WORDS, rules, untold
 from durian.rendering.figures import encode_figure
 from durian.rendering.gallery import Thumbnail, cards
 from durian.rendering.local_entropy import MOST, RADIUS
 from durian.rendering.names import grouped_by, name_of
-from durian.rendering.report_figures import ReportFigure, report_figures
+from durian.rendering.report_figures import ReportFigure, report_figures, why_figures
 from durian.rendering.shown import Shelf
 from durian.rendering.text import (
     encoded,
@@ -36,6 +37,7 @@ from durian.run.folder import SUMMARY_FILE
 from durian.run.manifest import Manifest
 from durian.schema import DIFFICULTY
 
+_BEGIN, _END = 60, 200  # characters of a completion that was cut off
 _HERE = Path(__file__).parent
 
 
@@ -49,6 +51,7 @@ def write_report(
     thumbnails: Mapping[str, Thumbnail],
     manifest: Manifest,
     judged: Judged | None = None,
+    leaks: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
@@ -58,6 +61,7 @@ def write_report(
         table, rollouts: rows of the samples on them, with their texts.
         thumbnails: sample id -> its pictures.
         judged: what a judge said of answers that the rule called wrong, where one was asked.
+        leaks: samples that another set holds too, with both pictures; rows of leaks.parquet.
     """
     folder.mkdir(exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
@@ -65,18 +69,26 @@ def write_report(
     write_page(
         folder,
         "page.html.j2",
-        report_figures(summary, units),
+        [*why_figures(summary), *report_figures(summary, units)],
         summary,
         shelves=shelves,
         cards=cards(shelves, table, rollouts, thumbnails),
         manifest=manifest,
         scored=summary.scored,
         judged=judged,
+        leaks=[
+            {**leak, **{name: encoded(leak[name]) for name in ("jpeg", "other_jpeg")}}
+            for leak in leaks
+        ],
         grouped=grouped_by(summary.grouping),
         groups=_sizes(summary),
         spreads={f"spread-{key}": each.histogram for key, each in alone.items()},
         spread_slices={f"slices-{key}": each.slices for key, each in alone.items()},
         units=units,
+        causes=summary.causes,
+        cause_words=WORDS,
+        cause_rules=rules(None if summary.causes is None else summary.causes.thresholds),
+        untold=untold(summary.causes) if summary.causes else [],
         numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
@@ -140,6 +152,7 @@ def page_environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "shown": shown_text,
+        "tail": _tail,
         "problem": _problem,
         "percent": percent_text,
         "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
@@ -172,6 +185,13 @@ def page_parts() -> dict[str, str]:
 
 def _estimate(estimate: Estimate, percent: bool = True) -> str:
     return estimate_text(estimate) if percent else estimate_text(estimate, "", scale=1, digits=3)
+
+
+def _tail(text: str) -> str:
+    """The begin of a text and, with more room, its end: there it is seen how it was cut."""
+    if len(text) <= _BEGIN + _END:
+        return shown_text(text)
+    return f"{shown_text(text[:_BEGIN])} … {shown_text(text[-_END:])}"
 
 
 def _problem(text: str | None) -> str:
