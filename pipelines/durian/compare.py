@@ -15,6 +15,7 @@ from durian.analysis.one_run.reliability import FROM_ROLLOUTS
 from durian.analysis.one_run.summary import Missing
 from durian.analysis.statistics.clusters import Clusters, image_clusters
 from durian.analysis.statistics.paired import Side
+from durian.analysis.statistics.seeing import learned, seeing
 from durian.analysis.two_runs.comparison import (
     KIND,
     Both,
@@ -129,7 +130,17 @@ def compare_runs(
             unlike=unlike,
         ),
     )
-    found = replace(found, sentences=compare_sentences(found))
+    before, after = (_asked_both_ways(ids, run.table) for run in (a, b))
+    known = [seeing(*rates, clusters) for rates in (before, after)]
+    if any(known):
+        alike = a.manifest.config.get("blind") == b.manifest.config.get("blind")
+        found = replace(
+            found,
+            seeing=Both(a=known[0], b=known[1]),
+            learned=learned(before, after, clusters) if all(known) and alike else None,
+        )
+    how = [run.manifest.config.get("blind", "none") for run in (a, b)]
+    found = replace(found, sentences=compare_sentences(found, how))
     out.mkdir(parents=True, exist_ok=True)
     write_comparison(
         out,
@@ -178,6 +189,21 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
         groups={kind: joined[column].to_list() for kind, column in _KINDS.items()},
         measures={name: numbers[name] for name in HELD},
     )
+
+
+def _asked_both_ways(
+    ids: pl.DataFrame, table: pl.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pass rates of the joined samples with the image and without, NaN where not asked. (N,)"""
+    joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
+    one, other = (
+        joined.get_column(name, default=pl.Series([None] * len(ids), dtype=pl.Float64))
+        .cast(pl.Float64)
+        .fill_null(np.nan)
+        .to_numpy()
+        for name in ("pass_rate", "blind_pass_rate")
+    )
+    return one, other
 
 
 def _clusters(ids: pl.DataFrame, *runs: Path) -> Clusters:
