@@ -43,9 +43,10 @@ from durian.schema import arrow_array
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
-THUMBNAIL_SIDE = 160  # pixels
-THUMBNAIL_BYTES = 6_000  # of each JPEG, however noisy the image: a page holds about a hundred
-_QUALITIES = (85, 70, 50, 30, 10)
+# A page holds up to 130 samples, and 5 MB in all: the bounds hold however noisy an image is.
+PICTURE_SIDE, PICTURE_BYTES = 512, 19_000  # pixels, and bytes of the JPEG
+ENTROPY_SIDE, ENTROPY_BYTES = 160, 4_000  # of the map of local entropy
+_QUALITIES = (85, 70, 50, 30)
 _TEXT = ("problem", "answer")
 _JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct", "finish_reason")
 _STEP = "step"  # from version 2 on
@@ -138,11 +139,10 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
             else Failed("no image")
         )
         if not isinstance(image, Failed) and image.rgb is not None:
-            small = image.rgb.copy()
-            small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            jpeg, entropy = thumbnail(image.rgb)
             kept["sample_id"].append(sample.sample_id)
-            kept["jpeg"].append(_jpeg(small))
-            kept["entropy"].append(_jpeg(local_entropy_map(small)))
+            kept["jpeg"].append(jpeg)
+            kept["entropy"].append(entropy)
     schema = pa.schema(
         [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
     )
@@ -151,16 +151,24 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
         pq.write_table(pa.table(arrays, schema=schema), aside)
 
 
-def _jpeg(image: Image.Image) -> bytes:
-    """The best quality that keeps within the limit."""
-    # A noisy image can take many times the bytes of a plain one at equal quality. The bound keeps a
-    # page of a hundred pictures small whatever the dataset holds.
-    for quality in _QUALITIES:
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=quality)
-        if file.tell() <= THUMBNAIL_BYTES:
-            break
-    return file.getvalue()
+def thumbnail(image: Image.Image) -> tuple[bytes, bytes]:
+    """JPEGs of an image and of its local entropy, as small as a run keeps them."""
+    picture, small = image.copy(), image.copy()
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    small.thumbnail((ENTROPY_SIDE, ENTROPY_SIDE))
+    return _jpeg(picture, PICTURE_BYTES), _jpeg(local_entropy_map(small), ENTROPY_BYTES)
+
+
+def _jpeg(image: Image.Image, limit: int) -> bytes:
+    """The best quality that keeps within so many bytes; where none does, a smaller image."""
+    # A noisy image can take many times the bytes of a plain one at equal quality.
+    while True:
+        for quality in _QUALITIES:
+            file = io.BytesIO()
+            image.save(file, "JPEG", quality=quality)
+            if file.tell() <= limit:
+                return file.getvalue()
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
 
 
 def _read_thumbnails(path: Path) -> dict[str, Thumbnail]:
