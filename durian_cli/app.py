@@ -24,8 +24,10 @@ from durian_cli.import_logs import import_logs
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
+from durian_cli.show import show
 from durian_cli.texts import printable
 from durian_cli.train import train
+from durian_cli.view import view
 
 app = typer.Typer(
     name="durian",
@@ -44,7 +46,9 @@ app.command()(grade)
 app.command()(group)
 app.command("import")(import_logs)
 app.command()(schema)
+app.command()(show)
 app.command()(train)
+app.command()(view)
 
 # 128 + the signal, as shells have it.
 INTERRUPTED, TERMINATED = 130, 143

@@ -78,6 +78,8 @@ def _type(declared: Declared) -> str:
     told = (about.unit, f"of {', '.join(about.words)}" if about.words else None, about.bounds)
     limits = ", ".join(filter(None, told))
     kind = "one text or more" if declared.many else _kind(declared.kind)
+    if about.repeatable:
+        kind = "text, repeatable"
     return kind + (f" ({limits})" if limits else "")
 
 

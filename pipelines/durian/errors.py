@@ -20,27 +20,39 @@ from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
 LONGEST = 300  # characters of an error that is not ours
-_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(KEY|KEY_ID|TOKEN|SECRET|PASSWORD|CREDENTIALS|CONNECTION_STRING)$", re.IGNORECASE
+)
 _PROXY = re.compile(r"_PROXY$", re.IGNORECASE)
+# Of an address: protocol, what stands before the host, host and path, and what a signature is in.
+_ADDRESS = re.compile(r"([A-Za-z][\w+.-]*://)([^\s/?#'\"@]*@)?([^\s?#'\"<>]*)(\?[^\s'\"<>]*)?")
 _SHORTEST_SECRET = 8  # characters; a shorter value would turn up in words
 
 # The packages that only some roads need, and the extra of Durian that brings each. A plain install
 # measures pixels, groups, reports and compares; the rest is asked for before anything is read.
 EXTRAS = {
     "accelerate": "train",
+    "adlfs": "az",
+    "aiohttp": "http",
     "datasets": "hub",
+    "fsspec": "http",
+    "gcsfs": "gcs",
     "huggingface_hub": "hub",
+    "math_core": "view",
     "math_verify": "math",
     "num2words": "smolvlm",
     "openai": "openai",
     "peft": "train",
     "ray": "ray",
+    "s3fs": "s3",
+    "starlette": "view",
     "tensorboard": "tensorboard",
     "torch": "policy",
     "torchvision": "policy",
     "trackio": "trackio",
     "transformers": "policy",
     "trl": "train",
+    "uvicorn": "view",
     "vllm": "vllm",
     "wandb": "wandb",
 }
@@ -78,9 +90,9 @@ def one_line(error: BaseException | str, *, longest: int | None = LONGEST) -> st
     """The text of an error as one line without secrets, cut where it is longer than `longest`.
 
     Secret are the values of OPENAI_API_KEY, HF_TOKEN and of each environment variable that ends in
-    KEY, TOKEN, SECRET, PASSWORD or CREDENTIALS, and the password in a proxy's address; each is
-    replaced by its variable's name in brackets. A value counts as it is, and as Python writes it
-    between quotes.
+    KEY, KEY_ID, TOKEN, SECRET, PASSWORD, CREDENTIALS or CONNECTION_STRING, and the password in a
+    proxy's address; each is replaced by its variable's name in brackets. A value counts as it is,
+    and as Python writes it between quotes. Addresses are shown as by `without_secrets`.
 
     Args:
         error: what was raised, or a text; of an error without a text, the name of its type.
@@ -93,7 +105,23 @@ def one_line(error: BaseException | str, *, longest: int | None = LONGEST) -> st
     # it), the shorter replacement would break the longer one and leave its rest.
     for secret, name in sorted(_secrets(), key=lambda item: -len(item[0])):
         line = line.replace(secret, f"[{name}]")
+    line = without_secrets(line)
     return line if longest is None or len(line) <= longest else line[: longest - 3] + "..."
+
+
+def without_secrets(text: str) -> str:
+    """The text with its addresses cut to what may be shown.
+
+    What stands before `@` goes (a name and password), and what follows `?` (a signature).
+    """
+    return _ADDRESS.sub(_shown, text)
+
+
+def _shown(address: re.Match[str]) -> str:
+    protocol, before, place, query = address.groups(default="")
+    if protocol.startswith("abfs") and ":" not in before:
+        protocol += before  # a container, not a name
+    return protocol + place + ("?..." if query else "")
 
 
 def _secrets() -> set[tuple[str, str]]:

@@ -72,7 +72,11 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         "model": model_fingerprint(config.sampling) if config.needs_model else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
-        NAMED: {"model": config.policy_name, "reward": config.reward},
+        NAMED: {
+            "model": config.policy_name,
+            "reward": config.reward,
+            "against": ", ".join(config.against),
+        },
     }
 
 

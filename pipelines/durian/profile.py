@@ -7,9 +7,9 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import FEWEST
 from durian.config import ProfileConfig
-from durian.duplicates.found import cluster_samples
+from durian.duplicates.found import cluster_samples, count_duplicates
+from durian.duplicates.others import Leak
 from durian.engines.loading import chat_of, check_encoder, check_engine, settle_repeatable
 from durian.errors import ConfigError, RunError, RunFolderError, one_line, require
 from durian.estimating.estimates import estimate_samples
@@ -30,6 +31,7 @@ from durian.manifest import describe_run, run_identity
 from durian.measures.outcome import NOT_DRAWN
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.measuring import NO_IMAGE, measure_here, part_tables
+from durian.measuring.others import fingerprints, look_for_samples, open_others
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, numbered, scan
 from durian.readers.strata import Strata
@@ -82,6 +84,7 @@ def profile_dataset(
     if config.distributed is not None:
         ray_pool().check_cluster(config)
     reader = open_dataset(config.source)
+    others = open_others(config)
     for line in reader.said:
         progress.note(line)
     check_first_rows(
@@ -93,6 +96,9 @@ def profile_dataset(
     )
     config = settle_repeatable(config)
     identity["repeatable"] = config.repeatable
+    if others:
+        with watch.time("against"):
+            identity["against"] = fingerprints(others)
     with watch.time("scan"):
         strata = None if config.draws_all else Strata(config.seed)
         index = scan(
@@ -254,7 +260,7 @@ def finish_run(
         also: fields of the manifest that say more, or other, than of a profile.
     """
     # Here: drawing loads slowly, and wrong input should be told at once.
-    from durian.report import keep_thumbnails, render_run
+    from durian.report import keep_leaks, keep_thumbnails, render_run
 
     progress.start("report", None)
     with watch.time("tables"):
@@ -262,11 +268,7 @@ def finish_run(
         # for it by column, and again one by one for the tables. The manifest is written last, which
         # makes the run complete.
         write_columns(run)
-        compared: Mapping[str, pa.Array] = {}
-        if config.needs_signatures:
-            with watch.time("duplicates"):
-                write_signatures(run)
-                compared = cluster_samples(run)
+        duplicates = _duplicates(config, run, identity, watch, progress)
         estimates = estimate_samples(run)
         estimated = estimates.columns if estimates else {}
         grouped = config
@@ -278,13 +280,15 @@ def finish_run(
                 )
             grouped = _grouped_by_estimates(config, estimated, progress)
         groups = group_samples(grouped, run, estimated)
-        run.join_parts({**compared, **estimated, **groups.columns}, groups.cuts)
+        run.join_parts({**duplicates.columns, **estimated, **groups.columns}, groups.cuts)
     made = estimates.made if estimates else None
     manifest = describe_run(config, reader, index, run, identity, groups, made)
     if drawn is not None and not drawn.all():
         manifest = replace(manifest, sampled=Sampled(asked=config.sample, drawn=int(drawn.sum())))
-    manifest = replace(manifest, **also)
+    manifest = replace(manifest, **duplicates.told, **also)
     with watch.time("report"):
+        if duplicates.leaks:
+            keep_leaks(run.path, reader, duplicates.leaks, config.pixel_limit)
         render_run(
             run.path,
             manifest,
@@ -294,6 +298,47 @@ def finish_run(
         for stage, seconds in run.part_seconds(number).items():
             watch.add(stage, seconds)
     run.finish(replace(manifest, seconds={k: round(v, 3) for k, v in watch.seconds.items()}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Duplicates:
+    """Columns that need the images of all samples, and what the manifest tells of them."""
+
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
+    leaks: Sequence[Leak] = ()
+
+
+def _duplicates(
+    config: ProfileConfig,
+    run: RunFolder,
+    identity: JsonObject,
+    watch: Stopwatch,
+    progress: Progress,
+) -> _Duplicates:
+    """Cluster the images of all samples, and look for the samples in other datasets."""
+    if not config.needs_signatures:
+        return _Duplicates()
+    with watch.time("duplicates"):
+        write_signatures(run)
+        columns = dict(cluster_samples(run))
+        found = count_duplicates(run, columns["image_cluster"])
+    progress.note(
+        f"duplicates: {found.samples:,} samples share nearly the same image with another, in "
+        f"{found.clusters:,} clusters; {found.conflicts:,} have labels in conflict"
+    )
+    if not config.against:
+        return _Duplicates(columns=columns, told={"duplicates": found})
+    with watch.time("against"):
+        columns["also_in"], sets, leaks = look_for_samples(
+            config, run, identity["against"], progress
+        )
+    for other in sets:
+        ways = ", ".join(f"{count:,} by {way}" for way, count in other.by.items() if count)
+        progress.note(
+            f"against {other.name}: holds {other.held:,} of the samples{f' ({ways})' * bool(ways)}"
+        )
+    return _Duplicates(columns=columns, told={"duplicates": found, "against": sets}, leaks=leaks)
 
 
 def _grouped_by_estimates(

@@ -6,7 +6,7 @@ Only `keep_thumbnails` reads the dataset, once, at the end of a profile.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from PIL import Image
 
 from durian.analysis.one_run.judged import Judged, judged
 from durian.analysis.one_run.summary import Summary, analyse
+from durian.duplicates.others import Leak
 from durian.images.decode import decode
 from durian.measures import held_against_error
 from durian.readers.dataset import SampleReader
@@ -32,13 +33,14 @@ from durian.rendering.shown import sample_ids, shelves
 from durian.run.files import written_aside
 from durian.run.folder import (
     DIFFICULTY_FILE,
+    LEAKS_FILE,
     REPORT_FOLDER,
     ROLLOUTS_FILE,
     THUMBNAILS_FILE,
 )
 from durian.run.manifest import Manifest
 from durian.run.opening import change_run
-from durian.samples import Failed
+from durian.samples import Failed, Sample
 from durian.schema import arrow_array
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
@@ -46,6 +48,7 @@ from durian.table.columns import read_columns
 # A page holds up to 130 samples, and 5 MB in all: the bounds hold however noisy an image is.
 PICTURE_SIDE, PICTURE_BYTES = 512, 19_000  # pixels, and bytes of the JPEG
 ENTROPY_SIDE, ENTROPY_BYTES = 160, 4_000  # of the map of local entropy
+LEAK_SIDE, LEAK_BYTES = 256, 8_000  # of both images of a leak
 _QUALITIES = (85, 70, 50, 30)
 _TEXT = ("problem", "answer")
 _JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct", "finish_reason")
@@ -103,6 +106,7 @@ def render_run(
         rollouts=said,
         thumbnails=_read_thumbnails(path),
         judged=_judged(path),
+        leaks=_read_leaks(path),
         # Seconds are known only once the page is written; a rebuilt page is the same page.
         manifest=replace(manifest, seconds=None),
     )
@@ -133,13 +137,8 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
     """
     kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": [], "entropy": []}
     for sample in reader.samples(rows=rows):
-        image = (
-            decode(sample.images[0], pixel_limit=pixel_limit, keep=True)
-            if sample.images
-            else Failed("no image")
-        )
-        if not isinstance(image, Failed) and image.rgb is not None:
-            jpeg, entropy = thumbnail(image.rgb)
+        if (image := _first_image(sample, pixel_limit)) is not None:
+            jpeg, entropy = thumbnail(image)
             kept["sample_id"].append(sample.sample_id)
             kept["jpeg"].append(jpeg)
             kept["entropy"].append(entropy)
@@ -153,10 +152,22 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
 
 def thumbnail(image: Image.Image) -> tuple[bytes, bytes]:
     """JPEGs of an image and of its local entropy, as small as a run keeps them."""
-    picture, small = image.copy(), image.copy()
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    small.thumbnail((ENTROPY_SIDE, ENTROPY_SIDE))
-    return _jpeg(picture, PICTURE_BYTES), _jpeg(local_entropy_map(small), ENTROPY_BYTES)
+    small = _within(image, ENTROPY_SIDE)
+    return (
+        _small(image, PICTURE_SIDE, PICTURE_BYTES),
+        _jpeg(local_entropy_map(small), ENTROPY_BYTES),
+    )
+
+
+def _small(image: Image.Image, side: int, limit: int) -> bytes:
+    return _jpeg(_within(image, side), limit)
+
+
+def _within(image: Image.Image, side: int) -> Image.Image:
+    """A copy whose longer side has so many pixels at most."""
+    copy = image.copy()
+    copy.thumbnail((side, side))
+    return copy
 
 
 def _jpeg(image: Image.Image, limit: int) -> bytes:
@@ -169,6 +180,61 @@ def _jpeg(image: Image.Image, limit: int) -> bytes:
             if file.tell() <= limit:
                 return file.getvalue()
         image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
+
+
+def keep_leaks(path: Path, reader: SampleReader, leaks: Sequence[Leak], pixel_limit: int) -> None:
+    """Keep both sides of some leaks in a run folder: texts, and small JPEGs of the first images."""
+    ours = _sides(reader, [leak.row for leak in leaks], pixel_limit)
+    readers = {leak.set: leak.reader for leak in leaks}
+    theirs = {
+        name: _sides(of_set, [leak.other_row for leak in leaks if leak.set == name], pixel_limit)
+        for name, of_set in readers.items()
+    }
+    rows = []
+    for leak in leaks:
+        there = {f"other_{key}": v for key, v in theirs[leak.set][leak.other_row].items()}
+        rows.append({"set": leak.set, "how": leak.how, **ours[leak.row], **there})
+    with written_aside(path / LEAKS_FILE) as aside:
+        pq.write_table(pa.table([
+            arrow_array([row[field.name] for row in rows], field.type) for field in _LEAKS
+        ], schema=_LEAKS), aside)  # fmt: skip
+
+
+_SIDE = {"row": pa.int64(), "problem": pa.string(), "answer": pa.string(), "jpeg": pa.binary()}
+_LEAKS = pa.schema(
+    {
+        "set": pa.string(),
+        "how": pa.string(),
+        **_SIDE,
+        **{f"other_{name}": kind for name, kind in _SIDE.items()},
+    }
+)
+
+
+def _first_image(sample: Sample, pixel_limit: int) -> Image.Image | None:
+    """A sample's first image; None where there is none, or none that can be read."""
+    if not sample.images:
+        return None
+    image = decode(sample.images[0], pixel_limit=pixel_limit, keep=True)
+    return None if isinstance(image, Failed) else image.rgb
+
+
+def _sides(reader: SampleReader, rows: list[int], pixel_limit: int) -> dict[int, dict[str, Any]]:
+    return {
+        sample.row: {
+            "row": sample.row,
+            "problem": sample.problem,
+            "answer": sample.answer,
+            "jpeg": image and _small(image, LEAK_SIDE, LEAK_BYTES),
+        }
+        for sample in reader.samples(rows=list(dict.fromkeys(rows)))
+        for image in [_first_image(sample, pixel_limit)]
+    }
+
+
+def _read_leaks(path: Path) -> list[dict[str, Any]]:
+    file = path / LEAKS_FILE
+    return read_frame(file, lambda frame: frame).to_dicts() if file.exists() else []
 
 
 def _read_thumbnails(path: Path) -> dict[str, Thumbnail]:

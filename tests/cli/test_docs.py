@@ -28,7 +28,7 @@ def test_every_option_in_the_readme_exists():
     everywhere = {"--quiet", "--json", "--config", "--help", "--install-completion"}
     others = {"--no-deps", "--nproc", "--no-enable-chunked-prefill"}  # of pip, torchrun, vLLM
     known = "".join(
-        map(help_of, ("profile", "train", "eval", "group", "compare", "export", "import"))
+        map(help_of, ("profile", "train", "eval", "group", "compare", "export", "import", "show"))
     )
     for option in set(re.findall(r"`?(--[a-z][a-z-]+)", README)) - others:
         assert option in known or option in everywhere, option

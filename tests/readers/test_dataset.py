@@ -326,7 +326,7 @@ def test_an_image_that_cannot_be_read_is_an_error_of_that_row_alone():
     assert [(s.images, s.error) for s in samples] == [
         ((b"pixels",), None),
         ((b"pixels", b""), "image not found: gone.png"),
-        ((b"",), "image is a URL; only local files are read"),
+        ((b"",), "image is a URL; name its folder with --image-root"),
         ((b"",), "image is null"),
         ((b"",), "image is of type int, not bytes or a path"),
         ((b"",), "image not found: bad\0name.png"),

@@ -78,7 +78,7 @@ def test_an_empty_cell_holds_no_image(cell):
         ({"frame": 3, "camera": "x"},
          "image is a dict of camera, frame; it needs bytes, path, image or url"),
         ([{"bytes": None, "path": None}], "image is a dict of bytes, path; it holds nothing"),
-        ({"url": "https://example.org/x.png"}, "image is a URL; only local files are read"),
+        ({"url": "https://example.org/x.png"}, "image is a URL; name its folder with --image-root"),
         ([None], "image is null"),
         ([1.5], "image is of type float, not bytes or a path"),
         (list(range(250, 270)), "image is a list of numbers that are no bytes"),

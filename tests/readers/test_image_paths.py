@@ -206,7 +206,7 @@ def test_a_url_is_refused_and_nothing_is_fetched(url, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     write("set/a.jsonl", url, {"bytes": None, "path": url})
     for sample in read("set/a.jsonl"):
-        assert sample.error == "image is a URL; only local files are read"
+        assert sample.error == "image is a URL; name its folder with --image-root"
 
 
 # WebDataset shards

@@ -18,6 +18,7 @@ from durian.config.runs import (
     ShownConfig,
 )
 from durian.config.train import TrainConfig
+from durian.config.view import PicturesConfig, ShowConfig, ViewConfig
 
 __all__ = [
     "ENGINES",
@@ -33,10 +34,13 @@ __all__ = [
     "GradeConfig",
     "GroupConfig",
     "ImportConfig",
+    "PicturesConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",
     "SamplingConfig",
+    "ShowConfig",
     "ShownConfig",
     "TrainConfig",
+    "ViewConfig",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from durian.config.checks import MOST_BINS, check_percentiles
 from durian.config.dataset import DatasetConfig
-from durian.config.options import GROUPS, POLICY, RUN, SAMPLING, again, option
+from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, option
 from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check_secrets
 from durian.errors import ConfigError
 from durian.measures import (
@@ -46,6 +47,14 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         lambda: f"What to measure, some of: {measures_help()}.",
         panel=RUN,
         choices=measure_names,
+    )
+    against: tuple[str, ...] = option(
+        (),
+        "Another dataset, a test set say, in which samples are looked for by bytes, pixels, near "
+        "image and words; needs duplicates in --measures. DATASET@SPLIT is a split of it.",
+        panel=DATA,
+        repeatable=True,
+        identity=False,  # what is in them is compared, not where they lie
     )
     features: str = option(
         "encoder",
@@ -112,6 +121,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
                 f"the {needing} measure reads the weights of the policy, and the {self.engine} "
                 f"engine has none; leave {needing} out, or pass another --engine"
             )
+        _check_against(self)
         _check_sample(self)
         _check_distributed(self)
         check_percentiles(self.percentiles)
@@ -145,6 +155,18 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         return bool(self._asked(RolloutMeasure))
 
     @property
+    def others(self) -> list[DatasetConfig]:
+        """The datasets of `against`, read as the profile's own is."""
+        found = []
+        for name in self.against:
+            dataset, _, split = name.rpartition("@")
+            if not dataset or "/" in split or Path(name).exists():
+                dataset, split = name, DatasetConfig.split
+            source = replace(self.source, dataset=dataset, split=split, limit=None, id_column=None)
+            found.append(source)
+        return found
+
+    @property
     def draws_all(self) -> bool:
         """Whether completions are drawn of every sample, however many there are."""
         return isinstance(self.sample, float) and self.sample == 1.0  # 1 is one sample
@@ -160,6 +182,20 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         return [
             name for name in MEASURES if name in self.measures and isinstance(MEASURES[name], kinds)
         ]
+
+
+def _check_against(config: ProfileConfig) -> None:
+    """Refuse other sets without the measure that looks into them, one without a name, or twice."""
+    if not config.against:
+        return
+    if not config.needs_signatures:
+        raise ConfigError(
+            "against is for duplicates: add that to --measures, like --measures pixel,duplicates"
+        )
+    if "" in config.against:
+        raise ConfigError("against is empty; name a dataset")
+    if len(set(config.against)) < len(config.against):
+        raise ConfigError("against names one dataset twice; leave one out")
 
 
 def _check_sample(config: ProfileConfig) -> None:

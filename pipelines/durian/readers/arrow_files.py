@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from durian.errors import DatasetError, one_line
+from durian.places import Place
 from durian.readers.cells import Narrow
 from durian.readers.head import HEAD, Head
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
@@ -29,31 +30,27 @@ Mend = Callable[[Any], Any]  # of one value, null too
 class ParquetSource:
     """A .parquet file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.name, self.folder = str(path), path.parent
         self.path = path
 
     def columns(self) -> list[str]:
         """The names of the columns, by the file's footer."""
-        with self._open() as file:
-            return distinct_names(self.name, file.schema_arrow)
+        return distinct_names(self.name, self._schema)
 
     def head(self) -> Head:
         """See `Source.head`."""
         columns = self.columns()
-        with self._open() as file:
-            typed = image_names(file.schema_arrow)
+        typed = image_names(self._schema)
         return Head(columns, first_rows(self.rows(columns, Wanted(stop=HEAD))), typed)
 
     def light(self, columns: Sequence[str]) -> list[str]:
         """See `Source.light`."""
-        with self._open() as file:
-            return light_names(file.schema_arrow, columns)
+        return light_names(self._schema, columns)
 
     def plain(self, columns: Sequence[str]) -> list[str]:
         """See `Source.plain`."""
-        with self._open() as file:
-            return plain_names(file.schema_arrow, columns)
+        return plain_names(self._schema, columns)
 
     def rows(self, columns: Sequence[str], wanted: Wanted) -> Rows:
         """Skip whole row groups; see `Source.rows`."""
@@ -79,12 +76,18 @@ class ParquetSource:
                 first = end
             return first
 
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        with self._open() as file:
+            return file.schema_arrow
+
     @contextmanager
     def _open(self) -> Iterator[pa.parquet.ParquetFile]:
         # Pyarrow's own defaults read whole row groups ahead, gigabytes where images are embedded.
         with (
             _damage(self.name, "Parquet"),
-            pa.parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file,
+            self.path.open("rb") as content,
+            pa.parquet.ParquetFile(content, pre_buffer=False, buffer_size=1 << 20) as file,
         ):
             yield file
 
@@ -92,7 +95,7 @@ class ParquetSource:
 class ArrowSource:
     """An .arrow file, of the file or the stream format; mapped, not read into memory."""
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
+    def __init__(self, path: Place, name: str | None = None) -> None:
         self.name, self.folder = name or str(path), path.parent
         self.path = path
 
@@ -135,23 +138,28 @@ class ArrowSource:
     @contextmanager
     def _open(self) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
         with _damage(self.name, "Arrow"), self.path.open("rb") as file:
-            pages = mmap(file.fileno(), 0, access=ACCESS_READ)
-            if pages[:6] == b"ARROW1":
-                reader = pa.ipc.open_file(pa.py_buffer(pages))
+            mapped = isinstance(self.path, Path)
+            pages = mmap(file.fileno(), 0, access=ACCESS_READ) if mapped else None
+            content = pa.PythonFile(file) if pages is None else pa.py_buffer(pages)
+            head = file.read(6)
+            file.seek(0)
+            if head == b"ARROW1":
+                reader = pa.ipc.open_file(content)
                 batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
                 yield reader.schema, _let_go(pages, batches)
             else:
-                stream = pa.ipc.open_stream(pa.py_buffer(pages))
+                stream = pa.ipc.open_stream(content)
                 yield stream.schema, _let_go(pages, iter(stream))
 
 
-def _let_go(pages: mmap, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _let_go(pages: mmap | None, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same batches; what has been read of the file does not stay in the process's memory."""
     for batch in batches:
         yield batch
         # Pages of a mapped file count as the process's memory until the system wants them back: a
         # dataset of 100 GB would look like a leak of 100 GB.
-        pages.madvise(MADV_DONTNEED)  # a page that is needed after all is mapped again
+        if pages is not None:
+            pages.madvise(MADV_DONTNEED)  # a page that is needed after all is mapped again
 
 
 def batch_rows(

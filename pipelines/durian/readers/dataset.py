@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from glob import has_magic
-from itertools import takewhile
 from pathlib import Path
 
 from durian.config import DatasetConfig
 from durian.errors import ConfigError, DatasetError
+from durian.places import Place, Remote, before_magic, place_of, relative
+from durian.places.side_by_side import side_by_side
 from durian.readers.arrow_files import ArrowSource, ParquetSource
 from durian.readers.columns import (
     MOST_FURTHER,
@@ -47,14 +48,20 @@ class SampleReader:
         name: str,
         sources: Sequence[Source],
         config: DatasetConfig,
-        roots: Sequence[Path] = (),
+        roots: Sequence[Place] = (),
+        image_root: Place | None = None,
     ) -> None:
-        """Hold the data files; `roots` are folders of images beside each file's own."""
+        """Hold the data files.
+
+        Args:
+            roots: folders of images beside each file's own.
+            image_root: the folder that comes before those.
+        """
         self.name = name  # how a person calls the dataset
         self._limit = config.limit
-        opened = list(_opened(sources, config, roots))
+        opened = list(_opened(sources, config, roots, image_root))
         self._sources = [(source, columns, files) for source, columns, files, _ in opened]
-        self._within = roots[0] if roots else Path()
+        self._within: Place = roots[0] if roots else Path()
         _, columns, _, head = opened[0]
         self.unshown_options = unshown_options(head, columns)  # a column, or several like A,B,C
         self.described = describe_columns(head, columns)  # where what stands, for the manifest
@@ -99,7 +106,7 @@ class SampleReader:
         for source, columns, files in self._sources:
             if wanted.done(offset):
                 return
-            shown = os.path.relpath(source.path, self._within)
+            shown = relative(source.path, self._within)
             offset += yield from _samples(source, columns, files, wanted, offset, shown)
 
 
@@ -111,50 +118,58 @@ def open_dataset(config: DatasetConfig) -> SampleReader:
             column.
         ConfigError: the folder of its images is not there.
     """
-    dataset = config.dataset
-    if config.image_root is not None and not Path(config.image_root).expanduser().is_dir():
-        raise ConfigError(f"image-root is '{config.image_root}'; no such folder: check the path")
-    files = find_files(dataset, config.split)
+    dataset, root = config.dataset, None
+    if config.image_root is not None:
+        root = place_of(config.image_root)  # of a bucket it would take a listing to know: no check
+        if isinstance(root, Path) and not root.is_dir():
+            raise ConfigError(
+                f"image-root is '{config.image_root}'; no such folder: check the path"
+            )
+    place = place_of(dataset)
+    files = find_files(place, config.split)
     if files is not None:
-        name = dataset if has_magic(dataset) else _short_name(Path(dataset).resolve())
-        roots = [_named_folder(dataset)]
-        return SampleReader(name, [_source(file, config) for file in files], config, roots)
+        sources = [_source(file, config) for file in files]
+        name = dataset if isinstance(place, Path) and has_magic(dataset) else _short_name(place)
+        return SampleReader(name, sources, config, [_named_folder(place)], root)
+    if isinstance(place, Remote):
+        raise DatasetError(f"{place}: no such file or folder; check the address")
     is_id = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", dataset)
     if not is_id or dataset.endswith(KINDS):
         raise DatasetError(f"{dataset}: no such file or folder; check the path")
     shards = hub_files(dataset, config.split)
-    sources = [ArrowSource(shard, name=dataset) for shard in shards]
-    return SampleReader(dataset, sources, config, hub_folders())
+    arrow = [ArrowSource(shard, name=dataset) for shard in shards]
+    return SampleReader(dataset, arrow, config, hub_folders(), root)
 
 
-def _named_folder(dataset: str) -> Path:
+def _named_folder(place: Place) -> Place:
     """The folder that the user has named: of a glob, what comes before its first wildcard."""
-    path = Path(dataset).expanduser()
-    if path.is_dir():
-        return path
-    if not path.is_file():
-        path = Path(*takewhile(lambda part: not has_magic(part), path.parts), "*")
-    return path.parent
+    if place.is_file():
+        return place.parent
+    return place if place.is_dir() else before_magic(place)
 
 
-def _image_files(source: Source, config: DatasetConfig, roots: Sequence[Path]) -> ImageFiles:
-    if config.image_root is None:
+def _image_files(source: Source, roots: Sequence[Place], image_root: Place | None) -> ImageFiles:
+    if image_root is None:
         return ImageFiles(source.folder, (source.folder, *roots))
-    named = Path(config.image_root).expanduser()
-    return ImageFiles(named, (named, source.folder, *roots))
+    return ImageFiles(image_root, (image_root, source.folder, *roots))
 
 
-def _short_name(path: Path) -> str:
+def _short_name(place: Place) -> str:
+    if isinstance(place, Remote):
+        return str(place)
     # "test.parquet" alone would not tell one dataset from another.
+    path = place.resolve()
     return f"{path.parent.name}/{path.name}" if path.is_file() else path.name
 
 
-def _source(path: Path, config: DatasetConfig) -> Source:
-    with suppress(OSError), path.open("rb") as file:  # one that cannot be read says so itself
-        if file.read(len(_LFS)) == _LFS:
-            raise DatasetError(
-                f"{path}: a Git LFS pointer in place of the data; fetch that with `git lfs pull`"
-            )
+def _source(path: Place, config: DatasetConfig) -> Source:
+    if isinstance(path, Path):
+        with suppress(OSError), path.open("rb") as file:  # one that cannot be read says so itself
+            if file.read(len(_LFS)) == _LFS:
+                raise DatasetError(
+                    f"{path}: a Git LFS pointer in place of the data; fetch that with "
+                    "`git lfs pull`"
+                )
     match kind_of(path):
         case ".parquet":
             return ParquetSource(path)
@@ -177,24 +192,42 @@ def _samples(
     offset: int,
     source_file: str,
 ) -> Generator[Sample, None, int]:
-    # `for` would drop what the generator returns: the number of rows in the file, without which the
-    # positions of the next file could not be told.
-    rows = source.rows(columns.read, wanted.shifted(offset))
+    def made() -> Generator[partial[Sample], None, int]:
+        # `for` would drop what the generator returns: the number of rows in the file, without which
+        # the positions of the next file could not be told.
+        rows = source.rows(columns.read, wanted.shifted(offset))
+        while True:
+            try:
+                position, values = next(rows)
+            except StopIteration as end:
+                return int(end.value)
+            yield partial(to_sample, offset + position, values, columns, files, source_file)
+
+    if files.served:
+        return (yield from side_by_side(made(), _bytes))
+    calls = made()
     while True:
         try:
-            position, values = next(rows)
+            call = next(calls)
         except StopIteration as end:
             return int(end.value)
-        yield to_sample(offset + position, values, columns, files, source_file)
+        yield call()
+
+
+def _bytes(sample: Sample) -> int:
+    return sum(map(len, sample.images))
 
 
 def _opened(
-    sources: Sequence[Source], config: DatasetConfig, roots: Sequence[Path]
+    sources: Sequence[Source],
+    config: DatasetConfig,
+    roots: Sequence[Place],
+    image_root: Place | None,
 ) -> Iterator[tuple[Source, Columns, ImageFiles, Head]]:
     """Give each data file with its columns, sought once, and again where a file has others."""
     known: Head | None = None
     for source in sources:
-        files = _image_files(source, config, roots)
+        files = _image_files(source, roots, image_root)
         # A footer or a schema has the names of the columns; the first rows come with their images.
         # So a dataset of a thousand shards is looked into once, and again only where the columns
         # change.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from glob import glob, has_magic
-from pathlib import Path
+from glob import has_magic
+from pathlib import PurePath
 
 from durian.config import DatasetConfig
 from durian.errors import DatasetError
+from durian.places import Place, globbed, relative, walk
 from durian.readers.opened import COMPRESSED, kind_of
 from durian.readers.readme import listed_files
 from durian.readers.text_files import JsonSource
@@ -40,38 +40,36 @@ _KEYWORDS = {
 }
 
 
-def find_files(dataset: str, split: str) -> list[Path] | None:
-    """The data files of a local dataset, in the order in which they are read.
+def find_files(place: Place, split: str) -> list[Place] | None:
+    """The data files that a name means, here or on a server, in the order in which they are read.
 
     Splits count in folders only: a file or a glob is taken as it is named, and must be of the split
     where one is asked for.
 
     Returns:
-        None if `dataset` names nothing local.
+        None if `place` is no file or folder.
     Raises:
         DatasetError: no data files, of several kinds, or none of this split.
     """
-    path = Path(dataset).expanduser()
-    if path.is_file():
-        return _of_no_split(dataset, split, [_of_known_kind(path)])
-    if path.is_dir():
-        return _in_folder(path, split)
-    if has_magic(dataset):
-        files = sorted(Path(name) for name in glob(str(path), recursive=True))
-        files = [_of_known_kind(file) for file in files if file.is_file()]
+    if place.is_file():
+        return _of_no_split(place, split, [_of_known_kind(place)])
+    if place.is_dir():
+        return _in_folder(place, split)
+    if has_magic(str(place)):
+        files = [_of_known_kind(file) for file in globbed(place)]
         if not files:
-            raise DatasetError(f"{dataset}: no file matches; check the pattern")
-        return _of_no_split(dataset, split, files)
+            raise DatasetError(f"{place}: no file matches; check the pattern")
+        return _of_no_split(place, split, files)
     return None
 
 
-def _of_known_kind(path: Path) -> Path:
+def _of_known_kind(path: Place) -> Place:
     if not path.name.endswith(KINDS):
         raise DatasetError(f"{path}: not a kind of file that can be read; pass {_KINDS} files")
     return path
 
 
-def _in_folder(folder: Path, split: str) -> list[Path]:
+def _in_folder(folder: Place, split: str) -> list[Place]:
     for marks, what in _OTHERS.items():
         if all((folder / mark).is_file() for mark in marks):
             raise DatasetError(f"{folder}: {what}; pass the dataset itself")
@@ -95,11 +93,11 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
     return _of_one_kind(folder, files)
 
 
-def _saved(folder: Path) -> list[Path]:
+def _saved(folder: Place) -> list[Place]:
     return [folder / name for name in _listed(folder / "state.json", "_data_files", "filename")]
 
 
-def _of_one_kind(folder: Path, files: list[Path]) -> list[Path]:
+def _of_one_kind(folder: Place, files: list[Place]) -> list[Place]:
     kinds = sorted({kind_of(file) for file in files})
     if len(kinds) > 1:
         raise DatasetError(
@@ -109,39 +107,42 @@ def _of_one_kind(folder: Path, files: list[Path]) -> list[Path]:
     return files
 
 
-def _no_data(folder: Path) -> DatasetError:
-    images = (
-        p.relative_to(folder) for p in sorted(folder.rglob("*")) if p.suffix.lower() in _IMAGES
+def _no_data(folder: Place) -> DatasetError:
+    images = sorted(
+        relative(place / file, folder)
+        for place, _, files in walk(folder)
+        for file in files
+        if PurePath(file).suffix.lower() in _IMAGES
     )
-    if (image := next(images, None)) is None:
+    if not images:
         return DatasetError(f"{folder}: no {_KINDS} files in this folder; pass one that holds some")
-    line = json.dumps({"file_name": image.as_posix(), "problem": "", "answer": ""})
+    line = json.dumps({"file_name": images[0], "problem": "", "answer": ""})
     return DatasetError(
         f"{folder}: images, and no metadata.jsonl that says what is asked of them; write one "
         f"there, with a line like {line} for each image"
     )
 
 
-def _data_files(folder: Path) -> Iterator[Path]:
-    for name, folders, files in os.walk(folder):
-        if _is_run(name, folders, files) and Path(name) != folder:
+def _data_files(folder: Place) -> Iterator[Place]:
+    for place, folders, files in walk(folder):
+        if _is_run(place, folders, files) and place != folder:
             folders.clear()  # an earlier --out inside the dataset's folder
             continue
         folders[:] = [inner for inner in folders if not inner.startswith((".", "__"))]
         for file in files:
             known = file.endswith(KINDS) and file not in _IGNORED
-            if known and not file.startswith((".", "__")) and (path := Path(name, file)).is_file():
+            if known and not file.startswith((".", "__")) and (path := place / file).is_file():
                 yield path
 
 
-def _is_run(name: str, folders: list[str], files: list[str]) -> bool:
+def _is_run(place: Place, folders: list[str], files: list[str]) -> bool:
     """Whether a folder is one that Durian writes: a profile's or a training's, begun or whole."""
     if "difficulty.parquet" in files or "training.json" in files:
         return True
-    return "parts" in folders and Path(name, "parts", "identity.json").is_file()
+    return "parts" in folders and (place / "parts" / "identity.json").is_file()
 
 
-def _listed(path: Path, key: str, within: str | None = None) -> list[str]:
+def _listed(path: Place, key: str, within: str | None = None) -> list[str]:
     """A list of names in a JSON object, each standing in an object of its own where `within` is."""
     try:
         names = json.loads(path.read_bytes())[key]
@@ -153,13 +154,13 @@ def _listed(path: Path, key: str, within: str | None = None) -> list[str]:
     return names
 
 
-def _of_split(folder: Path, split: str, files: list[Path]) -> list[Path]:
+def _of_split(folder: Place, split: str, files: list[Place]) -> list[Place]:
     """Keep the files that are marked with the split, by the first way that any file uses."""
     # In the order of `datasets`, the most deliberate mark first. Once any file uses a way, that way
     # decides for all: `train/hard_test_items.parquet` belongs to train, and is not taken for the
     # test split because of its name.
     for mark in (_shard_mark, _folder_mark, _name_mark):
-        marks = {file: mark(file.relative_to(folder), split) for file in files}
+        marks = {file: mark(PurePath(relative(file, folder)), split) for file in files}
         found = {name for name in marks.values() if name is not None}
         if split in found:
             return [file for file in files if marks[file] == split]
@@ -168,7 +169,7 @@ def _of_split(folder: Path, split: str, files: list[Path]) -> list[Path]:
     return _of_no_split(folder, split, files)
 
 
-def _of_no_split(place: Path | str, split: str, files: list[Path]) -> list[Path]:
+def _of_no_split(place: Place, split: str, files: list[Place]) -> list[Place]:
     """Files that nothing divides into splits, unless they cannot be of the one that is asked for.
 
     The default stands for all there is; another split must be in the files' names, or be a key of
@@ -191,24 +192,24 @@ def _of_no_split(place: Path | str, split: str, files: list[Path]) -> list[Path]
     return files
 
 
-def _is_named_for(file: Path, split: str) -> bool:
+def _is_named_for(file: Place, split: str) -> bool:
     words = (split, *_KEYWORDS.get(split, ()))
     return any(_holds_word(part, word) for part in file.parts for word in words)
 
 
-def _shard_mark(path: Path, split: str) -> str | None:
+def _shard_mark(path: PurePath, split: str) -> str | None:
     """Read the split from `data/NAME-00000-of-00002.parquet`, as `push_to_hub` writes it."""
     match = re.match(r"(\w+(?:\.\w+)*)-\d{5}-of-\d{5}", path.name)
     return match[1] if match and path.parent.name == "data" else None
 
 
-def _folder_mark(path: Path, split: str) -> str | None:
+def _folder_mark(path: PurePath, split: str) -> str | None:
     """Read the split from a folder's name, as in `train/anything.parquet`."""
     marks = (_word_mark(part, split) for part in reversed(path.parent.parts))
     return next(filter(None, marks), None)
 
 
-def _name_mark(path: Path, split: str) -> str | None:
+def _name_mark(path: PurePath, split: str) -> str | None:
     """Read the split from the file's own name, as in `anything_train.parquet`."""
     return _word_mark(path.name, split)
 
@@ -226,7 +227,7 @@ def _holds_word(name: str, word: str) -> bool:
     return re.search(rf"(^|[-._ 0-9]){re.escape(word)}([-._ 0-9]|$)", name) is not None
 
 
-def _no_split(folder: Path, split: str, found: list[str]) -> DatasetError:
+def _no_split(folder: Place, split: str, found: list[str]) -> DatasetError:
     likely = (get_close_matches(split, found, n=1) or found or [""])[0]
     return DatasetError(
         f"{folder}: no split '{split}' (found: {', '.join(found) or 'none'})"

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from durian.places import Place
 from durian.readers.cells import reach
 from durian.readers.columns import Columns, unread_images
 from durian.readers.head import Head
@@ -17,7 +18,7 @@ from durian.readers.image_files import ImageFiles
 _MOST_FOLDERS = 200  # that are looked into, nearby
 
 
-def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) -> str:
+def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Place) -> str:
     """Say in which folder the images were sought, and the option that finds them, if one does.
 
     Args:
@@ -33,12 +34,14 @@ def image_hint(head: Head, columns: Columns, files: ImageFiles, folder: Path) ->
     if path is None:
         return "pass --images-column with the column that holds them"
     if "://" in path:
-        return "download them, and put their paths in place of the addresses"
+        return "name the folder that they lie in with --image-root, as in s3://bucket/images"
     looked = f"looked in {files.base}"
     if os.path.isabs(path):
         place = os.path.dirname(path)
         known = os.path.isdir(place)
         return f"pass --image-root {place}" if known else f"{looked}; no folder {place} is here"
+    if not isinstance(folder, Path):
+        return f"{looked}; name the images' folder with --image-root"
     linked = os.path.realpath(os.path.join(files.base, path))
     if os.path.isfile(linked) and files.has_link(path):  # inside by name, elsewhere by link
         return f"{looked}, where a link leads out; pass --image-root {os.path.dirname(linked)}"

@@ -7,10 +7,11 @@ from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from durian.places import Place
 
 _LONGEST_INDEX = 64  # characters; VLMEvalKit takes a longer cell for an image itself
 
@@ -18,7 +19,7 @@ _LONGEST_INDEX = 64  # characters; VLMEvalKit takes a longer cell for an image i
 class ImagesByIndex:
     """Finds the image of one row by its index. The file is read through at the first question."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self._path = path
         self._found: tuple[Any, Any] | None = None  # hashes of indices, rising; where rows begin
 

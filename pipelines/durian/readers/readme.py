@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
 from durian.errors import DatasetError
+from durian.places import Place
 
 
-def listed_files(folder: Path, split: str) -> list[Path] | None:
+def listed_files(folder: Place, split: str) -> list[Place] | None:
     """The files of a split, as the README of a clone lists them; None where it lists none.
 
     Raises:
@@ -40,7 +41,8 @@ def listed_files(folder: Path, split: str) -> list[Path] | None:
             file
             for pattern in patterns[split]
             for file in (folder / below).glob(pattern.lstrip("/"))
-            if file.is_file() and ".." not in (*Path(below).parts, *Path(pattern).parts)
+            if file.is_file()
+            and ".." not in (*PurePosixPath(below).parts, *PurePosixPath(pattern).parts)
         }
     )
     if not files:
@@ -51,7 +53,7 @@ def listed_files(folder: Path, split: str) -> list[Path] | None:
     return files
 
 
-def _configs(readme: Path) -> list[Mapping[str, Any]]:
+def _configs(readme: Place) -> list[Mapping[str, Any]]:
     try:
         text = readme.read_text(encoding="utf-8")
         head = text.split("---", 2)[1] if text.startswith("---") else ""
@@ -63,7 +65,7 @@ def _configs(readme: Path) -> list[Mapping[str, Any]]:
     return [one for one in configs if isinstance(one, dict) and one.get("data_files")]
 
 
-def _chosen(folder: Path, configs: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _chosen(folder: Place, configs: list[Mapping[str, Any]]) -> Mapping[str, Any]:
     if len(configs) == 1:
         return configs[0]
     for config in configs:

@@ -6,9 +6,9 @@ from bisect import bisect_left
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
+from durian.places import Place
 from durian.readers.head import Head
 
 
@@ -66,8 +66,8 @@ class Source(Protocol):
     """One data file. Its rows have positions from 0."""
 
     name: str  # for messages
-    path: Path
-    folder: Path  # image paths are relative to it, unless the user names another
+    path: Place
+    folder: Place  # image paths are relative to it, unless the user names another
 
     def columns(self) -> list[str] | None:
         """Names of the columns, by the head of the file; None where it has no rows to tell."""

@@ -8,10 +8,10 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from durian.errors import DatasetError
+from durian.places import Place
 from durian.readers.head import HEAD, Head
 from durian.readers.images_by_index import ImagesByIndex
 from durian.readers.json_shapes import KeyTwice, lists_of, once, rows_of_object
@@ -24,7 +24,7 @@ LOOKED_AT = 100  # rows that are looked at to learn the columns
 class JsonSource:
     """A .jsonl or .json file: one object a line, or rows in one array or object (in memory)."""
 
-    def __init__(self, path: Path, split: str) -> None:
+    def __init__(self, path: Place, split: str) -> None:
         """Name the file; `split` chooses among lists of rows under several keys."""
         self.name, self.folder = str(path), path.parent
         self.path, self._split = path, split
@@ -143,7 +143,7 @@ def _object(place: str, item: Any) -> Mapping[str, Any] | BadRow:
 class CsvSource:
     """A .csv or .tsv file with a header line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.name, self.folder = str(path), path.parent
         self.path = path
         self._delimiter = "\t" if kind_of(path) == ".tsv" else ","

@@ -8,10 +8,11 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby, zip_longest
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from durian.errors import DatasetError
+from durian.places import Place
 from durian.readers.head import HEAD, Head
 from durian.readers.json_shapes import KeyTwice, once
 from durian.readers.rows import BadRow, Rows, Wanted, first_rows
@@ -34,7 +35,7 @@ class WebDatasetSource:
     they lie, nothing is unpacked; links, devices and sparse files are passed over.
     """
 
-    def __init__(self, path: Path, images_column: str) -> None:
+    def __init__(self, path: Place, images_column: str) -> None:
         self.name, self.folder = str(path), path.parent
         self.path, self._images_column = path, images_column
 
@@ -62,7 +63,7 @@ class WebDatasetSource:
         del columns
         position = 0
         try:
-            with tarfile.open(self.path, "r:") as tar:
+            with self.path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
                 end = self.path.stat().st_size
                 # Members of a sample stand side by side in a shard, so `groupby` needs no more than
                 # one sample in memory. A key that comes again later is a new sample, as the format

@@ -52,6 +52,7 @@ def write_report(
     thumbnails: Mapping[str, Thumbnail],
     manifest: Manifest,
     judged: Judged | None = None,
+    leaks: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
@@ -61,6 +62,7 @@ def write_report(
         table, rollouts: rows of the samples on them, with their texts.
         thumbnails: sample id -> its pictures.
         judged: what a judge said of answers that the rule called wrong, where one was asked.
+        leaks: samples that another set holds too, with both pictures; rows of leaks.parquet.
     """
     folder.mkdir(exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
@@ -75,6 +77,10 @@ def write_report(
         manifest=manifest,
         scored=summary.scored,
         judged=judged,
+        leaks=[
+            {**leak, **{name: encoded(leak[name]) for name in ("jpeg", "other_jpeg")}}
+            for leak in leaks
+        ],
         grouped=grouped_by(summary.grouping),
         groups=_sizes(summary),
         spreads={f"spread-{key}": each.histogram for key, each in alone.items()},

@@ -45,6 +45,7 @@ MANIFEST = "manifest.json"
 DIFFICULTY_FILE = "difficulty.parquet"
 ROLLOUTS_FILE = "rollouts.parquet"
 THUMBNAILS_FILE = "thumbnails.parquet"
+LEAKS_FILE = "leaks.parquet"  # some samples that another set holds too, with both pictures
 SIGNATURES_FILE = "signatures.parquet"  # where duplicates were measured
 SIGNATURES = "signatures"  # its column, and a part's: of all images of a sample, one behind another
 REPORT_FOLDER = "report"

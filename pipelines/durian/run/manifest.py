@@ -109,6 +109,27 @@ class Sampled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearDuplicates:
+    """Samples over nearly the same images, and labels in conflict among them."""
+
+    clusters: Count  # of two samples or more
+    samples: Count  # in these
+    conflicts: Count  # samples whose image and question another has too, with another answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedSet:
+    """Another dataset in which the samples were looked for."""
+
+    name: str  # as the column `also_in` has it
+    split: str
+    fingerprint: str  # of its rows
+    rows: Count
+    held: Count  # samples of the run that it holds too
+    by: dict[str, Count] = field(default_factory=dict)  # of them by way: bytes, pixels, near, words
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a finished profile beside its tables.
 
@@ -130,6 +151,8 @@ class Manifest:
     tokens: Tokens | None = None
     sampled: Sampled | None = left_out()  # None where all are drawn
     estimates: EstimatesMade | None = left_out()
+    duplicates: NearDuplicates | None = left_out()  # None where they were not looked for
+    against: list[ComparedSet] | None = left_out()
     groups: GroupCuts
     determinism: list[str] | None = left_out()  # what another run of the same may give otherwise
     versions: dict[str, str] | None = left_out()
