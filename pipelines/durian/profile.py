@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import FEWEST
+from durian.causes.rules import asked_thresholds
 from durian.config import ProfileConfig
 from durian.duplicates.found import cluster_samples, count_duplicates
 from durian.duplicates.others import Leak
@@ -30,7 +31,7 @@ from durian.estimating.estimates import estimate_samples
 from durian.manifest import describe_run, run_identity
 from durian.measures.outcome import NOT_DRAWN
 from durian.measuring.first_rows import check_first_rows
-from durian.measuring.measuring import NO_IMAGE, measure_here, part_tables
+from durian.measuring.measuring import measure_here, part_tables
 from durian.measuring.others import fingerprints, look_for_samples, open_others
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, numbered, scan
@@ -41,6 +42,8 @@ from durian.run.growing import add_to_part, extended, settle
 from durian.run.manifest import Manifest, Sampled
 from durian.run.opening import hold_run
 from durian.run.progress import Progress, Silent, Stopwatch
+from durian.samples import NO_IMAGE
+from durian.table.causes import WHY, causes_of_parts
 from durian.table.checked import check_manifest, check_summary
 from durian.table.columns import write_columns, write_signatures
 from durian.table.grouping import check_measure, group_samples
@@ -280,7 +283,11 @@ def finish_run(
                 )
             grouped = _grouped_by_estimates(config, estimated, progress)
         groups = group_samples(grouped, run, estimated)
-        run.join_parts({**duplicates.columns, **estimated, **groups.columns}, groups.cuts)
+        thresholds = asked_thresholds(config.why)
+        groups = replace(groups, cuts=replace(groups.cuts, why=thresholds))
+        together = {**duplicates.columns, **estimated}
+        why = causes_of_parts(run, together, thresholds)
+        run.join_parts({**together, **groups.columns, WHY: why}, groups.cuts)
     made = estimates.made if estimates else None
     manifest = describe_run(config, reader, index, run, identity, groups, made)
     if drawn is not None and not drawn.all():

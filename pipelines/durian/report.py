@@ -24,6 +24,7 @@ from durian.images.decode import decode
 from durian.measures import held_against_error
 from durian.readers.dataset import SampleReader
 from durian.rendering.advice import advice, with_examples
+from durian.rendering.causes import advised
 from durian.rendering.gallery import Thumbnail
 from durian.rendering.local_entropy import local_entropy_map
 from durian.rendering.names import grouped_by
@@ -42,6 +43,7 @@ from durian.run.manifest import Manifest
 from durian.run.opening import change_run
 from durian.samples import Failed, Sample
 from durian.schema import arrow_array
+from durian.table.causes import WHY, gather_evidence, read_said
 from durian.table.checked import check_run, read_frame
 from durian.table.columns import read_columns
 
@@ -90,6 +92,9 @@ def render_run(
             rollouts, lambda frame: frame.select(*_JUDGED, cs.by_name(_STEP, require_all=False))
         ),
         grouping=replace(manifest.groups, version=None),
+        evidence=gather_evidence(numbers, read_said(path))
+        if WHY in numbers.columns and not numbers[WHY].is_null().all()
+        else None,
     )
     texts = read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
     said = read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
@@ -97,6 +102,7 @@ def render_run(
         summary,
         sentences=sentences(summary),
         advice=with_examples(advice(summary, manifest.estimates), summary.scored, texts, said),
+        causes=summary.causes and advised(summary.causes, _max_tokens(manifest)),
     )
     write_report(
         path / REPORT_FOLDER,
@@ -111,6 +117,12 @@ def render_run(
         manifest=replace(manifest, seconds=None),
     )
     return summary
+
+
+def _max_tokens(manifest: Manifest) -> int | None:
+    """The tokens at which completions were cut; None where a log does not say."""
+    known = None if manifest.logs else manifest.config.get("max_tokens")
+    return known if isinstance(known, int) else None
 
 
 def _judged(path: Path) -> Judged | None:

@@ -30,6 +30,7 @@ def test_a_card_counts_the_distinct_answers_the_most_common_first():
         {
             "sample_id": ["a"] * len(told),
             "rollout": range(len(told)),
+            "finish_reason": ["stop"] * len(told),
             "completion": [f"it is {answer}" for answer, _ in told],
             "answer": [answer for answer, _ in told],
             "correct": [right for _, right in told],

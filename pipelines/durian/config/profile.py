@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from durian.causes.rules import THRESHOLDS, asked_thresholds
 from durian.config.checks import MOST_BINS, check_percentiles
 from durian.config.dataset import DatasetConfig
-from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, option
+from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, as_pairs, option
 from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check_secrets
 from durian.errors import ConfigError
 from durian.measures import (
@@ -104,6 +105,16 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         write="two numbers, like 25,75",
     )
     bins: int = option(10, "Reasoning bins.", panel=GROUPS, low=1, high=MOST_BINS)
+    why: dict[str, float] | None = option(
+        None,
+        lambda: (
+            "NAME=VALUE, as often as needed: the threshold of a cause in the column why; "
+            f"{as_pairs(THRESHOLDS)}."
+        ),
+        panel=GROUPS,
+        default_text="those",
+        identity=False,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,6 +136,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         _check_sample(self)
         _check_distributed(self)
         check_percentiles(self.percentiles)
+        asked_thresholds(self.why)
         check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
         if self.needs_model:
             _ = self.sampling  # which is checked at birth

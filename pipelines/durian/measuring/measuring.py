@@ -38,12 +38,9 @@ from durian.rewards.kinds import KINDS
 from durian.rewards.unboxed import stands_unboxed
 from durian.run.progress import Progress, Stopwatch, timed
 from durian.run.tokens import Tokens, tokens_of, with_tokens
-from durian.samples import Sample
+from durian.samples import NO_IMAGE, Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
 from durian.table.columns import SOURCE_FILE, Further, with_columns
-
-NO_IMAGE = "no image"  # the reason of a sample of text alone, where images are measured
-
 
 # Samples whose images the vision encoder is given together, before they are prompted.
 ENCODED_SAMPLES, ENCODED_PIXELS = 64, 64 * 1024**2

@@ -66,8 +66,9 @@ def cards(
     """One card a sample, in the order of the shelves.
 
     Each has the sample's row of the table and: `image`, `entropy` (base64, or None), `right` and
-    `wrong` (its first completion of that kind, or None), `answers` (the distinct ones, the most
-    common first), `completions`, `shelves` (shelf -> place on it).
+    `wrong` (its first completion of that kind, or None), `unended` (the first wrong one that was
+    cut off, or None), `answers` (the distinct ones, the most common first), `completions`,
+    `shelves` (shelf -> place on it).
     """
     rows = {row["sample_id"]: row for row in table.iter_rows(named=True)}
     first = {
@@ -79,6 +80,14 @@ def cards(
         .iter_rows()
     }
     answers = _answers(rollouts)
+    cut = pl.col("correct").not_() & pl.col("finish_reason").is_in(["length", "repetition"])
+    unended = {
+        sample: said(completion, answer)
+        for sample, completion, answer in rollouts.filter(cut)
+        .sort("sample_id", "rollout", descending=True)
+        .select("sample_id", "completion", "answer")
+        .iter_rows()
+    }
     places: dict[str, dict[str, int]] = {}
     for shelf in shelves:
         for place, sample in enumerate(shelf.samples):
@@ -96,6 +105,7 @@ def cards(
                 "answers": found[:ANSWERS],
                 "more_answers": len(found[ANSWERS:]),
                 "completions": sum(each.count for each in found),
+                "unended": unended.get(sample),
                 "shelves": on,
             }
         )

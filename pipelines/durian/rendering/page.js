@@ -47,7 +47,7 @@ if (contents) {
   unfold();
 }
 
-for (const command of document.querySelectorAll(".advice pre")) {
+for (const command of document.querySelectorAll(".advice pre, .cause > pre")) {
   const button = document.createElement("button");
   const text = command.textContent;
   button.type = "button";

@@ -20,11 +20,12 @@ from durian.analysis.one_run.summary import NO_GROUP, Summary
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import PERCEPTUAL
 from durian.records import as_json
+from durian.rendering.causes import WORDS, rules, untold
 from durian.rendering.figures import encode_figure
 from durian.rendering.gallery import Thumbnail, cards
 from durian.rendering.local_entropy import MOST, RADIUS
 from durian.rendering.names import grouped_by, name_of
-from durian.rendering.report_figures import ReportFigure, report_figures
+from durian.rendering.report_figures import ReportFigure, report_figures, why_figures
 from durian.rendering.shown import Shelf
 from durian.rendering.text import (
     encoded,
@@ -70,7 +71,7 @@ def write_report(
     write_page(
         folder,
         "page.html.j2",
-        report_figures(summary, units),
+        [*why_figures(summary), *report_figures(summary, units)],
         summary,
         shelves=shelves,
         cards=cards(shelves, table, rollouts, thumbnails),
@@ -86,6 +87,10 @@ def write_report(
         spreads={f"spread-{key}": each.histogram for key, each in alone.items()},
         spread_slices={f"slices-{key}": each.slices for key, each in alone.items()},
         units=units,
+        causes=summary.causes,
+        cause_words=WORDS,
+        cause_rules=rules(None if summary.causes is None else summary.causes.thresholds),
+        untold=untold(summary.causes) if summary.causes else [],
         numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
