@@ -86,7 +86,7 @@ tiny-policy: setup
 
 # The pinned versions of the CPU road; no line of the file names a host.
 pins: setup
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra openai --extra ray --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra openai --extra ray --extra view --extra dev \
 	  --override overrides.txt --python-version 3.11 --no-emit-index-url --quiet -o requirements.txt
 
 # Known vulnerabilities of the pinned versions; it asks the package index, so it needs the network.

@@ -18,6 +18,7 @@ from durian.run.manifest import Manifest, manifest_of
 from durian.schema import DIFFICULTY, ROLLOUTS, Column, arrow_schema
 
 G = 8
+PART = 1_000
 ASKED = "which shapes are there in this picture"
 
 
@@ -67,8 +68,9 @@ def write_run(
         formatted=[True] * n * G, finish_reason=["stop"] * n * G,
     )  # fmt: skip
     folder.mkdir(parents=True)
-    pq.write_table(table, folder / "difficulty.parquet")
-    pq.write_table(said, folder / "rollouts.parquet")
+    # Row groups of a part each, as a profile writes them.
+    pq.write_table(table, folder / "difficulty.parquet", row_group_size=PART)
+    pq.write_table(said, folder / "rollouts.parquet", row_group_size=PART * G)
     further = {
         "sample_id": ids,
         "image_id": [str(k // 2) for k in range(n)],

@@ -76,6 +76,10 @@ def test_what_the_completions_agree_on_and_what_is_right_outside_a_box_is_told(r
     assert found["label_doubt"].to_list() == [0, 0.5, 0, 1, None]
     # Of the wrong ones: "3" alone; a square, and an oval with the circle behind it; none; "red".
     assert found["right_unboxed"].to_list() == [0, 0.5, None, 0, None]
+    # Right 1 of 2 times; half of the wrong ones hold the reference outside the box; right; one
+    # wrong answer, which is no agreement; nothing is known.
+    told = ["mixed", "unformatted", "solved", "scattered", None]
+    assert found["why"].to_list() == told
 
 
 def test_what_is_not_logged_is_null_and_no_error(run):

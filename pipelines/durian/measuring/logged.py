@@ -16,9 +16,7 @@ from durian.measuring.sampling import Drawn, attempts
 from durian.measuring.taking import Taken
 from durian.rewards import Attempts, Reward, extract_answer
 from durian.rewards.score import Pending
-from durian.samples import Rollout, Sample, Score
-
-NOT_LOGGED = "no completion is logged"
+from durian.samples import NOT_LOGGED, Rollout, Sample, Score
 
 
 def measure_logged(

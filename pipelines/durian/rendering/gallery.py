@@ -29,7 +29,8 @@ def cards(
     """One card a sample, in the order of the shelves.
 
     Each has the sample's row of the table and: `image`, `entropy` (base64, or None), `right` and
-    `wrong` (its first completion of that kind, or None), `shelves` (shelf -> place on it).
+    `wrong` (its first completion of that kind, or None), `unended` (the first wrong one that was
+    cut off, or None), `shelves` (shelf -> place on it).
     """
     rows = {row["sample_id"]: row for row in table.iter_rows(named=True)}
     first = {
@@ -38,6 +39,11 @@ def cards(
         .select("sample_id", "correct", "completion")
         .iter_rows()
     }
+    cut = pl.col("correct").not_() & pl.col("finish_reason").is_in(["length", "repetition"])
+    unended = dict(
+        rollouts.filter(cut).sort("sample_id", "rollout", descending=True)
+        .select("sample_id", "completion").iter_rows()
+    )  # fmt: skip
     places: dict[str, dict[str, int]] = {}
     for shelf in shelves:
         for place, sample in enumerate(shelf.samples):
@@ -52,6 +58,7 @@ def cards(
                 "entropy": encoded(pictures.entropy if pictures else None),
                 "right": first.get((sample, True)),
                 "wrong": first.get((sample, False)),
+                "unended": unended.get(sample),
                 "shelves": on,
             }
         )

@@ -18,11 +18,12 @@ from durian.analysis.one_run.summary import NO_GROUP, Summary
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import PERCEPTUAL
 from durian.records import as_json
+from durian.rendering.causes import WORDS, rules, untold
 from durian.rendering.figures import encode_figure
 from durian.rendering.gallery import Thumbnail, cards
 from durian.rendering.local_entropy import MOST, RADIUS
 from durian.rendering.names import grouped_by, name_of
-from durian.rendering.report_figures import ReportFigure, report_figures
+from durian.rendering.report_figures import ReportFigure, report_figures, why_figures
 from durian.rendering.shown import Shelf
 from durian.rendering.text import (
     encoded,
@@ -36,6 +37,7 @@ from durian.run.folder import SUMMARY_FILE
 from durian.run.manifest import Manifest
 from durian.schema import DIFFICULTY
 
+_BEGIN, _END = 60, 200  # characters of a completion that was cut off
 _HERE = Path(__file__).parent
 
 
@@ -67,7 +69,7 @@ def write_report(
     write_page(
         folder,
         "page.html.j2",
-        report_figures(summary, units),
+        [*why_figures(summary), *report_figures(summary, units)],
         summary,
         shelves=shelves,
         cards=cards(shelves, table, rollouts, thumbnails),
@@ -83,6 +85,10 @@ def write_report(
         spreads={f"spread-{key}": each.histogram for key, each in alone.items()},
         spread_slices={f"slices-{key}": each.slices for key, each in alone.items()},
         units=units,
+        causes=summary.causes,
+        cause_words=WORDS,
+        cause_rules=rules(None if summary.causes is None else summary.causes.thresholds),
+        untold=untold(summary.causes) if summary.causes else [],
         numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
@@ -146,6 +152,7 @@ def page_environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "shown": shown_text,
+        "tail": _tail,
         "problem": _problem,
         "percent": percent_text,
         "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
@@ -178,6 +185,13 @@ def page_parts() -> dict[str, str]:
 
 def _estimate(estimate: Estimate, percent: bool = True) -> str:
     return estimate_text(estimate) if percent else estimate_text(estimate, "", scale=1, digits=3)
+
+
+def _tail(text: str) -> str:
+    """The begin of a text and, with more room, its end: there it is seen how it was cut."""
+    if len(text) <= _BEGIN + _END:
+        return shown_text(text)
+    return f"{shown_text(text[:_BEGIN])} … {shown_text(text[-_END:])}"
 
 
 def _problem(text: str | None) -> str:

@@ -15,6 +15,7 @@ from durian.analysis.one_run.against_error import (
     Predictor,
     auroc_differences,
 )
+from durian.analysis.one_run.causes import Causes, analyse_causes
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
 from durian.analysis.one_run.gradient import GradientShares, gradient_shares
@@ -37,6 +38,7 @@ from durian.analysis.statistics.error_share import (
 )
 from durian.analysis.statistics.estimate import DrawnTogether, Estimate, Label, plural
 from durian.analysis.statistics.pass_rates import PassRates, pass_rate_shares
+from durian.causes.rules import Evidence
 from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Harder, Kind
 from durian.records import JsonObject, from_json, left_out, merged
 
@@ -151,6 +153,7 @@ class Summary:
     missing: list[Missing]
     measured: int  # samples with scored completions
     grouping: GroupCuts | None = left_out()
+    causes: Causes | None = left_out()  # why samples are hard, where the table tells
     alone: dict[str, Distribution] | None = left_out()  # of each measure, where nothing was scored
     scored: Scored | None = merged()  # None where no completion was scored
     sentences: list[str] = field(default_factory=list)
@@ -174,6 +177,7 @@ def analyse(
     columns: pl.DataFrame | None = None,
     rollouts: pl.DataFrame | None = None,
     grouping: GroupCuts | None = None,
+    evidence: Evidence | None = None,
     seed: int = 0,
 ) -> Summary:
     """Analyse a difficulty table; sentences and advice are for others to add.
@@ -187,6 +191,7 @@ def analyse(
             `correct`, `finish_reason`, and `step` where it is known. The table then has
             `sample_id` and `row`.
         grouping: how the table's groups were cut.
+        evidence: what the table's causes rest on; None: they are not told.
         seed: of the splits and the redraws.
     Raises:
         ValueError: `columns` has not one row a row of the table.
@@ -205,6 +210,9 @@ def analyse(
         ],
         measured=int(is_scored.sum()),
         grouping=grouping,
+        causes=None
+        if evidence is None
+        else _causes(table, evidence, columns, {*table.columns, *measures}, grouping),
         alone=None if is_scored.any() else _distributions(table, measures, columns),
         scored=_analyse_scored(
             table.filter(is_scored), measures, scored_columns, rollouts, grouping, seed
@@ -291,6 +299,31 @@ def _analyse_scored(
         if rollouts is None or "step" not in rollouts.columns
         else learning(rollouts, table, orders, clusters),
         gradient=gradient_shares(total - wrong, total, labels, orders),
+    )
+
+
+def _causes(
+    table: pl.DataFrame,
+    evidence: Evidence,
+    columns: pl.DataFrame | None,
+    taken: set[str],
+    grouping: GroupCuts | None,
+) -> Causes | None:
+    labels: dict[str, tuple[Sequence[Label | None], Sequence[Label]]] = {
+        "perceptual": (table["perceptual_group"].to_list(), PERCEPTUAL),
+        "reasoning": (
+            table["reasoning_group"].to_list(),
+            sorted(table["reasoning_group"].drop_nulls().unique().to_list()),
+        ),
+    }
+    for name, values in slice_columns(table, columns, taken).items():
+        labels[name] = values, _texts(values)
+    return analyse_causes(
+        table,
+        evidence,
+        image_clusters(table, columns),
+        labels,
+        None if grouping is None else grouping.why,
     )
 
 
