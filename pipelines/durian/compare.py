@@ -34,6 +34,7 @@ from durian.measures import held_against_error, measured
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
 from durian.rendering.compare_sentences import compare_sentences, unlike_cuts
+from durian.rendering.gallery import Said, said
 from durian.run.folder import (
     DIFFICULTY_FILE,
     ROLLOUTS_FILE,
@@ -358,14 +359,14 @@ def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> l
     learned, unlearned = (places[:MOST_SHOWN] for places in learned_samples(*sides))
     shown = ids["sample_id"].gather([*learned, *unlearned])
     texts = _texts(b.path, shown)
-    said = _completions(a.path, shown), _completions(b.path, shown)
+    told = _completions(a.path, shown), _completions(b.path, shown)
 
     def card(place: int, was_right: bool) -> ChangedCard:
         key = ids["sample_id"][place]
         right = [f"{s.total[place] - s.wrong[place]:.0f} of {s.total[place]:.0f}" for s in sides]
         # The completion that changed: of A's as it was, of B's as it is now.
         wanted = (was_right, not was_right)
-        one, other = (text.get((key, right)) for text, right in zip(said, wanted, strict=True))
+        one, other = (text.get((key, right)) for text, right in zip(told, wanted, strict=True))
         row, problem, answer = texts[key]
         return ChangedCard(
             sample_id=key, row=row, problem=problem, answer=answer, a=right[0], b=right[1],
@@ -389,17 +390,17 @@ def _texts(run: Path, shown: pl.Series) -> dict[str, tuple[int, str, str]]:
     return {key: (row, problem, answer) for key, row, problem, answer in rows.iter_rows()}
 
 
-def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:
+def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], Said | None]:
     """The first right and the first wrong completion of each sample that has one."""
     rows = read_frame(
         run / ROLLOUTS_FILE,
         lambda frame: (
             with_image(frame)
-            .select("sample_id", "rollout", "completion", "correct")
+            .select("sample_id", "correct", "completion", "answer", "rollout")
             .filter(pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null())
         ),
     ).sort("rollout", descending=True)
-    return {(row[0], row[3]): row[2] for row in rows.iter_rows()}
+    return {(row[0], row[1]): said(row[2], row[3]) for row in rows.iter_rows()}
 
 
 def _thumbnails(run: Path) -> dict[str, bytes]:
