@@ -17,6 +17,7 @@ from durian.evaluate import evaluate_policy
 from durian.export import export_run
 from durian.profile import profile_dataset
 from durian.report import build_report
+from durian.rewards.boxed import BoxedReward
 
 N, G, B = 14, 4, 3  # samples with an image, completions with it and without
 OURS = ["blind_pass_rate", "image_gain", "image_gain_sd"]
@@ -34,6 +35,8 @@ def light():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
         patch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
+        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"")
+        patch.setattr(BoxedReward, "close", lambda _: None)  # its graders last beyond one run
         yield
 
 
