@@ -171,13 +171,18 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         check_percentiles(self.percentiles)
         asked_thresholds(self.why)
         check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
-        if self.needs_model:
+        if self.needs_model or self.counts_prompts:
             _ = self.sampling  # which is checked at birth
 
     @property
     def needs_model(self) -> bool:
         """Whether a measure was asked for that reads the policy's weights."""
         return self.needs_patches or self.needs_rollouts
+
+    @property
+    def counts_prompts(self) -> bool:
+        """Whether the policy's processor is at hand, to count the tokens of prompts."""
+        return self.model is not None and self.engine in ("vllm", "transformers")
 
     @property
     def needs_images(self) -> bool:
