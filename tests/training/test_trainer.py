@@ -104,6 +104,17 @@ def test_logged_advantages_and_groups_are_those_of_the_table(whole, run):
         assert step["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
 
 
+def test_each_rollout_batch_tells_what_its_samples_fail_by(whole):
+    steps = json.loads((whole / "log.json").read_text())["steps"]
+    told = [{k: v for k, v in s.items() if k.startswith("durian/why/")} for s in steps]
+    told = [one for one in told if one]
+    assert told and all(sum(one.values()) == pytest.approx(1) for one in told)
+    logged = pl.read_parquet(whole / "completions" / "*.parquet").sort("step")
+    rates = logged.group_by("step", "sample_id").agg((pl.col("reward") > 0.5).mean())
+    solved = rates.group_by("step").agg((pl.col("reward") >= 0.875).mean()).sort("step")
+    assert [one["durian/why/solved"] for one in told] == solved["reward"].to_list()
+
+
 def first_batch(folder: Path) -> pl.DataFrame:
     """The completions of a training's first rollout batch, as they were logged."""
     return pl.read_parquet(folder / "completions" / "completions_00001.parquet")
