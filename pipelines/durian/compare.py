@@ -29,7 +29,7 @@ from durian.config import ProfileConfig
 from durian.config.options import as_pairs, named
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import KINDS, Harder, Kind
-from durian.measures import held_against_error
+from durian.measures import held_against_error, measured
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
 from durian.rendering.compare_sentences import compare_sentences, unlike_cuts
@@ -41,12 +41,12 @@ from durian.run.folder import (
     RunFolder,
 )
 from durian.run.manifest import Manifest
-from durian.table.checked import check_run, read_frame
+from durian.table.checked import check_run, read_frame, with_image
 from durian.table.columns import COLUMNS_FILE
 from durian.table.grouping import end_of
 
 COMPARE_FOLDER = "compare"
-HELD = held_against_error()
+HELD = measured(held_against_error())
 _TEXT = ("problem", "answer")
 _KINDS: dict[Kind, str] = {kind: f"{kind}_group" for kind in KINDS}
 
@@ -250,7 +250,8 @@ def _completions_of(
         read_frame(
             run.path / ROLLOUTS_FILE,
             lambda frame: (
-                frame.join(ids.lazy(), on="sample_id", how="semi")
+                with_image(frame)
+                .join(ids.lazy(), on="sample_id", how="semi")
                 .select("sample_id", "rollout", **columns)
                 .drop_nulls()
             ),
@@ -366,8 +367,10 @@ def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:
     """The first right and the first wrong completion of each sample that has one."""
     rows = read_frame(
         run / ROLLOUTS_FILE,
-        lambda frame: frame.select("sample_id", "rollout", "completion", "correct").filter(
-            pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null()
+        lambda frame: (
+            with_image(frame)
+            .select("sample_id", "rollout", "completion", "correct")
+            .filter(pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null())
         ),
     ).sort("rollout", descending=True)
     return {(row[0], row[3]): row[2] for row in rows.iter_rows()}

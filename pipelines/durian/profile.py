@@ -35,6 +35,7 @@ from durian.measuring.measuring import measure_here, part_tables
 from durian.measuring.others import fingerprints, look_for_samples, open_others
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, numbered, scan
+from durian.readers.stand_ins import StandIns
 from durian.readers.strata import Strata
 from durian.records import JsonObject, merged
 from durian.run.folder import RunFolder, check_usable
@@ -104,9 +105,11 @@ def profile_dataset(
             identity["against"] = fingerprints(others)
     with watch.time("scan"):
         strata = None if config.draws_all else Strata(config.seed)
+        by_others = config.asks_blind and config.blind == "other"
         index = scan(
-            reader.samples(), progress, own_ids=config.id_column is not None, strata=strata
-        )
+            reader.samples(), progress, own_ids=config.id_column is not None, strata=strata,
+            stand_ins=StandIns(config.seed) if by_others else None,
+        )  # fmt: skip
     identity["dataset"] = index.fingerprint
     drawn = _drawn(config, strata, len(index.rows))
     parts = index.parts(config.part_size)
@@ -273,10 +276,10 @@ def finish_run(
         write_columns(run)
         duplicates = _duplicates(config, run, identity, watch, progress)
         estimates = estimate_samples(run)
-        estimated = estimates.columns if estimates else {}
+        estimated = estimates.columns
         grouped = config
         if drawn is not None and not drawn.all():
-            if estimates is None:
+            if estimates.made is None:
                 progress.note(
                     "samples that were not drawn are not estimated: fewer than ten images have "
                     "scored completions"
@@ -288,8 +291,7 @@ def finish_run(
         together = {**duplicates.columns, **estimated}
         why = causes_of_parts(run, together, thresholds)
         run.join_parts({**together, **groups.columns, WHY: why}, groups.cuts)
-    made = estimates.made if estimates else None
-    manifest = describe_run(config, reader, index, run, identity, groups, made)
+    manifest = describe_run(config, reader, index, run, identity, groups, estimates.made)
     if drawn is not None and not drawn.all():
         manifest = replace(manifest, sampled=Sampled(asked=config.sample, drawn=int(drawn.sum())))
     manifest = replace(manifest, **duplicates.told, **also)

@@ -21,7 +21,7 @@ from durian.analysis.one_run.judged import Judged, judged
 from durian.analysis.one_run.summary import Summary, analyse
 from durian.duplicates.others import Leak
 from durian.images.decode import decode
-from durian.measures import held_against_error
+from durian.measures import held_against_error, measured
 from durian.readers.dataset import SampleReader
 from durian.rendering.advice import advice, with_examples
 from durian.rendering.causes import advised
@@ -44,7 +44,7 @@ from durian.run.opening import change_run
 from durian.samples import Failed, Sample
 from durian.schema import arrow_array
 from durian.table.causes import WHY, gather_evidence, read_said
-from durian.table.checked import check_run, read_frame
+from durian.table.checked import check_run, filled_columns, read_frame, with_image
 from durian.table.columns import read_columns
 
 THUMBNAIL_SIDE = 160  # pixels
@@ -80,14 +80,16 @@ def render_run(
     numbers = read_frame(table, lambda frame: frame.drop(_TEXT))
     on_shelves = shelves(numbers, grouped_by(manifest.groups))
     shown = sample_ids(on_shelves)
+    held = measured(held_against_error(), filled_columns(numbers))
     if keep is not None:
         keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
     summary = analyse(
         numbers,
-        {name: column.harder or "higher" for name, column in held_against_error().items()},
+        {name: column.harder or "higher" for name, column in held.items()},
         columns=read_columns(path),
         rollouts=read_frame(
-            rollouts, lambda frame: frame.select(*_JUDGED, cs.by_name(_STEP, require_all=False))
+            rollouts,
+            lambda frame: with_image(frame).select(*_JUDGED, cs.by_name(_STEP, require_all=False)),
         ),
         grouping=replace(manifest.groups, version=None),
         evidence=gather_evidence(numbers, read_said(path))
@@ -95,11 +97,15 @@ def render_run(
         else None,
     )
     texts = read_frame(table, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
-    said = read_frame(rollouts, lambda frame: frame.filter(pl.col("sample_id").is_in(shown)))
+    said = read_frame(
+        rollouts, lambda frame: with_image(frame).filter(pl.col("sample_id").is_in(shown))
+    )
     summary = replace(
         summary,
         sentences=sentences(summary),
-        advice=with_examples(advice(summary, manifest.estimates), summary.scored, texts, said),
+        advice=with_examples(
+            advice(summary, manifest.estimates, manifest.tokens), summary.scored, texts, said
+        ),
         causes=summary.causes and advised(summary.causes, _max_tokens(manifest)),
     )
     write_report(
@@ -128,7 +134,9 @@ def _judged(path: Path) -> Judged | None:
     told = ["sample_id", "answer", "correct", "judged"]
     if not set(told) <= set(pq.read_schema(path / ROLLOUTS_FILE).names):
         return None  # of an older version
-    rollouts = read_frame(path / ROLLOUTS_FILE, lambda f: f.select(told).filter("judged"))
+    rollouts = read_frame(
+        path / ROLLOUTS_FILE, lambda f: with_image(f).select(told).filter("judged")
+    )
     if rollouts.is_empty():
         return None
     ids = rollouts["sample_id"].unique()

@@ -13,6 +13,7 @@ from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check
 from durian.errors import ConfigError
 from durian.measures import (
     MEASURES,
+    BlindMeasure,
     ImageMeasure,
     Measure,
     PatchMeasure,
@@ -21,6 +22,7 @@ from durian.measures import (
     measure_names,
     measures_help,
 )
+from durian.measures.blind import WAYS as BLIND_WAYS
 
 FEATURES = ("encoder", "projector")
 _ENDS = "COLUMN:lower or COLUMN:higher says which end is hard."
@@ -62,6 +64,21 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         "What spectral reads: patches before the projector (encoder) or after it (projector).",
         panel=POLICY,
         choices=FEATURES,
+    )
+    blind: str = option(
+        "none",
+        "What stands in for the image where blind is measured: no image (none), a gray one of its "
+        "size (gray), or another sample's (other).",
+        panel=SAMPLING,
+        choices=BLIND_WAYS,
+        compared=True,
+    )
+    blind_rollouts: int | None = option(
+        None,
+        "Completions without the image per sample, where blind is measured.",
+        panel=SAMPLING,
+        default_text="as --rollouts",
+        low=1,
     )
     sample: float | int = option(
         1.0,
@@ -119,7 +136,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.needs_model and self.model is None:
-            asked = self._asked(PatchMeasure, RolloutMeasure)
+            asked = self._asked(PatchMeasure, RolloutMeasure, BlindMeasure)
             needing = f"{' and '.join(asked)} measure{'s' if len(asked) > 1 else ''}"
             verb = "need" if len(asked) > 1 else "needs"
             raise ConfigError(
@@ -132,6 +149,7 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
                 f"the {needing} measure reads the weights of the policy, and the {self.engine} "
                 f"engine has none; leave {needing} out, or pass another --engine"
             )
+        _check_blind(self)
         _check_against(self)
         _check_sample(self)
         _check_distributed(self)
@@ -164,7 +182,17 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     @property
     def needs_rollouts(self) -> bool:
         """Whether a measure was asked for that reads what the policy writes."""
-        return bool(self._asked(RolloutMeasure))
+        return bool(self._asked(RolloutMeasure, BlindMeasure))
+
+    @property
+    def asks_blind(self) -> bool:
+        """Whether samples are also asked without their images."""
+        return bool(self._asked(BlindMeasure))
+
+    @property
+    def blind_completions(self) -> int:
+        """Completions without the image of each sample that has one; 0 where it is not measured."""
+        return (self.blind_rollouts or self.rollouts) if self.asks_blind else 0
 
     @property
     def others(self) -> list[DatasetConfig]:
@@ -194,6 +222,25 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         return [
             name for name in MEASURES if name in self.measures and isinstance(MEASURES[name], kinds)
         ]
+
+
+def _check_blind(config: ProfileConfig) -> None:
+    """Refuse a way to ask blind where nothing is, or more than one completion that is greedy."""
+    for name, value in (("blind", config.blind), ("blind-rollouts", config.blind_rollouts)):
+        if value not in (None, "none") and not config.asks_blind:
+            raise ConfigError(
+                f"{name} is {value}, and blind is not measured; add blind to --measures, or leave "
+                f"{name} out"
+            )
+    check_greedy_blind(config.temperature, config.blind_completions)
+
+
+def check_greedy_blind(temperature: float, completions: int) -> None:
+    """Refuse several completions at temperature 0, which are one."""
+    if temperature == 0 and completions > 1:
+        raise ConfigError(
+            f"temperature 0 writes one completion {completions} times; pass --blind-rollouts 1"
+        )
 
 
 def _check_against(config: ProfileConfig) -> None:

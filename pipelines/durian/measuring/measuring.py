@@ -17,6 +17,7 @@ from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
 from durian.engines.resizing import Resizing
 from durian.measures import (
+    BlindMeasure,
     Completions,
     ImageMeasure,
     PatchMeasure,
@@ -33,6 +34,7 @@ from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
 from durian.measuring.sampling import Begun, Drawn, Policy, open_policy, when_scored
 from durian.measuring.taking import Taken, take
 from durian.readers.scan import DatasetIndex
+from durian.readers.stand_ins import StandIn
 from durian.rewards import Reference, distinct_answers
 from durian.rewards.kinds import KINDS
 from durian.rewards.unboxed import stands_unboxed
@@ -91,12 +93,20 @@ class Pictured:
 class Models:
     """The loaded parts of the policy that the chosen measures need; a context that frees them."""
 
-    def __init__(self, config: ProfileConfig, progress: Progress, *, draws: bool = True) -> None:
+    def __init__(
+        self,
+        config: ProfileConfig,
+        progress: Progress,
+        *,
+        draws: bool = True,
+        stand_ins: Sequence[StandIn] = (),
+    ) -> None:
         """Load the vision encoder, the policy, both or none.
 
         Args:
             draws: completions are drawn, where a measure asks for any; else only images are
                 measured.
+            stand_ins: images that may stand in for a sample's own.
         Raises:
             ConfigError: one of them cannot be loaded.
         """
@@ -110,7 +120,9 @@ class Models:
                     closing(open_encoder(config.sampling, features=config.features))
                 )
             if config.needs_rollouts and draws:
-                self.policy = opened.enter_context(closing(open_policy(config, progress)))
+                self.policy = opened.enter_context(
+                    closing(open_policy(config, progress, stand_ins))
+                )
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -139,7 +151,8 @@ class Models:
         """
         pictured = self._pictured(samples, copies, watch)
         if self.policy is not None:
-            yield from self.policy.draw(pictured, watch)
+            blind = ("blind",) if self._config.asks_blind else ()
+            yield from self.policy.draw(pictured, watch, ways=("sampled", *blind))
         else:
             for _, _, item in pictured:
                 yield Begun(item=item, drawn={})
@@ -148,8 +161,8 @@ class Models:
         """The rows of measured samples, one sample's after another's."""
         for one in begun:
             with watch.time("rewards"):
-                drawn = one.scored().get("sampled", Drawn())
-            yield self._rows(one.item, drawn)
+                drawn = one.scored()
+            yield self._rows(one.item, drawn.get("sampled", Drawn()), drawn.get("blind", Drawn()))
 
     def _pictured(
         self,
@@ -184,16 +197,35 @@ class Models:
             for (sample, seen), of_patches in zip(together, patches, strict=True):
                 yield sample, seen, of_patches
 
-    def _rows(self, of: Pictured, answer: Drawn) -> Measured:
+    def _rows(self, of: Pictured, answer: Drawn, blind: Drawn) -> Measured:
         measures = taken(RolloutMeasure, self._config.measures)
         from_rollouts = of_rollouts(of.sample, answer, measures)
         if self.policy is None and self._config.needs_rollouts:
             from_rollouts = Taken({"rollouts": NOT_DRAWN})
+        without = of_rollouts(of.sample, blind, taken(BlindMeasure, self._config.measures))
+        unseen = blind.error if blind.error != answer.error else None
         return Measured(
-            difficulty=[of.row(from_rollouts.values, answer.error, from_rollouts.error)],
-            completions=rollout_rows(of.sample, answer.rollouts, answer.scores),
+            difficulty=[
+                of.row(
+                    {**from_rollouts.values, **without.values},
+                    answer.error,
+                    from_rollouts.error,
+                    unseen and f"without the image: {unseen}",
+                    without.error,
+                )
+            ],
+            completions=[
+                *rollout_rows(of.sample, answer.rollouts, answer.scores),
+                *rollout_rows(
+                    of.sample,
+                    blind.rollouts,
+                    blind.scores,
+                    blind=True,
+                    first=len(answer.rollouts),
+                ),
+            ],
             further=[of.further],
-            tokens=tokens_of([answer.rollouts]),
+            tokens=tokens_of([answer.rollouts], blind=[blind.rollouts]),
         )
 
 
@@ -255,7 +287,9 @@ def of_images(seen: Look, measures: Sequence[ImageMeasure]) -> Taken:
     return take((measure, partial(measure.take, seen.decoded)) for measure in measures)
 
 
-def of_rollouts(sample: Sample, answer: Drawn, measures: Sequence[RolloutMeasure]) -> Taken:
+def of_rollouts(
+    sample: Sample, answer: Drawn, measures: Sequence[RolloutMeasure | BlindMeasure]
+) -> Taken:
     """What measures say of a sample's completions; nothing where there are none."""
     if not answer.rollouts:
         return Taken()
@@ -302,7 +336,7 @@ def measure_here(
         RunError: the program behind an engine failed.
     """
     watch = Stopwatch()
-    with Models(config, progress, draws=draws) as models:
+    with Models(config, progress, draws=draws, stand_ins=index.stand_ins) as models:
         start_stages(config, parts, progress, draws=draws, done=done)
         seen = decoded(
             samples,
@@ -353,6 +387,7 @@ def stages(config: ProfileConfig, *, draws: bool) -> list[str]:
         "images": True,
         "spectra": config.needs_patches,
         "rollouts": config.needs_rollouts and draws,
+        "blind": config.asks_blind and draws,
     }
     return [stage for stage, is_used in used.items() if is_used]
 

@@ -34,7 +34,8 @@ from durian.schema import DIFFICULTY, arrow_array, arrow_type
 
 _ALL_SAMPLES_NEEDED = (
     "difficulty", "difficulty_sd", "confidence", "confidence_sd", "estimated_from",
-    "image_cluster", "also_in", "perceptual_group", "reasoning_group",
+    "image_gain", "image_gain_sd", "image_cluster", "also_in",
+    "perceptual_group", "reasoning_group",
 )  # fmt: skip
 _OF_THE_END = (
     "scan",

@@ -152,6 +152,18 @@ def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl
         raise unreadable(file, error) from error
 
 
+def filled_columns(table: pl.DataFrame) -> set[str]:
+    """The columns that hold anything."""
+    return {column.name for column in table if column.null_count() < len(column)}
+
+
+def with_image(rollouts: pl.LazyFrame) -> pl.LazyFrame:
+    """Keep the completions that were drawn with the image; an older table has no others."""
+    if "blind" not in rollouts.collect_schema().names():
+        return rollouts
+    return rollouts.filter(pl.col("blind").fill_null(False).not_())
+
+
 def _check_rollouts(file: Path, columns: Sequence[str]) -> None:
     _check_types(file, {name: _kind(arrow_type(ROLLOUTS[name])) for name in columns})
     keys = ["sample_id", "rollout"]
