@@ -4,6 +4,7 @@ import json
 import sys
 
 from tests.benchmarks import (
+    bench_causes,
     bench_coverage,
     bench_estimates,
     bench_export,
@@ -29,6 +30,7 @@ from tests.benchmarks import (
 )
 
 BENCHES = {
+    "causes": bench_causes.run,
     "coverage": bench_coverage.run,
     "estimates": bench_estimates.run,
     "export": bench_export.run,

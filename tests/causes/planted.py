@@ -1,11 +1,13 @@
 """A world of planted causes: samples, and what a scripted policy says of them, as policies write.
 
 Each completion is drawn by itself, most of them as the sample's cause has it and the others right
-or wrong at random, so that no sample is pure: shares fall below a threshold by chance, too.
+or wrong at random, so that no sample is pure: shares fall below a threshold by chance, too. Only
+steadily wrong samples are planted by count: 5 or 6 of 8 completions give one wrong answer and one
+is right. Where none is right they cannot be told from a wrong label, which is planted as a policy
+that is right nearly always, with another reference.
 """
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from PIL import Image
+
+from durian.samples import sample_id
 
 ROLLOUTS = 8
 MOSTLY = 0.8  # of the completions, which are as the cause has it
@@ -64,39 +68,58 @@ class Planted:
 
     data: Path
     script: Path
-    causes: dict[str, str]  # by the id of a row
+    causes: dict[str, str]  # by sample id
 
 
 def plant(folder: Path, *, seed: int, each: int) -> Planted:
-    """Write `data.parquet` and `script.parquet`, with so many samples of each cause."""
+    """Write `data.parquet` and `script.parquet`, with so many samples of each cause.
+
+    Half as many cannot be read, and half as many pairs have one image and question and two answers.
+    """
     rng = np.random.default_rng(seed)
     rows, script, causes = [], [], {}
-    for place, cause in enumerate(rng.permutation(np.repeat(SCRIPTED, each)).tolist()):
-        name = f"{cause}-{place:05d}"
+    planned = [*SCRIPTED * each, *["unreadable", "conflict"] * (each // 2)]
+    for place, cause in enumerate(rng.permutation(planned).tolist()):
         kind = _KINDS[int(rng.integers(len(_KINDS)))]
         # Of a wrong label the policy knows better: it gives the right answer again and again.
         right, wrong = kind
         reference = wrong[0] if cause == "doubtful_label" else right
-        rows.append({
-            "name": name, "problem": f"<image>What is the value in figure {place}?",
-            "answer": reference[0], "images": [_picture(rng)], "kind": f"kind {_KINDS.index(kind)}",
-        })  # fmt: skip
-        causes[name] = cause
-        for blind in (False, True):
-            for rollout in range(ROLLOUTS):
-                text, reason = _said(cause, kind, rng, blind=blind)
-                script.append({
-                    "sample_id": name, "rollout": rollout + ROLLOUTS * blind, "completion": text,
-                    "n_tokens": max(1, len(text) // 4), "sum_logprob": -len(text) / 40,
-                    "finish_reason": reason, "blind": blind,
-                })  # fmt: skip
+        problem, picture = f"<image>What is the value in figure {place}?", _picture(rng)
+        image = b"damaged" if cause == "unreadable" else picture
+        for answer in (reference, wrong[0]) if cause == "conflict" else (reference,):
+            name = sample_id(problem, answer[0], [image])
+            rows.append({
+                "problem": problem, "answer": answer[0], "images": [image],
+                "kind": f"kind {_KINDS.index(kind)}",
+            })  # fmt: skip
+            causes[name] = cause
+            script += _script(name, cause, kind, rng)
     folder.mkdir(parents=True, exist_ok=True)
     pl.DataFrame(rows).write_parquet(folder / "data.parquet")
     pl.DataFrame(script).write_parquet(folder / "script.parquet")
     return Planted(folder / "data.parquet", folder / "script.parquet", causes)
 
 
-def _said(cause: str, kind: tuple, rng: np.random.Generator, *, blind: bool) -> tuple[str, str]:
+def _script(
+    name: str, cause: str, kind: tuple, rng: np.random.Generator
+) -> list[dict[str, object]]:
+    """What the policy says of one sample, with its image and without."""
+    steady = [*["wrong"] * int(rng.integers(5, 7)), "right", "any", "any"]
+    rows: list[dict[str, object]] = []
+    for blind in (False, True):
+        for rollout in range(ROLLOUTS):
+            text, reason = _said(cause, kind, rng, blind=blind, steady=steady[rollout])
+            rows.append({
+                "sample_id": name, "rollout": rollout + ROLLOUTS * blind, "completion": text,
+                "n_tokens": max(1, len(text) // 4), "sum_logprob": -len(text) / 40,
+                "finish_reason": reason, "blind": blind,
+            })  # fmt: skip
+    return rows
+
+
+def _said(
+    cause: str, kind: tuple, rng: np.random.Generator, *, blind: bool, steady: str = "any"
+) -> tuple[str, str]:
     """One completion, and how it ended."""
     right, wrong = kind
     chance, mostly = rng.random(), rng.random() < MOSTLY
@@ -111,10 +134,12 @@ def _said(cause: str, kind: tuple, rng: np.random.Generator, *, blind: bool) -> 
         case "guessed" | "mixed":
             return _boxed(right if chance < 0.4 else _any(wrong, rng), rng), "stop"
         case "scattered":
-            return _boxed(right if chance < 0.005 else _any(wrong, rng), rng), "stop"
+            # Any number, half of the time: it knows nothing.
+            lost = [str(rng.integers(100, 999))] if chance < 0.5 else _any(wrong, rng)
+            return _boxed(lost, rng), "stop"
         case "steady_wrong":
-            # Five or six of eight, seldom all: that would speak against the label.
-            return _boxed(wrong[0] if chance < 0.62 else _any(wrong[1:], rng), rng), "stop"
+            said = {"wrong": wrong[0], "right": right}.get(steady) or _any(wrong[1:], rng)
+            return _boxed(said, rng), "stop"
         case "looped" if mostly:
             return _loop(rng), "length"
         case "cut" if mostly:
@@ -192,8 +217,3 @@ def precision_and_recall(
         said = {name for name, value in found.items() if value == cause}
         told[cause] = len(there), len(said), len(there & said)
     return told
-
-
-def as_json(told: dict[str, tuple[int, int, int]]) -> str:
-    """One line that a log can hold."""
-    return json.dumps(told)
