@@ -6,6 +6,7 @@ import sys
 from tests.benchmarks import (
     bench_causes,
     bench_coverage,
+    bench_duplicates,
     bench_estimates,
     bench_export,
     bench_grading,
@@ -32,6 +33,7 @@ from tests.benchmarks import (
 BENCHES = {
     "causes": bench_causes.run,
     "coverage": bench_coverage.run,
+    "duplicates": bench_duplicates.run,
     "estimates": bench_estimates.run,
     "export": bench_export.run,
     "grading": bench_grading.run,

@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 from durian.analysis.one_run.summary import Missing
 from durian.analysis.statistics.estimate import DrawnTogether
+from durian.analysis.statistics.seeing import Learned, Seeing
 from durian.analysis.two_runs.drift import Drift
 from durian.causes.rules import CAUSES
 from durian.groups import GroupCuts
@@ -70,6 +71,8 @@ class Comparison:
     grouping: Both[GroupCuts]
     drift: Drift
     causes: CauseFlow | None = left_out()  # where both tables tell some
+    seeing: Both[Seeing | None] | None = left_out()  # where a run was asked blind
+    learned: Learned | None = left_out()  # from A to B, where both were asked blind, and alike
     sentences: list[str] = field(default_factory=list)
 
 
