@@ -30,7 +30,7 @@ def run(world) -> str:
     config = ProfileConfig(
         dataset=str(world.data), engine="scripted", model=str(world.script), rollouts=ROLLOUTS,
         measures=("pixel", "confidence", "consensus", "blind", "duplicates"), out=str(out),
-        max_tokens=500,
+        max_tokens=500, why={"guessed": 0.5},  # at 0.2 none is sure enough among so few
     )  # fmt: skip
     profile_dataset(config)
     return str(out)
@@ -94,8 +94,6 @@ SETTINGS = {
 def test_the_list_that_it_advises_holds_the_samples_of_that_cause(
     run, advised, cause, tmp_path, monkeypatch
 ):
-    if cause not in advised:
-        pytest.skip("none is found among so few")
     monkeypatch.chdir(tmp_path)
     row = advised[cause]
     assert row.say.startswith(f"{row.samples} sample")
