@@ -28,6 +28,7 @@ from tests.benchmarks import (
     bench_statistics,
     bench_stream,
     bench_training_step,
+    bench_view,
 )
 
 BENCHES = {
@@ -55,6 +56,7 @@ BENCHES = {
     "measures": bench_measures.run,
     "normalizer": bench_normalizer.run,
     "page": bench_page.run,
+    "view": bench_view.run,
 }
 
 
