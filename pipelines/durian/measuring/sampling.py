@@ -32,7 +32,8 @@ from durian.run.progress import Progress, Stopwatch, timed
 from durian.samples import Failed, Prompt, Rollout, Sample
 
 Item = TypeVar("Item")
-BLIND_WAYS = ("blind greedy", "blind")
+BLIND_WAY = {"greedy": "blind greedy", "sampled": "blind"}  # each way without the image
+BLIND_WAYS = tuple(BLIND_WAY.values())
 # Of drawing, and the stage that each is.
 WAYS = {"greedy": "greedy", "sampled": "rollouts", "blind greedy": "blind", "blind": "blind"}
 SCORING = 16  # samples whose scores are waited for at a time
