@@ -192,7 +192,7 @@ def _std_of(rate: Floats, weight: Floats, group: NDArray[np.intp]) -> tuple[Floa
     """Std of the rewards of groups 0, 1, ..., and each group's weight. (groups,), (groups,)"""
     number = np.where(group < 0, 0, group)
     held = np.where(group < 0, 0.0, weight)
-    size = np.bincount(number, held)
+    size: Floats = np.bincount(number, held).astype(np.float64)
     mean = np.bincount(number, held * rate) / np.where(size > 0, size, 1)
     return np.sqrt(np.clip(mean * (1 - mean), 0, None)), size
 
