@@ -74,6 +74,7 @@ def plan_profile(
         pixel_limit=config.pixel_limit,
         chat=None if chat is None else lambda: chat,
         say=progress.note,
+        blind=config.blind if config.asks_blind else None,
     )
     sizes = sizes_of(chat) if chat else None
     # One pass over the dataset serves the scan and the sizes: its images may take longer to read
