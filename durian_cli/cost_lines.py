@@ -59,6 +59,8 @@ def _prompts(prompts: PromptCount | None, price: Price, samples: int) -> list[st
             f"  of one: mean {one.mean:,.1f}, largest {one.largest:,}; "
             f"{100 * one.image_share:.0f} % stand for images"
         )
+    if (blind := prompts.blind_prompt_tokens) is not None:
+        lines.append(f"  and as they are asked blind: {blind.value:,}")
     if (reads := prompts.reads_of_a_prompt or 1) > 1:
         lines.append(f"  this engine reads each prompt {reads} times, once a rollout")
     for reason, count in (prompts.prompts_failed or {}).items():

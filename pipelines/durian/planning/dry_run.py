@@ -77,6 +77,7 @@ def plan_profile(
         pixel_limit=config.pixel_limit,
         chat=None if chat is None else lambda: chat,
         say=progress.note,
+        blind=config.blind if config.asks_blind else None,
     )
     sizes = sizes_of(chat) if chat else None
     # One pass over the dataset serves the scan and the sizes: its images may take longer to read
@@ -104,6 +105,7 @@ def plan_profile(
     plan = replace(
         plan, model=config.model, engine=config.engine, completions=drawn * config.rollouts,
         drawn=drawn if drawn < samples else None,
+        blind_completions=drawn * config.blind_completions or None,
     )  # fmt: skip
     plan = _with_reward(plan, config, reader, chat)
     if config.engine == "scripted":
@@ -112,15 +114,23 @@ def plan_profile(
     if chat:
         prompts = count_prompts(config, cost, reader, index, chat, template, progress)
     elif rate.prompt_of_one is not None:
-        prompts = PromptCount(prompt_tokens=Estimate(value=round(rate.prompt_of_one * samples)))
+        without = rate.blind_prompt_of_one or rate.prompt_of_one
+        prompts = PromptCount(
+            prompt_tokens=Estimate(value=round(rate.prompt_of_one * samples)),
+            blind_prompt_tokens=Estimate(value=round(without * samples))
+            if config.asks_blind
+            else None,
+        )
     if prompts.prompt_tokens is not None:
-        scaled = times(prompts.prompt_tokens, drawn / samples)
-        prompts = replace(prompts, prompt_tokens=scaled)
+        prompts = replace(prompts, prompt_tokens=times(prompts.prompt_tokens, drawn / samples))
+    if prompts.blind_prompt_tokens is not None:
+        without_images = times(prompts.blind_prompt_tokens, drawn / samples)
+        prompts = replace(prompts, blind_prompt_tokens=without_images)
     return replace(
         plan,
         images=sizes.described() if sizes else None,
         prompts=prompts,
-        price=price(config, cost, rate, drawn, prompts.prompt_tokens),
+        price=price(config, cost, rate, drawn, prompts),
     )
 
 
