@@ -4,6 +4,7 @@ import json
 import sys
 
 from tests.benchmarks import (
+    bench_causes,
     bench_coverage,
     bench_duplicates,
     bench_estimates,
@@ -31,6 +32,7 @@ from tests.benchmarks import (
 )
 
 BENCHES = {
+    "causes": bench_causes.run,
     "coverage": bench_coverage.run,
     "duplicates": bench_duplicates.run,
     "estimates": bench_estimates.run,
