@@ -83,6 +83,16 @@ def _completions(price: Price) -> list[str]:
     return lines
 
 
+def signing_lines(plan: ProfilePlan) -> list[str]:
+    """Print how long it takes to sign the images for near-duplicates."""
+    if (cost := plan.signing) is None:
+        return []
+    return [
+        f"images to sign for duplicates: about {cost.images:,}, {duration(cost.seconds)} of a core",
+        f"  by the first {cost.images_tried:,} of them, decoded here",
+    ]
+
+
 def reward_lines(plan: ProfilePlan) -> list[str]:
     """Print the number of a judge's questions, and the systems that references of boxes fit."""
     lines = []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -21,8 +22,10 @@ from durian.images.decode import size
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
+from durian.measuring.measuring import signing
+from durian.measuring.others import open_others
 from durian.planning.cost import count_prompts, price, read_rate, sizes_of, times
-from durian.planning.plan import ProfilePlan, PromptCount
+from durian.planning.plan import ProfilePlan, PromptCount, SigningCost
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
 from durian.rewards import answer_kind, open_reward
@@ -95,6 +98,7 @@ def plan_profile(
         parts_finished=len(RunFolder(out).finished_parts()),
         complete=known is not None and before >= wanted,
         measures=list(config.measures),
+        signing=_signing_cost(config, reader, samples),
     )
     if not config.needs_rollouts:
         return plan
@@ -128,6 +132,24 @@ def plan_profile(
         prompts=prompts,
         price=price(config, cost, rate, drawn, prompts),
     )
+
+
+def _signing_cost(config: ProfileConfig, reader: SampleReader, samples: int) -> SigningCost | None:
+    """Time the first images, those of other datasets by the same rate."""
+    sign = signing(config)
+    if sign is None:
+        return None
+    others = open_others(config)
+    samples += sum(scan(o.reader.samples(), Silent(), own_ids=False).n_rows for o in others)
+    first = list(islice(reader.samples(), PROBE))
+    for one in first[:1]:  # what is loaded for it once does not count
+        look(one, pixel_limit=config.pixel_limit, keep=False, sign=sign)
+    begun = time.perf_counter()
+    seen = [look(one, pixel_limit=config.pixel_limit, keep=False, sign=sign) for one in first]
+    took = time.perf_counter() - begun
+    tried = sum(len(one.decoded) for one in seen)
+    share = samples / max(1, len(first))
+    return SigningCost(images=round(tried * share), images_tried=tried, seconds=took * share)
 
 
 def _with_reward(

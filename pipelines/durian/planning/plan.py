@@ -83,6 +83,15 @@ class Price:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SigningCost:
+    """Time of one core to decode and sign images for near-duplicates, by the first images."""
+
+    images: int  # of the dataset and of those it is held against, about
+    images_tried: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProfilePlan:
     """The plan of a profile; parts are None where no completions are drawn, or none has a price."""
 
@@ -102,6 +111,7 @@ class ProfilePlan:
     judged_at_most: int | None = left_out()  # answers that a judge is asked about
     judge_reads: int | None = left_out()  # characters beside the answer, mean of one question
     judge_writes_at_most: int | None = left_out()  # tokens of one verdict
+    signing: SigningCost | None = left_out()  # None: near-duplicates are not asked for
     coords: dict[str, int] | None = left_out()  # references, and how many fit each system
     images: ImageFates | None = left_out()
     prompts: PromptCount | None = merged()
