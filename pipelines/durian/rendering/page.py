@@ -59,7 +59,7 @@ def write_report(
         thumbnails: sample id -> its pictures.
         judged: what a judge said of answers that the rule called wrong, where one was asked.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
     alone = {name.replace("_", "-"): each for name, each in (summary.alone or {}).items()}
     write_page(
