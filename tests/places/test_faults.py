@@ -78,12 +78,10 @@ def test_what_does_not_pass_over_http_is_one_line(web, rows, tmp_path, fault):
         read(f"http://{server.at}/a.parquet")
 
 
-def test_a_server_that_fails_midway_leaves_the_parts_and_the_run_resumes(
-    bucket, photo_shapes, tmp_path
-):
+def test_a_server_that_fails_midway_keeps_parts_and_the_run_resumes(bucket, photo_shapes, tmp_path):
     rows = pl.read_parquet(photo_shapes)
     for number in range(3):
-        rows[200 * number : 200 * number + 200].write_parquet(tmp_path / f"{number}.parquet")
+        rows[80 * number : 80 * number + 80].write_parquet(tmp_path / f"{number}.parquet")
         bucket.put(tmp_path / f"{number}.parquet")
     opened = 0
 
@@ -96,7 +94,7 @@ def test_a_server_that_fails_midway_leaves_the_parts_and_the_run_resumes(
 
     def profile(out: str, dataset: str) -> Path:
         config = ProfileConfig(
-            dataset=dataset, measures=("pixel",), part_size=20, out=str(tmp_path / out)
+            dataset=dataset, measures=("pixel",), part_size=10, out=str(tmp_path / out)
         )
         profile_dataset(config)
         return tmp_path / out
@@ -171,6 +169,7 @@ def test_the_waits_grow(bucket, monkeypatch):
 
 
 def test_a_server_without_ranges_gives_a_small_file_whole(web, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr("durian.places.served.BLOCK", 4096)
     rows.write_parquet(tmp_path / "a.parquet")
     server = web(tmp_path, ranges=False)
     assert len(read(f"http://{server.at}/a.parquet")) == 12

@@ -111,7 +111,10 @@ class Store:
     def matching(self, folder: Remote, pattern: str) -> Iterator[str]:
         """The files in a folder that a pattern means: their ways from there."""
         key = self._key(folder, signed=False)
-        names = self._ask(folder, lambda: self.fs.glob(f"{key.rstrip('/')}/{pattern}"))
+        try:
+            names = self._ask(folder, lambda: self.fs.glob(f"{key.rstrip('/')}/{pattern}"))
+        except FileNotFoundError:
+            return
         for inner in filter(None, (_inner(name, key) for name in names)):
             self._listed.add(folder / inner)
             yield inner
