@@ -21,11 +21,14 @@ from durian_cli.export import export
 from durian_cli.grade import grade
 from durian_cli.group import group
 from durian_cli.import_logs import import_logs
+from durian_cli.merge import merge
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
+from durian_cli.show import show
 from durian_cli.texts import printable
 from durian_cli.train import train
+from durian_cli.view import view
 
 app = typer.Typer(
     name="durian",
@@ -43,8 +46,11 @@ app.command()(export)
 app.command()(grade)
 app.command()(group)
 app.command("import")(import_logs)
+app.command()(merge)
 app.command()(schema)
+app.command()(show)
 app.command()(train)
+app.command()(view)
 
 # 128 + the signal, as shells have it.
 INTERRUPTED, TERMINATED = 130, 143

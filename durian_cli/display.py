@@ -30,7 +30,7 @@ from durian.records import JsonObject, as_json
 from durian.rendering.text import counted, estimate_text, percent_text
 from durian.run.progress import Progress as Watcher
 from durian.run.progress import Silent
-from durian_cli.cost_lines import cost_lines, reward_lines
+from durian_cli.cost_lines import cost_lines, reward_lines, signing_lines
 from durian_cli.texts import duration, pace, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # they load what --help has no need of
     from durian.planning.plan import ProfilePlan
     from durian.profile import Profiled
     from durian.regroup import Regrouped
+    from durian.shards import ShardDone
     from durian.training.manifest import TrainingManifest
     from durian.training.plan import TrainingPlan
 
@@ -129,6 +130,14 @@ def show_json(value: object) -> None:
         value: a record, or a mapping.
     """
     print(json.dumps(as_json(value), allow_nan=False))
+
+
+def show_shard(result: ShardDone) -> None:
+    """What a shard has done, and what its run still lacks."""
+    print(f"shard {result.shard}: its {counted(result.parts, 'part')} of {result.run} are there")
+    print(result.rest)
+    if result.completing is None:
+        print(f"whoever finishes last completes the run; so does: durian merge {result.run}")
 
 
 def show_profile(result: Profiled) -> None:
@@ -231,10 +240,18 @@ def show_plan(plan: ProfilePlan) -> None:
     first = None if plan.prompts is None else plan.prompts.first_prompt
     counted = replace(
         plan, judged_at_most=None, judge_reads=None, judge_writes_at_most=None,
-        coords=None, images=None, prompts=None, price=None,
+        coords=None, images=None, prompts=None, price=None, signing=None,
     )  # fmt: skip
     counts = _counts(as_json(counted))
-    _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
+    _print(
+        [
+            *counts,
+            *signing_lines(plan),
+            *reward_lines(plan),
+            *cost_lines(plan),
+            *_first_prompt(first),
+        ]
+    )
 
 
 def show_training_plan(plan: TrainingPlan) -> None:

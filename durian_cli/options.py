@@ -44,8 +44,8 @@ class Declared:
 
     @property
     def repeats(self) -> bool:
-        """Whether it is NAME=VALUE, as often as needed."""
-        return get_origin(self.kind) is dict
+        """Whether it may be given as often as needed: NAME=VALUE, or a text."""
+        return get_origin(self.kind) is dict or self.about.repeatable
 
     @property
     def many(self) -> bool:
@@ -60,8 +60,8 @@ class Declared:
         Raises:
             ConfigError: a text that cannot be read.
         """
-        if self.many:
-            return tuple(given)
+        if self.many or self.about.repeatable:
+            return tuple(given or ())
         if self.repeats:
             return {**passed_on, **key_values(given or [], option=self.typed)} or self.default
         if not isinstance(given, str) or self.kind is str:

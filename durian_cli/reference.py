@@ -10,10 +10,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from durian.config import Shard
 from durian_cli.app import app
 from durian_cli.options import Declared, as_text
 
-_KINDS = {bool: "flag", int: "whole number", float: "number", str: "text", Path: "path"}
+_KINDS = {
+    bool: "flag",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Path: "path",
+    Shard: "I/N or slurm",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +86,8 @@ def _type(declared: Declared) -> str:
     told = (about.unit, f"of {', '.join(about.words)}" if about.words else None, about.bounds)
     limits = ", ".join(filter(None, told))
     kind = "one text or more" if declared.many else _kind(declared.kind)
+    if about.repeatable:
+        kind = "text, repeatable"
     return kind + (f" ({limits})" if limits else "")
 
 

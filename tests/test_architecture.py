@@ -67,7 +67,8 @@ def test_pure_maths_imports_only_numbers():
             assert not outside, f"{path.name} imports {outside}"
 
 
-COMMANDS = ("profile", "report", "group", "compare", "train", "eval", "export", "import", "schema")
+COMMANDS = ("profile", "report", "group", "compare", "train", "eval", "export", "import", "schema",
+            "view", "show")  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)

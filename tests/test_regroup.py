@@ -23,7 +23,7 @@ from durian.regroup import GroupConfig, regroup_run
 from durian.report import render_run
 from durian.run.folder import RunFolder
 from durian.run.opening import change_run
-from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema
+from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema, known_at
 from durian.table.checked import check_manifest
 from durian.table.join import open_table, table_warnings
 from durian.training.arguments import plan_of
@@ -112,7 +112,7 @@ def test_a_column_of_the_dataset_groups_the_table_and_all_else_stays(run, no_rep
     before = table_of(run)
     result = grouped(run, perceptual="level", reasoning="sum_logprob", bins=3)
     after = table_of(run)
-    groups = ["perceptual_group", "reasoning_group"]
+    groups = ["perceptual_group", "reasoning_group", "why"]  # an older run had told no causes
     assert after.drop(groups).equals(before.drop(groups))
     # Levels 0 to 1199: the quartiles are 299.75 and 899.25, and the high end is the hard one.
     level = planted()[1]
@@ -482,3 +482,40 @@ def test_a_report_of_the_same_groups_is_not_drawn_again(run, monkeypatch):
     (run / "report" / "summary.json").write_text(json.dumps(as_json(first.summary)))
     grouped(run, bins=4)
     assert len(drawn) == 3
+
+
+def why(run):
+    return table_of(run)["why"].to_list()
+
+
+def test_causes_are_found_anew_with_other_thresholds_and_nothing_else_changes(run, no_report):
+    first = grouped(run, why={"solved": 0.875})
+    before, rates = table_of(run), table_of(run)["pass_rate"]
+    # Wrong in 1 to 8 of 8: solved from 7 of 8 on. Without the answers nothing else is known.
+    assert why(run) == ["solved" if rate >= 0.875 else "mixed" for rate in rates]
+    assert first.changed and first.groups.version == 2
+    after = grouped(run, why={"solved": 0.6})
+    assert why(run) == ["solved" if rate >= 0.6 else "mixed" for rate in rates]
+    assert table_of(run).drop("why").equals(before.drop("why"))
+    assert after.groups.why["solved"] == 0.6 and after.groups.version == 3
+    kept = json.loads((run / "manifest.json").read_text())
+    assert kept["groups"]["why"]["solved"] == 0.6
+    assert [old.get("why", {}).get("solved") for old in kept["regrouped"]] == [None, 0.875]
+    # Other thresholds leave these as they are, and the same ones change nothing.
+    assert grouped(run, why={"cut": 0.9}).groups.why["solved"] == 0.6
+    assert not grouped(run, why={"cut": 0.9}).changed and not grouped(run).changed
+
+
+def test_a_table_of_version_1_has_no_causes_and_says_so(run, no_report):
+    file = run / "difficulty.parquet"
+    table = pq.read_table(file).select(known_at(DIFFICULTY, 1))
+    pq.write_table(table.replace_schema_metadata({b"durian.schema": b"1"}), file)
+    pq.write_table(
+        pq.read_table(run / "rollouts.parquet").select(known_at(ROLLOUTS, 1)),
+        run / "rollouts.parquet",
+    )
+    assert grouped(run, reasoning="sum_logprob", bins=3).groups.why is None
+    before = contents(run)
+    with pytest.raises(ConfigError, match="older Durian, whose tables have no such column"):
+        grouped(run, why={"cut": 0.9})
+    assert contents(run) == before

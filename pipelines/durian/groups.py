@@ -66,11 +66,12 @@ class ReasoningCuts:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupCuts:
-    """The cuts of both groupings of a table."""
+    """The cuts of both groupings of a table, and the thresholds of its causes."""
 
     version: int | None = left_out()  # of the table's grouping, from 1; the first Durian wrote none
     perceptual: PerceptualCuts
     reasoning: ReasoningCuts
+    why: dict[str, float] | None = left_out()  # thresholds of the causes; None: none were told
 
     def by(self, kind: Kind) -> PerceptualCuts | ReasoningCuts:
         """The cuts of one of the two groupings."""

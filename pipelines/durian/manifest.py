@@ -69,10 +69,17 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         "schema": SCHEMA_VERSION,
         **identifying(config),
         "features": config.features if config.needs_patches else None,
-        "model": model_fingerprint(config.sampling) if config.needs_model else None,
+        "blind_rollouts": config.blind_completions or None,
+        "model": model_fingerprint(config.sampling)
+        if config.needs_model or config.counts_prompts
+        else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
-        NAMED: {"model": config.policy_name, "reward": config.reward},
+        NAMED: {
+            "model": config.policy_name,
+            "reward": config.reward,
+            "against": ", ".join(config.against),
+        },
     }
 
 

@@ -7,9 +7,9 @@ asked for; groups are cut over the whole dataset, once, rather than within a rol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -21,17 +21,21 @@ from numpy.typing import NDArray
 
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import FEWEST
+from durian.causes.rules import asked_thresholds
 from durian.config import ProfileConfig
-from durian.duplicates.found import cluster_samples
+from durian.duplicates.found import cluster_samples, count_duplicates
+from durian.duplicates.others import Leak
 from durian.engines.loading import chat_of, check_encoder, check_engine, settle_repeatable
 from durian.errors import ConfigError, RunError, RunFolderError, one_line, require
 from durian.estimating.estimates import estimate_samples
 from durian.manifest import describe_run, run_identity
 from durian.measures.outcome import NOT_DRAWN
 from durian.measuring.first_rows import check_first_rows
-from durian.measuring.measuring import NO_IMAGE, measure_here, part_tables
+from durian.measuring.measuring import measure_here, part_tables
+from durian.measuring.others import fingerprints, look_for_samples, open_others
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, distinct, numbered, scan
+from durian.readers.stand_ins import StandIns
 from durian.readers.strata import Strata
 from durian.records import JsonObject, merged
 from durian.run.folder import RunFolder, check_usable
@@ -39,9 +43,13 @@ from durian.run.growing import add_to_part, extended, settle
 from durian.run.manifest import Manifest, Sampled
 from durian.run.opening import hold_run
 from durian.run.progress import Progress, Silent, Stopwatch
+from durian.samples import NO_IMAGE
+from durian.table.causes import WHY, causes_of_parts
 from durian.table.checked import check_manifest, check_summary
 from durian.table.columns import write_columns, write_signatures
 from durian.table.grouping import check_measure, group_samples
+
+LEASES = "lease files with host, process and time: the file system has no flock that works"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,23 @@ class Profiled:
     run: str
     manifest: Manifest = merged()
     summary: Summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A profile whose inputs are known to be right, before its folder is touched."""
+
+    config: ProfileConfig
+    reader: SampleReader
+    index: DatasetIndex
+    drawn: NDArray[np.bool_]  # (N,), the samples that completions are drawn of
+    identity: JsonObject
+    watch: Stopwatch
+
+    @property
+    def parts(self) -> list[range]:
+        """The numbers of the samples of each part."""
+        return self.index.parts(self.config.part_size)
 
 
 def profile_dataset(
@@ -69,19 +94,49 @@ def profile_dataset(
     >>> durian.profile_dataset(config).manifest.counts.samples
     12
     """
-    progress, watch = progress or Silent(), Stopwatch()
+    progress, out = progress or Silent(), Path(config.out)
+    if config.shard is not None:
+        raise ConfigError("shard is for durian.shards.profile_shard; leave it out")
+    work = prepare(config, progress)
+
+    def complete(run: RunFolder) -> None:
+        measure_samples(work, run, progress)
+        finish_run(
+            work.config, work.reader, work.index, run, work.identity, work.watch, progress,
+            drawn=work.drawn,
+        )  # fmt: skip
+
+    settle(out)
+    with hold_run(out, work.identity, fresh=fresh, say=progress.note) as run:
+        if run.manifest is None:
+            complete(run)
+        elif check_grows(run.path, work):
+            with extended(run.path, work.identity, work.parts, fresh=fresh) as aside:
+                complete(aside)
+        return finished(run.path)
+
+
+def prepare(config: ProfileConfig, progress: Progress) -> Work:
+    """Find wrong input before anything is loaded or written, and read the dataset once.
+
+    Raises:
+        InputError: see above.
+    """
+    watch = Stopwatch()
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
-    out = Path(config.out)
-    check_usable(out)
+    check_usable(Path(config.out))
     if config.needs_rollouts:
         check_engine(config.sampling)
     if config.needs_patches:
         check_encoder(config.sampling)
+    if config.counts_prompts:
+        require("model, whose processor counts the tokens of prompts,", "torch", "transformers")
     identity = run_identity(config)
     if config.distributed is not None:
         ray_pool().check_cluster(config)
     reader = open_dataset(config.source)
+    others = open_others(config)
     for line in reader.said:
         progress.note(line)
     check_first_rows(
@@ -90,38 +145,50 @@ def profile_dataset(
         pixel_limit=config.pixel_limit,
         chat=chat_of(config.sampling) if config.needs_rollouts else None,
         say=progress.note,
+        blind=config.blind if config.asks_blind else None,
     )
     config = settle_repeatable(config)
     identity["repeatable"] = config.repeatable
+    if others:
+        with watch.time("against"):
+            identity["against"] = fingerprints(others)
     with watch.time("scan"):
-        strata = None if config.draws_all else Strata(config.seed)
-        index = scan(
-            reader.samples(), progress, own_ids=config.id_column is not None, strata=strata
-        )
+        index, drawn = read_once(config, reader, progress)
     identity["dataset"] = index.fingerprint
-    drawn = _drawn(config, strata, len(index.rows))
-    parts = index.parts(config.part_size)
+    return Work(
+        config=config, reader=reader, index=index, drawn=drawn, identity=identity, watch=watch
+    )
 
-    def complete(run: RunFolder) -> None:
-        measure_samples(config, reader, index, run, progress, drawn)
-        finish_run(config, reader, index, run, identity, watch, progress, drawn=drawn)
 
-    settle(out)
-    with hold_run(out, identity, fresh=fresh) as run:
-        if run.manifest is None:
-            complete(run)
-        elif (before := check_manifest(run.path).sampled) is not None:
-            _check_grows(run.path, config, before.drawn, int(drawn.sum()))
-            if drawn.sum() > before.drawn:
-                with extended(run.path, identity, parts, fresh=fresh) as aside:
-                    complete(aside)
-        elif not drawn.all():
-            _check_grows(run.path, config, len(drawn), int(drawn.sum()))
-        manifest = check_manifest(run.path)
-        # The summary may have been left behind by an older command, damaged or not at all.
-        summary = check_summary(run.path)
-        _check_any_measured(run.path, manifest, summary)
-        return Profiled(run=str(run.path), manifest=manifest, summary=summary)
+def read_once(
+    config: ProfileConfig, reader: SampleReader, progress: Progress
+) -> tuple[DatasetIndex, NDArray[np.bool_]]:
+    """The distinct samples of a dataset, and those that completions are drawn of. (N,)
+
+    Raises:
+        DatasetError: as `scan`.
+        ConfigError: those drawn are too few to say anything about the others.
+    """
+    strata = None if config.draws_all else Strata(config.seed)
+    by_others = config.asks_blind and config.blind == "other"
+    index = scan(
+        reader.samples(), progress, own_ids=config.id_column is not None, strata=strata,
+        stand_ins=StandIns(config.seed) if by_others else None,
+    )  # fmt: skip
+    return index, _drawn(config, strata, len(index.rows))
+
+
+def finished(run: Path) -> Profiled:
+    """What a complete run came to.
+
+    Raises:
+        RunError: every sample lacks a measure.
+    """
+    manifest = check_manifest(run)
+    # The summary may have been left behind by an older command, damaged or not at all.
+    summary = check_summary(run)
+    _check_any_measured(run, manifest, summary)
+    return Profiled(run=str(run), manifest=manifest, summary=summary)
 
 
 def _drawn(config: ProfileConfig, strata: Strata | None, samples: int) -> NDArray[np.bool_]:
@@ -141,12 +208,22 @@ def _drawn(config: ProfileConfig, strata: Strata | None, samples: int) -> NDArra
     return strata.first(count)
 
 
-def _check_grows(run: Path, config: ProfileConfig, before: int, now: int) -> None:
+def check_grows(run: Path, work: Work) -> bool:
+    """Whether completions are now asked for of more samples than a complete run holds.
+
+    Raises:
+        RunFolderError: of fewer.
+    """
+    sampled = check_manifest(run).sampled
+    before = len(work.drawn) if sampled is None else sampled.drawn
+    now = int(work.drawn.sum())
     if now < before:
         raise RunFolderError(
-            f"{run}: completions were drawn of {before:,} samples, and sample {config.sample} asks "
-            f"for {now:,}; it may only grow: leave the run as it is, or choose another --out"
+            f"{run}: completions were drawn of {before:,} samples, and sample "
+            f"{work.config.sample} asks for {now:,}; it may only grow: leave the run as it is, or "
+            "choose another --out"
         )
+    return now > before
 
 
 def _check_any_measured(run: Path, manifest: Manifest, summary: Summary) -> None:
@@ -167,12 +244,7 @@ def _check_any_measured(run: Path, manifest: Manifest, summary: Summary) -> None
 
 
 def measure_samples(
-    config: ProfileConfig,
-    reader: SampleReader,
-    index: DatasetIndex,
-    run: RunFolder,
-    progress: Progress,
-    drawn: NDArray[np.bool_],
+    work: Work, run: RunFolder, progress: Progress, own: range | None = None
 ) -> None:
     """Measure the samples that no finished part holds, and keep them part by part.
 
@@ -180,18 +252,21 @@ def measure_samples(
     part; then the images of the others.
 
     Args:
-        drawn: (N,), the samples that completions are drawn of.
+        own: numbers of the parts that are this process's; None for all.
     """
-    parts = index.parts(config.part_size)
+    config, index, parts, drawn = work.config, work.index, work.parts, work.drawn
     held, asked = _held(index, run)
     if (asked & ~drawn).any():
         raise RunFolderError(
             f"{run.path}: was begun with a larger --sample, which may only grow; repeat the old "
             "value, or pass --fresh"
         )
+    mine = np.zeros(len(drawn), np.bool_)
+    for number in range(len(parts)) if own is None else own:
+        mine[parts[number].start : parts[number].stop] = True
     measure = measure_here if config.distributed is None else ray_pool().measure_on_ray
     for draws, due, there in ((True, drawn, drawn & asked), (False, ~drawn, ~drawn & held)):
-        left = due & ~there
+        left = mine & due & ~there
         todo = [
             (number, (places.start + np.flatnonzero(left[places.start : places.stop])).tolist())
             for number, places in enumerate(parts)
@@ -200,15 +275,22 @@ def measure_samples(
         if not todo:
             continue
         first = todo[0][1][0]
-        rows = distinct(reader.samples(start=index.rows[first]), index, first)
+        rows = distinct(work.reader.samples(start=index.rows[first]), index, first)
         numbers = chain.from_iterable(places for _, places in todo)
-        samples, done = numbered(rows, first, numbers), int(there.sum())
+        samples, done = numbered(rows, first, numbers), int((mine & there).sum())
         # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
         with closing(
             measure(config, samples, todo, index, progress, draws=draws, done=done)
         ) as measured:
             for (number, _), part in zip(todo, measured, strict=True):
                 add_to_part(run, number, *part_tables(part))
+
+
+def unfinished_parts(work: Work, run: RunFolder) -> list[int]:
+    """Numbers of the parts that lack a sample, or the completions of one that is drawn."""
+    held, asked = _held(work.index, run)
+    left = ~held | (work.drawn & ~asked)
+    return [n for n, part in enumerate(work.parts) if left[part.start : part.stop].any()]
 
 
 def _held(index: DatasetIndex, run: RunFolder) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -254,7 +336,7 @@ def finish_run(
         also: fields of the manifest that say more, or other, than of a profile.
     """
     # Here: drawing loads slowly, and wrong input should be told at once.
-    from durian.report import keep_thumbnails, render_run
+    from durian.report import keep_leaks, keep_thumbnails, render_run
 
     progress.start("report", None)
     with watch.time("tables"):
@@ -262,29 +344,32 @@ def finish_run(
         # for it by column, and again one by one for the tables. The manifest is written last, which
         # makes the run complete.
         write_columns(run)
-        compared: Mapping[str, pa.Array] = {}
-        if config.needs_signatures:
-            with watch.time("duplicates"):
-                write_signatures(run)
-                compared = cluster_samples(run)
+        duplicates = _duplicates(config, run, identity, watch, progress)
         estimates = estimate_samples(run)
-        estimated = estimates.columns if estimates else {}
+        estimated = estimates.columns
         grouped = config
         if drawn is not None and not drawn.all():
-            if estimates is None:
+            if estimates.made is None:
                 progress.note(
                     "samples that were not drawn are not estimated: fewer than ten images have "
                     "scored completions"
                 )
             grouped = _grouped_by_estimates(config, estimated, progress)
         groups = group_samples(grouped, run, estimated)
-        run.join_parts({**compared, **estimated, **groups.columns}, groups.cuts)
-    made = estimates.made if estimates else None
-    manifest = describe_run(config, reader, index, run, identity, groups, made)
+        thresholds = asked_thresholds(config.why)
+        groups = replace(groups, cuts=replace(groups.cuts, why=thresholds))
+        together = {**duplicates.columns, **estimated}
+        why = causes_of_parts(run, together, thresholds)
+        run.join_parts({**together, **groups.columns, WHY: why}, groups.cuts)
+    manifest = describe_run(config, reader, index, run, identity, groups, estimates.made)
     if drawn is not None and not drawn.all():
         manifest = replace(manifest, sampled=Sampled(asked=config.sample, drawn=int(drawn.sum())))
-    manifest = replace(manifest, **also)
+    if run.held.lease is not None:
+        manifest = replace(manifest, locks=LEASES)
+    manifest = replace(manifest, **duplicates.told, **also)
     with watch.time("report"):
+        if duplicates.leaks:
+            keep_leaks(run.path, reader, duplicates.leaks, config.pixel_limit)
         render_run(
             run.path,
             manifest,
@@ -294,6 +379,47 @@ def finish_run(
         for stage, seconds in run.part_seconds(number).items():
             watch.add(stage, seconds)
     run.finish(replace(manifest, seconds={k: round(v, 3) for k, v in watch.seconds.items()}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Duplicates:
+    """Columns that need the images of all samples, and what the manifest tells of them."""
+
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
+    leaks: Sequence[Leak] = ()
+
+
+def _duplicates(
+    config: ProfileConfig,
+    run: RunFolder,
+    identity: JsonObject,
+    watch: Stopwatch,
+    progress: Progress,
+) -> _Duplicates:
+    """Cluster the images of all samples, and look for the samples in other datasets."""
+    if not config.needs_signatures:
+        return _Duplicates()
+    with watch.time("duplicates"):
+        write_signatures(run)
+        columns = dict(cluster_samples(run))
+        found = count_duplicates(run, columns["image_cluster"])
+    progress.note(
+        f"duplicates: {found.samples:,} samples share nearly the same image with another, in "
+        f"{found.clusters:,} clusters; {found.conflicts:,} have labels in conflict"
+    )
+    if not config.against:
+        return _Duplicates(columns=columns, told={"duplicates": found})
+    with watch.time("against"):
+        columns["also_in"], sets, leaks = look_for_samples(
+            config, run, identity["against"], progress
+        )
+    for other in sets:
+        ways = ", ".join(f"{count:,} by {way}" for way, count in other.by.items() if count)
+        progress.note(
+            f"against {other.name}: holds {other.held:,} of the samples{f' ({ways})' * bool(ways)}"
+        )
+    return _Duplicates(columns=columns, told={"duplicates": found, "against": sets}, leaks=leaks)
 
 
 def _grouped_by_estimates(

@@ -1,6 +1,6 @@
 """`durian group`: a finished table -> other groups -> a new version of it -> its report.
 
-No model and no dataset: what was measured stays, the two group columns change.
+No model and no dataset: what was measured stays, the two group columns and `why` change.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.bin_choice import Choice, choose_cuts
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import Clusters, image_clusters
+from durian.causes.rules import asked_thresholds
 from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import (
@@ -33,9 +34,11 @@ from durian.groups import (
 )
 from durian.records import as_json
 from durian.run.brought import check_changed_here
-from durian.run.folder import RunFolder
+from durian.run.folder import DIFFICULTY_FILE, RunFolder, table_version
 from durian.run.opening import change_run
 from durian.run.progress import Progress, Silent
+from durian.schema import DIFFICULTY
+from durian.table.causes import WHY, causes_of_run
 from durian.table.checked import check_manifest, check_run, check_summary
 from durian.table.columns import read_columns
 from durian.table.grouping import (
@@ -73,7 +76,7 @@ class Regrouped:
 
 
 def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Regrouped:
-    """Cut a finished run's samples into other groups, and build its report again.
+    """Cut a finished run's samples into other groups, find their causes, and report anew.
 
     Raises:
         ConfigError: a column that is not there or has one value, or a cut that cannot be made.
@@ -97,7 +100,10 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
         if reasoning.bins != AUTO or reasoning is before.reasoning:
             _check_batch(config, run, "reasoning", reasoning, samples)
         version = before.version or 1
-        groups = GroupCuts(version=version, perceptual=perceptual, reasoning=reasoning)
+        why = _why(config, run, before, regrouped=bool(columns))
+        if why is not None and why != before.why:
+            columns[WHY] = causes_of_run(run.path, why)
+        groups = GroupCuts(version=version, perceptual=perceptual, reasoning=reasoning, why=why)
         changed = groups != replace(before, version=version)
         if changed:
             groups = replace(groups, version=version + 1)
@@ -113,6 +119,28 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
     return Regrouped(
         run=str(run.path), changed=changed, groups=groups, before=before, summary=summary
     )
+
+
+def _why(
+    config: GroupConfig, run: RunFolder, before: GroupCuts, *, regrouped: bool
+) -> dict[str, float] | None:
+    """Give the thresholds of the causes: those asked for, over those that the table has.
+
+    A table that tells none gets some with its new groups; nothing asked, nothing changed.
+
+    Raises:
+        ConfigError: some are asked for, and the table is too old to hold causes.
+    """
+    if before.why is None and config.why is None and not regrouped:
+        return None
+    if table_version(run.path / DIFFICULTY_FILE) >= DIFFICULTY[WHY].since:
+        return asked_thresholds(config.why, before.why)
+    if config.why is not None:
+        raise ConfigError(
+            f"why: {run.path} is of an older Durian, whose tables have no such column; profile "
+            "again, or import its rollouts"
+        )
+    return None
 
 
 def _drawn_already(run: RunFolder, groups: GroupCuts) -> Summary | None:

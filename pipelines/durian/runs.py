@@ -37,6 +37,8 @@ class Run:
     def rollouts(self) -> pl.DataFrame:
         """The completions, one row each, joined to `difficulty` by `sample_id`.
 
+        Those that `blind` marks were drawn without the image, and count in no pass rate.
+
         Raises:
             RunFolderError: the file is not there, or damaged.
         """

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 from durian.records import JsonObject
 
+NO_IMAGE = "no image"  # why a sample of text alone lacks a measure of images
+NOT_LOGGED = "no completion is logged"
+
 FinishReason = Literal["stop", "length", "repetition", "error"]
 
 

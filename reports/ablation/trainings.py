@@ -8,8 +8,9 @@ ends, and a unit that has a line is not run again: after a kill the same command
 next one. Units come seed by seed, the arms that decide first, so that pairs are complete early.
 
 Every arm of one seed sees the same prompts in the same order. "random" is Durian with the table's
-groups dealt out among the samples by chance: same sizes, no difficulty. "drop_..." trains on a part
-of the samples; its own control ("keep_...") on as many that were chosen by chance.
+groups dealt out among the samples by chance: same sizes, no difficulty; "accuracy" is Durian with
+bins of the table's pass rate. "drop_..." trains on a part of the samples; its own control
+("keep_...") on as many that were chosen by chance.
 """
 
 from __future__ import annotations
@@ -29,10 +30,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from durian.config import EvalConfig, TrainConfig
-from durian.evaluate import evaluate_policy
+from durian.config import EvalConfig, GroupConfig, TrainConfig
 from durian.records import as_json
-from durian.train import train_policy
 
 DATA, POLICY = Path("data/photo_shapes"), "data/tiny_policy"
 STEPS, EACH = 60, 8  # optimizer steps; completions of a prompt
@@ -47,6 +46,7 @@ class Arm:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     random_groups: bool = False  # the table's groups, dealt out by chance
+    reasoning: str | None = None  # column of the reasoning bins, where it is not the table's
     filter: str | None = None  # samples that take part
     by_chance: bool = False  # as many samples as pass the filter, but any
 
@@ -58,7 +58,11 @@ FIRST = {
     "random": Arm({"normalizer": "durian"}, random_groups=True),
     "batch": Arm({"normalizer": "batch"}),
 }
-THEN = {"maxrl": Arm({"normalizer": "maxrl"}), "dr_grpo": Arm({"normalizer": "dr_grpo"})}
+THEN = {
+    "accuracy": Arm({"normalizer": "durian"}, reasoning="pass_rate"),
+    "maxrl": Arm({"normalizer": "maxrl"}),
+    "dr_grpo": Arm({"normalizer": "dr_grpo"}),
+}
 ADVICE = {
     f"{verb}_{name}": Arm(GRPO, filter=condition, by_chance=verb == "keep")
     for name, condition in {
@@ -79,7 +83,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--hours", type=float, default=6.0, help="no unit begins after these")
     parser.add_argument("--seeds", type=int, default=12)
-    parser.add_argument("--arms", nargs="*", choices=ARMS, help="default: the issue's six")
+    parser.add_argument("--arms", nargs="*", choices=ARMS, help="default: all but drop_ and keep_")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -114,12 +118,23 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 def run(arm: str, seed: int, table: Path, held_out: Path, out: Path) -> dict[str, Any]:
     """Train and judge one arm in this process: to start another takes a good part of a unit."""
+    from durian.evaluate import evaluate_policy  # here: they load TRL and all that it brings
+    from durian.regroup import regroup_run
+    from durian.train import train_policy
+
     begun, folder = time.perf_counter(), out / f"{arm}-{seed}"
-    own = table_of(ARMS[arm], table, seed, folder.with_suffix(".table"))
+    own = table
+    if ARMS[arm].random_groups:
+        own = with_random_groups(table, seed, folder.with_suffix(".table"))
+    elif (column := ARMS[arm].reasoning) is not None:
+        own = folder.with_suffix(".table")
+        shutil.rmtree(own, ignore_errors=True)
+        shutil.copytree(table, own)
+        regroup_run(GroupConfig(run=str(own), reasoning=column))
     train_policy(
         TrainConfig(
             dataset=str(DATA / "train.parquet"), table=str(own), model=POLICY, out=str(folder),
-            rollout_batch=BATCH, freeze_vision=True, filter=ARMS[arm].filter and "copies < 2",
+            rollout_batch=BATCH, freeze_vision=True, filter=condition_of(ARMS[arm], table, seed),
             **ARMS[arm].settings,
             grpo={
                 "num_generations": EACH, "per_device_train_batch_size": PROMPTS * EACH,
@@ -147,40 +162,34 @@ def run(arm: str, seed: int, table: Path, held_out: Path, out: Path) -> dict[str
         "commit": commit(),
         "settings": {"steps": STEPS, "prompts": PROMPTS, "rollout_batch": BATCH,
                      "rollouts": EACH, "learning_rate": RATE},
-        "log": [step for step in log if "reward" in step],
+        "log": log,
         "eval": as_json(judged),
         "seconds": [trained, time.perf_counter() - begun],
     }  # fmt: skip
 
 
-def table_of(arm: Arm, table: Path, seed: int, copy: Path) -> Path:
-    """The arm's difficulty table: the given one, or a copy in which chance has done its part.
-
-    In a copy for a filter, samples that take no part are marked by 2 copies: the training's own
-    filter then leaves them out, and groups and their sizes stay the table's.
-    """
-    if not arm.random_groups and arm.filter is None:
-        return table
-    chance = np.random.default_rng([seed, 28])
+def with_random_groups(table: Path, seed: int, copy: Path) -> Path:
+    """Copy a run, its groups dealt out among the samples by chance: both of a sample together."""
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(table, copy)
     file = copy / "difficulty.parquet"
-    metadata = pl.read_parquet_metadata(file)
-    frame = pl.read_parquet(file)
-    if arm.random_groups:
-        dealt = chance.permutation(len(frame))
-        groups = ("perceptual_group", "reasoning_group")
-        frame = frame.with_columns(frame[name][dealt].alias(name) for name in groups)
-    if arm.filter is not None:
-        parts = frame.select(pl.sql_expr(arm.filter).fill_null(False)).to_series()
-        if arm.by_chance:
-            parts = parts[chance.permutation(len(frame))]
-        frame = frame.with_columns(
-            pl.when(parts).then(1).otherwise(2).cast(pl.Int32).alias("copies")
-        )
+    metadata, frame = pl.read_parquet_metadata(file), pl.read_parquet(file)
+    dealt = np.random.default_rng([seed, 28]).permutation(len(frame))
+    groups = ("perceptual_group", "reasoning_group")
     metadata.pop("ARROW:schema", None)
-    frame.write_parquet(file, metadata=metadata)
+    dealt_out = frame.with_columns(frame[name][dealt].alias(name) for name in groups)
+    dealt_out.write_parquet(file, metadata=metadata)
     return copy
+
+
+def condition_of(arm: Arm, table: Path, seed: int) -> str | None:
+    """The training's filter: the arm's own, or as many rows as pass it, chosen by chance."""
+    if arm.filter is None or not arm.by_chance:
+        return arm.filter
+    frame = pl.read_parquet(table / "difficulty.parquet")
+    kept = frame.filter(pl.sql_expr(arm.filter)).height
+    rows = np.random.default_rng([seed, 29]).choice(frame["row"].to_numpy(), kept, replace=False)
+    return f"row IN ({','.join(map(str, sorted(rows.tolist())))})"
 
 
 def commit() -> str:

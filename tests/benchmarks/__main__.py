@@ -4,7 +4,9 @@ import json
 import sys
 
 from tests.benchmarks import (
+    bench_causes,
     bench_coverage,
+    bench_duplicates,
     bench_estimates,
     bench_export,
     bench_grading,
@@ -26,10 +28,13 @@ from tests.benchmarks import (
     bench_statistics,
     bench_stream,
     bench_training_step,
+    bench_view,
 )
 
 BENCHES = {
+    "causes": bench_causes.run,
     "coverage": bench_coverage.run,
+    "duplicates": bench_duplicates.run,
     "estimates": bench_estimates.run,
     "export": bench_export.run,
     "grading": bench_grading.run,
@@ -51,6 +56,7 @@ BENCHES = {
     "measures": bench_measures.run,
     "normalizer": bench_normalizer.run,
     "page": bench_page.run,
+    "view": bench_view.run,
 }
 
 

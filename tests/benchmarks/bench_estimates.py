@@ -1,5 +1,13 @@
-"""Estimates against raw means: 64 other completions of each sample stand for the truth."""
+"""Estimates against raw means: 64 other completions of each sample stand for the truth.
 
+`python -m tests.benchmarks estimates` draws what it needs, 72 completions of each of 2,200 samples
+(20 minutes of two cores), and measures for half an hour; or give it the run folders of earlier
+profiles: `python -m tests.benchmarks.bench_estimates --photo-shapes RUN --easy-vqa RUN`, and
+`--photo-shapes-train RUN` for the part drawn. Those that are not given are then left out.
+"""
+
+import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -32,8 +40,9 @@ from durian.samples import Sample
 from durian.schema import DIFFICULTY, ROLLOUTS, arrow_schema
 
 DATA = Path(__file__).parents[2] / "data"
-TRUTH, DRAWN, TIMES, SAMPLES, SHARE = 64, (1, 2, 4, 8), 6, 600, 0.2
+TRUTH, DRAWN, TIMES, SHARE = 64, (1, 2, 4, 8), 6, 0.2
 Floats = NDArray[np.float64]
+Found = dict[tuple[int, str], dict[str, list[float]]]  # by completions and way, then by error
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class World:
     own: pl.DataFrame
     wrong: Floats  # (N, TRUTH + the most that are drawn)
     logprob: Floats
+    prompts: int  # tokens of all, each read once
+    length: float  # tokens of a completion, on average
 
     @classmethod
     def of(cls, name: str, run: Path) -> "World":
@@ -55,7 +66,8 @@ class World:
         n = len(table)
         each = (rollouts["sum_logprob"] / rollouts["n_tokens"]).to_numpy().reshape(n, -1)
         wrong = 1.0 - rollouts["correct"].to_numpy().reshape(n, -1)
-        return cls(name, table, own, wrong, each)
+        read = json.loads((run / "manifest.json").read_text())["tokens"]["prompt"]
+        return cls(name, table, own, wrong, each, read, float(rollouts["n_tokens"].mean()))  # type: ignore[arg-type]
 
     @property
     def codes(self) -> NDArray[np.intp]:
@@ -74,38 +86,55 @@ class World:
         }
 
 
+PROFILED = {
+    "photo_shapes": "photo_shapes/test",
+    "easy_vqa": "easy_vqa/test",
+    "photo_shapes_train": "photo_shapes/train",
+}
+READ, WRITTEN = 1.0, 4.0  # money: a million tokens of prompts, of completions
+
+
 def run() -> list[dict[str, Any]]:
-    """Both datasets, with their features and with thirty random columns in place of them."""
+    """Profile both datasets anew, measure, and estimate 100,000 samples."""
     rows = []
-    for name, split in (("photo_shapes", "test"), ("easy_vqa", "test"), ("photo_shapes", "train")):
+    for name in PROFILED:
         with tempfile.TemporaryDirectory() as folder:
             profile_dataset(
                 ProfileConfig(
-                    dataset=str(DATA / name / f"{split}.parquet"), model=str(DATA / "tiny_policy"),
-                    out=f"{folder}/run", rollouts=TRUTH + max(DRAWN), max_tokens=64,
-                    limit=SAMPLES if split == "test" else None,
+                    dataset=str(DATA / f"{PROFILED[name]}.parquet"),
+                    model=str(DATA / "tiny_policy"), out=f"{folder}/run",
+                    rollouts=TRUTH + max(DRAWN), max_tokens=64,
                 )
             )  # fmt: skip
-            world = World.of(f"{name} {split}", Path(folder) / "run")
-        rows += of_all(world) if split == "test" else of_a_part(world)
+            rows += measured(name, Path(folder) / "run")
     return [*rows, *at_size(25_000, 100_000)]
+
+
+def measured(name: str, run: Path) -> list[dict[str, Any]]:
+    """Print the tables of one run of 72 completions a sample; give their numbers."""
+    world = World.of(name, run)
+    print(f"\n{name}: {len(world.table)} samples, means of {TIMES} draws, ", end="")
+    print(f"{TRUTH} other completions as the truth")
+    return of_a_part(world) if name.endswith("train") else of_all(world)
 
 
 def of_all(world: World) -> list[dict[str, Any]]:
     """The errors of each number of completions, of samples that all have some."""
-    found: dict[tuple[str, ...], list[float]] = {}
+    found: Found = {}
     everywhere = np.ones(len(world.table), np.bool_)
     for drawn in DRAWN:
         for _, draw in _draws(world, drawn):
             for way, shares, means in draw(everywhere):
                 for what, value in _errors(shares, means, draw, everywhere).items():
-                    found.setdefault((f"{drawn} completions, {way}", what), []).append(value)
-    return _rows(world, found)
+                    found.setdefault((drawn, way), {}).setdefault(what, []).append(value)
+    _print_table(found)
+    return [*_rows(world, found), *_costs(world, found)]
 
 
 def of_a_part(world: World) -> list[dict[str, Any]]:
     """The errors of samples without any completion, where a fifth has some."""
-    found: dict[tuple[str, ...], list[float]] = {}
+    found: Found = {}
+    near = _likeness(world.table["problem"].to_list())
     for drawn in (2, 4, 8):
         for seed, draw in _draws(world, drawn):
             strata = Strata(seed)
@@ -117,17 +146,71 @@ def of_a_part(world: World) -> list[dict[str, Any]]:
                     )
                 )  # fmt: skip
             seen = strata.first(round(SHARE * len(world.table)))
+            true = draw.true_share[~seen]
+            flat = _rms(true - draw.share[seen].mean())
+            mean = found.setdefault((drawn, "all by their mean"), {})
+            mean.setdefault("rms of the pass rate", []).append(flat)
+            peers = {
+                "rms of the pass rate": _rms(_by_likeness(near, draw.share, seen) - true),
+                "tau-b of confidence": _tau(
+                    _by_likeness(near, draw.mean, seen), draw.true_mean[~seen],
+                    np.random.default_rng(0),
+                ),
+            }  # fmt: skip
+            for what, value in peers.items():
+                found.setdefault((drawn, "DOTS"), {}).setdefault(what, []).append(value)
             for way, shares, means in draw(seen):
                 if way == "raw":  # the mean of the others
                     continue
                 for what, value in _errors(shares, means, draw, ~seen).items():
-                    key = f"{SHARE:.0%} drawn, {drawn} completions, {way}, the others"
-                    found.setdefault((key, what), []).append(value)
-            true = draw.true_share[~seen]
-            flat = float(np.sqrt(np.mean((true - draw.share[seen].mean()) ** 2)))
-            key = f"{SHARE:.0%} drawn, {drawn} completions, all by their mean, the others"
-            found.setdefault((key, "rms of the pass rate"), []).append(flat)
+                    found.setdefault((drawn, way), {}).setdefault(what, []).append(value)
+    print(f"{SHARE:.0%} of the samples drawn; measured on the others")
+    _print_table(found)
     return _rows(world, found)
+
+
+def _print_table(found: Found) -> None:
+    """A line for each number of completions and way, a column for each error."""
+    columns = list(dict.fromkeys(what for errors in found.values() for what in errors))
+    wide = max(len(f"{drawn} {way}") for drawn, way in found)
+    print(f"{'':{wide}}  " + "  ".join(columns))
+    for (drawn, way), errors in found.items():
+        cells = (
+            f"{np.mean(errors[what]):>{len(what)}.3f}" if what in errors else " " * len(what)
+            for what in columns
+        )
+        print(f"{f'{drawn} {way}':{wide}}  " + "  ".join(cells))
+
+
+def _costs(world: World, found: Found) -> list[dict[str, Any]]:
+    """Tokens and money of the fewest completions whose estimates are as good as 8 without."""
+    most, rows = max(DRAWN), []
+    raw = {what: float(np.mean(values)) for what, values in found[most, "raw"].items()}
+    enough = {what: most for what in raw}
+    for what, aim in raw.items():
+        for drawn in reversed(DRAWN):
+            value = float(np.mean(found[drawn, "estimated"][what]))
+            if (value > aim) if what.startswith("rms") else (value < aim):
+                break
+            enough[what] = drawn
+    samples = len(world.table)
+    print(f"as good as {most} completions without estimates (tokens of {samples} samples; money a")
+    print(f"million samples, at {READ:g} a million tokens read and {WRITTEN:g} a million written):")
+    for what, few in [*enough.items(), ("all four", max(enough.values()))]:
+        tokens = [samples * drawn * world.length for drawn in (few, most)]
+        money = [(READ * world.prompts + WRITTEN * written) / samples for written in tokens]
+        detail = (
+            f"{few} completions, {tokens[0]:,.0f} tokens in place of {tokens[1]:,.0f} beside "
+            f"{world.prompts:,} of prompts, {money[0]:,.0f} in place of {money[1]:,.0f} of money"
+        )
+        print(f"  {what}: {detail}")
+        rows.append(
+            {
+                "what": f"{world.name}, cost of equal {what} with estimates",
+                "value": money[0] / money[1], "aim": "-", "detail": detail,
+            }
+        )  # fmt: skip
+    return rows
 
 
 @dataclass(frozen=True)
@@ -143,6 +226,10 @@ class Draw:
     @property
     def share(self) -> Floats:
         return self.world.wrong[:, self.mine].mean(1)
+
+    @property
+    def mean(self) -> Floats:
+        return self.world.logprob[:, self.mine].mean(1)
 
     @property
     def true_share(self) -> Floats:
@@ -193,7 +280,7 @@ def _errors(
     random = np.random.default_rng(0)
     found = {
         "tau-b of confidence": _tau(mean, true_mean, random),
-        "rms of the pass rate": float(np.sqrt(np.mean((share - true_share) ** 2))),
+        "rms of the pass rate": _rms(share - true_share),
         "right bin of 10 by confidence": _same(mean, true_mean, 10, random),
         "right third by difficulty": _same(share, true_share, 3, random),
     }
@@ -212,15 +299,51 @@ def _errors(
     return found
 
 
-def _rows(world: World, found: dict[tuple[str, ...], list[float]]) -> list[dict[str, Any]]:
+def _likeness(problems: list[str]) -> Floats:
+    """Cosines between questions, by the means of the policy's own token embeddings. (N, N)"""
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    folder = DATA / "tiny_policy"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    weights = AutoModelForImageTextToText.from_pretrained(folder).get_input_embeddings().weight
+    table = weights.detach().double().numpy()
+    means = np.array([table[tokenizer(problem)["input_ids"]].mean(0) for problem in problems])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    found: Floats = means @ means.T
+    return found
+
+
+def _by_likeness(near: Floats, values: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """DOTS (arXiv 2506.05316): the drawn ones' mean, weighted by the softmax of likeness.
+
+    Its temperature is the best of a dozen by leaving one out.
+    """
+    known, others = values[seen], near[np.ix_(seen, seen)]
+    np.fill_diagonal(others, -np.inf)
+
+    def weighted(cosines: Floats, temperature: float) -> Floats:
+        weights = np.exp((cosines - cosines.max(1, keepdims=True)) / temperature)
+        found: Floats = weights @ known / weights.sum(1)
+        return found
+
+    best = min(np.logspace(-3, 1, 12), key=lambda t: _rms(weighted(others, float(t)) - known))
+    return weighted(near[np.ix_(~seen, seen)], float(best))
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _rows(world: World, found: Found) -> list[dict[str, Any]]:
     return [
         {
-            "what": f"{world.name}, {how}: {what}",
+            "what": f"{world.name}, {drawn} completions, {way}: {what}",
             "value": float(np.mean(values)),
             "aim": "0.93-0.97" if what.startswith("coverage") else "-",
-            "detail": f"{TIMES} draws, {len(world.table)} samples, {TRUTH} others as the truth",
+            "detail": "",
         }
-        for (how, what), values in found.items()
+        for (drawn, way), errors in found.items()
+        for what, values in errors.items()
     ]
 
 
@@ -313,3 +436,20 @@ def _same(a: Any, b: Any, parts: int, random: np.random.Generator) -> float:
         shaken = values + 1e-9 * random.standard_normal(len(values))
         places.append(np.argsort(np.argsort(shaken)) * parts // len(values))
     return float(np.mean(places[0] == places[1]))
+
+
+def main() -> None:
+    """Measure the runs that are given."""
+    parser = argparse.ArgumentParser(description="72 completions a sample, of the policy shipped.")
+    for name in PROFILED:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="RUN")
+    given = vars(parser.parse_args())
+    if not any(given.values()):
+        parser.error("give a run, or let `python -m tests.benchmarks estimates` draw them")
+    for name, run in given.items():
+        if run is not None:
+            measured(name, run)
+
+
+if __name__ == "__main__":
+    main()

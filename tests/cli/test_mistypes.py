@@ -23,6 +23,8 @@ NEEDED = {
     "compare": ["a", "b"],
     "grade": ["a", "b"],
     "schema": [],
+    "show": ["run", "--id", "x"],
+    "view": ["run"],
     "export": ["run", "--to", "verl", "--out", "o"],
     "import": ["logs", "--from", "jsonl", "--dataset", "d", "--out", "o"],
     "doctor": [],

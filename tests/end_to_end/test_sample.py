@@ -55,6 +55,7 @@ def settings(world: Path, out: Path, **changed: object) -> ProfileConfig:
         "dataset": str(world / "rows.jsonl"),
         "model": str(world / "said.jsonl"),
         "engine": "scripted",
+        "measures": ("pixel", "confidence", "consensus", "duplicates"),
         "rollouts": G,
         "part_size": PART,
         "bins": 3,
@@ -73,7 +74,7 @@ def _lines(folder: Path) -> list[str]:
 
 
 def same(one: Path, other: Path) -> bool:
-    names = ("difficulty", "rollouts", "columns", "thumbnails")
+    names = ("difficulty", "rollouts", "columns", "thumbnails", "signatures")
     return all(
         (one / f"{n}.parquet").read_bytes() == (other / f"{n}.parquet").read_bytes() for n in names
     )

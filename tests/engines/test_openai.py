@@ -16,7 +16,9 @@ from pathlib import Path
 from shutil import copytree
 from urllib.parse import urlsplit
 
+import numpy as np
 import polars as pl
+import polars.selectors as cs
 import pytest
 import torch
 from PIL import Image
@@ -273,6 +275,44 @@ def test_a_profile_by_a_server_fills_the_table_and_its_manifest_names_what_is_se
     held = [file for file in out.rglob("*") if file.is_file()]
     assert len(held) > 4
     assert not [file for file in held if b"sk-most-secret" in file.read_bytes()]
+
+
+def test_a_served_part_that_is_grown_is_the_profile_of_all_at_once(
+    base_url, photo_shapes, tmp_path, monkeypatch
+):
+    from durian.profile import profile_dataset
+
+    asked, draw_ = [], OpenAIEngine._draw
+
+    async def listened(self, request):
+        asked.append(request.prompt.sample_id)
+        return await draw_(self, request)
+
+    monkeypatch.setattr(OpenAIEngine, "_draw", listened)
+    monkeypatch.setattr("durian.rendering.page.report_figures", lambda *_: [])
+
+    def profiled(out, sample):
+        asked.clear()
+        profile_dataset(
+            ProfileConfig(
+                dataset=str(photo_shapes), out=str(out), model="tiny", engine="openai",
+                base_url=base_url, rollouts=2, max_tokens=24, limit=50, sample=sample,
+            )
+        )  # fmt: skip
+        return list(asked), pl.read_parquet(out / "rollouts.parquet")
+
+    first, part = profiled(tmp_path / "grown", 0.2)
+    rest, grown = profiled(tmp_path / "grown", 1.0)
+    _, whole = profiled(tmp_path / "whole", 1.0)
+    assert (len(first), len(rest), len(set(first + rest))) == (10, 40, 50)
+    assert part.join(grown, on=part.columns, how="anti", nulls_equal=True).is_empty()
+    texts = ["sample_id", "rollout", "completion", "n_tokens", "reward"]
+    # Two requests that are decoded together may differ in their last digits, and then in a token.
+    assert grown.select(texts).rows() == whole.select(texts).rows()
+    np.testing.assert_allclose(grown["sum_logprob"], whole["sum_logprob"], atol=1e-4)
+    one, other = (pl.read_parquet(tmp_path / n / "difficulty.parquet") for n in ("grown", "whole"))
+    assert one.drop(cs.float()).equals(other.drop(cs.float()))
+    np.testing.assert_allclose(one["difficulty"], other["difficulty"], atol=1e-6)
 
 
 @pytest.fixture

@@ -17,6 +17,14 @@ SUBJECTS = {"angle": 0.1, "area": 0.5, "perimeter": 0.9}  # share of wrong compl
 ROLLOUTS = 4
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_figures():
+    """Pages without figures, which take longest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("durian.rendering.page.report_figures", lambda *_: [])
+        yield
+
+
 def _run(
     folder: Path,
     problems: list[str],

@@ -45,7 +45,7 @@ def test_constant_images_are_alike_only_where_their_levels_are():
 
 def test_beside_an_edge_more_may_differ_than_on_plain_ground():
     # One tile at the edge, and then one on plain ground, is 30 levels brighter: the edge is of 200
-    # levels, which allows 20 + 0.4 * 200, but never more than 40.
+    # levels, which allows 16 + 0.3 * 200, but never more than 40.
     ground = np.zeros((1, 8, 8, 3), np.uint8)
     ground[:, :, 4:] = 200
     beside, away = ground.copy(), ground.copy()

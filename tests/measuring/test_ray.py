@@ -118,7 +118,8 @@ def settings(folder, tmp_path):
                   "rollouts": ROLLOUTS, "reward": f"{folder / 'judge.py'}:judge"}  # fmt: skip
         return ProfileConfig(**{
             "dataset": str(folder / "noise.parquet"), "out": str(tmp_path / out),
-            "part_size": PART, **(policy if scripted else {"measures": ("pixel",)}), **further,
+            "part_size": PART,
+            **(policy if scripted else {"measures": ("pixel", "duplicates")}), **further,
         })  # fmt: skip
 
     return settings

@@ -18,6 +18,7 @@ from durian.images.resize import resized
 from durian.readers.dataset import open_dataset
 from durian.run.progress import Silent
 from durian.table.join import open_table
+from durian.train import train_policy
 from durian.training.samples import (
     ForTrl,
     open_samples,
@@ -221,3 +222,21 @@ def test_trl_is_given_images_within_the_bounds_and_the_reward_the_datasets_own_s
     given = ForTrl(10**6, resizing)(rows)
     assert given["images"][0][0].size == (16, 8)
     assert given["image_sizes"] == [[(32, 16)]]
+
+
+def test_a_training_takes_the_samples_whose_estimated_difficulty_passes(settings, run, tmp_path):
+    # Five samples are easier than the bounds, and five are harder.
+    table = pl.read_parquet(run / "difficulty.parquet")
+    low, high = table["difficulty"].sort()[[5, -6]]
+    condition = f"difficulty between {low} and {high}"
+    grpo = settings["grpo"] | {"max_steps": 4}
+    train_policy(
+        TrainConfig(**settings | {"grpo": grpo}, filter=condition, out=str(tmp_path / "out"))
+    )
+    passing = table.filter(pl.col("difficulty").is_between(low, high))
+    samples = json.loads((tmp_path / "out" / "samples.json").read_text())
+    assert samples["samples"] == len(passing) == 14
+    assert samples["left_out"] == {"filtered out": 10}
+    logged = pl.read_parquet(tmp_path / "out" / "completions" / "*.parquet")
+    assert set(logged["sample_id"]) <= set(passing["sample_id"])
+    assert logged["sample_id"].n_unique() == 8  # two rollout batches of four

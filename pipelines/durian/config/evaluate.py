@@ -10,6 +10,7 @@ from durian.config.options import RUN, SAMPLING, again, option
 from durian.config.policy import PolicyConfig
 from durian.config.profile import ProfileConfig
 from durian.errors import ConfigError
+from durian.measures.blind import WAYS as BLIND_WAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,19 @@ class EvalConfig(LaterConfig, PolicyConfig):
         help="Sampled completions per sample, beside the greedy one; 0: greedy alone.",
         low=0,
     )
+    blind: str | None = option(
+        None,
+        "Also judge without the image: with none, a gray one of its size, or another sample's. "
+        "Gives what the image adds, and what training leaked.",
+        panel=SAMPLING,
+        default_text="not asked",
+        choices=BLIND_WAYS,
+    )
+    blind_rollouts: int | None = again(
+        ProfileConfig,
+        "blind_rollouts",
+        help="Sampled completions without the image per sample, with --blind.",
+    )
     pass_at: tuple[int, ...] = option(
         (),
         "Also the share of samples that have a right one among K sampled completions, like "
@@ -49,6 +63,11 @@ class EvalConfig(LaterConfig, PolicyConfig):
     seed: int = again(
         ProfileConfig, "seed", help="Seed of the sampling, the intervals and the tests."
     )
+
+    @property
+    def asks_blind(self) -> bool:
+        """Whether samples are also asked without their images."""
+        return self.blind is not None
 
     @property
     def folder(self) -> Path | None:
@@ -66,4 +85,9 @@ class EvalConfig(LaterConfig, PolicyConfig):
                     f"pass-at {k} needs 1 to --rollouts completions of each sample, and rollouts "
                     f"is {self.rollouts}; pass --rollouts {max(self.pass_at)} or more"
                 )
+        if self.blind_rollouts is not None and not (self.asks_blind and self.rollouts):
+            raise ConfigError(
+                "blind-rollouts is for --blind with sampled completions; pass --blind none too, or "
+                "leave it out"
+            )
         _ = self.sampling  # which is checked at birth

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from durian.causes.rules import asked_thresholds
 from durian.config.checks import check_percentiles
 from durian.config.options import again, option
 from durian.config.profile import ProfileConfig
@@ -55,6 +56,9 @@ class GroupConfig(RunConfig):
         default_text="as they are",
         write="a number, or auto",
     )
+    why: dict[str, float] | None = again(
+        ProfileConfig, "why", panel=None, default_text="as they are"
+    )
     min_per_batch: int | None = option(
         None,
         "Prompts that each group must be expected to have in a rollout batch of training; fewer "
@@ -72,6 +76,7 @@ class GroupConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        asked_thresholds(self.why)
         if isinstance(self.percentiles, tuple):
             check_percentiles(self.percentiles)
         if self.min_per_batch is None:

@@ -59,6 +59,7 @@ class ImportConfig(PromptConfig, ImagesConfig, DatasetConfig):
     reasoning: str = again(ProfileConfig, "reasoning")
     percentiles: tuple[float, float] = again(ProfileConfig, "percentiles")
     bins: int = again(ProfileConfig, "bins")
+    why: dict[str, float] | None = again(ProfileConfig, "why")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,7 +73,7 @@ class ImportConfig(PromptConfig, ImagesConfig, DatasetConfig):
     def profile(self) -> ProfileConfig:
         """The profile that measures images and cuts groups as this import does."""
         both: dict[str, Any] = shared(self, PromptConfig) | shared(self, ImagesConfig)
-        groups = ("perceptual", "reasoning", "percentiles", "bins")
+        groups = ("perceptual", "reasoning", "percentiles", "bins", "why")
         return ProfileConfig(
             **both,
             **shared(self, DatasetConfig),

@@ -43,6 +43,7 @@ class Option:
     help: str | Callable[[], str]  # a sentence; called late where a registry is to be named
     panel: str | None = None  # the heading it stands under in --help; None: with --quiet
     positional: bool = False
+    repeatable: bool = False  # given as often as needed, a text each time
     typed: str | None = None  # the word after `--`; None: the field's name
     short: str | None = None  # like -q
     unit: str | None = None  # of a number

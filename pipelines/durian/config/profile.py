@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from durian.causes.rules import THRESHOLDS, asked_thresholds
 from durian.config.checks import MOST_BINS, check_percentiles
 from durian.config.dataset import DatasetConfig
-from durian.config.options import GROUPS, POLICY, RUN, SAMPLING, again, option
+from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, as_pairs, option
 from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check_secrets
+from durian.config.shard import Shard, read_shard
 from durian.errors import ConfigError
 from durian.measures import (
     MEASURES,
+    BlindMeasure,
     ImageMeasure,
     Measure,
     PatchMeasure,
@@ -19,6 +23,7 @@ from durian.measures import (
     measure_names,
     measures_help,
 )
+from durian.measures.blind import WAYS as BLIND_WAYS
 
 FEATURES = ("encoder", "projector")
 _ENDS = "COLUMN:lower or COLUMN:higher says which end is hard."
@@ -52,11 +57,34 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         panel=RUN,
         choices=measure_names,
     )
+    against: tuple[str, ...] = option(
+        (),
+        "Another dataset, a test set say, in which samples are looked for by bytes, pixels, near "
+        "image and words; needs duplicates in --measures. DATASET@SPLIT is a split of it.",
+        panel=DATA,
+        repeatable=True,
+        identity=False,  # what is in them is compared, not where they lie
+    )
     features: str = option(
         "encoder",
         "What spectral reads: patches before the projector (encoder) or after it (projector).",
         panel=POLICY,
         choices=FEATURES,
+    )
+    blind: str = option(
+        "none",
+        "What stands in for the image where blind is measured: no image (none), a gray one of its "
+        "size (gray), or another sample's (other).",
+        panel=SAMPLING,
+        choices=BLIND_WAYS,
+        compared=True,
+    )
+    blind_rollouts: int | None = option(
+        None,
+        "Completions without the image per sample, where blind is measured.",
+        panel=SAMPLING,
+        default_text="as --rollouts",
+        low=1,
     )
     sample: float | int = option(
         1.0,
@@ -86,6 +114,15 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         default_text="auto",
         identity=False,
     )
+    shard: Shard | None = option(
+        None,
+        "Measure one of N shards, 1/N to N/N, into a run folder that N processes share; slurm: the "
+        "one of this task of an array. Who finishes last completes the run.",
+        panel=RUN,
+        read=read_shard,
+        write="I/N, like 1/4 to 4/4, or slurm",
+        identity=False,
+    )
     part_size: int = option(
         1000, "Samples a part; a finished part survives anything.", panel=RUN, unit="samples", low=1
     )
@@ -100,11 +137,21 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         write="two numbers, like 25,75",
     )
     bins: int = option(10, "Reasoning bins.", panel=GROUPS, low=1, high=MOST_BINS)
+    why: dict[str, float] | None = option(
+        None,
+        lambda: (
+            "NAME=VALUE, as often as needed: the threshold of a cause in the column why; "
+            f"{as_pairs(THRESHOLDS)}."
+        ),
+        panel=GROUPS,
+        default_text="those",
+        identity=False,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.needs_model and self.model is None:
-            asked = self._asked(PatchMeasure, RolloutMeasure)
+            asked = self._asked(PatchMeasure, RolloutMeasure, BlindMeasure)
             needing = f"{' and '.join(asked)} measure{'s' if len(asked) > 1 else ''}"
             verb = "need" if len(asked) > 1 else "needs"
             raise ConfigError(
@@ -117,17 +164,30 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
                 f"the {needing} measure reads the weights of the policy, and the {self.engine} "
                 f"engine has none; leave {needing} out, or pass another --engine"
             )
+        _check_blind(self)
+        _check_against(self)
         _check_sample(self)
         _check_distributed(self)
+        if self.shard is not None and self.distributed is not None:
+            raise ConfigError(
+                "shard is for processes without a cluster, and --distributed ray cuts the work "
+                "itself; leave one of them out"
+            )
         check_percentiles(self.percentiles)
+        asked_thresholds(self.why)
         check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
-        if self.needs_model:
+        if self.needs_model or self.counts_prompts:
             _ = self.sampling  # which is checked at birth
 
     @property
     def needs_model(self) -> bool:
         """Whether a measure was asked for that reads the policy's weights."""
         return self.needs_patches or self.needs_rollouts
+
+    @property
+    def counts_prompts(self) -> bool:
+        """Whether the policy's processor is at hand, to count the tokens of prompts."""
+        return self.model is not None and self.engine in ("vllm", "transformers")
 
     @property
     def needs_images(self) -> bool:
@@ -147,7 +207,29 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     @property
     def needs_rollouts(self) -> bool:
         """Whether a measure was asked for that reads what the policy writes."""
-        return bool(self._asked(RolloutMeasure))
+        return bool(self._asked(RolloutMeasure, BlindMeasure))
+
+    @property
+    def asks_blind(self) -> bool:
+        """Whether samples are also asked without their images."""
+        return bool(self._asked(BlindMeasure))
+
+    @property
+    def blind_completions(self) -> int:
+        """Completions without the image of each sample that has one; 0 where it is not measured."""
+        return (self.blind_rollouts or self.rollouts) if self.asks_blind else 0
+
+    @property
+    def others(self) -> list[DatasetConfig]:
+        """The datasets of `against`, read as the profile's own is."""
+        found = []
+        for name in self.against:
+            dataset, _, split = name.rpartition("@")
+            if not dataset or "/" in split or Path(name).exists():
+                dataset, split = name, DatasetConfig.split
+            source = replace(self.source, dataset=dataset, split=split, limit=None, id_column=None)
+            found.append(source)
+        return found
 
     @property
     def draws_all(self) -> bool:
@@ -165,6 +247,39 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         return [
             name for name in MEASURES if name in self.measures and isinstance(MEASURES[name], kinds)
         ]
+
+
+def _check_blind(config: ProfileConfig) -> None:
+    """Refuse a way to ask blind where nothing is, or more than one completion that is greedy."""
+    for name, value in (("blind", config.blind), ("blind-rollouts", config.blind_rollouts)):
+        if value not in (None, "none") and not config.asks_blind:
+            raise ConfigError(
+                f"{name} is {value}, and blind is not measured; add blind to --measures, or leave "
+                f"{name} out"
+            )
+    check_greedy_blind(config.temperature, config.blind_completions)
+
+
+def check_greedy_blind(temperature: float, completions: int) -> None:
+    """Refuse several completions at temperature 0, which are one."""
+    if temperature == 0 and completions > 1:
+        raise ConfigError(
+            f"temperature 0 writes one completion {completions} times; pass --blind-rollouts 1"
+        )
+
+
+def _check_against(config: ProfileConfig) -> None:
+    """Refuse other sets without the measure that looks into them, one without a name, or twice."""
+    if not config.against:
+        return
+    if not config.needs_signatures:
+        raise ConfigError(
+            "against is for duplicates: add that to --measures, like --measures pixel,duplicates"
+        )
+    if "" in config.against:
+        raise ConfigError("against is empty; name a dataset")
+    if len(set(config.against)) < len(config.against):
+        raise ConfigError("against names one dataset twice; leave one out")
 
 
 def _check_sample(config: ProfileConfig) -> None:

@@ -27,6 +27,20 @@ class ReportConfig(RunConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LocalRunConfig(Config):
+    """The run that is looked at, on a file system."""
+
+    run: Path = option(..., "Run folder of a complete profile.", positional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeConfig(Config):
+    """The run whose shards are put together."""
+
+    run: Path = option(..., "Run folder of a profile in shards.", positional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareConfig(Config):
     """The two runs to compare, and the folder for the page."""
 

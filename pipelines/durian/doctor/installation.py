@@ -24,9 +24,11 @@ ADDS = {
     "tensorboard": "training curves in TensorBoard",
     "trackio": "training curves in trackio",
     "wandb": "training curves in Weights & Biases",
+    "view": "durian view: every sample in the browser",
 }
 ROADS = {
     "profile of pixels, group, report, compare": (),
+    "view": ("math_core", "starlette", "uvicorn"),
     "profile and eval, engine vllm": ("math_verify", "torch", "transformers", "vllm"),
     "profile and eval, engine transformers": ("math_verify", "torch", "transformers"),
     "profile and eval, engine openai": ("math_verify", "openai"),

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from durian.duplicates.near import Images, clusters
+from durian.duplicates.others import Shown
 from durian.measures.duplicates import LENGTH
 from durian.run.folder import SIGNATURES, RunFolder
+from durian.run.manifest import NearDuplicates
 from durian.schema import DIFFICULTY, arrow_array, arrow_type
+from durian.table.conflicts import conflicts
 
 
 def cluster_samples(run: RunFolder) -> Mapping[str, pa.Array]:
@@ -29,6 +33,31 @@ def cluster_samples(run: RunFolder) -> Mapping[str, pa.Array]:
     for start, end in zip(ends - counts, ends, strict=True):
         labels.append(" ".join(names[leader] for leader in leaders[start:end]) or None)
     return {"image_cluster": arrow_array(labels, arrow_type(DIFFICULTY["image_cluster"]))}
+
+
+def shown_by(run: RunFolder) -> Shown:
+    """What the samples of a run show, as they are compared with another dataset's."""
+    told = run.read_part_columns(["row", "image_id", "n_images", "problem"])
+    signatures, counts = read_signatures(run)
+    ids = zip(told["image_id"].to_pylist(), told["n_images"].to_pylist(), strict=True)
+    return Shown(
+        rows=told["row"].to_pylist(),
+        image_ids=[image_id if images else "" for image_id, images in ids],
+        problems=told["problem"].to_pylist(),
+        signatures=signatures,
+        counts=counts,
+    )
+
+
+def count_duplicates(run: RunFolder, clusters: pa.Array) -> NearDuplicates:
+    """Count the samples that share an image with another, and those whose labels disagree."""
+    names = pl.Series(clusters)
+    shared = names.drop_nulls().value_counts(name="n").filter(pl.col("n") > 1)["n"]
+    table = pl.DataFrame(run.read_part_columns(["problem", "answer", "n_images"]))
+    table = table.with_columns(image_cluster=names)
+    return NearDuplicates(
+        clusters=len(shared), samples=int(shared.sum()), conflicts=int(conflicts(table).sum())
+    )
 
 
 def read_signatures(run: RunFolder) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:

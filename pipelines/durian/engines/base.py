@@ -21,12 +21,18 @@ Key = tuple[int, str]  # a sample's place in the stream, and the way in which it
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A prompt to complete: `rollouts` times as the config says, or once at temperature 0."""
+    """A prompt to complete: so many times as the config says, or once at temperature 0."""
 
     key: Key  # the caller's own, by which it knows the answer
     prompt: Prompt | Failed  # a sample without a prompt is answered at once, by its reason
     seed: int  # of its first rollout, 31 bits; the seeds of the others count on from it
     greedy: bool = False
+    rollouts: int | None = None  # where they are not as many as the config says
+    blind: bool = False  # asked without its own images, which a script cannot see for itself
+
+    def completions(self, configured: int) -> int:
+        """How many completions are asked for, where the config says `configured`."""
+        return 1 if self.greedy else self.rollouts or configured
 
 
 Answer = tuple[Key, list[Rollout] | Failed]  # the request's key, its rollouts in order

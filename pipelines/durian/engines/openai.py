@@ -162,7 +162,7 @@ class OpenAIEngine:
         # Not on the loop: packing images is a processor's work.
         messages = await asyncio.to_thread(chat_messages, prompt)
         body = self._sampled(messages, greedy=request.greedy)
-        count = 1 if request.greedy else self._config.rollouts
+        count = request.completions(self._config.rollouts)
         # A server that draws one at a time is asked again and again, each time with the next seed:
         # with one seed it would write the same completion each time.
         together = count if self._together else 1
@@ -248,7 +248,8 @@ class OpenAIEngine:
             )
         if self._config.temperature != 1 or self._config.top_p != 1 or self._config.sampling_args:
             self._check_raw()
-        return several == min(2, self._config.rollouts)
+        # Tried with one alone, it is not known: blind completions may be several all the same.
+        return several > 1
 
     def _first_answer(self) -> tuple[JsonObject, int]:
         several = min(2, self._config.rollouts)

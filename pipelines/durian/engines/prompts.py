@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,35 @@ def ask(
         template=None if sample.templated else template,
         row=sample.cells,
     )
+
+
+def without_images(messages: Sequence[JsonObject]) -> list[JsonObject] | Failed:
+    """The same messages with nothing where images stood, as a question of text alone is asked.
+
+    The texts beside an image are joined by the longer of the two spaces that held it, and none
+    begins or ends with one.
+
+    Returns:
+        The messages, or why nothing is left to ask.
+    """
+    asked: list[JsonObject] = []
+    for message in messages:
+        parts = message["content"]
+        if all(part["type"] == "text" for part in parts):
+            asked.append(message)
+            continue
+        pieces = [part["text"] for part in parts if part["type"] == "text"]
+        text = reduce(_joined, pieces, "").strip()
+        if not text:
+            return Failed("the problem is empty without its image")
+        asked.append({**message, "content": [{"type": "text", "text": text}]})
+    return asked
+
+
+def _joined(before: str, after: str) -> str:
+    left, right = before.rstrip(), after.lstrip()
+    spaces = before[len(left) :], after[: len(after) - len(right)]
+    return f"{left}{max(spaces, key=len)}{right}"
 
 
 def _count(count: int, noun: str) -> str:

@@ -61,7 +61,8 @@ class ScriptedEngine:
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """See `RolloutEngine.stream`; gives the first `rollouts` of each sample (greedy: one).
 
-        A sample's completions are taken in the order of their `rollout`.
+        A sample's completions are taken in the order of their `rollout`: those that `blind` marks,
+        where the table has that column, for a blind request, and the others else.
         """
         room, asked = Room(), list[Request]()
         for request in requests:
@@ -79,10 +80,11 @@ class ScriptedEngine:
             if isinstance(request.prompt, Failed):
                 yield request.key, request.prompt
                 continue
-            rollouts = written.get(request.prompt.sample_id, [])
-            yield request.key, _first(rollouts, 1 if request.greedy else self._rollouts)
+            rollouts = written.get((request.prompt.sample_id, request.blind), [])
+            kind = "blind rollouts" if request.blind else "rollouts"
+            yield request.key, _first(rollouts, request.completions(self._rollouts), kind)
 
-    def _written(self, ids: Set[str]) -> dict[str, list[Rollout]]:
+    def _written(self, ids: Set[str]) -> dict[tuple[str, bool], list[Rollout]]:
         asked = pl.Series(sorted(ids), dtype=pl.String)
         try:
             rows = (
@@ -93,9 +95,9 @@ class ScriptedEngine:
             )
         except DAMAGE as error:
             raise RunError(f"model '{self._path}': {one_line(error)}") from error
-        written: dict[str, list[Rollout]] = defaultdict(list)
-        for sample_id, _, completion, n_tokens, logprob, reason in rows.iter_rows():
-            written[sample_id].append(
+        written: dict[tuple[str, bool], list[Rollout]] = defaultdict(list)
+        for sample_id, _, completion, n_tokens, logprob, reason, blind in rows.iter_rows():
+            written[sample_id, blind].append(
                 Rollout(
                     completion=completion,
                     n_tokens=n_tokens,
@@ -137,7 +139,7 @@ class ScriptedEngine:
             # A pair twice means two tables in one. The first `rollouts` of a sample would then be
             # of both, mixed by the sort, and nothing later could tell.
             again = (
-                table.group_by(keys[0])
+                table.group_by(keys[0], "blind")
                 .agg(again=pl.len() - pl.col(keys[1]).n_unique())
                 .select(pl.col("again").sum())
                 .collect(engine="streaming")
@@ -157,16 +159,22 @@ class ScriptedEngine:
         """Do nothing, since no file is held open."""
 
 
-def _first(rollouts: list[Rollout], count: int) -> list[Rollout] | Failed:
+def _first(rollouts: list[Rollout], count: int, kind: str) -> list[Rollout] | Failed:
     if not rollouts:
-        return Failed("no scripted rollouts for this sample")
+        return Failed(f"no scripted {kind} for this sample")
     if len(rollouts) < count:
-        return Failed(f"{len(rollouts)} scripted rollouts for this sample, not {count}")
+        return Failed(f"{len(rollouts)} scripted {kind} for this sample, not {count}")
     return finite(rollouts[:count])
 
 
 def _typed(path: str) -> pl.LazyFrame:
-    return _scan(path).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+    """`COLUMNS`, and `blind`: false where the table does not say, as one of before."""
+    table = _scan(path)
+    known = "blind" in table.collect_schema().names()
+    blind = pl.col("blind").cast(pl.Boolean).fill_null(False) if known else pl.lit(False)
+    return table.select(
+        *(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()), blind.alias("blind")
+    )
 
 
 def _scan(path: str) -> pl.LazyFrame:

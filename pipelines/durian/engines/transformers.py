@@ -72,14 +72,15 @@ class TransformersEngine:
 
     def stream(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """See `RolloutEngine.stream`; a batch is of one kind, with images or without, and whole."""
-        waiting = defaultdict[tuple[bool, bool], list[Request]](list)  # by kind
+        waiting = defaultdict[tuple[bool, int, bool], list[Request]](list)  # by kind
         for request in requests:
             if isinstance(request.prompt, Failed):
                 yield request.key, request.prompt
                 continue
-            batch = waiting[kind := (request.greedy, bool(request.prompt.images))]
+            count = request.completions(self._config.rollouts)
+            batch = waiting[kind := (request.greedy, count, bool(request.prompt.images))]
             batch.append(request)
-            if len(batch) >= self._batch_size // (1 if request.greedy else self._config.rollouts):
+            if len(batch) >= self._batch_size // count:
                 yield from self._answer(waiting.pop(kind))
         for batch in waiting.values():
             yield from self._answer(batch)
@@ -100,7 +101,7 @@ class TransformersEngine:
         """Draw for requests of one kind."""
         # A sample has one rollout at temperature 0, also where all are drawn so.
         greedy = requests[0].greedy or self._config.temperature == 0
-        count = 1 if greedy else self._config.rollouts
+        count = 1 if greedy else requests[0].completions(self._config.rollouts)
         prompts = [r.prompt for r in requests if isinstance(r.prompt, Prompt)]
         # Each prompt stands in the batch once a completion: left to copy them itself, `generate`
         # copies the images of a prompt one by one, [A, A, B, B], and the second completion would

@@ -172,7 +172,7 @@ class VLLMEngine:
         cleanup_dist_env_and_memory()
 
     def _completions(self, request: Request) -> int:
-        return 1 if request.greedy else int(self._sampled.n)
+        return request.completions(int(self._sampled.n))
 
     def _begin(self, request: Request) -> Failed | None:
         """Begin to prepare a prompt; or say why it cannot be used."""
@@ -188,9 +188,11 @@ class VLLMEngine:
     def _add(self, number: str, request: Request) -> Failed | None:
         """Queue the first prompt that was begun; or say why it cannot be used."""
         params = self._greedy if request.greedy else self._sampled
-        if self._repeatable and not request.greedy:
+        if not request.greedy:
             params = copy(params)
-            params.seed = request.seed  # vLLM counts on from it, a rollout at a time
+            params.n = self._completions(request)
+            if self._repeatable:
+                params.seed = request.seed  # vLLM counts on from it, a rollout at a time
         assert not isinstance(request.prompt, Failed)
         try:
             with _without_warnings(), _stops():

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from durian.analysis.statistics.clusters import FEWEST, image_clusters
+from durian.analysis.statistics.image_gain import estimated_gain, plain_gain
 from durian.analysis.statistics.small_area import (
     Posterior,
     calibrated,
@@ -46,19 +47,17 @@ _FEATURES = (
 
 @dataclass(frozen=True)
 class Estimates:
-    """Five columns of the table, one value a sample, and how they were made."""
+    """Columns of the table, one value a sample, and how they were made."""
 
     columns: Mapping[str, pa.Array]
-    made: EstimatesMade
+    made: EstimatesMade | None  # None: no completions were scored, or over too few images
 
 
-def estimate_samples(run: RunFolder) -> Estimates | None:
-    """Estimate each sample's difficulty and confidence from the finished parts of a run.
+def estimate_samples(run: RunFolder) -> Estimates:
+    """Estimate each sample's difficulty, confidence and image gain from a run's finished parts.
 
-    A sample that was not drawn is predicted; one that could not be, or scored, stays null.
-
-    Returns:
-        None where no completions were scored, or over fewer than ten images.
+    A sample that was not drawn is predicted; one that could not be, or scored, stays null. Of fewer
+    than ten images nothing is predicted: only the gain is then taken, from completions alone.
     """
     table = pl.DataFrame(
         run.read_part_columns([*_FEATURES, "sample_id", "rollouts", "pass_rate", "error"])
@@ -76,13 +75,11 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
     drawn = seen > 0
     predicted = (table["rollouts"] == NOT_DRAWN).fill_null(False) & table["error"].is_null()
     left = predicted.to_numpy()
-    if clusters.counted(drawn) < FEWEST:
-        return None
-    features = sample_features(table, own)
-    folds = _folds(table["sample_id"], clusters.codes)
     wrong = 1 - table["pass_rate"].fill_null(0).to_numpy()
     counts = np.where(drawn, np.round(wrong * seen), 0.0)
     columns: dict[str, pa.Array] = {}
+    draws = _draws(run, table["sample_id"])
+    asked_blind = draws.blind > 0
 
     def fill(name: str, values: Floats, member: NDArray[np.bool_]) -> None:
         known = member & np.isfinite(values)
@@ -90,6 +87,15 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
         found[order] = np.where(known, np.round(values, _DECIMALS), np.nan)
         kind = arrow_type(DIFFICULTY[name])
         columns[name] = pl.Series(found).fill_nan(None).to_arrow().cast(kind)
+
+    if asked_blind.any():
+        gain, sd = plain_gain(seen - counts, seen, draws.blind_right, draws.blind)
+        fill("image_gain", gain, drawn & asked_blind)
+        fill("image_gain_sd", sd, drawn & asked_blind)
+    if clusters.counted(drawn) < FEWEST:
+        return Estimates(columns, None)
+    features = sample_features(table, own)
+    folds = _folds(table["sample_id"], clusters.codes)
 
     def predict(target: Floats) -> Predicted:
         return cross_fitted(features, target, clusters.codes, folds, features.about)
@@ -109,7 +115,18 @@ def estimate_samples(run: RunFolder) -> Estimates | None:
             made_difficulty, wrong[several], own_variances(c, n),
             partial(share_coverage, c, n, f, around),
         )  # fmt: skip
-    draws = _draws(run, table["sample_id"])
+    if clusters.counted(asked_blind) >= FEWEST:
+        seen_right = np.divide(
+            draws.blind_right, draws.blind, out=np.full(len(seen), np.nan), where=asked_blind
+        )
+        blind_shares = predict(seen_right)
+        f = calibrated(blind_shares.values, seen_right)
+        blind = share_posterior(draws.blind_right, draws.blind, f)
+        seeing = replace(difficulty, mean=1 - difficulty.mean)
+        gain, sd = estimated_gain(seeing, blind, shares.values - observed, seen_right - f)
+        shown = (drawn & asked_blind) | (left & (table["n_images"] > 0).to_numpy())
+        fill("image_gain", gain, shown)
+        fill("image_gain_sd", sd, shown)
     told = draws.count > 0
     if clusters.counted(told) >= FEWEST:
         logprobs = predict(log_sizes(draws.mean))
@@ -149,18 +166,25 @@ class _Draws:
     mean: Floats  # (N,), NaN of none
     within: Floats  # (N,), n - 1; NaN of fewer than two
     right: pl.Series  # (N,) lists: of each sample, in the order of its completions
+    blind: Floats  # (N,), scored completions without the image, which are in none of the above
+    blind_right: Floats  # (N,)
 
 
 def _draws(run: RunFolder, sample_ids: pl.Series) -> _Draws:
+    names = ["sample_id", "n_tokens", "sum_logprob", "correct", "blind"]
+    seeing = pl.col("blind").fill_null(False).not_()
+    each, correct = pl.col("each").filter(seeing), pl.col("correct")
     parts = [
-        pl.DataFrame(run.read_rollouts(number, ["sample_id", "n_tokens", "sum_logprob", "correct"]))
+        pl.DataFrame(run.read_rollouts(number, names))
         .with_columns(
             each=pl.when(pl.col("n_tokens") > 0).then(pl.col("sum_logprob") / pl.col("n_tokens"))
         )
         .group_by("sample_id")
         .agg(
-            n=pl.col("each").count(), mean=pl.col("each").mean(), within=pl.col("each").var(),
-            right=pl.col("correct").drop_nulls(),
+            n=each.count(), mean=each.mean(), within=each.var(),
+            right=correct.filter(seeing).drop_nulls(),
+            blind=correct.filter(seeing.not_()).count(),
+            blind_right=correct.filter(seeing.not_()).sum(),
         )
         for number in run.finished_parts()
     ]  # fmt: skip
@@ -172,6 +196,8 @@ def _draws(run: RunFolder, sample_ids: pl.Series) -> _Draws:
         mean=told["mean"].fill_null(np.nan).to_numpy(),
         within=told["within"].fill_null(np.nan).to_numpy(),
         right=told["right"],
+        blind=told["blind"].fill_null(0).to_numpy().astype(np.float64),
+        blind_right=told["blind_right"].fill_null(0).to_numpy().astype(np.float64),
     )
 
 

@@ -19,11 +19,11 @@ from durian.errors import ConfigError
 from durian.exporting.pool import Bools, Pool
 from durian.exporting.spool import Spool
 from durian.run.folder import ROLLOUTS_FILE, unreadable
-from durian.table.checked import DAMAGE, read_frame
+from durian.table.checked import DAMAGE, read_frame, with_image
 
 _BATCH = 1024  # completions in memory
 _MOST = 1 << 20  # rollouts of a sample that a key can tell apart
-_NUMBERS = ("sample_id", "rollout", "correct", "n_tokens", "sum_logprob", "finish_reason", "blind")
+_NUMBERS = ("sample_id", "rollout", "correct", "n_tokens", "sum_logprob", "finish_reason")
 
 Keys = NDArray[np.int64]
 
@@ -116,14 +116,13 @@ def _best(
         "random": pl.struct("sample_id", "rollout").hash(seed=config.seed).cast(pl.Float64),
     }[config.pick]
     ended = pl.col("finish_reason").fill_null("stop" if logged else "length") == "stop"
-    if "blind" in names:
-        ended &= pl.col("blind").fill_null(False).not_()
     if not wrong_too:
         ended &= pl.col("correct")
     return read_frame(
         run / ROLLOUTS_FILE,
         lambda frame: (
-            frame.filter(ended)
+            with_image(frame)
+            .filter(ended)
             .select(*(name for name in _NUMBERS if name in names), by.alias("by"))
             .join(places.lazy(), on="sample_id", how="inner")
             .with_columns(

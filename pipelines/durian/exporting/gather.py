@@ -5,22 +5,21 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from durian.config import SYSTEM_PROMPT, DatasetConfig, ExportConfig, ProfileConfig
+from durian.config import SYSTEM_PROMPT, ExportConfig, ProfileConfig
 from durian.engines.prompts import PromptTemplate, ask, build_messages, load_template
-from durian.errors import ConfigError, DatasetError, RunFolderError
+from durian.errors import ConfigError, DatasetError
 from durian.exporters.base import IMAGE_MARK, LABELS, with_marks
 from durian.exporting.cells import ColumnTypes, plain
 from durian.exporting.pool import Bools, Pool
 from durian.exporting.spool import Spool
 from durian.images.decode import decode
-from durian.readers.dataset import SampleReader, open_dataset
-from durian.records import JsonObject, from_json
-from durian.run.folder import MANIFEST
+from durian.readers.dataset import SampleReader
+from durian.readers.profiled import open_profiled
+from durian.records import JsonObject
 from durian.run.manifest import Manifest
 from durian.run.progress import Progress
 from durian.samples import Failed, Sample
@@ -62,24 +61,13 @@ def open_sources(config: ExportConfig, manifests: Sequence[Manifest]) -> list[So
 
 
 def _source(config: ExportConfig, run: str, manifest: Manifest) -> Source:
-    names = {f.name for f in fields(DatasetConfig)}
-    settings = {name: value for name, value in manifest.config.items() if name in names}
-    given = {"dataset": config.dataset, "split": config.split, "image_root": config.image_root}
-    settings |= {name: value for name, value in given.items() if value is not None}
-    if "dataset" not in settings:
-        raise ConfigError(f"{run}: its manifest names no dataset; pass --dataset")
-    try:
-        named = from_json(DatasetConfig, settings)
-    except ValueError as error:
-        raise RunFolderError(f"{Path(run) / MANIFEST}: {error}; profile again") from error
-    try:
-        reader = open_dataset(named)
-    except DatasetError as error:
-        if config.dataset is not None:
-            raise
-        raise DatasetError(
-            f"{error} (the dataset of {run}; pass --dataset where it lies elsewhere now)"
-        ) from error
+    reader = open_profiled(
+        run,
+        manifest,
+        dataset=config.dataset,
+        split=config.split,
+        image_root=config.image_root,
+    )
     system = manifest.config.get("system_prompt", SYSTEM_PROMPT)
     template = manifest.config.get("prompt_template")
     return Source(

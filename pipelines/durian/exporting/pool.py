@@ -17,9 +17,9 @@ from durian.analysis.statistics.clusters import Clusters, clusters_of
 from durian.config import ExportConfig
 from durian.errors import ConfigError, one_line
 from durian.groups import KINDS, PERCEPTUAL
-from durian.measuring.measuring import NO_IMAGE
 from durian.run.folder import DIFFICULTY_FILE, RunFolder, unreadable
 from durian.run.manifest import Manifest
+from durian.samples import NO_IMAGE
 from durian.table.checked import DAMAGE, check_difficulty, check_manifest, read_frame
 from durian.table.columns import COLUMNS_FILE, KEYS
 from durian.table.filter import check_columns, parse_filter, passing

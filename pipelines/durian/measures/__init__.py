@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from durian.measures.answer_entropy import ANSWER_ENTROPY
 from durian.measures.base import (
+    BlindMeasure,
     Column,
     Completions,
     ImageMeasure,
@@ -15,6 +16,7 @@ from durian.measures.base import (
     RolloutMeasure,
     SignatureMeasure,
 )
+from durian.measures.blind import BLIND
 from durian.measures.confidence import CONFIDENCE
 from durian.measures.consensus import CONSENSUS
 from durian.measures.duplicates import DUPLICATES
@@ -24,6 +26,7 @@ from durian.measures.spectral_entropy import SPECTRAL
 
 __all__ = [
     "MEASURES",
+    "BlindMeasure",
     "Column",
     "Completions",
     "ImageMeasure",
@@ -33,6 +36,7 @@ __all__ = [
     "SignatureMeasure",
     "held_against_error",
     "measure_names",
+    "measured",
     "measures_help",
     "taken",
 ]
@@ -40,7 +44,16 @@ __all__ = [
 # By name, in the order of the table's columns.
 MEASURES: dict[str, Measure] = {
     measure.name: measure
-    for measure in (PIXEL, SPECTRAL, CONFIDENCE, ANSWER_ENTROPY, OUTCOME, CONSENSUS, DUPLICATES)
+    for measure in (
+        PIXEL,
+        SPECTRAL,
+        CONFIDENCE,
+        ANSWER_ENTROPY,
+        OUTCOME,
+        BLIND,
+        CONSENSUS,
+        DUPLICATES,
+    )  # fmt: skip
 }
 
 Kind = TypeVar("Kind", bound=Measure)
@@ -74,3 +87,12 @@ def held_against_error(kind: type[Measure] = Measure) -> dict[str, Column]:
         for column in measure.columns
         if column.words is not None
     }
+
+
+def measured(held: Mapping[str, Column], filled: Collection[str] = ()) -> dict[str, Column]:
+    """The columns that every table has had, and of the later ones those that are filled.
+
+    A measure of before stands in a report with its gap; of one that a run's Durian did not know,
+    or that nobody asked for, nothing is said.
+    """
+    return {name: c for name, c in held.items() if c.since == 1 or name in filled}

@@ -95,6 +95,16 @@ class PatchMeasure(Measure):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlindMeasure(Measure):
+    """Taken from completions that a sample with images was given without seeing them.
+
+    Columns that `take` does not give are filled once all samples are known.
+    """
+
+    take: Callable[[Completions], Values]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignatureMeasure(Measure):
     """Taken from the signatures of all images, once every sample is there; needs no model.
 

@@ -17,6 +17,7 @@ from durian.engines.base import PatchEncoder
 from durian.engines.loading import open_encoder
 from durian.engines.resizing import Resizing
 from durian.measures import (
+    BlindMeasure,
     Completions,
     ImageMeasure,
     PatchMeasure,
@@ -30,20 +31,26 @@ from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.patches import measure_patches
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
-from durian.measuring.sampling import Begun, Drawn, Policy, open_policy, when_scored
+from durian.measuring.sampling import (
+    Begun,
+    Drawn,
+    Policy,
+    build_prompt,
+    open_facts,
+    open_policy,
+    when_scored,
+)
 from durian.measuring.taking import Taken, take
 from durian.readers.scan import DatasetIndex
+from durian.readers.stand_ins import StandIn
 from durian.rewards import Reference, distinct_answers
 from durian.rewards.kinds import KINDS
 from durian.rewards.unboxed import stands_unboxed
 from durian.run.progress import Progress, Stopwatch, timed
 from durian.run.tokens import Tokens, tokens_of, with_tokens
-from durian.samples import Sample
+from durian.samples import NO_IMAGE, Failed, Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
 from durian.table.columns import SOURCE_FILE, Further, with_columns
-
-NO_IMAGE = "no image"  # the reason of a sample of text alone, where images are measured
-
 
 # Samples whose images the vision encoder is given together, before they are prompted.
 ENCODED_SAMPLES, ENCODED_PIXELS = 64, 64 * 1024**2
@@ -94,12 +101,20 @@ class Pictured:
 class Models:
     """The loaded parts of the policy that the chosen measures need; a context that frees them."""
 
-    def __init__(self, config: ProfileConfig, progress: Progress, *, draws: bool = True) -> None:
+    def __init__(
+        self,
+        config: ProfileConfig,
+        progress: Progress,
+        *,
+        draws: bool = True,
+        stand_ins: Sequence[StandIn] = (),
+    ) -> None:
         """Load the vision encoder, the policy, both or none.
 
         Args:
             draws: completions are drawn, where a measure asks for any; else only images are
                 measured.
+            stand_ins: images that may stand in for a sample's own.
         Raises:
             ConfigError: one of them cannot be loaded.
         """
@@ -112,8 +127,11 @@ class Models:
                 self.encoder = opened.enter_context(
                     closing(open_encoder(config.sampling, features=config.features))
                 )
+            self._facts = open_facts(config)
             if config.needs_rollouts and draws:
-                self.policy = opened.enter_context(closing(open_policy(config, progress)))
+                self.policy = opened.enter_context(
+                    closing(open_policy(config, progress, stand_ins))
+                )
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -142,7 +160,8 @@ class Models:
         """
         pictured = self._pictured(samples, copies, watch)
         if self.policy is not None:
-            yield from self.policy.draw(pictured, watch)
+            blind = ("blind",) if self._config.asks_blind else ()
+            yield from self.policy.draw(pictured, watch, ways=("sampled", *blind))
         else:
             for _, _, item in pictured:
                 yield Begun(item=item, drawn={})
@@ -151,8 +170,8 @@ class Models:
         """The rows of measured samples, one sample's after another's."""
         for one in begun:
             with watch.time("rewards"):
-                drawn = one.scored().get("sampled", Drawn())
-            yield self._rows(one.item, drawn)
+                drawn = one.scored()
+            yield self._rows(one.item, drawn.get("sampled", Drawn()), drawn.get("blind", Drawn()))
 
     def _pictured(
         self,
@@ -163,15 +182,36 @@ class Models:
         measures = taken(ImageMeasure, self._config.measures)
         encoded = zip(self._encoded(samples, watch), copies, strict=False)
         for (sample, seen, patches), count in encoded:
+            told = _joined(of_images(seen, measures), patches)
             item = pictured(
                 sample,
                 seen,
                 count,
-                _joined(of_images(seen, measures), patches),
+                _joined(told, Taken(self._told(sample, seen))),
                 asked=self._config.needs_rollouts,
                 needs_images=self._config.needs_images,
             )
             yield sample, seen, item
+
+    def _told(self, sample: Sample, seen: Look) -> Values:
+        """What the policy's processor tells of a prompt; nothing where its images are not whole."""
+        if self._facts is None or seen.error or sample.error:
+            return {}
+        sizes = [image.size for image in seen.images]
+        told: dict[str, float | int | None] = {
+            "image_tokens": self._facts.counts.image_tokens(sizes),
+            "resize_factor": self._facts.counts.resize_factor(sizes),
+        }
+        if self.policy is None:  # else its engine counts the prompt's tokens as it reads them
+            prompt = build_prompt(
+                sample,
+                seen,
+                system_prompt=self._config.system_prompt,
+                template=self._facts.template,
+            )
+            if not isinstance(prompt, Failed):
+                told["prompt_tokens"] = self._facts.counts.prompt_tokens(prompt)
+        return told
 
     def _encoded(
         self, samples: Iterable[tuple[Sample, Look]], watch: Stopwatch
@@ -187,16 +227,38 @@ class Models:
             for (sample, seen), of_patches in zip(together, patches, strict=True):
                 yield sample, seen, of_patches
 
-    def _rows(self, of: Pictured, answer: Drawn) -> Measured:
+    def _rows(self, of: Pictured, answer: Drawn, blind: Drawn) -> Measured:
         measures = taken(RolloutMeasure, self._config.measures)
         from_rollouts = of_rollouts(of.sample, answer, measures)
         if self.policy is None and self._config.needs_rollouts:
             from_rollouts = Taken({"rollouts": NOT_DRAWN})
+        values = dict(from_rollouts.values)
+        if answer.rollouts:
+            values["prompt_tokens"] = answer.rollouts[0].prompt_tokens
+        without = of_rollouts(of.sample, blind, taken(BlindMeasure, self._config.measures))
+        unseen = blind.error if blind.error != answer.error else None
         return Measured(
-            difficulty=[of.row(from_rollouts.values, answer.error, from_rollouts.error)],
-            completions=rollout_rows(of.sample, answer.rollouts, answer.scores),
+            difficulty=[
+                of.row(
+                    {**values, **without.values},
+                    answer.error,
+                    from_rollouts.error,
+                    unseen and f"without the image: {unseen}",
+                    without.error,
+                )
+            ],
+            completions=[
+                *rollout_rows(of.sample, answer.rollouts, answer.scores),
+                *rollout_rows(
+                    of.sample,
+                    blind.rollouts,
+                    blind.scores,
+                    blind=True,
+                    first=len(answer.rollouts),
+                ),
+            ],
             further=[of.further],
-            tokens=tokens_of([answer.rollouts]),
+            tokens=tokens_of([answer.rollouts], blind=[blind.rollouts]),
         )
 
 
@@ -258,7 +320,9 @@ def of_images(seen: Look, measures: Sequence[ImageMeasure]) -> Taken:
     return take((measure, partial(measure.take, seen.decoded)) for measure in measures)
 
 
-def of_rollouts(sample: Sample, answer: Drawn, measures: Sequence[RolloutMeasure]) -> Taken:
+def of_rollouts(
+    sample: Sample, answer: Drawn, measures: Sequence[RolloutMeasure | BlindMeasure]
+) -> Taken:
     """What measures say of a sample's completions; nothing where there are none."""
     if not answer.rollouts:
         return Taken()
@@ -305,11 +369,11 @@ def measure_here(
         RunError: the program behind an engine failed.
     """
     watch = Stopwatch()
-    with Models(config, progress, draws=draws) as models:
+    with Models(config, progress, draws=draws, stand_ins=index.stand_ins) as models:
         start_stages(config, parts, progress, draws=draws, done=done)
         seen = decoded(
             samples,
-            keep=shown(config, draws=draws),
+            keep=kept(config, draws=draws),
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
@@ -341,8 +405,13 @@ def together(samples: Iterable[Measured], watch: Stopwatch) -> Measured:
 
 
 def shown(config: ProfileConfig, *, draws: bool) -> bool:
-    """Whether the decoded images are shown to a policy or its encoder, and so are kept."""
+    """Whether the decoded images are shown to a policy or its encoder."""
     return config.needs_patches or (config.needs_rollouts and draws)
+
+
+def kept(config: ProfileConfig, *, draws: bool) -> bool:
+    """Whether images stay decoded until they are shown, or the prompts' tokens are counted."""
+    return shown(config, draws=draws) or config.counts_prompts
 
 
 def signing(config: ProfileConfig) -> Callable[[Image.Image], bytes] | None:
@@ -356,6 +425,7 @@ def stages(config: ProfileConfig, *, draws: bool) -> list[str]:
         "images": True,
         "spectra": config.needs_patches,
         "rollouts": config.needs_rollouts and draws,
+        "blind": config.asks_blind and draws,
     }
     return [stage for stage, is_used in used.items() if is_used]
 

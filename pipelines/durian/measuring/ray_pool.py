@@ -38,6 +38,7 @@ from durian.measuring.decoding import decoded
 from durian.measuring.measuring import (
     Measured,
     Models,
+    kept,
     shown,
     signing,
     stages,
@@ -45,6 +46,7 @@ from durian.measuring.measuring import (
     together,
 )
 from durian.readers.scan import DatasetIndex
+from durian.readers.stand_ins import StandIn
 from durian.rewards.custom import NAMED
 from durian.rewards.graders import graders
 from durian.run.progress import Progress, Silent, Stopwatch, timed
@@ -83,7 +85,12 @@ class Worker:
     """One actor: decodes a chunk with its CPUs and measures it with an engine of its own."""
 
     def __init__(
-        self, config: ProfileConfig, folder: str, threads: int, draws: bool = True
+        self,
+        config: ProfileConfig,
+        folder: str,
+        threads: int,
+        draws: bool = True,
+        stand_ins: Sequence[StandIn] = (),
     ) -> None:
         """Remember what to load; loading is left to the first chunk, so that it can fail.
 
@@ -91,6 +98,7 @@ class Worker:
             folder: the driver's working folder, from which paths in `config` may be relative.
         """
         self._config, self._threads, self._draws = config, threads, draws
+        self._stand_ins = stand_ins
         self._models: Models | None = None
         self._drawing = threading.Lock()
         graders().limit(threads)  # the node's other cores are other actors'
@@ -116,11 +124,11 @@ class Worker:
         watch = Stopwatch()
         with self._drawing:
             models = self._models = self._models or Models(
-                self._config, Silent(), draws=self._draws
+                self._config, Silent(), draws=self._draws, stand_ins=self._stand_ins
             )
             seen = decoded(
                 chunk.samples,
-                keep=shown(self._config, draws=self._draws),
+                keep=kept(self._config, draws=self._draws),
                 pixel_limit=self._config.pixel_limit,
                 workers=self._threads,
                 progress=Silent(),
@@ -181,10 +189,11 @@ def measure_on_ray(
         asks = plan_actors(config, ray.nodes(), draws=draws)
         progress.note(f"measuring on Ray with {len(asks)} actor{'s' * (len(asks) > 1)}")
         start_stages(config, parts, progress, draws=draws, done=done)
-        actors = [_start(config, ask, draws) for ask in asks]
+        stand_ins = ray.put(index.stand_ins)
+        actors = [_start(config, ask, draws, stand_ins) for ask in asks]
         pool = _Pool(actors, stages(config, draws=draws), index, progress)
         try:
-            keep = shown(config, draws=draws)
+            keep = kept(config, draws=draws)
             measured = pool.measure(cut_chunks(samples, parts, keep=keep))
             for _, places in parts:
                 yield together(_of_part(measured, len(places)), Stopwatch())
@@ -409,7 +418,7 @@ class _Pool:
         self._again.append(task)
 
 
-def _start(config: ProfileConfig, ask: Ask, draws: bool) -> _Actor:
+def _start(config: ProfileConfig, ask: Ask, draws: bool, stand_ins: Any) -> _Actor:
     # Affinity is soft and restarts have no end: where a node is lost for good, its actor moves to
     # any other that has room.
     actor = ray.remote(Worker).options(
@@ -421,7 +430,7 @@ def _start(config: ProfileConfig, ask: Ask, draws: bool) -> _Actor:
         scheduling_strategy=NodeAffinitySchedulingStrategy(ask.node, soft=True),
     )
     threads = config.workers or max(1, ask.cpus)
-    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws))
+    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws, stand_ins))
 
 
 @contextmanager

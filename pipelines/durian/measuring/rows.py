@@ -45,21 +45,32 @@ def difficulty_row(
 
 
 def rollout_rows(
-    sample: Sample, rollouts: Sequence[Rollout], scores: Sequence[Score]
+    sample: Sample,
+    rollouts: Sequence[Rollout],
+    scores: Sequence[Score],
+    *,
+    blind: bool = False,
+    first: int = 0,
 ) -> list[dict[str, Any]]:
-    """A sample's rows of rollouts.parquet; reward and answer are null where the reward failed."""
+    """A sample's rows of rollouts.parquet; reward and answer are null where the reward failed.
+
+    Args:
+        blind: they were drawn without the image.
+        first: the number of the first of them.
+    """
     rows: list[dict[str, Any]] = []
-    for number, rollout in enumerate(rollouts):
+    for place, rollout in enumerate(rollouts):
         row = {
             "sample_id": sample.sample_id,
-            "rollout": number,
+            "rollout": first + place,
             "completion": rollout.completion,
             "n_tokens": rollout.n_tokens,
             "sum_logprob": rollout.sum_logprob,
             "finish_reason": rollout.finish_reason,
+            "blind": blind,
         }
         if scores:
-            score = scores[number]
+            score = scores[place]
             row |= {
                 "answer": score.answer,
                 "reward": score.reward,

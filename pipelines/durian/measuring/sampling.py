@@ -17,10 +17,13 @@ from durian.config import EvalConfig, ProfileConfig
 from durian.engines.base import Request, RolloutEngine, seed_of
 from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
+from durian.engines.prompt_facts import PromptFacts
 from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.engines.resizing import Resizing
 from durian.errors import ConfigError, RunError, require
+from durian.measuring.blinding import Blinding
 from durian.measuring.look import Look, within
+from durian.readers.stand_ins import StandIn
 from durian.rewards import Attempts, Pending, Reward, Score, open_reward
 from durian.rewards.beside import RewardBeside
 from durian.rewards.custom import CustomReward
@@ -29,7 +32,10 @@ from durian.run.progress import Progress, Stopwatch, timed
 from durian.samples import Failed, Prompt, Rollout, Sample
 
 Item = TypeVar("Item")
-WAYS = {"greedy": "greedy", "sampled": "rollouts"}  # of drawing, and the stage that each is
+BLIND_WAY = {"greedy": "blind greedy", "sampled": "blind"}  # each way without the image
+BLIND_WAYS = tuple(BLIND_WAY.values())
+# Of drawing, and the stage that each is.
+WAYS = {"greedy": "greedy", "sampled": "rollouts", "blind greedy": "blind", "blind": "blind"}
 SCORING = 16  # samples whose scores are waited for at a time
 UNSCORED = 2048  # samples that may be drawn before the first of them is scored
 
@@ -59,6 +65,7 @@ class Policy:
     progress: Progress
     resizing: Resizing | None = None  # of the policy's processor; None where it is not known
     bounds: Resizing | None = None  # to which images are brought here, for every engine alike
+    blinding: Blinding | None = None  # how it is asked without the images; None: it is not
     scoring: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, SCORING))
 
     def draw(
@@ -74,7 +81,8 @@ class Policy:
 
         Args:
             samples: pulled as the engine has room; with each, what is to come back beside it.
-            ways: of `WAYS`: greedy is one rollout at temperature 0.
+            ways: of `WAYS`: greedy is one rollout at temperature 0. Those that are blind are of
+                samples with images alone.
         """
         asked = dict[int, _Asked[Item]]()  # by the sample's place: what is in hand
         answers = self.engine.stream(self._requests(samples, ways, asked))
@@ -85,9 +93,9 @@ class Policy:
                 self.progress.advance(WAYS[way])
                 with watch.time("rewards"):
                     asked[place].drawn[way] = self._score(asked[place], rollouts)
-                while (first := asked.get(given)) is not None and len(first.drawn) == len(ways):
+                while (first := asked.get(given)) and len(first.drawn) == len(first.ways):
                     del asked[given]
-                    drawn = {way: first.drawn[way] for way in ways}
+                    drawn = {way: first.drawn[way] for way in first.ways}
                     yield Begun(item=first.item, drawn=drawn)
                     given += 1
 
@@ -102,15 +110,40 @@ class Policy:
                 sample, seen, system_prompt=self.system_prompt, template=self.template,
                 bounds=self.bounds,
             )  # fmt: skip
+            prompts = {way: prompt for way in ways if way not in BLIND_WAYS}
+            if self.blinding is not None and sample.images:
+                blind = prompt
+                if not isinstance(prompt, Failed):
+                    blind = self.blinding.prompt(sample, prompt)
+                prompts |= {way: blind for way in ways if way in BLIND_WAYS}
             # Without its images: the engine alone holds them, for as long as it needs them.
             asked[place] = _Asked(
                 sample=replace(sample, images=()),
                 sizes=[image.size for image in seen.images],
                 item=item,
+                ways=tuple(prompts),
             )
-            seed = seed_of(self.seed, sample.sample_id)
             for way in ways:
-                yield Request(key=(place, way), prompt=prompt, seed=seed, greedy=way == "greedy")
+                if way not in prompts:
+                    self.progress.advance(WAYS[way])
+            for way, to_write in prompts.items():
+                yield self._request(place, way, sample.sample_id, to_write)
+
+    def _request(self, place: int, way: str, sample_id: str, prompt: Prompt | Failed) -> Request:
+        if way not in BLIND_WAYS:
+            seed = seed_of(self.seed, sample_id)
+            return Request(key=(place, way), prompt=prompt, seed=seed, greedy=way == "greedy")
+        assert self.blinding is not None
+        # Seeds of its own: by the same random numbers both would be right or wrong together, and
+        # the difference would look surer than it is.
+        return Request(
+            key=(place, way),
+            prompt=prompt,
+            seed=seed_of(self.seed, f"{sample_id} blind"),
+            greedy=way == "blind greedy",
+            rollouts=self.blinding.rollouts,
+            blind=True,
+        )
 
     def close(self) -> None:
         """Give the policy's memory back, and give up what is being scored."""
@@ -134,6 +167,7 @@ class _Asked(Generic[Item]):
     sample: Sample
     sizes: Sequence[Size]  # of its images, in the file
     item: Item
+    ways: Sequence[str]  # in which it is drawn
     drawn: dict[str, Future[Drawn]] = field(default_factory=dict)  # by way, those that are there
 
 
@@ -229,11 +263,14 @@ def build_prompt(
     return Prompt(sample_id=sample.sample_id, messages=messages, images=images)
 
 
-def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Policy:
+def open_policy(
+    config: ProfileConfig | EvalConfig, progress: Progress, stand_ins: Sequence[StandIn] = ()
+) -> Policy:
     """Load the template, the reward and then the policy, the slow one last.
 
     Args:
         config: of an evaluation, what it left open filled in (`manifest.as_profiled`).
+        stand_ins: images that may stand in for a sample's own, where it is asked so.
     Raises:
         ConfigError: one of them cannot be loaded.
     """
@@ -264,6 +301,38 @@ def open_policy(config: ProfileConfig | EvalConfig, progress: Progress) -> Polic
         progress=progress,
         resizing=resizing,
         bounds=resizing if bounded else None,
+        blinding=Blinding(
+            config.blind or "none",
+            config.blind_rollouts,
+            stand_ins,
+            pixel_limit=config.pixel_limit,
+            bounds=resizing if bounded else None,
+            seed=config.seed,
+        )
+        if config.asks_blind
+        else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the policy's processor tells of prompts, and how these are written."""
+
+    counts: PromptFacts
+    template: PromptTemplate | None
+
+
+def open_facts(config: ProfileConfig) -> Facts | None:
+    """Load the policy's processor to count the tokens of prompts; None where it is not at hand.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    if not config.counts_prompts:
+        return None
+    return Facts(
+        counts=PromptFacts(load_chat(config.sampling)),
+        template=load_template(config.prompt_template) if config.prompt_template else None,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from durian.errors import DatasetError, RunError
+from durian.readers.stand_ins import StandIn, StandIns
 from durian.readers.strata import Strata
 from durian.run.progress import Progress
 from durian.samples import Sample, sample_id
@@ -23,6 +24,7 @@ class DatasetIndex:
     fingerprint: str  # hex; over all sample ids in row order
     several_turns: int  # rows whose messages ask more than once
     marks: array[int]  # of each sample's id, to know it again while this process runs
+    stand_ins: tuple[StandIn, ...] = ()  # images that may stand in for those of other samples
 
     @property
     def notes(self) -> list[str]:
@@ -42,14 +44,21 @@ class DatasetIndex:
 
 
 def scan(
-    samples: Iterable[Sample], progress: Progress, *, own_ids: bool, strata: Strata | None = None
+    samples: Iterable[Sample],
+    progress: Progress,
+    *,
+    own_ids: bool,
+    strata: Strata | None = None,
+    stand_ins: StandIns | None = None,
 ) -> DatasetIndex:
     """Read all rows once, without decoding an image.
 
     Args:
         own_ids: ids come from a column of the dataset, so that they must be checked for clashes.
         strata: note each sample there, too.
+        stand_ins: chooses images that may stand in for those of other samples.
     Raises:
+        ConfigError: there are too few of them.
         DatasetError: no rows, or one id for two different samples.
     """
     progress.start("scan", None)
@@ -61,7 +70,7 @@ def scan(
     for sample in samples:
         n_rows += 1
         several_turns += sample.user_turns > 1
-        digest.update(sample.sample_id.encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(told_apart(sample))
         # Rows of equal id are one sample: it is measured once and counted in `copies`. The first of
         # them stands for all, so the order of the table is the order of the dataset.
         number = number_of.setdefault(sample.sample_id, len(rows))
@@ -72,6 +81,8 @@ def scan(
             marks.append(hash(sample.sample_id))
             if strata is not None:
                 strata.add(sample)
+            if stand_ins is not None:
+                stand_ins.add(sample)
         else:
             copies[number] += 1
         if own_ids:
@@ -91,10 +102,18 @@ def scan(
         progress.advance("scan")
     if not rows:
         raise DatasetError("the dataset has no rows; check the path, --split and --limit")
-    index = DatasetIndex(rows, copies, n_rows, digest.hexdigest(), several_turns, marks)
+    index = DatasetIndex(
+        rows, copies, n_rows, digest.hexdigest(), several_turns, marks,
+        stand_ins=() if stand_ins is None else stand_ins.chosen(),
+    )  # fmt: skip
     for note in index.notes:
         progress.note(f"rows: {note}")
     return index
+
+
+def told_apart(sample: Sample) -> bytes:
+    """The bytes of one row in the fingerprint of a dataset."""
+    return sample.sample_id.encode("utf-8", "surrogatepass") + b"\0"
 
 
 def numbered(samples: Iterable[Sample], first: int, numbers: Iterable[int]) -> Iterator[Sample]:

@@ -30,6 +30,7 @@ from durian.rendering.text import (
     shown_text,
 )
 from durian.run.manifest import EstimatesMade, FewerDraws
+from durian.run.tokens import Tokens
 
 VARIED = "reward_std > 0.000001"  # as `pass_rates.SPREAD`
 RIGHT_AND_WRONG = "pass_rate > 0 AND pass_rate < 1"  # of a table without `reward_std`
@@ -39,8 +40,14 @@ RELIABLE = 0.9  # pass rates that need no further rollouts
 SURE = 0.5  # share of samples whose bin is sure at 95 %; below it, bins are mostly noise
 
 
-def advice(summary: Summary, estimates: EstimatesMade | None = None) -> list[Advice]:
-    """Lines of advice, the weightiest first."""
+def advice(
+    summary: Summary, estimates: EstimatesMade | None = None, tokens: Tokens | None = None
+) -> list[Advice]:
+    """Lines of advice, the weightiest first.
+
+    Args:
+        estimates, tokens: of the run, where they were made and counted.
+    """
     enough = None if estimates is None else estimates.enough
     if (scored := summary.scored) is None:
         return _unscored(summary)
@@ -51,7 +58,7 @@ def advice(summary: Summary, estimates: EstimatesMade | None = None) -> list[Adv
         _perceptual(summary, scored),
         _reasoning(summary, scored),
         _bins(summary, scored),
-        _rollouts(scored) if enough is None else _fewer_rollouts(scored, enough),
+        _rollouts(scored) if enough is None else _fewer_rollouts(enough, tokens),
         _missing(summary),
     )
     return [line for line in lines if line is not None]
@@ -254,14 +261,23 @@ def _rollouts(scored: Scored) -> Advice | None:
     )
 
 
-def _fewer_rollouts(scored: Scored, enough: FewerDraws) -> Advice:
+def _fewer_rollouts(enough: FewerDraws, tokens: Tokens | None) -> Advice:
     """Fewer rollouts with estimates, where that was tried on this run and surely errs less."""
     few, drawn = enough.rollouts, enough.of
+    part = few / drawn
+    paid = "and of what their tokens cost"
+    if tokens is not None and tokens.prompt:
+        # A token that is read costs nothing at least, and at most what one that is written does.
+        most = (tokens.prompt + part * tokens.completion) / (tokens.prompt + tokens.completion)
+        paid = (
+            f"and {100 * part:.0f} to {percent_text(most, 0)} of what is paid "
+            "by tokens, since prompts are read either way"
+        )
     return Advice(
         say=f"Draw {few} rollouts instead of {drawn}, and take the column difficulty: tried on "
         f"this run, estimates from {few} are off by {100 * enough.error:.0f} percentage points "
         f"(root mean square), pass rates from {drawn} by {100 * enough.error_alone:.0f}. That is "
-        f"{percent_text(few / drawn, 0)} of the completions, and of what their tokens cost.",
+        f"{percent_text(part, 0)} of the completions, {paid}.",
         do=f"durian profile … --rollouts {few} --reasoning confidence",
     )
 

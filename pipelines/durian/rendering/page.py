@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from durian.analysis.one_run.summary import NO_GROUP, Summary
 from durian.analysis.statistics.estimate import Estimate
 from durian.groups import PERCEPTUAL
 from durian.records import as_json
+from durian.rendering.causes import WORDS, rules, untold
 from durian.rendering.figures import encode_figure
 from durian.rendering.gallery import Thumbnail, cards
 from durian.rendering.local_entropy import MOST, RADIUS
 from durian.rendering.names import grouped_by, name_of
-from durian.rendering.report_figures import ReportFigure, report_figures
+from durian.rendering.report_figures import ReportFigure, report_figures, why_figures
 from durian.rendering.shown import Shelf
 from durian.rendering.text import (
     encoded,
@@ -37,6 +40,7 @@ from durian.run.manifest import Manifest
 from durian.schema import DIFFICULTY
 
 _HERE = Path(__file__).parent
+_HEADING = re.compile(r"<h2>(.*?)</h2>", re.DOTALL)
 
 
 def write_report(
@@ -49,6 +53,7 @@ def write_report(
     thumbnails: Mapping[str, Thumbnail],
     manifest: Manifest,
     judged: Judged | None = None,
+    leaks: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write index.html, every figure as .svg and .png, and summary.json; each whole or not at all.
 
@@ -58,6 +63,7 @@ def write_report(
         table, rollouts: rows of the samples on them, with their texts.
         thumbnails: sample id -> its pictures.
         judged: what a judge said of answers that the rule called wrong, where one was asked.
+        leaks: samples that another set holds too, with both pictures; rows of leaks.parquet.
     """
     folder.mkdir(parents=True, exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
@@ -65,18 +71,26 @@ def write_report(
     write_page(
         folder,
         "page.html.j2",
-        report_figures(summary, units),
+        [*why_figures(summary), *report_figures(summary, units)],
         summary,
         shelves=shelves,
         cards=cards(shelves, table, rollouts, thumbnails),
         manifest=manifest,
         scored=summary.scored,
         judged=judged,
+        leaks=[
+            {**leak, **{name: encoded(leak[name]) for name in ("jpeg", "other_jpeg")}}
+            for leak in leaks
+        ],
         grouped=grouped_by(summary.grouping),
         groups=_sizes(summary),
         spreads={f"spread-{key}": each.histogram for key, each in alone.items()},
         spread_slices={f"slices-{key}": each.slices for key, each in alone.items()},
         units=units,
+        causes=summary.causes,
+        cause_words=WORDS,
+        cause_rules=rules(None if summary.causes is None else summary.causes.thresholds),
+        untold=untold(summary.causes) if summary.causes else [],
         numbers=[column for column in DIFFICULTY.values() if column.card is not None],
         most_bits=MOST,
         radius=RADIUS,
@@ -122,10 +136,31 @@ def write_page(
             "narrow": encoded(encode_figure(figure.narrow(), "svg")),
         }
     page = page_environment().get_template(template)
-    text = page.render(**page_parts(), summary=summary, figures=shown, **values)
+    text = with_contents(page.render(**page_parts(), summary=summary, figures=shown, **values))
     with written_aside(folder / "index.html") as aside:
         aside.write_text(text, encoding="utf-8")
     write_json(folder / SUMMARY_FILE, summary)
+
+
+def with_contents(page: str) -> str:
+    """Give each heading of a page an anchor, and list them all before the first.
+
+    Only headings as the templates write them, `<h2>...</h2>`, are found: whatever text of other
+    people stands in a page is escaped by then.
+    """
+    taken: dict[str, str] = {}  # anchor -> heading, as HTML
+
+    def anchored(match: re.Match[str]) -> str:
+        words = re.sub(r"<[^>]*>|&[^;]*;", "", match[1]).lower()
+        name = "-".join(re.findall(r"[a-z0-9]+", words))[:60] or "part"
+        anchor = next(a for n in count() if (a := f"{name}-{n}" if n else name) not in taken)
+        taken[anchor] = match[1]
+        return f'<h2 id="h-{anchor}">{match[1]}</h2>'
+
+    anchored_page = _HEADING.sub(anchored, page)
+    links = "".join(f'<li><a href="#h-{a}">{heading}</a></li>' for a, heading in taken.items())
+    folded = f"<details><summary>Contents</summary><ul>{links}</ul></details>"
+    return anchored_page.replace("<main>", f'<nav aria-label="Contents">{folded}</nav>\n<main>', 1)
 
 
 @cache  # templates are compiled once a process

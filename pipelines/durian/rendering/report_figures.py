@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from durian.analysis.one_run.against_error import Predictor
 from durian.analysis.one_run.summary import Scored, Summary
-from durian.rendering import group_figures, measure_figures
+from durian.rendering import cause_figures, group_figures, measure_figures
 from durian.rendering.figures import BLUE, NARROW, ORANGE, STYLE, WIDE
 from durian.rendering.gradient_figure import gradient_figure, gradient_sentences
 from durian.rendering.learning_figures import learning_curves, sample_curves
@@ -58,6 +58,32 @@ def report_figures(summary: Summary, units: Mapping[str, str]) -> list[ReportFig
         ),
         *_of_gradient(scored),
     ]
+
+
+def why_figures(summary: Summary) -> list[ReportFigure]:
+    """The figures of the section on causes, where any were found."""
+    if (causes := summary.causes) is None:
+        return []
+    figures = [
+        ReportFigure(
+            "why",
+            "Samples by cause",
+            "Samples, and wrong completions, by the first cause that applies, with 95 % intervals.",
+            lambda width: cause_figures.causes(causes.found, width),
+        )
+    ]
+    groups = {name: rows for name, rows in causes.groups.items() if rows}
+    if groups:
+        figures.append(
+            ReportFigure(
+                "why_groups",
+                "Causes by group and by column of the dataset",
+                "Share of the samples of each group, and of each value of the dataset's own text "
+                "columns, that has each cause, in per cent.",
+                lambda width: cause_figures.causes_by_group(groups, width),
+            )
+        )
+    return figures
 
 
 def _of_images(summary: Summary, units: Mapping[str, str]) -> Iterator[ReportFigure]:
@@ -108,12 +134,20 @@ def _of_curves(scored: Scored, units: Mapping[str, str]) -> Iterator[ReportFigur
         for name in drawn_measures(measures)
         if len(measures[name].curve) > 1
     }
+    said = ""
+    if scored.image_gain is not None and len(scored.image_gain.curve) > 1:
+        curved["image_gain"] = scored.image_gain.curve
+        said = (
+            " What the image adds is taken from one half of the completions, the errors beside it "
+            "from the other: of the same ones both would share their luck. A pass rate is part of "
+            "the gain, so that errors fall along it wherever samples differ at all."
+        )
     if curved:
         yield ReportFigure(
             "curves",
             "Errors along each measure",
             "Error rate along each measure, in quantile bins, with 95 % bands. Dashed: the "
-            "isotonic fit, which may only rise or only fall.",
+            f"isotonic fit, which may only rise or only fall.{said}",
             lambda width: measure_figures.curves(curved, units, width),
         )
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from durian.causes.rules import CAUSES
 from durian.groups import PERCEPTUAL
+from durian.rendering.causes import WORDS
 from durian.rendering.names import SEEING, Grouped, name_of
 
 BINS_SHOWN = 10  # shelves of reasoning bins at most, spread from the first bin to the last
@@ -18,7 +20,9 @@ SORTED_BY = (
     "perceptual_group",
     "reasoning_group",
 )
+CAUSE_SHELF = "why-"  # begins the key of a cause's shelf
 _BY_OUTCOME, _BY_MEASURE = "By outcome", "By measure"
+_BY_CAUSE = "By cause"
 _BY_BOTH = "Both groupings together"
 _BY_PERCEPTUAL, _BY_REASONING = "By perceptual group", "By reasoning bin"
 
@@ -52,12 +56,14 @@ def shelves(table: pl.DataFrame, grouped: Grouped | None = None) -> list[Shelf]:
     grouped = grouped or Grouped()
     # Places, not ids, are sorted: of 100,000 samples the ids are most of the memory.
     seeing = [name for name in SEEING if name in table.columns]
-    mixed = table.select(*SORTED_BY, *seeing, _haphazard().alias("_haphazard")).with_row_index(
-        "_place"
-    )
+    caused = [name for name in ("why", "label_doubt") if name in table.columns]
+    mixed = table.select(
+        *SORTED_BY, *caused, *seeing, _haphazard().alias("_haphazard")
+    ).with_row_index("_place")
     scored = mixed.filter(pl.col("pass_rate").is_not_null())
     found = [
         *(_extremes(mixed, seeing) if scored.is_empty() else _outcomes(scored)),
+        *_causes(mixed),
         *_quadrants(mixed, grouped),
         *_groups(mixed, grouped),
     ]
@@ -95,6 +101,20 @@ def _outcomes(scored: pl.DataFrame) -> Iterator[_Places]:
         ("easiest", "Easiest", sure_first.sort(rate, descending=True, maintain_order=True), 6),
     ):
         yield _shelf(key, _BY_OUTCOME, heading, ranked, size)
+
+
+def _causes(table: pl.DataFrame) -> Iterator[_Places]:
+    """Samples of each cause: those whose label is most doubtful, or a haphazard pick."""
+    if "why" not in table.columns:
+        return
+    usual = table.sort("_haphazard")
+    for cause in CAUSES:
+        member = usual.filter(pl.col("why") == cause)
+        if cause == "doubtful_label":
+            member = member.sort("label_doubt", descending=True, nulls_last=True,
+                                 maintain_order=True)  # fmt: skip
+        key = f"{CAUSE_SHELF}{cause.replace('_', '-')}"
+        yield _shelf(key, _BY_CAUSE, _capital(WORDS[cause]), member, 6)
 
 
 def _extremes(table: pl.DataFrame, measures: Sequence[str]) -> Iterator[_Places]:

@@ -10,20 +10,9 @@ from pathlib import Path
 
 from durian.errors import ConfigError, DurianError, RunFolderError, is_address, without_secrets
 from durian.places import Remote, place_of
-from durian.run.folder import (
-    DIFFICULTY_FILE,
-    MANIFEST,
-    REPORT_FOLDER,
-    ROLLOUTS_FILE,
-    SUMMARY_FILE,
-    THUMBNAILS_FILE,
-)
+from durian.run.folder import MANIFEST, REPORT_FOLDER, SUMMARY_FILE
 
-_COLUMNS_FILE = "columns.parquet"
-_FILES = (
-    MANIFEST, DIFFICULTY_FILE, ROLLOUTS_FILE, _COLUMNS_FILE, THUMBNAILS_FILE,
-    f"{REPORT_FOLDER}/{SUMMARY_FILE}",
-)  # fmt: skip
+_SUMMARY = f"{REPORT_FOLDER}/{SUMMARY_FILE}"
 _CHUNK = 8 << 20  # bytes in memory
 
 
@@ -53,13 +42,15 @@ def bring(run: Remote, copy: Path) -> None:
     Raises:
         RunFolderError: it is no complete run.
     """
-    if not run.is_dir() or not (run / MANIFEST).is_file():
+    files = run.files()
+    if MANIFEST not in files:
         raise RunFolderError(
             f"{run}: is not a run folder (no {MANIFEST}); give the address of a complete run"
         )
     (copy / REPORT_FOLDER).mkdir(parents=True)
-    for name in _FILES:
-        if (run / name).is_file():
+    for name in files:
+        table = "/" not in name and name.endswith(".parquet")
+        if table or name in (MANIFEST, _SUMMARY):
             with (run / name).open() as there, (copy / name).open("wb") as here:
                 shutil.copyfileobj(there, here, _CHUNK)
 

@@ -34,9 +34,16 @@ from durian.schema import DIFFICULTY, arrow_array, arrow_type
 
 _ALL_SAMPLES_NEEDED = (
     "difficulty", "difficulty_sd", "confidence", "confidence_sd", "estimated_from",
+    "image_gain", "image_gain_sd", "image_cluster", "also_in",
     "perceptual_group", "reasoning_group",
 )  # fmt: skip
-_OF_THE_END = ("scan", "tables", "duplicates", "report")  # stages that a part has no seconds of
+_OF_THE_END = (
+    "scan",
+    "tables",
+    "duplicates",
+    "against",
+    "report",
+)  # stages that a part has no seconds of
 _EXCHANGE = 2  # of renameat2: two names change places, and there is no moment without either
 
 

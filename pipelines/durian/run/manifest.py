@@ -109,6 +109,35 @@ class Sampled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The processes that measured a run side by side."""
+
+    count: Count
+    seconds: list[dict[str, float]]  # of each shard's parts, by stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDuplicates:
+    """Samples over nearly the same images, and labels in conflict among them."""
+
+    clusters: Count  # of two samples or more
+    samples: Count  # in these
+    conflicts: Count  # samples whose image and question another has too, with another answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedSet:
+    """Another dataset in which the samples were looked for."""
+
+    name: str  # as the column `also_in` has it
+    split: str
+    fingerprint: str  # of its rows
+    rows: Count
+    held: Count  # samples of the run that it holds too
+    by: dict[str, Count] = field(default_factory=dict)  # of them by way: bytes, pixels, near, words
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a finished profile beside its tables.
 
@@ -130,10 +159,14 @@ class Manifest:
     tokens: Tokens | None = None
     sampled: Sampled | None = left_out()  # None where all are drawn
     estimates: EstimatesMade | None = left_out()
+    duplicates: NearDuplicates | None = left_out()  # None where they were not looked for
+    against: list[ComparedSet] | None = left_out()
     groups: GroupCuts
     determinism: list[str] | None = left_out()  # what another run of the same may give otherwise
     versions: dict[str, str] | None = left_out()
     seconds: dict[str, float] | None = left_out()  # by stage
+    shards: Shards | None = left_out()
+    locks: str | None = left_out()  # that were not flocks, and why
     regrouped: list[GroupCuts] | None = left_out()  # earlier groupings
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
+from durian.records import from_json, left_out
 from durian.samples import Rollout
 
 TOKENS_KEY = b"durian.tokens"
@@ -21,6 +22,7 @@ class Tokens:
     prompt: int | None = 0  # tokens of their prompts, each counted once; None: the engine told none
     completions: int = 0
     completion: int = 0  # tokens of all the completions
+    blind: Tokens | None = left_out()  # those drawn without the image, not among these
 
     def __add__(self, other: Tokens) -> Tokens:
         # A sum of which one part is unknown is unknown: as 0 it would price the run too low.
@@ -30,10 +32,15 @@ class Tokens:
             prompt=(self.prompt or 0) + (other.prompt or 0) if known else None,
             completions=self.completions + other.completions,
             completion=self.completion + other.completion,
+            blind=(self.blind or Tokens()) + (other.blind or Tokens())
+            if self.blind or other.blind
+            else None,
         )
 
 
-def tokens_of(drawn: Iterable[Sequence[Rollout]]) -> Tokens:
+def tokens_of(
+    drawn: Iterable[Sequence[Rollout]], blind: Iterable[Sequence[Rollout]] = ()
+) -> Tokens:
     """The tokens of some samples' rollouts; a sample without any counts for nothing."""
     total = Tokens()
     for rollouts in filter(None, drawn):
@@ -43,7 +50,8 @@ def tokens_of(drawn: Iterable[Sequence[Rollout]]) -> Tokens:
             completions=len(rollouts),
             completion=sum(rollout.n_tokens for rollout in rollouts),
         )
-    return total
+    without = tokens_of(blind) if blind else Tokens()
+    return replace(total, blind=without) if without.prompts else total
 
 
 def with_tokens(part: pa.Table, tokens: Tokens) -> pa.Table:
@@ -55,4 +63,4 @@ def with_tokens(part: pa.Table, tokens: Tokens) -> pa.Table:
 def part_tokens(schema: pa.Schema) -> Tokens | None:
     """The tokens of a finished part; None where an older Durian, which counted none, wrote it."""
     told = (schema.metadata or {}).get(TOKENS_KEY)
-    return None if told is None else Tokens(**json.loads(told))
+    return None if told is None else from_json(Tokens, json.loads(told))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from durian.analysis.one_run.summary import Summary, read_summary
 from durian.errors import RunFolderError
 from durian.groups import PERCEPTUAL
 from durian.run.files import read_json
@@ -31,6 +31,9 @@ from durian.run.folder import (
 from durian.run.manifest import Manifest, manifest_of
 from durian.schema import DIFFICULTY, ROLLOUTS, arrow_type, known_at
 from durian.table.columns import COLUMNS_FILE, KEYS
+
+if TYPE_CHECKING:
+    from durian.analysis.one_run.summary import Summary
 
 # A panic of polars' Rust code, which some damaged files cause, is no `Exception`: unless it is
 # named it passes every other handler.
@@ -87,6 +90,8 @@ def check_summary(path: Path) -> Summary:
     Raises:
         RunFolderError: the file is not there, or damaged.
     """
+    from durian.analysis.one_run.summary import read_summary  # here: it loads scipy
+
     file, way_out = path / REPORT_FOLDER / SUMMARY_FILE, f"run: durian report {path}"
     try:
         return read_summary(read_json(file, way_out))
@@ -145,6 +150,18 @@ def read_frame(file: Path, choose: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl
         return choose(pl.scan_parquet(file, glob=False)).collect()
     except DAMAGE as error:
         raise unreadable(file, error) from error
+
+
+def filled_columns(table: pl.DataFrame) -> set[str]:
+    """The columns that hold anything."""
+    return {column.name for column in table if column.null_count() < len(column)}
+
+
+def with_image(rollouts: pl.LazyFrame) -> pl.LazyFrame:
+    """Keep the completions that were drawn with the image; an older table has no others."""
+    if "blind" not in rollouts.collect_schema().names():
+        return rollouts
+    return rollouts.filter(pl.col("blind").fill_null(False).not_())
 
 
 def _check_rollouts(file: Path, columns: Sequence[str]) -> None:

@@ -50,6 +50,7 @@ def conflicts(table: pl.DataFrame) -> NDArray[np.bool_]:
     asked = asked.filter(repeated).with_columns(
         question=pl.col("problem").map_elements(_known_by, pl.String)
     )
+    asked = asked.filter(pl.col("question") != "")  # of a row that cannot be read
     differ = asked.group_by("image", "question", maintain_order=True).agg(
         "place", pl.col("answer").unique(maintain_order=True)
     )

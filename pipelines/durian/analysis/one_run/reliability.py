@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.rollouts import RolloutArrays
 from durian.analysis.statistics.estimate import Label
 from durian.groups import KINDS, GroupCuts, Harder, Kind, PerceptualCuts, ReasoningCuts, cut_like
-from durian.measures import MEASURES, RolloutMeasure
+from durian.measures import MEASURES, BlindMeasure, RolloutMeasure
 from durian.records import left_out
 
 REDRAWS, FEWER_REDRAWS = 200, 40
@@ -21,7 +21,7 @@ CERTAIN = 0.95
 FROM_ROLLOUTS = {
     column.name
     for measure in MEASURES.values()
-    if isinstance(measure, RolloutMeasure)
+    if isinstance(measure, RolloutMeasure | BlindMeasure)
     for column in measure.columns
 }
 RETAKEN = ("mean_logprob", "sum_logprob", "pass_rate", "mean_tokens")

@@ -15,8 +15,10 @@ from durian.analysis.one_run.against_error import (
     Predictor,
     auroc_differences,
 )
+from durian.analysis.one_run.causes import Causes, analyse_causes
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
+from durian.analysis.one_run.gain_curve import gain_against_error
 from durian.analysis.one_run.gradient import GradientShares, gradient_shares
 from durian.analysis.one_run.learning import Learning, learning
 from durian.analysis.one_run.reliability import (
@@ -37,6 +39,7 @@ from durian.analysis.statistics.error_share import (
 )
 from durian.analysis.statistics.estimate import DrawnTogether, Estimate, Label, plural
 from durian.analysis.statistics.pass_rates import PassRates, pass_rate_shares
+from durian.causes.rules import Evidence
 from durian.groups import KINDS, PERCEPTUAL, GroupCuts, Harder, Kind
 from durian.records import JsonObject, from_json, left_out, merged
 
@@ -131,6 +134,7 @@ class Scored:
     ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
+    image_gain: Predictor | None = left_out()  # where samples were asked without the image, too
     learning: Learning | None = left_out()  # where the rollouts are of several training steps
     gradient: GradientShares | None = left_out()  # where a sample has several rollouts
 
@@ -151,6 +155,7 @@ class Summary:
     missing: list[Missing]
     measured: int  # samples with scored completions
     grouping: GroupCuts | None = left_out()
+    causes: Causes | None = left_out()  # why samples are hard, where the table tells
     alone: dict[str, Distribution] | None = left_out()  # of each measure, where nothing was scored
     scored: Scored | None = merged()  # None where no completion was scored
     sentences: list[str] = field(default_factory=list)
@@ -174,6 +179,7 @@ def analyse(
     columns: pl.DataFrame | None = None,
     rollouts: pl.DataFrame | None = None,
     grouping: GroupCuts | None = None,
+    evidence: Evidence | None = None,
     seed: int = 0,
 ) -> Summary:
     """Analyse a difficulty table; sentences and advice are for others to add.
@@ -187,6 +193,7 @@ def analyse(
             `correct`, `finish_reason`, and `step` where it is known. The table then has
             `sample_id` and `row`.
         grouping: how the table's groups were cut.
+        evidence: what the table's causes rest on; None: they are not told.
         seed: of the splits and the redraws.
     Raises:
         ValueError: `columns` has not one row a row of the table.
@@ -205,6 +212,9 @@ def analyse(
         ],
         measured=int(is_scored.sum()),
         grouping=grouping,
+        causes=None
+        if evidence is None
+        else _causes(table, evidence, columns, {*table.columns, *measures}, grouping),
         alone=None if is_scored.any() else _distributions(table, measures, columns),
         scored=_analyse_scored(
             table.filter(is_scored), measures, scored_columns, rollouts, grouping, seed
@@ -286,11 +296,39 @@ def _analyse_scored(
         ),
         format_rate=_mean(table["format_rate"]) if "format_rate" in table.columns else None,
         joint=_joint(labels, orders["reasoning"], wrong, total, clusters),
+        image_gain=None
+        if arrays is None or "blind_pass_rate" not in table.columns
+        else gain_against_error(arrays, numbers(table["blind_pass_rate"]), clusters, seed=seed),
         split_half=None if arrays is None else split_halves(measures, arrays, clusters, seed=seed),
         learning=None
         if rollouts is None or "step" not in rollouts.columns
         else learning(rollouts, table, orders, clusters),
         gradient=gradient_shares(total - wrong, total, labels, orders),
+    )
+
+
+def _causes(
+    table: pl.DataFrame,
+    evidence: Evidence,
+    columns: pl.DataFrame | None,
+    taken: set[str],
+    grouping: GroupCuts | None,
+) -> Causes | None:
+    labels: dict[str, tuple[Sequence[Label | None], Sequence[Label]]] = {
+        "perceptual": (table["perceptual_group"].to_list(), PERCEPTUAL),
+        "reasoning": (
+            table["reasoning_group"].to_list(),
+            sorted(table["reasoning_group"].drop_nulls().unique().to_list()),
+        ),
+    }
+    for name, values in slice_columns(table, columns, taken).items():
+        labels[name] = values, _texts(values)
+    return analyse_causes(
+        table,
+        evidence,
+        image_clusters(table, columns),
+        labels,
+        None if grouping is None else grouping.why,
     )
 
 
