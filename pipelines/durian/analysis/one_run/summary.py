@@ -233,6 +233,11 @@ def _analyse_scored(
     total = table["rollouts"].to_numpy().astype(np.float64)
     wrong = np.round((1 - table["pass_rate"].to_numpy()) * total)
     clusters = image_clusters(table, columns)
+    now = None if grouping is None else grouping.perceptual.measure
+    # Before the rollouts are laid out: both are large, and neither needs the other.
+    held, differences = _against_error(
+        candidates(table, measures, columns), wrong, total, clusters, now
+    )
     arrays = None if rollouts is None else rollout_arrays(rollouts, table["sample_id"])
     labels = {kind: table[f"{kind}_group"].to_list() for kind in KINDS}
     orders: dict[Kind, Sequence[Label]] = {
@@ -240,10 +245,6 @@ def _analyse_scored(
         "reasoning": sorted({label for label in labels["reasoning"] if label is not None}),
     }
     groups = {kind: _by_group(labels[kind], orders[kind], wrong, total, clusters) for kind in KINDS}
-    found = {
-        name: AgainstError(candidate, wrong, total, clusters)
-        for name, candidate in candidates(table, measures, columns).items()
-    }
     slices = {
         name: errors_by_group(values, _texts(values), wrong, total, clusters)
         for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
@@ -266,14 +267,8 @@ def _analyse_scored(
             for kind in KINDS
         },
         slices=slices,
-        measures={name: held.described() for name, held in found.items()},
-        differences=auroc_differences(
-            found,
-            wrong,
-            total,
-            clusters,
-            now=None if grouping is None else grouping.perceptual.measure,
-        ),
+        measures=held,
+        differences=differences,
         reliability=Reliability(
             rollouts=int(np.bincount(total.astype(np.intp)).argmax()),
             fewest_rollouts=int(total.min()),
@@ -288,8 +283,8 @@ def _analyse_scored(
             numbers(table["reward_std"]) if "reward_std" in table.columns else None,
         ),
         looked_at=LookedAt(
-            measures=sum(held.kind == "measure" for held in found.values()),
-            columns=sum(held.kind == "column" for held in found.values()),
+            measures=sum(one.kind == "measure" for one in held.values()),
+            columns=sum(one.kind == "column" for one in held.values()),
             slices=sum(map(len, slices.values())),
         ),
         format_rate=_mean(table["format_rate"]) if "format_rate" in table.columns else None,
@@ -300,6 +295,22 @@ def _analyse_scored(
         else learning(rollouts, table, orders, clusters),
         gradient=gradient_shares(total - wrong, total, labels, orders),
     )
+
+
+def _against_error(
+    candidates: Mapping[str, Candidate],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+    now: str | None,
+) -> tuple[dict[str, Predictor], list[AurocDifference]]:
+    """Each measure and column against error, and against each other."""
+    found = {
+        name: AgainstError(candidate, wrong, total, clusters)
+        for name, candidate in candidates.items()
+    }
+    described = {name: held.described() for name, held in found.items()}
+    return described, auroc_differences(found, wrong, total, clusters, now=now)
 
 
 def _causes(
