@@ -13,7 +13,7 @@ POLICY := --model data/tiny_policy --max-tokens 64
 # What libraries cache goes into the project's own environment, not into the user's home.
 RUN := XDG_CACHE_HOME=$(CURDIR)/.venv/cache TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/cache/inductor $(BIN)
 
-.PHONY: demo test quick lint bench gpu-check adapters setup data docs tiny-policy pins audit wheel clean
+.PHONY: demo test quick lint bench ablation gpu-check adapters setup data docs tiny-policy pins audit wheel clean
 
 setup: .venv/ready
 
@@ -61,6 +61,23 @@ lint: setup
 
 bench: setup
 	$(RUN)/python -m tests.benchmarks
+
+# The numbers of docs/evidence.md: simulations, and as many trainings as begin within TRAINING_HOURS.
+# Resumes by unit. Files that a unit wrote are kept in runs/ablation.
+ABLATION := runs/ablation
+HOURS ?= 3
+TRAINING_HOURS ?= 0
+ablation: export OMP_NUM_THREADS = 1
+ablation: setup
+	for part in train test; do test -e $(ABLATION)/$$part/manifest.json || \
+	  $(RUN)/durian profile data/photo_shapes/$$part.parquet $(POLICY) --part-size 200 \
+	  --out $(ABLATION)/$$part || exit 1; done
+	$(RUN)/python -m reports.ablation.simulate --out $(ABLATION) --hours $(HOURS) --jobs $(JOBS)
+	$(RUN)/python -m reports.ablation.mechanism --out $(ABLATION)
+	$(RUN)/python -m reports.ablation.closed_form --table $(ABLATION)/test --out $(ABLATION)
+	$(RUN)/python -m reports.ablation.trainings --table $(ABLATION)/train --held-out $(ABLATION)/test \
+	  --out $(ABLATION) --hours $(TRAINING_HOURS)
+	$(RUN)/python -m reports.ablation.tell --simulation $(ABLATION) --trainings $(ABLATION)
 
 # On one GPU, in under nine minutes: what no CPU can settle. A line a part, JSON in gpu-check/.
 gpu-check: setup

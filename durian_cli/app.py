@@ -21,6 +21,7 @@ from durian_cli.export import export
 from durian_cli.grade import grade
 from durian_cli.group import group
 from durian_cli.import_logs import import_logs
+from durian_cli.merge import merge
 from durian_cli.profile import profile
 from durian_cli.report import report
 from durian_cli.schema import schema
@@ -45,6 +46,7 @@ app.command()(export)
 app.command()(grade)
 app.command()(group)
 app.command("import")(import_logs)
+app.command()(merge)
 app.command()(schema)
 app.command()(show)
 app.command()(train)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # they load what --help has no need of
     from durian.planning.plan import ProfilePlan
     from durian.profile import Profiled
     from durian.regroup import Regrouped
+    from durian.shards import ShardDone
     from durian.training.manifest import TrainingManifest
     from durian.training.plan import TrainingPlan
 
@@ -129,6 +130,14 @@ def show_json(value: object) -> None:
         value: a record, or a mapping.
     """
     print(json.dumps(as_json(value), allow_nan=False))
+
+
+def show_shard(result: ShardDone) -> None:
+    """What a shard has done, and what its run still lacks."""
+    print(f"shard {result.shard}: its {counted(result.parts, 'part')} of {result.run} are there")
+    print(result.rest)
+    if result.completing is None:
+        print(f"whoever finishes last completes the run; so does: durian merge {result.run}")
 
 
 def show_profile(result: Profiled) -> None:

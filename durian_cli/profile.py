@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from durian.config import AttemptConfig, CostConfig, ProfileConfig, ShownConfig
 from durian.errors import ConfigError
-from durian_cli.display import progress_for, show_plan, show_profile
+from durian_cli.display import progress_for, show_plan, show_profile, show_shard
 from durian_cli.options import command, show_result
 
 
@@ -23,11 +23,17 @@ def profile(
             from durian.planning.dry_run import plan_profile  # here, so that --help loads no torch
 
             plan = plan_profile(config, cost, progress=progress)
+        elif config.shard is not None:
+            from durian.shards import ShardDone, profile_shard
+
+            result = profile_shard(config, fresh=attempt.fresh, progress=progress)
         else:
             from durian.profile import profile_dataset
 
             result = profile_dataset(config, fresh=attempt.fresh, progress=progress)
     if attempt.dry_run:
         show_result(plan, show_plan, shown)
+    elif config.shard is not None and isinstance(result, ShardDone):
+        show_result(result, show_shard, shown)
     else:
         show_result(result, show_profile, shown)

@@ -10,10 +10,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from durian.config import Shard
 from durian_cli.app import app
 from durian_cli.options import Declared, as_text
 
-_KINDS = {bool: "flag", int: "whole number", float: "number", str: "text", Path: "path"}
+_KINDS = {
+    bool: "flag",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Path: "path",
+    Shard: "I/N or slurm",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

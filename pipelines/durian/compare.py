@@ -15,6 +15,7 @@ from durian.analysis.one_run.reliability import FROM_ROLLOUTS
 from durian.analysis.one_run.summary import Missing
 from durian.analysis.statistics.clusters import Clusters, image_clusters
 from durian.analysis.statistics.paired import Side
+from durian.analysis.statistics.seeing import learned, seeing
 from durian.analysis.two_runs.comparison import (
     KIND,
     Both,
@@ -33,6 +34,7 @@ from durian.measures import held_against_error, measured
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
 from durian.rendering.compare_sentences import compare_sentences, unlike_cuts
+from durian.rendering.gallery import Said, said
 from durian.run.folder import (
     DIFFICULTY_FILE,
     ROLLOUTS_FILE,
@@ -129,7 +131,17 @@ def compare_runs(
             unlike=unlike,
         ),
     )
-    found = replace(found, sentences=compare_sentences(found))
+    before, after = (_asked_both_ways(ids, run.table) for run in (a, b))
+    known = [seeing(*rates, clusters) for rates in (before, after)]
+    if any(known):
+        alike = a.manifest.config.get("blind") == b.manifest.config.get("blind")
+        found = replace(
+            found,
+            seeing=Both(a=known[0], b=known[1]),
+            learned=learned(before, after, clusters) if all(known) and alike else None,
+        )
+    how = [run.manifest.config.get("blind", "none") for run in (a, b)]
+    found = replace(found, sentences=compare_sentences(found, how))
     out.mkdir(parents=True, exist_ok=True)
     write_comparison(
         out,
@@ -178,6 +190,21 @@ def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:
         groups={kind: joined[column].to_list() for kind, column in _KINDS.items()},
         measures={name: numbers[name] for name in HELD},
     )
+
+
+def _asked_both_ways(
+    ids: pl.DataFrame, table: pl.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pass rates of the joined samples with the image and without, NaN where not asked. (N,)"""
+    joined = ids.join(table, on="sample_id", how="left", maintain_order="left")
+    one, other = (
+        joined.get_column(name, default=pl.Series([None] * len(ids), dtype=pl.Float64))
+        .cast(pl.Float64)
+        .fill_null(np.nan)
+        .to_numpy()
+        for name in ("pass_rate", "blind_pass_rate")
+    )
+    return one, other
 
 
 def _clusters(ids: pl.DataFrame, *runs: Path) -> Clusters:
@@ -332,14 +359,14 @@ def _shelves(ids: pl.DataFrame, sides: tuple[Side, Side], a: _Run, b: _Run) -> l
     learned, unlearned = (places[:MOST_SHOWN] for places in learned_samples(*sides))
     shown = ids["sample_id"].gather([*learned, *unlearned])
     texts = _texts(b.path, shown)
-    said = _completions(a.path, shown), _completions(b.path, shown)
+    told = _completions(a.path, shown), _completions(b.path, shown)
 
     def card(place: int, was_right: bool) -> ChangedCard:
         key = ids["sample_id"][place]
         right = [f"{s.total[place] - s.wrong[place]:.0f} of {s.total[place]:.0f}" for s in sides]
         # The completion that changed: of A's as it was, of B's as it is now.
         wanted = (was_right, not was_right)
-        one, other = (text.get((key, right)) for text, right in zip(said, wanted, strict=True))
+        one, other = (text.get((key, right)) for text, right in zip(told, wanted, strict=True))
         row, problem, answer = texts[key]
         return ChangedCard(
             sample_id=key, row=row, problem=problem, answer=answer, a=right[0], b=right[1],
@@ -363,17 +390,17 @@ def _texts(run: Path, shown: pl.Series) -> dict[str, tuple[int, str, str]]:
     return {key: (row, problem, answer) for key, row, problem, answer in rows.iter_rows()}
 
 
-def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], str]:
+def _completions(run: Path, shown: pl.Series) -> dict[tuple[str, bool], Said | None]:
     """The first right and the first wrong completion of each sample that has one."""
     rows = read_frame(
         run / ROLLOUTS_FILE,
         lambda frame: (
             with_image(frame)
-            .select("sample_id", "rollout", "completion", "correct")
+            .select("sample_id", "correct", "completion", "answer", "rollout")
             .filter(pl.col("sample_id").is_in(shown.implode()) & pl.col("correct").is_not_null())
         ),
     ).sort("rollout", descending=True)
-    return {(row[0], row[3]): row[2] for row in rows.iter_rows()}
+    return {(row[0], row[1]): said(row[2], row[3]) for row in rows.iter_rows()}
 
 
 def _thumbnails(run: Path) -> dict[str, bytes]:

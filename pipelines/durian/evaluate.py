@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import dropwhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from durian.analysis.evaluation import (
     Evaluation,
@@ -39,6 +40,7 @@ from durian.analysis.statistics.accuracy import (
     rates,
 )
 from durian.analysis.statistics.clusters import Clusters, clusters_of
+from durian.analysis.statistics.seeing import learned, seeing
 from durian.config import EvalConfig
 from durian.engines.fingerprint import model_fingerprint
 from durian.engines.loading import chat_of, check_engine, settle_repeatable
@@ -46,11 +48,13 @@ from durian.errors import ConfigError, RunError, RunFolderError
 from durian.groups import Kind
 from durian.manifest import as_profiled, describe_evaluation, evaluation_identity
 from durian.measuring.first_rows import check_first_rows
-from durian.measuring.judging import OUTCOME, judge_parts
+from durian.measuring.judging import BLIND, OUTCOME, judge_parts
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import DatasetIndex, scan
+from durian.readers.stand_ins import StandIns
 from durian.records import from_json
 from durian.rendering.evaluation_page import write_evaluation
+from durian.rendering.seeing import learned_sentence, seeing_sentence
 from durian.rendering.text import counted, estimate_text
 from durian.run.files import read_json, write_json
 from durian.run.folder import SUMMARY_FILE, RunFolder, check_usable
@@ -66,6 +70,8 @@ from durian.table.judged import (
     open_groups,
 )
 
+BothWays = tuple[NDArray[np.float64], NDArray[np.float64]]  # (N,) with the image, without
+Found = TypeVar("Found")
 _POLICIES = ("model", "compare")  # by the option that names each
 
 
@@ -113,7 +119,10 @@ def evaluate_policy(
         check_groups_known(groups, reader, config.table)
     config = settle_repeatable(config)
     with watch.time("scan"):
-        index = scan(reader.samples(), progress, own_ids=config.id_column is not None)
+        index = scan(
+            reader.samples(), progress, own_ids=config.id_column is not None,
+            stand_ins=StandIns(config.seed) if config.blind == "other" else None,
+        )  # fmt: skip
 
     def judge(run: RunFolder | None) -> Evaluation:
         return _evaluate(
@@ -184,6 +193,7 @@ def _evaluate(
         reason, count = next(iter(failed.items()))
         raise RunError(f"none of {len(error):,} samples could be judged: {count:,} x {reason}")
     judged = [_judged(frame.filter(usable), config.rollouts) for frame in outcomes]
+    asked = [_asked_both_ways(frame.filter(usable), config) for frame in outcomes]
     ids = outcomes[0].filter(usable).select("sample_id")
     clusters = clusters_of(outcomes[0].filter(usable)["image_id"])
     labels, used = labels_of(ids, groups)
@@ -217,12 +227,15 @@ def _evaluate(
                 )
                 if config.pass_at
                 else None,
+                seeing=_known({way: seeing(*pair, clusters) for way, pair in both.items()}),
                 perceptual=_accuracies(labels.get("perceptual"), ways, clusters),
                 reasoning=_accuracies(labels.get("reasoning"), ways, clusters),
             )
-            for model, fingerprint, ways in zip(models, fingerprints, judged, strict=True)
+            for model, fingerprint, ways, both in zip(
+                models, fingerprints, judged, asked, strict=True
+            )
         ],
-        comparison=_compare(models, judged, labels, clusters, config.seed)
+        comparison=_compare(models, judged, asked, labels, clusters, config.seed)
         if config.compare
         else None,
         seconds={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
@@ -295,9 +308,28 @@ def _judged(outcomes: pl.DataFrame, rollouts: int) -> dict[str, Judged]:
     }
 
 
+def _asked_both_ways(outcomes: pl.DataFrame, config: EvalConfig) -> dict[str, BothWays]:
+    """Pass rates with the image and without, by the way of drawing; none if not asked blind."""
+    drawn = {"greedy": 1, "sampled": config.rollouts}
+    return {
+        way: (
+            outcomes[f"{way}_right"].to_numpy() / completions,
+            outcomes[f"{way}_{BLIND}"].fill_null(np.nan).to_numpy(),
+        )
+        for way, completions in drawn.items()
+        if completions and config.asks_blind
+    }
+
+
+def _known(found: Mapping[str, Found | None]) -> dict[str, Found] | None:
+    """What is known, or None where nothing is."""
+    return {way: one for way, one in found.items() if one is not None} or None
+
+
 def _compare(
     models: Sequence[str],
     judged: Sequence[Mapping[str, Judged]],
+    asked: Sequence[Mapping[str, BothWays]],
     labels: Mapping[Kind, Sequence[Any]],
     clusters: Clusters,
     seed: int,
@@ -310,6 +342,7 @@ def _compare(
         second=models[1],
         greedy=compare_greedy(*pairs["greedy"], clusters, seed=seed),
         sampled=None if sampled is None else compare_sampled(*sampled, clusters, seed=seed),
+        learned=_known({way: learned(asked[1][way], asked[0][way], clusters) for way in asked[0]}),
         perceptual=_differences(labels.get("perceptual"), pairs, clusters),
         reasoning=_differences(labels.get("reasoning"), pairs, clusters),
     )
@@ -360,6 +393,10 @@ def _sentences(result: Evaluation) -> list[str]:
                 f"At least one of {most} sampled completions of {model.name} is right in "
                 f"{estimate_text(share, named=True)} of the samples."
             )
+    how = result.settings.blind or "none"
+    for model in result.models:
+        for way, both in (model.seeing or {}).items():
+            said.append(seeing_sentence(f"When {way}, {model.name}", both, how))
     if (compared := result.comparison) is not None:
         tests = {"greedy": compared.greedy, "sampled": compared.sampled}
         parts = [
@@ -372,4 +409,6 @@ def _sentences(result: Evaluation) -> list[str]:
             f"{compared.first} minus {compared.second}: {' and '.join(parts)}; above 0, "
             f"{compared.first} is right more often."
         )
+        for way, moved in (compared.learned or {}).items():
+            said.append(learned_sentence(moved, compared.second, compared.first, way))
     return said

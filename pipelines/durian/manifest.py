@@ -70,7 +70,9 @@ def run_identity(config: ProfileConfig) -> JsonObject:
         **identifying(config),
         "features": config.features if config.needs_patches else None,
         "blind_rollouts": config.blind_completions or None,
-        "model": model_fingerprint(config.sampling) if config.needs_model else None,
+        "model": model_fingerprint(config.sampling)
+        if config.needs_model or config.counts_prompts
+        else None,
         "reward": reward_fingerprint(config.reward) if config.needs_rollouts else None,
         "prompt_template": file_fingerprint(config.prompt_template),
         NAMED: {

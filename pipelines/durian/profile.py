@@ -49,6 +49,8 @@ from durian.table.checked import check_manifest, check_summary
 from durian.table.columns import write_columns, write_signatures
 from durian.table.grouping import check_measure, group_samples
 
+LEASES = "lease files with host, process and time: the file system has no flock that works"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Profiled:
@@ -57,6 +59,23 @@ class Profiled:
     run: str
     manifest: Manifest = merged()
     summary: Summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A profile whose inputs are known to be right, before its folder is touched."""
+
+    config: ProfileConfig
+    reader: SampleReader
+    index: DatasetIndex
+    drawn: NDArray[np.bool_]  # (N,), the samples that completions are drawn of
+    identity: JsonObject
+    watch: Stopwatch
+
+    @property
+    def parts(self) -> list[range]:
+        """The numbers of the samples of each part."""
+        return self.index.parts(self.config.part_size)
 
 
 def profile_dataset(
@@ -75,15 +94,44 @@ def profile_dataset(
     >>> durian.profile_dataset(config).manifest.counts.samples
     12
     """
-    progress, watch = progress or Silent(), Stopwatch()
+    progress, out = progress or Silent(), Path(config.out)
+    if config.shard is not None:
+        raise ConfigError("shard is for durian.shards.profile_shard; leave it out")
+    work = prepare(config, progress)
+
+    def complete(run: RunFolder) -> None:
+        measure_samples(work, run, progress)
+        finish_run(
+            work.config, work.reader, work.index, run, work.identity, work.watch, progress,
+            drawn=work.drawn,
+        )  # fmt: skip
+
+    settle(out)
+    with hold_run(out, work.identity, fresh=fresh, say=progress.note) as run:
+        if run.manifest is None:
+            complete(run)
+        elif check_grows(run.path, work):
+            with extended(run.path, work.identity, work.parts, fresh=fresh) as aside:
+                complete(aside)
+        return finished(run.path)
+
+
+def prepare(config: ProfileConfig, progress: Progress) -> Work:
+    """Find wrong input before anything is loaded or written, and read the dataset once.
+
+    Raises:
+        InputError: see above.
+    """
+    watch = Stopwatch()
     check_measure("perceptual", config.perceptual)
     check_measure("reasoning", config.reasoning)
-    out = Path(config.out)
-    check_usable(out)
+    check_usable(Path(config.out))
     if config.needs_rollouts:
         check_engine(config.sampling)
     if config.needs_patches:
         check_encoder(config.sampling)
+    if config.counts_prompts:
+        require("model, whose processor counts the tokens of prompts,", "torch", "transformers")
     identity = run_identity(config)
     if config.distributed is not None:
         ray_pool().check_cluster(config)
@@ -104,36 +152,42 @@ def profile_dataset(
         with watch.time("against"):
             identity["against"] = fingerprints(others)
     with watch.time("scan"):
-        strata = None if config.draws_all else Strata(config.seed)
-        by_others = config.asks_blind and config.blind == "other"
-        index = scan(
-            reader.samples(), progress, own_ids=config.id_column is not None, strata=strata,
-            stand_ins=StandIns(config.seed) if by_others else None,
-        )  # fmt: skip
+        index, drawn = read_once(config, reader, progress)
     identity["dataset"] = index.fingerprint
-    drawn = _drawn(config, strata, len(index.rows))
-    parts = index.parts(config.part_size)
+    return Work(
+        config=config, reader=reader, index=index, drawn=drawn, identity=identity, watch=watch
+    )
 
-    def complete(run: RunFolder) -> None:
-        measure_samples(config, reader, index, run, progress, drawn)
-        finish_run(config, reader, index, run, identity, watch, progress, drawn=drawn)
 
-    settle(out)
-    with hold_run(out, identity, fresh=fresh) as run:
-        if run.manifest is None:
-            complete(run)
-        elif (before := check_manifest(run.path).sampled) is not None:
-            _check_grows(run.path, config, before.drawn, int(drawn.sum()))
-            if drawn.sum() > before.drawn:
-                with extended(run.path, identity, parts, fresh=fresh) as aside:
-                    complete(aside)
-        elif not drawn.all():
-            _check_grows(run.path, config, len(drawn), int(drawn.sum()))
-        manifest = check_manifest(run.path)
-        # The summary may have been left behind by an older command, damaged or not at all.
-        summary = check_summary(run.path)
-        _check_any_measured(run.path, manifest, summary)
-        return Profiled(run=str(run.path), manifest=manifest, summary=summary)
+def read_once(
+    config: ProfileConfig, reader: SampleReader, progress: Progress
+) -> tuple[DatasetIndex, NDArray[np.bool_]]:
+    """The distinct samples of a dataset, and those that completions are drawn of. (N,)
+
+    Raises:
+        DatasetError: as `scan`.
+        ConfigError: those drawn are too few to say anything about the others.
+    """
+    strata = None if config.draws_all else Strata(config.seed)
+    by_others = config.asks_blind and config.blind == "other"
+    index = scan(
+        reader.samples(), progress, own_ids=config.id_column is not None, strata=strata,
+        stand_ins=StandIns(config.seed) if by_others else None,
+    )  # fmt: skip
+    return index, _drawn(config, strata, len(index.rows))
+
+
+def finished(run: Path) -> Profiled:
+    """What a complete run came to.
+
+    Raises:
+        RunError: every sample lacks a measure.
+    """
+    manifest = check_manifest(run)
+    # The summary may have been left behind by an older command, damaged or not at all.
+    summary = check_summary(run)
+    _check_any_measured(run, manifest, summary)
+    return Profiled(run=str(run), manifest=manifest, summary=summary)
 
 
 def _drawn(config: ProfileConfig, strata: Strata | None, samples: int) -> NDArray[np.bool_]:
@@ -153,12 +207,22 @@ def _drawn(config: ProfileConfig, strata: Strata | None, samples: int) -> NDArra
     return strata.first(count)
 
 
-def _check_grows(run: Path, config: ProfileConfig, before: int, now: int) -> None:
+def check_grows(run: Path, work: Work) -> bool:
+    """Whether completions are now asked for of more samples than a complete run holds.
+
+    Raises:
+        RunFolderError: of fewer.
+    """
+    sampled = check_manifest(run).sampled
+    before = len(work.drawn) if sampled is None else sampled.drawn
+    now = int(work.drawn.sum())
     if now < before:
         raise RunFolderError(
-            f"{run}: completions were drawn of {before:,} samples, and sample {config.sample} asks "
-            f"for {now:,}; it may only grow: leave the run as it is, or choose another --out"
+            f"{run}: completions were drawn of {before:,} samples, and sample "
+            f"{work.config.sample} asks for {now:,}; it may only grow: leave the run as it is, or "
+            "choose another --out"
         )
+    return now > before
 
 
 def _check_any_measured(run: Path, manifest: Manifest, summary: Summary) -> None:
@@ -179,12 +243,7 @@ def _check_any_measured(run: Path, manifest: Manifest, summary: Summary) -> None
 
 
 def measure_samples(
-    config: ProfileConfig,
-    reader: SampleReader,
-    index: DatasetIndex,
-    run: RunFolder,
-    progress: Progress,
-    drawn: NDArray[np.bool_],
+    work: Work, run: RunFolder, progress: Progress, own: range | None = None
 ) -> None:
     """Measure the samples that no finished part holds, and keep them part by part.
 
@@ -192,18 +251,21 @@ def measure_samples(
     part; then the images of the others.
 
     Args:
-        drawn: (N,), the samples that completions are drawn of.
+        own: numbers of the parts that are this process's; None for all.
     """
-    parts = index.parts(config.part_size)
+    config, index, parts, drawn = work.config, work.index, work.parts, work.drawn
     held, asked = _held(index, run)
     if (asked & ~drawn).any():
         raise RunFolderError(
             f"{run.path}: was begun with a larger --sample, which may only grow; repeat the old "
             "value, or pass --fresh"
         )
+    mine = np.zeros(len(drawn), np.bool_)
+    for number in range(len(parts)) if own is None else own:
+        mine[parts[number].start : parts[number].stop] = True
     measure = measure_here if config.distributed is None else ray_pool().measure_on_ray
     for draws, due, there in ((True, drawn, drawn & asked), (False, ~drawn, ~drawn & held)):
-        left = due & ~there
+        left = mine & due & ~there
         todo = [
             (number, (places.start + np.flatnonzero(left[places.start : places.stop])).tolist())
             for number, places in enumerate(parts)
@@ -212,15 +274,22 @@ def measure_samples(
         if not todo:
             continue
         first = todo[0][1][0]
-        rows = distinct(reader.samples(start=index.rows[first]), index, first)
+        rows = distinct(work.reader.samples(start=index.rows[first]), index, first)
         numbers = chain.from_iterable(places for _, places in todo)
-        samples, done = numbered(rows, first, numbers), int(there.sum())
+        samples, done = numbered(rows, first, numbers), int((mine & there).sum())
         # Closed, not left to the collector: an engine or a cluster's actors must end with the run.
         with closing(
             measure(config, samples, todo, index, progress, draws=draws, done=done)
         ) as measured:
             for (number, _), part in zip(todo, measured, strict=True):
                 add_to_part(run, number, *part_tables(part))
+
+
+def unfinished_parts(work: Work, run: RunFolder) -> list[int]:
+    """Numbers of the parts that lack a sample, or the completions of one that is drawn."""
+    held, asked = _held(work.index, run)
+    left = ~held | (work.drawn & ~asked)
+    return [n for n, part in enumerate(work.parts) if left[part.start : part.stop].any()]
 
 
 def _held(index: DatasetIndex, run: RunFolder) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -294,6 +363,8 @@ def finish_run(
     manifest = describe_run(config, reader, index, run, identity, groups, estimates.made)
     if drawn is not None and not drawn.all():
         manifest = replace(manifest, sampled=Sampled(asked=config.sample, drawn=int(drawn.sum())))
+    if run.held.lease is not None:
+        manifest = replace(manifest, locks=LEASES)
     manifest = replace(manifest, **duplicates.told, **also)
     with watch.time("report"):
         if duplicates.leaks:

@@ -47,9 +47,11 @@ from durian.table.causes import WHY, gather_evidence, read_said
 from durian.table.checked import check_run, filled_columns, read_frame, with_image
 from durian.table.columns import read_columns
 
-THUMBNAIL_SIDE = 160  # pixels
-THUMBNAIL_BYTES = 6_000  # of each JPEG, however noisy the image: a page holds about a hundred
-_QUALITIES = (85, 70, 50, 30, 10)
+# A page holds up to 130 samples, and 5 MB in all: the bounds hold however noisy an image is.
+PICTURE_SIDE, PICTURE_BYTES = 512, 19_000  # pixels, and bytes of the JPEG
+ENTROPY_SIDE, ENTROPY_BYTES = 160, 4_000  # of the map of local entropy
+LEAK_SIDE, LEAK_BYTES = 256, 8_000  # of both images of a leak
+_QUALITIES = (85, 70, 50, 30)
 _TEXT = ("problem", "answer")
 _JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct", "finish_reason")
 _STEP = "step"  # from version 2 on
@@ -162,16 +164,49 @@ def keep_thumbnails(path: Path, reader: SampleReader, rows: list[int], pixel_lim
     """
     kept: dict[str, list[Any]] = {"sample_id": [], "jpeg": [], "entropy": []}
     for sample in reader.samples(rows=rows):
-        if (small := _small(sample, pixel_limit)) is not None:
+        if (image := _first_image(sample, pixel_limit)) is not None:
+            jpeg, entropy = thumbnail(image)
             kept["sample_id"].append(sample.sample_id)
-            kept["jpeg"].append(_jpeg(small))
-            kept["entropy"].append(_jpeg(local_entropy_map(small)))
+            kept["jpeg"].append(jpeg)
+            kept["entropy"].append(entropy)
     schema = pa.schema(
         [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
     )
     with written_aside(path / THUMBNAILS_FILE) as aside:
         arrays = [arrow_array(kept[field.name], field.type) for field in schema]
         pq.write_table(pa.table(arrays, schema=schema), aside)
+
+
+def thumbnail(image: Image.Image) -> tuple[bytes, bytes]:
+    """JPEGs of an image and of its local entropy, as small as a run keeps them."""
+    small = _within(image, ENTROPY_SIDE)
+    return (
+        _small(image, PICTURE_SIDE, PICTURE_BYTES),
+        _jpeg(local_entropy_map(small), ENTROPY_BYTES),
+    )
+
+
+def _small(image: Image.Image, side: int, limit: int) -> bytes:
+    return _jpeg(_within(image, side), limit)
+
+
+def _within(image: Image.Image, side: int) -> Image.Image:
+    """A copy whose longer side has so many pixels at most."""
+    copy = image.copy()
+    copy.thumbnail((side, side))
+    return copy
+
+
+def _jpeg(image: Image.Image, limit: int) -> bytes:
+    """The best quality that keeps within so many bytes; where none does, a smaller image."""
+    # A noisy image can take many times the bytes of a plain one at equal quality.
+    while True:
+        for quality in _QUALITIES:
+            file = io.BytesIO()
+            image.save(file, "JPEG", quality=quality)
+            if file.tell() <= limit:
+                return file.getvalue()
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
 
 
 def keep_leaks(path: Path, reader: SampleReader, leaks: Sequence[Leak], pixel_limit: int) -> None:
@@ -203,16 +238,12 @@ _LEAKS = pa.schema(
 )
 
 
-def _small(sample: Sample, pixel_limit: int) -> Image.Image | None:
-    """A sample's first image, small; None where there is none, or none that can be read."""
+def _first_image(sample: Sample, pixel_limit: int) -> Image.Image | None:
+    """A sample's first image; None where there is none, or none that can be read."""
     if not sample.images:
         return None
     image = decode(sample.images[0], pixel_limit=pixel_limit, keep=True)
-    if isinstance(image, Failed) or image.rgb is None:
-        return None
-    small = image.rgb.copy()
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    return small
+    return None if isinstance(image, Failed) else image.rgb
 
 
 def _sides(reader: SampleReader, rows: list[int], pixel_limit: int) -> dict[int, dict[str, Any]]:
@@ -221,28 +252,16 @@ def _sides(reader: SampleReader, rows: list[int], pixel_limit: int) -> dict[int,
             "row": sample.row,
             "problem": sample.problem,
             "answer": sample.answer,
-            "jpeg": small and _jpeg(small),
+            "jpeg": image and _small(image, LEAK_SIDE, LEAK_BYTES),
         }
         for sample in reader.samples(rows=list(dict.fromkeys(rows)))
-        for small in [_small(sample, pixel_limit)]
+        for image in [_first_image(sample, pixel_limit)]
     }
 
 
 def _read_leaks(path: Path) -> list[dict[str, Any]]:
     file = path / LEAKS_FILE
     return read_frame(file, lambda frame: frame).to_dicts() if file.exists() else []
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    """The best quality that keeps within the limit."""
-    # A noisy image can take many times the bytes of a plain one at equal quality. The bound keeps a
-    # page of a hundred pictures small whatever the dataset holds.
-    for quality in _QUALITIES:
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=quality)
-        if file.tell() <= THUMBNAIL_BYTES:
-            break
-    return file.getvalue()
 
 
 def _read_thumbnails(path: Path) -> dict[str, Thumbnail]:

@@ -92,7 +92,7 @@ ARMS = {
     "refresh_10": Arm(refresh=10),
     "refresh_50": Arm(refresh=50),
 }
-DECIDE = ("grpo", "dr_grpo", "batch", "maxrl", "durian", "true", "random")
+DECIDE = ("grpo", "dr_grpo", "batch", "maxrl", "durian", "true", "accuracy", "random")
 GROUPED = ("grpo", "durian", "random")
 WEIGHTS = (
     (0.1, 0.2, 0.7), (0.15, 0.25, 0.6), (0.2, 0.1, 0.7), (0.3, 0.1, 0.6), (0.6, 0.2, 0.2),
@@ -102,6 +102,7 @@ SWEEPS: dict[str, tuple[Setting, tuple[str, ...]]] = {
     "centre": (CENTRE, tuple(ARMS)),
     "rate 0.003": (replace(CENTRE, rate=0.003), DECIDE),
     "rate 0.03": (replace(CENTRE, rate=0.03), DECIDE),
+    "rate 0.1": (replace(CENTRE, rate=0.1), DECIDE),
     "sgd 1": (replace(CENTRE, optimizer="sgd", rate=1.0), DECIDE),
     "sgd 4": (replace(CENTRE, optimizer="sgd", rate=4.0), DECIDE),
     "rollouts 4": (replace(CENTRE, rollouts=4), DECIDE),
@@ -114,6 +115,11 @@ SWEEPS: dict[str, tuple[Setting, tuple[str, ...]]] = {
     "epochs 4": (replace(CENTRE, epochs=4), DECIDE),
     "noise 0.1": (replace(CENTRE, noise=0.1), DECIDE),
     "noise 0.2": (replace(CENTRE, noise=0.2), DECIDE),
+    # All at once that should make a std of eight verdicts a bad guide.
+    "corner": (
+        replace(CENTRE, sharpness=5.0, noise=0.1, prompts=64, steps=320, rate=0.03, epochs=4),
+        DECIDE,
+    ),
     **{f"bins {b}": (replace(CENTRE, bins=b), GROUPED) for b in (4, 16, 48)},
     **{
         "weights " + " ".join(map(str, w)): (replace(CENTRE, weights=w), ("durian", "random"))
@@ -172,6 +178,15 @@ def train(setting: Setting, arm: Arm, seeds: list[int]) -> dict[str, Any]:
     Returns:
         Name -> by seed: what the policy is at the end; "curve/..." -> by look, by seed.
     """
+    return _train(setting, arm, seeds)[0]
+
+
+def train_policy(setting: Setting, arm: Arm, seeds: list[int]) -> Tensor:
+    """Train one arm, for its policies alone. (S, SEEN, ANSWERS)"""
+    return _train(setting, arm, seeds)[1]
+
+
+def _train(setting: Setting, arm: Arm, seeds: list[int]) -> tuple[dict[str, Any], Tensor]:
     world = make_world(seeds, setting.sharpness)
     policy = world.policy.clone().requires_grad_()
     optimizer = {
@@ -180,7 +195,7 @@ def train(setting: Setting, arm: Arm, seeds: list[int]) -> dict[str, Any]:
     }[setting.optimizer]()
     table = Table(world, arm, setting, seeds)
     order = _orders(setting, seeds)
-    rolls, flips = _streams(seeds, ROLLOUTS), _streams(seeds, NOISE)
+    rolls, flips = streams_of(seeds, ROLLOUTS), streams_of(seeds, NOISE)
     looks = [_look(world, policy.detach(), table)]
     batches: list[dict[str, list[float]]] = []
     for step in range(setting.steps):
@@ -190,10 +205,10 @@ def train(setting: Setting, arm: Arm, seeds: list[int]) -> dict[str, Any]:
         batch = world.train.at(rows)
         before = log_probs(policy.detach(), batch)
         shape = (setting.prompts, setting.rollouts)
-        answers = draw(before, _uniform(rolls, *shape))
+        answers = draw(before, uniform(rolls, *shape))
         rewards = (answers == batch.right[..., None]).float()
         if setting.noise:
-            turned = _uniform(flips, *shape) < setting.noise
+            turned = uniform(flips, *shape) < setting.noise
             rewards = torch.where(turned, 1 - rewards, rewards)
         groups = table.groups(rows, batch, before, answers)
         weights = arm.weights or setting.weights
@@ -204,17 +219,17 @@ def train(setting: Setting, arm: Arm, seeds: list[int]) -> dict[str, Any]:
             policy.grad = -gradient(batch, now, answers, drawn, advantages)
             optimizer.step()
         if step % 10 == 0:
-            batches.append(_shares(rewards, advantages))
+            batches.append(batch_numbers(rewards, advantages))
         if (step + 1) % (setting.steps // LOOKS) == 0:
             looks.append(_look(world, policy.detach(), table))
     found: dict[str, Any] = {name: values for name, values in looks[-1].items()}
     found |= {f"start/{name}": values for name, values in looks[0].items()}
     found |= {f"first/{name}": values for name, values in batches[0].items()}
-    for name in ("sampled", "greedy", "tau", "changed", "moved"):
+    for name in ("sampled", "greedy", "train", "tau", "changed", "moved"):
         found[f"curve/{name}"] = [look[name] for look in looks]
     for name in batches[0]:
-        found[f"mean/{name}"] = _rounded(torch.tensor([b[name] for b in batches]).mean(0))
-    return found
+        found[f"mean/{name}"] = rounded(torch.tensor([b[name] for b in batches]).mean(0))
+    return found, policy.detach()
 
 
 def advantages_of(
@@ -265,14 +280,14 @@ class Table:
         self.seeds, self.start = seeds, world.policy
         self.profile(world.policy, world.train, 0)
         if arm.reasoning == "earlier":
-            early = _streams(seeds, EARLY)
+            early = streams_of(seeds, EARLY)
             other = torch.stack([torch.randn(world.policy.shape[1:], generator=g) for g in early])
             spread = world.policy.flatten(1).std(1)[:, None, None]
             before = 0.5 * world.policy + 0.5 * spread * other
             measured, _ = self.measure(before, world.train, 0)
             self.reasoning = cut_reasoning(measured, self.bins)
         if arm.perceptual == "random":
-            streams = _streams(seeds, CHANCE)
+            streams = streams_of(seeds, CHANCE)
             dealt = torch.stack([torch.randperm(TRAIN, generator=stream) for stream in streams])
             self.perceptual = self.perceptual.gather(1, dealt)
             self.reasoning = self.reasoning.gather(1, dealt)
@@ -298,7 +313,7 @@ class Table:
         """Confidence (S, N), and which completions are right (S, N, G); each step draws its own."""
         log_p = log_probs(policy, train)
         answers = draw(
-            log_p, _uniform(_streams(self.seeds, TABLE + 1000 * (step + 1)), TRAIN, PROFILED)
+            log_p, uniform(streams_of(self.seeds, TABLE + 1000 * (step + 1)), TRAIN, PROFILED)
         )
         right = (answers == train.right[..., None]).float()
         return log_p.gather(-1, answers).mean(-1), right
@@ -339,10 +354,10 @@ def _look(world: World, policy: Tensor, table: Table) -> dict[str, list[float]]:
     found["tau"] = torch.tensor([float(kendalltau(a, b).statistic) for a, b in pairs])
     bins = [cut_reasoning(values, table.bins) for values in (table.confidence, now)]
     found["changed"] = (bins[0] != bins[1]).float().mean(1)
-    return {name: _rounded(values) for name, values in found.items()}
+    return {name: rounded(values) for name, values in found.items()}
 
 
-def _shares(rewards: Tensor, advantages: Tensor) -> dict[str, list[float]]:
+def batch_numbers(rewards: Tensor, advantages: Tensor) -> dict[str, list[float]]:
     """Numbers of one rollout batch, by seed."""
     right, each = rewards.sum(-1), rewards.shape[-1]
     spread = (right > 0) & (right < each)
@@ -356,14 +371,14 @@ def _shares(rewards: Tensor, advantages: Tensor) -> dict[str, list[float]]:
         "largest": advantages.abs().amax((1, 2)),
         "effective": whole.square() / squares.square().sum(1).clamp(min=1e-12),
     }
-    return {name: _rounded(values) for name, values in found.items()}
+    return {name: rounded(values) for name, values in found.items()}
 
 
 def _mean(values: Tensor, of: Tensor) -> Tensor:
     return (values * of).sum(1) / of.sum(1)
 
 
-def _rounded(values: Tensor) -> list[float]:
+def rounded(values: Tensor) -> list[float]:
     return [round(float(value), 6) for value in values]
 
 
@@ -375,15 +390,15 @@ def _orders(setting: Setting, seeds: list[int]) -> Tensor:
         epochs = -(-needed // TRAIN)
         return torch.cat([torch.randperm(TRAIN, generator=chance) for _ in range(epochs)])[:needed]
 
-    drawn = torch.stack([rows(chance) for chance in _streams(seeds, ORDER)])
+    drawn = torch.stack([rows(chance) for chance in streams_of(seeds, ORDER)])
     return drawn.unflatten(1, (setting.steps, setting.prompts))
 
 
-def _streams(seeds: list[int], purpose: int) -> list[torch.Generator]:
+def streams_of(seeds: list[int], purpose: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(1_000_000 * (purpose + 1) + seed) for seed in seeds]
 
 
-def _uniform(streams: list[torch.Generator], *shape: int) -> Tensor:
+def uniform(streams: list[torch.Generator], *shape: int) -> Tensor:
     return torch.stack([torch.rand(*shape, generator=chance) for chance in streams])
 
 

@@ -30,9 +30,7 @@ import polars as pl
 import torch
 
 from durian.config import EvalConfig, TrainConfig
-from durian.evaluate import evaluate_policy
 from durian.records import as_json
-from durian.train import train_policy
 
 DATA, POLICY = Path("data/photo_shapes"), "data/tiny_policy"
 STEPS, EACH = 60, 8  # optimizer steps; completions of a prompt
@@ -114,12 +112,17 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 def run(arm: str, seed: int, table: Path, held_out: Path, out: Path) -> dict[str, Any]:
     """Train and judge one arm in this process: to start another takes a good part of a unit."""
+    from durian.evaluate import evaluate_policy  # here: they load TRL and all that it brings
+    from durian.train import train_policy
+
     begun, folder = time.perf_counter(), out / f"{arm}-{seed}"
-    own = table_of(ARMS[arm], table, seed, folder.with_suffix(".table"))
+    own = table
+    if ARMS[arm].random_groups:
+        own = with_random_groups(table, seed, folder.with_suffix(".table"))
     train_policy(
         TrainConfig(
             dataset=str(DATA / "train.parquet"), table=str(own), model=POLICY, out=str(folder),
-            rollout_batch=BATCH, freeze_vision=True, filter=ARMS[arm].filter and "copies < 2",
+            rollout_batch=BATCH, freeze_vision=True, filter=condition_of(ARMS[arm], table, seed),
             **ARMS[arm].settings,
             grpo={
                 "num_generations": EACH, "per_device_train_batch_size": PROMPTS * EACH,
@@ -147,40 +150,34 @@ def run(arm: str, seed: int, table: Path, held_out: Path, out: Path) -> dict[str
         "commit": commit(),
         "settings": {"steps": STEPS, "prompts": PROMPTS, "rollout_batch": BATCH,
                      "rollouts": EACH, "learning_rate": RATE},
-        "log": [step for step in log if "reward" in step],
+        "log": log,
         "eval": as_json(judged),
         "seconds": [trained, time.perf_counter() - begun],
     }  # fmt: skip
 
 
-def table_of(arm: Arm, table: Path, seed: int, copy: Path) -> Path:
-    """The arm's difficulty table: the given one, or a copy in which chance has done its part.
-
-    In a copy for a filter, samples that take no part are marked by 2 copies: the training's own
-    filter then leaves them out, and groups and their sizes stay the table's.
-    """
-    if not arm.random_groups and arm.filter is None:
-        return table
-    chance = np.random.default_rng([seed, 28])
+def with_random_groups(table: Path, seed: int, copy: Path) -> Path:
+    """Copy a run, its groups dealt out among the samples by chance: both of a sample together."""
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(table, copy)
     file = copy / "difficulty.parquet"
-    metadata = pl.read_parquet_metadata(file)
-    frame = pl.read_parquet(file)
-    if arm.random_groups:
-        dealt = chance.permutation(len(frame))
-        groups = ("perceptual_group", "reasoning_group")
-        frame = frame.with_columns(frame[name][dealt].alias(name) for name in groups)
-    if arm.filter is not None:
-        parts = frame.select(pl.sql_expr(arm.filter).fill_null(False)).to_series()
-        if arm.by_chance:
-            parts = parts[chance.permutation(len(frame))]
-        frame = frame.with_columns(
-            pl.when(parts).then(1).otherwise(2).cast(pl.Int32).alias("copies")
-        )
+    metadata, frame = pl.read_parquet_metadata(file), pl.read_parquet(file)
+    dealt = np.random.default_rng([seed, 28]).permutation(len(frame))
+    groups = ("perceptual_group", "reasoning_group")
     metadata.pop("ARROW:schema", None)
-    frame.write_parquet(file, metadata=metadata)
+    dealt_out = frame.with_columns(frame[name][dealt].alias(name) for name in groups)
+    dealt_out.write_parquet(file, metadata=metadata)
     return copy
+
+
+def condition_of(arm: Arm, table: Path, seed: int) -> str | None:
+    """The training's filter: the arm's own, or as many rows as pass it, chosen by chance."""
+    if arm.filter is None or not arm.by_chance:
+        return arm.filter
+    frame = pl.read_parquet(table / "difficulty.parquet")
+    kept = frame.filter(pl.sql_expr(arm.filter)).height
+    rows = np.random.default_rng([seed, 29]).choice(frame["row"].to_numpy(), kept, replace=False)
+    return f"row IN ({','.join(map(str, sorted(rows.tolist())))})"
 
 
 def commit() -> str:

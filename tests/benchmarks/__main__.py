@@ -5,6 +5,7 @@ import sys
 
 from tests.benchmarks import (
     bench_coverage,
+    bench_duplicates,
     bench_estimates,
     bench_export,
     bench_grading,
@@ -31,6 +32,7 @@ from tests.benchmarks import (
 
 BENCHES = {
     "coverage": bench_coverage.run,
+    "duplicates": bench_duplicates.run,
     "estimates": bench_estimates.run,
     "export": bench_export.run,
     "grading": bench_grading.run,

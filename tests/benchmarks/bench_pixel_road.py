@@ -15,11 +15,11 @@ from durian.config import ProfileConfig
 from durian.images.decode import DecodedImage, decode
 from durian.manifest import run_identity
 from durian.measures.pixel_entropy import pixel_entropy
-from durian.profile import measure_samples
+from durian.profile import Work, measure_samples
 from durian.readers.dataset import open_dataset
 from durian.readers.scan import scan
 from durian.run.opening import hold_run
-from durian.run.progress import Silent
+from durian.run.progress import Silent, Stopwatch
 from durian.samples import Sample
 from tests.benchmarks.timing import interleaved, ratio
 
@@ -73,8 +73,11 @@ def run() -> list[dict[str, Any]]:
             index = scan(reader.samples(), Silent(), own_ids=False)
             identity = {**run_identity(config), "dataset": index.fingerprint}
             with hold_run(Path(config.out), identity, fresh=True) as opened:
-                drawn = np.ones(len(index.rows), np.bool_)
-                measure_samples(config, reader, index, opened, Silent(), drawn)
+                work = Work(
+                    config=config, reader=reader, index=index, identity=identity,
+                    drawn=np.ones(len(index.rows), np.bool_), watch=Stopwatch(),
+                )  # fmt: skip
+                measure_samples(work, opened, Silent())
             shutil.rmtree(config.out)
 
         seconds = interleaved(

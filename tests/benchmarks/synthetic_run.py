@@ -1,6 +1,5 @@
 """A run folder of as many samples as wanted, its numbers drawn at random, to make reports of."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from PIL import Image
 from skimage import data
 
 from durian.groups import perceptual_groups, reasoning_groups
-from durian.rendering.local_entropy import local_entropy_map
 from durian.rendering.shown import sample_ids, shelves
+from durian.report import PICTURE_SIDE, thumbnail
 from durian.run.manifest import Manifest, manifest_of
 from durian.schema import DIFFICULTY, ROLLOUTS, Column, arrow_schema
 
@@ -109,19 +108,14 @@ def _filled(columns: dict[str, Column], rows: int, **values: Any) -> pa.Table:
 
 
 def _write_thumbnails(folder: Path, shown: list[str], rng: np.random.Generator) -> None:
-    """Cuts of photographs, each another one, in the size that a profile keeps."""
-    photographs = [Image.fromarray(data.astronaut()), Image.fromarray(data.chelsea())]
+    """Cuts of photographs, each another one, as large as a profile keeps."""
+    photographs = [Image.fromarray(data.astronaut()), Image.fromarray(data.coffee())]
     kept: dict[str, list[Any]] = {"sample_id": shown, "jpeg": [], "entropy": []}
     for place in range(len(shown)):
-        left, top = rng.integers(120, size=2)
-        small = photographs[place % 2].crop((left, top, left + 160, top + 160))
-        kept["jpeg"].append(_jpeg(small))
-        kept["entropy"].append(_jpeg(local_entropy_map(small)))
+        left, top = rng.integers(20, size=2)
+        cut = photographs[place % 2].crop((left, top, left + 490, top + 380))
+        jpeg, entropy = thumbnail(cut.resize((PICTURE_SIDE, 400)))
+        kept["jpeg"].append(jpeg)
+        kept["entropy"].append(entropy)
     kinds = [("sample_id", pa.string()), ("jpeg", pa.binary()), ("entropy", pa.binary())]
     pq.write_table(pa.table(kept, schema=pa.schema(kinds)), folder / "thumbnails.parquet")
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=70)
-    return file.getvalue()

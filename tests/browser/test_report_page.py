@@ -242,8 +242,36 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(open_page):
     assert page.get_attribute("html", "lang") == "en"
 
 
-def test_ten_thousand_samples_make_a_page_of_three_megabytes_at_most(open_page, reports):
-    assert reports["plain"].stat().st_size <= 3_000_000
+def test_ten_thousand_samples_make_a_page_of_five_megabytes_at_most(open_page, reports):
+    assert reports["plain"].stat().st_size <= 5_000_000
     page = open_page("plain").page
     assert "10,000 samples" in page.text_content(".sub")
     assert 60 <= page.locator("article").count() <= 130
+
+
+def test_the_contents_lead_to_each_part_and_stand_beside_the_page_where_there_is_room(open_page):
+    page = open_page("plain", width=1400).page
+    links = page.locator("nav a")
+    assert links.all_text_contents() == page.locator("main h2").all_text_contents()
+    left, main = page.locator("nav").bounding_box(), page.locator("main").bounding_box()
+    assert left["x"] + left["width"] <= main["x"] and abs(left["y"]) < 5
+    links.last.click()
+    heading = page.locator("main h2").last
+    page.wait_for_function("y => scrollY > y", arg=1000)
+    assert heading.evaluate("h => location.hash === '#' + h.id")
+    page.set_viewport_size({"width": 420, "height": 800})
+    assert not links.first.is_visible()  # folded
+    page.get_by_text("Contents").click()
+    assert links.first.is_visible()
+    assert page.evaluate(OVERFLOW) <= 0
+
+
+def test_a_command_of_advice_is_copied_or_marked_to_be(open_page):
+    page = open_page("plain").page
+    command = page.locator(".advice pre").first
+    command.locator("xpath=following-sibling::button").click()
+    got = page.wait_for_function(
+        "() => document.querySelector('.copy').textContent === 'Copied' ? 'copied'"
+        " : getSelection().toString()"
+    ).json_value()
+    assert got in ("copied", command.text_content())

@@ -39,7 +39,7 @@ def test_the_options_of_the_contract_exist():
         "--split --problem-column --answer-column --images-column --id-column --limit --measures "
         "--model --engine --rollouts --temperature --top-p --max-tokens --seed --system-prompt "
         "--prompt-template --reward --tensor-parallel --data-parallel --distributed "
-        "--ray-address --workers --part-size --max-pixels "
+        "--ray-address --shard --workers --part-size --max-pixels "
         "--min-pixels --percentiles --bins --dry-run --fresh --perceptual --reasoning --out "
         "--config --quiet --json"
     ).split():

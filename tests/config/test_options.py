@@ -62,6 +62,7 @@ def test_every_option_of_every_command_is_a_field(name):
 FREE = {"dataset", "image_root", "out", "model", "base_url", "workers", "distributed"}
 FREE |= {"judge_url", "ray_address", "adapter"}  # an adapter is part of the policy's print
 FREE |= {"sample"}  # which may grow
+FREE |= {"shard"}  # the number of shards is in the identity of an unfinished run
 
 
 def test_a_profile_is_another_one_by_all_but_places_and_speed():

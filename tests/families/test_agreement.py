@@ -13,6 +13,7 @@ from PIL import Image
 from durian.config import SYSTEM_PROMPT, SamplingConfig
 from durian.engines.chat import Chat, load_chat
 from durian.engines.loading import open_engine
+from durian.engines.prompt_facts import PromptFacts
 from durian.errors import ConfigError
 from durian.samples import Prompt, Rollout
 from tests.engines.drawing import draw
@@ -84,6 +85,15 @@ def test_an_engine_reads_the_very_tokens_that_transformers_makes(road):
         assert {rollout.prompt_tokens for rollout in rollouts} == {len(expected)}
 
 
+def test_the_facts_of_a_prompt_are_what_the_engine_has_read(road):
+    facts = PromptFacts(road.chat)
+    for prompt, rollouts in road.drawn:
+        sizes = [image.size for image in prompt.images]
+        ids = road.plain.ids(prompt)
+        assert facts.image_tokens(sizes) == road.chat.count_image_tokens(ids)
+        assert facts.prompt_tokens(prompt) == rollouts[0].prompt_tokens
+
+
 def test_log_probabilities_are_those_of_a_plain_pass(road):
     held = 0
     for prompt, rollouts in road.drawn:
@@ -124,6 +134,17 @@ def test_the_tokens_that_a_dry_run_counts_are_those_of_the_prompt(family, chat_o
             assert chat.prompt_length(text, prompt.images) == true
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tokens_of_a_prompt_are_told_by_the_sizes_of_its_images(family, chat_of):
+    chat = chat_of(family)
+    facts = PromptFacts(chat)
+    for sizes in ([(72, 56)], [(150, 40)], [(33, 90)], [(72, 56), (40, 64)], [(90, 33), (64, 64)]):
+        prompt = ask(*(picture(n, size) for n, size in enumerate(sizes)))
+        ids = chat.token_ids(chat.render(prompt), prompt.images)
+        assert facts.image_tokens(sizes) == chat.count_image_tokens(ids)
+        assert facts.prompt_tokens(prompt) == len(ids)
+
+
 @pytest.mark.parametrize("family", BOUNDED)
 def test_an_image_within_bounds_has_the_tokens_of_so_many_pixels(family, chat_of):
     # 96 x 72 pixels in at most 1,024: shrunk by the root of 6.75, and each side down to a multiple
@@ -133,6 +154,10 @@ def test_an_image_within_bounds_has_the_tokens_of_so_many_pixels(family, chat_of
     ids = chat.token_ids(chat.render(prompt), prompt.images)
     assert chat.count_image_tokens(ids) == 2
     assert chat.resizing.of((96, 72)) == (32, 16)
+    # 32 x 16 of 96 x 72 pixels: the root of 512 / 6,912.
+    facts = PromptFacts(chat)
+    assert facts.resize_factor([(96, 72)]) == pytest.approx((512 / 6912) ** 0.5)
+    assert facts.resize_factor([(32, 32), (96, 72)]) == facts.resize_factor([(96, 72)])
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f not in BOUNDED])

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -39,6 +40,7 @@ class Order:
     after_seconds: float | None = None  # the signal comes then, wherever it is
     vanishing: str | None = None  # a file or folder that is gone from `at` on; no signal then
     file_size: int | None = None  # no file may grow beyond so many bytes
+    no_flock: str | None = None  # of the file system: refused, or pretended
     plain_figures: bool = True  # a page without figures, which take seconds to draw
 
 
@@ -69,35 +71,44 @@ class ForkServer:
                  "POLARS_MAX_THREADS": "1",
                  "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pipelines")])},
         )  # fmt: skip
-        assert self._reply() == 2  # its own first run, of no folder
+        assert self._line() == 2  # its own first run, of no folder
 
     def durian(self, *argv: object, **fault: object) -> Ended:
         """Run the command to its end, or to the fault that is ordered."""
-        stdout, stderr = (self._scratch / f"{name}.txt" for name in ("stdout", "stderr"))
-        order = Order(
-            argv=tuple(map(str, argv)), stdout=str(stdout), stderr=str(stderr),
-            operations=str(self._scratch / "operations.json"), **fault,
-        )  # type: ignore[arg-type]  # fmt: skip
+        return self.together((argv, fault))[0]
+
+    def together(self, *runs: tuple[Sequence[object], dict[str, object]]) -> list[Ended]:
+        """Run several commands at the same time, each with its fault, to the end of the last."""
+        said = [[self._scratch / f"{kind}-{n}" for kind in ("stdout", "stderr", "operations")]
+                for n in range(len(runs))]  # fmt: skip
+        orders = [
+            Order(argv=tuple(map(str, argv)), stdout=str(out), stderr=str(err),
+                  operations=str(done), **fault)  # type: ignore[arg-type]
+            for (argv, fault), (out, err, done) in zip(runs, said, strict=True)
+        ]  # fmt: skip
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asdict(order)) + "\n")
+        self._process.stdin.write(json.dumps([asdict(order) for order in orders]) + "\n")
         self._process.stdin.flush()
-        return Ended(self._reply(), stderr.read_text(), stdout.read_text())
+        return [
+            Ended(code, err.read_text(), out.read_text())
+            for code, (out, err, _) in zip(self._line(), said, strict=True)
+        ]
 
     def run(self, module: str, *argv: object) -> Ended:
         """Run a module's `main`, which has all that was imported."""
         return self.durian(*argv, module=module)
 
     def operations(self) -> list[str]:
-        """The durable operations of the last run that ended by itself."""
-        names: list[str] = json.loads((self._scratch / "operations.json").read_text())
+        """The durable operations of the last run (of several, the first) that ended by itself."""
+        names: list[str] = json.loads((self._scratch / "operations-0").read_text())
         return names
 
     def close(self) -> None:
         self._process.communicate()
 
-    def _reply(self) -> int:
+    def _line(self) -> Any:
         assert self._process.stdout is not None
-        return int(json.loads(self._process.stdout.readline()))
+        return json.loads(self._process.stdout.readline())
 
 
 def make_dataset(folder: Path, *, samples: int = SAMPLES) -> list[str]:

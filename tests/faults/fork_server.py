@@ -8,6 +8,8 @@ stopped: `before` it, or with half of a written file on the disk (`torn`).
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import importlib
 import json
@@ -31,6 +33,7 @@ import durian.regroup
 import durian.rendering.page
 import durian.rendering.training_page
 import durian.report
+import durian.shards
 from durian.engines import scripted  # noqa: F401
 from durian_cli.app import main
 
@@ -99,6 +102,16 @@ def fault(order: dict[str, Any]) -> None:
         os.unlink(order["vanishing"])
 
 
+def no_flock(kind: str) -> Callable[[object, int], None]:
+    """flock of a file system that has none, or only says that it has."""
+
+    def flock(file: object, operation: int) -> None:
+        if kind == "refused":
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    return flock
+
+
 def child(order: dict[str, Any]) -> None:
     """One `durian`; never returns."""
     code = 70
@@ -115,6 +128,8 @@ def child(order: dict[str, Any]) -> None:
             return
         if (file_size := order["file_size"]) is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
+        if order["no_flock"]:
+            fcntl.flock = no_flock(order["no_flock"])
         operations = Operations(order["at"], order["when"], lambda: fault(order))
         operations.watch()
         if order["after_seconds"] is not None:
@@ -153,8 +168,10 @@ if __name__ == "__main__":
     gc.collect()
     gc.freeze()  # or each child's collections would go through, and copy, all that was imported
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            child(json.loads(line))
-        _, status, _ = os.wait4(pid, 0)
-        print(json.dumps(os.waitstatus_to_exitcode(status)), file=replies, flush=True)
+        pids = []
+        for order in json.loads(line):  # all at once
+            if (pid := os.fork()) == 0:
+                child(order)
+            pids.append(pid)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        print(json.dumps(codes), file=replies, flush=True)

@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from durian.compare import compare_runs
-from durian.config import ExportConfig, ProfileConfig
+from durian.config import EvalConfig, ExportConfig, ProfileConfig
 from durian.errors import ConfigError, RunFolderError
+from durian.evaluate import evaluate_policy
 from durian.export import export_run
 from durian.profile import profile_dataset
 from durian.report import build_report
+from durian.rewards.boxed import BoxedReward
 
 N, G, B = 14, 4, 3  # samples with an image, completions with it and without
 OURS = ["blind_pass_rate", "image_gain", "image_gain_sd"]
@@ -33,6 +35,8 @@ def light():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
         patch.setattr("durian.analysis.two_runs.floor.REDRAWS", 10)
+        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"")
+        patch.setattr(BoxedReward, "close", lambda _: None)  # its graders last beyond one run
         yield
 
 
@@ -114,7 +118,8 @@ def test_the_share_right_without_the_image_is_of_those_alone(runs):
 
 
 def test_no_other_column_counts_them(runs):
-    ours, plain = (table(runs[name]).drop(OURS) for name in ("blind", "plain"))
+    # But for the cause, which may be that the image was not needed.
+    ours, plain = (table(runs[name]).drop(*OURS, "why") for name in ("blind", "plain"))
     assert ours.equals(plain)
     assert table(runs["plain"]).select(pl.col(OURS).null_count()).row(0) == (N + 1,) * 3
 
@@ -190,3 +195,69 @@ def test_a_sample_grows_with_its_blind_completions(runs, folder):
     grown = profile(folder, "grown", "blind", blind_rollouts=B)
     assert rollouts(grown).equals(rollouts(runs["blind"]))
     assert table(grown).equals(table(runs["blind"]))
+
+
+def judged(folder, **changes):
+    config = EvalConfig(
+        dataset=str(folder / "rows.parquet"), engine="scripted", rollouts=G, part_size=6,
+        **{"model": str(folder / "script.jsonl"), "blind": "none", "blind_rollouts": B} | changes,
+    )  # fmt: skip
+    return evaluate_policy(config)
+
+
+def test_an_evaluation_tells_what_the_image_adds(folder):
+    found = judged(folder, out=str(folder / "judged"))
+    (model,) = found.models
+    sampled, greedy = model.seeing["sampled"], model.seeing["greedy"]
+    # Over the 14 with an image: i % 5 of 4 right is 0 1 2 3 4 0 1 2 3 4 0 1 2 3, 26 of 56; i % 4 of
+    # 3 without is three times 0 1 2 3 and 0 1, 19 of 42. The first is right where i % 5 > 0, of 14
+    # in 11; without where i % 4 > 0, in 10.
+    assert (sampled.samples, sampled.seeing.value) == (N, pytest.approx(26 / 56))
+    assert sampled.blind.value == pytest.approx(19 / 42)
+    assert sampled.gain.value == pytest.approx(26 / 56 - 19 / 42)
+    assert (greedy.seeing.value, greedy.blind.value) == pytest.approx((11 / 14, 10 / 14))
+    # The accuracy is of the fifteen, none of it blind.
+    assert model.sampled.completions == (N + 1) * G
+    said = pl.read_parquet(folder / "judged" / "rollouts.parquet")
+    counts = Counter(said.select("greedy", "blind").rows())
+    assert counts == {
+        (True, False): N + 1, (False, False): (N + 1) * G, (True, True): N, (False, True): N * B,
+    }  # fmt: skip
+    assert any("multi-modal gain" in sentence for sentence in found.sentences)
+    plain = judged(folder, blind=None, blind_rollouts=None)
+    assert plain.models[0].seeing is None
+    assert plain.models[0].sampled == model.sampled and plain.models[0].greedy == model.greedy
+
+
+def test_two_policies_are_told_apart_by_what_they_learned(folder, tmp_path):
+    # A policy of before that is right as often without the image, and never with it.
+    script = pl.read_ndjson(folder / "script.jsonl").with_columns(
+        completion=pl.when("blind").then("completion").otherwise(pl.lit("\\boxed{no}"))
+    )
+    script.write_ndjson(tmp_path / "before.jsonl")
+    found = judged(folder, compare=str(tmp_path / "before.jsonl"))
+    moved = found.comparison.learned["sampled"]
+    assert (moved.seeing.value, moved.gain.value) == pytest.approx((26 / 56, 26 / 56))
+    assert (moved.blind.value, moved.leakage.value) == (0, 0)
+    assert found.sentences[-1].startswith(f"From {tmp_path}/before.jsonl to")
+    assert "it learned to see." in " ".join(found.sentences)
+
+
+def test_a_comparison_tells_what_was_learned(runs, folder, tmp_path):
+    script = pl.read_ndjson(folder / "script.jsonl").with_columns(
+        completion=pl.when("blind").then(pl.lit("\\boxed{no}")).otherwise("completion")
+    )
+    script.write_ndjson(tmp_path / "before.jsonl")
+    before = ProfileConfig(
+        dataset=str(folder / "rows.parquet"), out=str(tmp_path / "before"), engine="scripted",
+        model=str(tmp_path / "before.jsonl"), measures=("pixel", "confidence", "blind"),
+        rollouts=G, blind_rollouts=B,
+    )  # fmt: skip
+    profile_dataset(before)
+    found = compare_runs(before.out, runs["blind"].run, tmp_path / "out")
+    assert (found.seeing.a.blind.value, found.learned.leakage.value) == pytest.approx((0, 19 / 42))
+    assert found.learned.gain.value == pytest.approx(-19 / 42)
+    assert any("learned to guess" in sentence for sentence in found.sentences)
+    # Without it in one of the runs nothing is said of what was learned.
+    alone = compare_runs(runs["plain"].run, runs["blind"].run, tmp_path / "alone")
+    assert alone.learned is None and alone.seeing.a is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from durian.analysis.statistics.estimate import DrawnTogether, Estimate, Label
+from durian.analysis.statistics.seeing import Learned, Seeing
 from durian.config import EvalConfig
 from durian.records import left_out
 
@@ -138,6 +139,8 @@ class JudgedModel:
     greedy: Rates
     sampled: Rates | None = left_out()
     pass_at: list[PassAt] | None = left_out()  # all samples first, then each group
+    # With and without the image, by the way of drawing; None where it was not asked blind.
+    seeing: dict[str, Seeing] | None = left_out()
     perceptual: list[GroupAccuracy] | None = left_out()
     reasoning: list[GroupAccuracy] | None = left_out()
 
@@ -151,6 +154,8 @@ class JudgedDifference:
     difference: str = "accuracy of the first minus that of the second, on the same samples"
     greedy: GreedyDifference
     sampled: SampledDifference | None = left_out()
+    # From the second to the first, by the way of drawing; None where it was not asked blind.
+    learned: dict[str, Learned] | None = left_out()
     perceptual: list[GroupDifference] | None = left_out()
     reasoning: list[GroupDifference] | None = left_out()
 

@@ -13,10 +13,12 @@ from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
 from durian.config.runs import (
     AttemptConfig,
     CompareConfig,
+    MergeConfig,
     ReportConfig,
     ResumeConfig,
     ShownConfig,
 )
+from durian.config.shard import Shard
 from durian.config.train import TrainConfig
 from durian.config.view import PicturesConfig, ShowConfig, ViewConfig
 
@@ -34,11 +36,13 @@ __all__ = [
     "GradeConfig",
     "GroupConfig",
     "ImportConfig",
+    "MergeConfig",
     "PicturesConfig",
     "ProfileConfig",
     "ReportConfig",
     "ResumeConfig",
     "SamplingConfig",
+    "Shard",
     "ShowConfig",
     "ShownConfig",
     "TrainConfig",

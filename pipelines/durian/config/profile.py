@@ -10,6 +10,7 @@ from durian.config.checks import MOST_BINS, check_percentiles
 from durian.config.dataset import DatasetConfig
 from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, as_pairs, option
 from durian.config.policy import ImagesConfig, PolicyConfig, PromptConfig, check_secrets
+from durian.config.shard import Shard, read_shard
 from durian.errors import ConfigError
 from durian.measures import (
     MEASURES,
@@ -108,6 +109,15 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         default_text="auto",
         identity=False,
     )
+    shard: Shard | None = option(
+        None,
+        "Measure one of N shards, 1/N to N/N, into a run folder that N processes share; slurm: the "
+        "one of this task of an array. Who finishes last completes the run.",
+        panel=RUN,
+        read=read_shard,
+        write="I/N, like 1/4 to 4/4, or slurm",
+        identity=False,
+    )
     part_size: int = option(
         1000, "Samples a part; a finished part survives anything.", panel=RUN, unit="samples", low=1
     )
@@ -153,16 +163,26 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
         _check_against(self)
         _check_sample(self)
         _check_distributed(self)
+        if self.shard is not None and self.distributed is not None:
+            raise ConfigError(
+                "shard is for processes without a cluster, and --distributed ray cuts the work "
+                "itself; leave one of them out"
+            )
         check_percentiles(self.percentiles)
         asked_thresholds(self.why)
         check_secrets(self.engine_args, self.base_url)  # kept in the manifest, used or not
-        if self.needs_model:
+        if self.needs_model or self.counts_prompts:
             _ = self.sampling  # which is checked at birth
 
     @property
     def needs_model(self) -> bool:
         """Whether a measure was asked for that reads the policy's weights."""
         return self.needs_patches or self.needs_rollouts
+
+    @property
+    def counts_prompts(self) -> bool:
+        """Whether the policy's processor is at hand, to count the tokens of prompts."""
+        return self.model is not None and self.engine in ("vllm", "transformers")
 
     @property
     def needs_images(self) -> bool:

@@ -16,6 +16,13 @@ class ReportConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MergeConfig(Config):
+    """The run whose shards are put together."""
+
+    run: Path = option(..., "Run folder of a profile in shards.", positional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareConfig(Config):
     """The two runs to compare, and the folder for the page."""
 

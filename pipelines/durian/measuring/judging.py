@@ -16,7 +16,7 @@ from durian.errors import one_line
 from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.rows import arrow_table, rollout_rows
-from durian.measuring.sampling import Drawn, open_policy, when_scored
+from durian.measuring.sampling import BLIND_WAY, Drawn, open_policy, when_scored
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex, distinct
 from durian.run.progress import Progress, Stopwatch, timed
@@ -24,6 +24,7 @@ from durian.samples import Sample
 from durian.schema import JUDGED_ROLLOUTS
 
 OUTCOME = ("right", "formatted", "tokens", "truncated")  # of a sample's completions
+BLIND = "blind_share"  # after the way of drawing: share right of those without the image
 _Row = dict[str, Any]
 
 
@@ -56,9 +57,10 @@ def judge_parts(
     """
     first, watch = parts[0][1].start, Stopwatch()
     with watch.time("load"):
-        opened = open_policy(config, progress)
+        opened = open_policy(config, progress, index.stand_ins)
     with closing(opened) as loaded:
-        for stage in ("images", "greedy", "rollouts") if config.rollouts else ("images", "greedy"):
+        stages = ["images", "greedy", *(["rollouts"] if config.rollouts else [])]
+        for stage in [*stages, *(["blind"] if config.asks_blind else [])]:
             progress.start(stage, len(index.rows), first)
         seen = decoded(
             distinct(reader.samples(start=index.rows[first]), index, first),
@@ -69,7 +71,7 @@ def judge_parts(
             bounds=loaded.bounds,
         )
         # The greedy completion and the sampled ones in one stream: none waits for the other.
-        ways = ("greedy", "sampled") if config.rollouts else ("greedy",)
+        ways = _ways(config)
         begun = loaded.draw(_named(timed(seen, "images", watch)), watch, ways=ways)
         with closing(seen), closing(begun):
             scored = when_scored(begun)
@@ -83,10 +85,16 @@ def judge_parts(
                     completions += _completion_rows(one.item, drawn, policy)
                 yield JudgedPart(
                     number=number,
-                    outcomes=pa.Table.from_pylist(outcomes, _outcome_schema(config.rollouts)),
+                    outcomes=pa.Table.from_pylist(outcomes, _outcome_schema(config)),
                     rollouts=arrow_table(completions, JUDGED_ROLLOUTS),
                     seconds=watch.lap(),
                 )
+
+
+def _ways(config: EvalConfig) -> list[str]:
+    """In which completions are drawn; those without the image last."""
+    ways = ["greedy", "sampled"] if config.rollouts else ["greedy"]
+    return [*ways, *(BLIND_WAY[way] for way in ways if config.asks_blind)]
 
 
 def _named(samples: Iterable[tuple[Sample, Look]]) -> Iterator[tuple[Sample, Look, _Named]]:
@@ -103,20 +111,29 @@ class _Named:
 
 
 def _outcome_row(of: _Named, drawn: Mapping[str, Drawn]) -> _Row:
-    error = next((answer.error for answer in drawn.values() if answer.error), None)
+    error = next((drawn[way].error for way in BLIND_WAY if way in drawn and drawn[way].error), None)
     row: _Row = {
         "sample_id": of.sample.sample_id,
         "image_id": of.image_id,
         "error": error and one_line(error),
     }
-    for way, answer in drawn.items():
-        row.update((f"{way}_{kept}", value) for kept, value in _outcome(answer).items())
+    for way in BLIND_WAY:
+        if (answer := drawn.get(way)) is not None:
+            row.update((f"{way}_{kept}", value) for kept, value in _outcome(answer).items())
+        # A sample that cannot be asked blind is judged all the same.
+        if (blind := drawn.get(BLIND_WAY[way])) is not None and blind.scores:
+            row[f"{way}_{BLIND}"] = fmean(score.correct for score in blind.scores)
     return row
 
 
 def _completion_rows(of: _Named, drawn: Mapping[str, Drawn], policy: str) -> Iterator[_Row]:
-    for way, answer in drawn.items():
-        for written in rollout_rows(of.sample, answer.rollouts, answer.scores):
+    for way, without in BLIND_WAY.items():
+        seeing, blind = drawn.get(way, Drawn()), drawn.get(without, Drawn())
+        first = len(seeing.rollouts)
+        for written in (
+            *rollout_rows(of.sample, seeing.rollouts, seeing.scores),
+            *rollout_rows(of.sample, blind.rollouts, blind.scores, blind=True, first=first),
+        ):
             yield {**written, "policy": policy, "greedy": way == "greedy"}
 
 
@@ -132,8 +149,8 @@ def _outcome(answer: Drawn) -> dict[str, float | None]:
     }
 
 
-def _outcome_schema(rollouts: int) -> pa.Schema:
-    ways = ("greedy", "sampled") if rollouts else ("greedy",)
-    numbers = [f"{way}_{kept}" for way in ways for kept in OUTCOME]
+def _outcome_schema(config: EvalConfig) -> pa.Schema:
+    kept = (*OUTCOME, BLIND) if config.asks_blind else OUTCOME
+    numbers = [f"{way}_{of}" for way in _ways(config) if way in BLIND_WAY for of in kept]
     texts = dict.fromkeys(("sample_id", "image_id", "error"), pa.string())
     return pa.schema({**texts, **dict.fromkeys(numbers, pa.float64())}, metadata={})

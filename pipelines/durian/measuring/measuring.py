@@ -31,7 +31,15 @@ from durian.measuring.decoding import decoded
 from durian.measuring.look import Look
 from durian.measuring.patches import measure_patches
 from durian.measuring.rows import arrow_table, difficulty_row, rollout_rows
-from durian.measuring.sampling import Begun, Drawn, Policy, open_policy, when_scored
+from durian.measuring.sampling import (
+    Begun,
+    Drawn,
+    Policy,
+    build_prompt,
+    open_facts,
+    open_policy,
+    when_scored,
+)
 from durian.measuring.taking import Taken, take
 from durian.readers.scan import DatasetIndex
 from durian.readers.stand_ins import StandIn
@@ -40,7 +48,7 @@ from durian.rewards.kinds import KINDS
 from durian.rewards.unboxed import stands_unboxed
 from durian.run.progress import Progress, Stopwatch, timed
 from durian.run.tokens import Tokens, tokens_of, with_tokens
-from durian.samples import NO_IMAGE, Sample
+from durian.samples import NO_IMAGE, Failed, Sample
 from durian.schema import DIFFICULTY, ROLLOUTS
 from durian.table.columns import SOURCE_FILE, Further, with_columns
 
@@ -119,6 +127,7 @@ class Models:
                 self.encoder = opened.enter_context(
                     closing(open_encoder(config.sampling, features=config.features))
                 )
+            self._facts = open_facts(config)
             if config.needs_rollouts and draws:
                 self.policy = opened.enter_context(
                     closing(open_policy(config, progress, stand_ins))
@@ -173,15 +182,36 @@ class Models:
         measures = taken(ImageMeasure, self._config.measures)
         encoded = zip(self._encoded(samples, watch), copies, strict=False)
         for (sample, seen, patches), count in encoded:
+            told = _joined(of_images(seen, measures), patches)
             item = pictured(
                 sample,
                 seen,
                 count,
-                _joined(of_images(seen, measures), patches),
+                _joined(told, Taken(self._told(sample, seen))),
                 asked=self._config.needs_rollouts,
                 needs_images=self._config.needs_images,
             )
             yield sample, seen, item
+
+    def _told(self, sample: Sample, seen: Look) -> Values:
+        """What the policy's processor tells of a prompt; nothing where its images are not whole."""
+        if self._facts is None or seen.error or sample.error:
+            return {}
+        sizes = [image.size for image in seen.images]
+        told: dict[str, float | int | None] = {
+            "image_tokens": self._facts.counts.image_tokens(sizes),
+            "resize_factor": self._facts.counts.resize_factor(sizes),
+        }
+        if self.policy is None:  # else its engine counts the prompt's tokens as it reads them
+            prompt = build_prompt(
+                sample,
+                seen,
+                system_prompt=self._config.system_prompt,
+                template=self._facts.template,
+            )
+            if not isinstance(prompt, Failed):
+                told["prompt_tokens"] = self._facts.counts.prompt_tokens(prompt)
+        return told
 
     def _encoded(
         self, samples: Iterable[tuple[Sample, Look]], watch: Stopwatch
@@ -202,12 +232,15 @@ class Models:
         from_rollouts = of_rollouts(of.sample, answer, measures)
         if self.policy is None and self._config.needs_rollouts:
             from_rollouts = Taken({"rollouts": NOT_DRAWN})
+        values = dict(from_rollouts.values)
+        if answer.rollouts:
+            values["prompt_tokens"] = answer.rollouts[0].prompt_tokens
         without = of_rollouts(of.sample, blind, taken(BlindMeasure, self._config.measures))
         unseen = blind.error if blind.error != answer.error else None
         return Measured(
             difficulty=[
                 of.row(
-                    {**from_rollouts.values, **without.values},
+                    {**values, **without.values},
                     answer.error,
                     from_rollouts.error,
                     unseen and f"without the image: {unseen}",
@@ -340,7 +373,7 @@ def measure_here(
         start_stages(config, parts, progress, draws=draws, done=done)
         seen = decoded(
             samples,
-            keep=shown(config, draws=draws),
+            keep=kept(config, draws=draws),
             pixel_limit=config.pixel_limit,
             workers=config.workers,
             progress=progress,
@@ -372,8 +405,13 @@ def together(samples: Iterable[Measured], watch: Stopwatch) -> Measured:
 
 
 def shown(config: ProfileConfig, *, draws: bool) -> bool:
-    """Whether the decoded images are shown to a policy or its encoder, and so are kept."""
+    """Whether the decoded images are shown to a policy or its encoder."""
     return config.needs_patches or (config.needs_rollouts and draws)
+
+
+def kept(config: ProfileConfig, *, draws: bool) -> bool:
+    """Whether images stay decoded until they are shown, or the prompts' tokens are counted."""
+    return shown(config, draws=draws) or config.counts_prompts
 
 
 def signing(config: ProfileConfig) -> Callable[[Image.Image], bytes] | None:

@@ -38,6 +38,7 @@ from durian.measuring.decoding import decoded
 from durian.measuring.measuring import (
     Measured,
     Models,
+    kept,
     shown,
     signing,
     stages,
@@ -127,7 +128,7 @@ class Worker:
             )
             seen = decoded(
                 chunk.samples,
-                keep=shown(self._config, draws=self._draws),
+                keep=kept(self._config, draws=self._draws),
                 pixel_limit=self._config.pixel_limit,
                 workers=self._threads,
                 progress=Silent(),
@@ -192,7 +193,7 @@ def measure_on_ray(
         actors = [_start(config, ask, draws, stand_ins) for ask in asks]
         pool = _Pool(actors, stages(config, draws=draws), index, progress)
         try:
-            keep = shown(config, draws=draws)
+            keep = kept(config, draws=draws)
             measured = pool.measure(cut_chunks(samples, parts, keep=keep))
             for _, places in parts:
                 yield together(_of_part(measured, len(places)), Stopwatch())

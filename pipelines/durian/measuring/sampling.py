@@ -17,6 +17,7 @@ from durian.config import EvalConfig, ProfileConfig
 from durian.engines.base import Request, RolloutEngine, seed_of
 from durian.engines.chat import load_chat
 from durian.engines.loading import open_engine
+from durian.engines.prompt_facts import PromptFacts
 from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.engines.resizing import Resizing
 from durian.errors import ConfigError, RunError, require
@@ -31,7 +32,8 @@ from durian.run.progress import Progress, Stopwatch, timed
 from durian.samples import Failed, Prompt, Rollout, Sample
 
 Item = TypeVar("Item")
-BLIND_WAYS = ("blind greedy", "blind")
+BLIND_WAY = {"greedy": "blind greedy", "sampled": "blind"}  # each way without the image
+BLIND_WAYS = tuple(BLIND_WAY.values())
 # Of drawing, and the stage that each is.
 WAYS = {"greedy": "greedy", "sampled": "rollouts", "blind greedy": "blind", "blind": "blind"}
 SCORING = 16  # samples whose scores are waited for at a time
@@ -309,6 +311,28 @@ def open_policy(
         )
         if config.asks_blind
         else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the policy's processor tells of prompts, and how these are written."""
+
+    counts: PromptFacts
+    template: PromptTemplate | None
+
+
+def open_facts(config: ProfileConfig) -> Facts | None:
+    """Load the policy's processor to count the tokens of prompts; None where it is not at hand.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    if not config.counts_prompts:
+        return None
+    return Facts(
+        counts=PromptFacts(load_chat(config.sampling)),
+        template=load_template(config.prompt_template) if config.prompt_template else None,
     )
 
 

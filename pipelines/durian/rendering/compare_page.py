@@ -11,6 +11,7 @@ from durian.analysis.two_runs.comparison import Comparison
 from durian.groups import KINDS, Kind
 from durian.rendering import flow_figure
 from durian.rendering.compare_sentences import compare_advice, verdict_sentence
+from durian.rendering.gallery import Said
 from durian.rendering.names import CONFIDENCE, name_of
 from durian.rendering.page import write_page
 from durian.rendering.report_figures import ReportFigure
@@ -30,8 +31,8 @@ class ChangedCard:
     answer: str
     a: str  # "1 of 8" that are right
     b: str
-    completion_a: str | None
-    completion_b: str | None
+    completion_a: Said | None
+    completion_b: Said | None
     learned: bool
 
 

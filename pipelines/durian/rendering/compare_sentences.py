@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from durian.analysis.one_run.summary import Advice
 from durian.analysis.two_runs.comparison import Comparison
@@ -10,19 +11,29 @@ from durian.analysis.two_runs.drift import Drift, Learned
 from durian.analysis.two_runs.verdict import KEEP
 from durian.groups import AUTO, KINDS, Kind, PerceptualCuts, ReasoningCuts
 from durian.rendering.names import name_of, said_end
+from durian.rendering.seeing import learned_sentence, seeing_sentence
 from durian.rendering.text import counted, estimate_text, percent_text
 from durian.table.grouping import end_of
 
 Cuts = PerceptualCuts | ReasoningCuts
 
 
-def compare_sentences(summary: Comparison) -> list[str]:
-    """Three or four sentences that say what was found, the verdict last."""
+def compare_sentences(summary: Comparison, how: Sequence[str] = ("none", "none")) -> list[str]:
+    """A few sentences that say what was found, the verdict last.
+
+    Args:
+        how: what stood in for the image of A and of B, where they were asked blind.
+    """
     drift = summary.drift
     said = [_errors(drift, summary.samples.both)]
     if drift.learned.samples:
         said.append(_learned(drift.learned))
     said.append(_moves(summary))
+    if (both := summary.seeing) is not None:
+        named = (("A", both.a, how[0]), ("B", both.b, how[1]))
+        said += [seeing_sentence(name, one, way) for name, one, way in named if one is not None]
+    if summary.learned is not None:
+        said.append(learned_sentence(summary.learned, "A", "B"))
     return [*said, verdict_sentence(summary)]
 
 

@@ -22,6 +22,7 @@ from durian.rendering.text import shown_text
 from durian.table.grouping import end_of, told_end
 
 NAMES = {name: str(column.words) for name, column in held_against_error().items()}
+NAMES["image_gain"] = "what the image adds"  # held against the errors of other completions alone
 CLIP = 40  # characters of a foreign name
 SEEING = {**held_against_error(ImageMeasure), **held_against_error(PatchMeasure)}
 REASONING = held_against_error(RolloutMeasure).keys() - {BASELINE}

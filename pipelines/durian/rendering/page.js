@@ -36,6 +36,34 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 
+// A wide window has room for the contents beside the text.
+const contents = document.querySelector("nav details");
+const wide = matchMedia("(min-width: 1240px)");
+const unfold = () => {
+  contents.open = wide.matches;
+};
+if (contents) {
+  wide.addEventListener("change", unfold);
+  unfold();
+}
+
+for (const command of document.querySelectorAll(".advice pre, .cause > pre")) {
+  const button = document.createElement("button");
+  const text = command.textContent;
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(command); // no clipboard here: it is marked for Ctrl-C
+    }
+  });
+  command.after(button);
+}
+
 const picker = document.getElementById("shelf");
 if (picker) {
   const gallery = document.getElementById("cards");

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,8 @@ from durian.run.folder import SUMMARY_FILE
 from durian.run.manifest import Manifest
 from durian.schema import DIFFICULTY
 
-_BEGIN, _END = 60, 200  # characters of a completion that was cut off
 _HERE = Path(__file__).parent
+_HEADING = re.compile(r"<h2>(.*?)</h2>", re.DOTALL)
 
 
 def write_report(
@@ -134,10 +136,31 @@ def write_page(
             "narrow": encoded(encode_figure(figure.narrow(), "svg")),
         }
     page = page_environment().get_template(template)
-    text = page.render(**page_parts(), summary=summary, figures=shown, **values)
+    text = with_contents(page.render(**page_parts(), summary=summary, figures=shown, **values))
     with written_aside(folder / "index.html") as aside:
         aside.write_text(text, encoding="utf-8")
     write_json(folder / SUMMARY_FILE, summary)
+
+
+def with_contents(page: str) -> str:
+    """Give each heading of a page an anchor, and list them all before the first.
+
+    Only headings as the templates write them, `<h2>...</h2>`, are found: whatever text of other
+    people stands in a page is escaped by then.
+    """
+    taken: dict[str, str] = {}  # anchor -> heading, as HTML
+
+    def anchored(match: re.Match[str]) -> str:
+        words = re.sub(r"<[^>]*>|&[^;]*;", "", match[1]).lower()
+        name = "-".join(re.findall(r"[a-z0-9]+", words))[:60] or "part"
+        anchor = next(a for n in count() if (a := f"{name}-{n}" if n else name) not in taken)
+        taken[anchor] = match[1]
+        return f'<h2 id="h-{anchor}">{match[1]}</h2>'
+
+    anchored_page = _HEADING.sub(anchored, page)
+    links = "".join(f'<li><a href="#h-{a}">{heading}</a></li>' for a, heading in taken.items())
+    folded = f"<details><summary>Contents</summary><ul>{links}</ul></details>"
+    return anchored_page.replace("<main>", f'<nav aria-label="Contents">{folded}</nav>\n<main>', 1)
 
 
 @cache  # templates are compiled once a process
@@ -152,7 +175,6 @@ def page_environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "shown": shown_text,
-        "tail": _tail,
         "problem": _problem,
         "percent": percent_text,
         "together": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
@@ -185,13 +207,6 @@ def page_parts() -> dict[str, str]:
 
 def _estimate(estimate: Estimate, percent: bool = True) -> str:
     return estimate_text(estimate) if percent else estimate_text(estimate, "", scale=1, digits=3)
-
-
-def _tail(text: str) -> str:
-    """The begin of a text and, with more room, its end: there it is seen how it was cut."""
-    if len(text) <= _BEGIN + _END:
-        return shown_text(text)
-    return f"{shown_text(text[:_BEGIN])} … {shown_text(text[-_END:])}"
 
 
 def _problem(text: str | None) -> str:

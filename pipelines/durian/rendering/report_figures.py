@@ -134,12 +134,20 @@ def _of_curves(scored: Scored, units: Mapping[str, str]) -> Iterator[ReportFigur
         for name in drawn_measures(measures)
         if len(measures[name].curve) > 1
     }
+    said = ""
+    if scored.image_gain is not None and len(scored.image_gain.curve) > 1:
+        curved["image_gain"] = scored.image_gain.curve
+        said = (
+            " What the image adds is taken from one half of the completions, the errors beside it "
+            "from the other: of the same ones both would share their luck. A pass rate is part of "
+            "the gain, so that errors fall along it wherever samples differ at all."
+        )
     if curved:
         yield ReportFigure(
             "curves",
             "Errors along each measure",
             "Error rate along each measure, in quantile bins, with 95 % bands. Dashed: the "
-            "isotonic fit, which may only rise or only fall.",
+            f"isotonic fit, which may only rise or only fall.{said}",
             lambda width: measure_figures.curves(curved, units, width),
         )
 

@@ -3,7 +3,10 @@
 Of a profile; an evaluation keeps one too, whose parts hold outcomes where these hold difficulty.
 
 RUN/parts/identity.json           what the run is of; a different one is refused
-RUN/parts/lock                    held by the process that works on the run
+RUN/parts/lock                    held by the process that works on the run; of several that
+                                  share it (shards), by the one that begins, or completes it
+RUN/parts/shard-00002.lock        held by the process that measures that shard's parts
+RUN/parts/config.json             of shards: the settings, with which any process can complete it
 RUN/parts/part-00007.parquet      difficulty rows of one part
 RUN/parts/rollouts-00007.parquet  its completions; written first, so the part above ends it
 RUN/manifest.json                 written last: a folder that has one is complete
@@ -17,7 +20,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from durian.groups import GroupCuts
 from durian.measures import Column
 from durian.records import JsonObject, as_json
 from durian.run.files import find_json, parse_json, sync_folder, write_json, written_aside
+from durian.run.lock import Held, holder_of
 from durian.run.manifest import Manifest
 from durian.run.tokens import Tokens, part_tokens
 from durian.schema import (
@@ -66,6 +70,7 @@ class RunFolder:
     """The folder of a profile or an evaluation, while this process holds its lock."""
 
     path: Path
+    held: Held = field(default_factory=Held, compare=False)  # by which it, or a shard, is held
 
     @property
     def parts(self) -> Path:
@@ -76,6 +81,23 @@ class RunFolder:
     def identity(self) -> Path:
         """The identity of the unfinished run."""
         return self.parts / "identity.json"
+
+    @property
+    def settings(self) -> Path:
+        """The settings of an unfinished run in shards, and the folder that they were given in."""
+        return self.parts / "config.json"
+
+    def shard_lock(self, number: int) -> Path:
+        """The lock of one shard of the unfinished run."""
+        return self.parts / f"shard-{number:05d}.lock"
+
+    def shards_at_work(self) -> dict[int, str]:
+        """Who holds which shard of the unfinished run."""
+        found = {
+            int(lock.stem.removeprefix("shard-")): holder_of(lock)
+            for lock in sorted(self.parts.glob("shard-*.lock"))
+        }
+        return {number: holder for number, holder in found.items() if holder is not None}
 
     @property
     def manifest(self) -> JsonObject | None:
@@ -138,7 +160,12 @@ class RunFolder:
         rollouts: pa.Table,
         seconds: Mapping[str, float],
     ) -> None:
-        """Keep a finished part for good; its seconds by stage go along in the file's metadata."""
+        """Keep a finished part for good; its seconds by stage go along in the file's metadata.
+
+        Raises:
+            RunError: the run may be another process's by now.
+        """
+        self.held.check()
         # The completions first: `has_part` asks for both, so a kill between the two leaves
         # completions without a part, which are written over. The other way round a finished part
         # would lack them.
@@ -243,14 +270,19 @@ class RunFolder:
         write_json(self.path / MANIFEST, manifest)
 
     def finish(self, manifest: Manifest | JsonObject) -> None:
-        """Write the manifest, which makes the run complete, and clear the parts away."""
+        """Write the manifest, which makes the run complete, and clear the parts away.
+
+        Raises:
+            RunError: as `write_part`.
+        """
+        self.held.check()
         self.write_manifest(manifest)
         self.clear_parts()
 
     def strays(self) -> list[Path]:
         """Find the leftovers of a kill in a complete run: parts, a lock, half-written files."""
-        left = (self.parts, self.path / LOCK_FILE)
-        return [*(path for path in left if path.exists()), *self._asides()]
+        left = [self.parts] if self.parts.exists() else []
+        return [*left, *self.path.glob(f"{LOCK_FILE}*"), *self._asides()]
 
     def sweep(self) -> None:
         """Remove half-written files beside the tables; for the holder of the lock."""
@@ -260,6 +292,13 @@ class RunFolder:
     def _asides(self) -> list[Path]:
         kinds = ("*.parquet", "*.json", "*.html", f"{REPORT_FOLDER}/*")
         return [aside for kind in kinds for aside in self.path.glob(f"{kind}.tmp")]
+
+    def clear_parts_of(self, numbers: Iterable[int]) -> None:
+        """Remove some finished parts, to measure them anew."""
+        for number in numbers:
+            self._part(number).unlink(missing_ok=True)
+            self._rollouts_part(number).unlink(missing_ok=True)
+        sync_folder(self.parts)
 
     def clear_parts(self) -> None:
         """Remove unfinished work."""

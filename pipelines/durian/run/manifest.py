@@ -109,6 +109,14 @@ class Sampled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The processes that measured a run side by side."""
+
+    count: Count
+    seconds: list[dict[str, float]]  # of each shard's parts, by stage
+
+
+@dataclass(frozen=True, kw_only=True)
 class NearDuplicates:
     """Samples over nearly the same images, and labels in conflict among them."""
 
@@ -157,6 +165,8 @@ class Manifest:
     determinism: list[str] | None = left_out()  # what another run of the same may give otherwise
     versions: dict[str, str] | None = left_out()
     seconds: dict[str, float] | None = left_out()  # by stage
+    shards: Shards | None = left_out()
+    locks: str | None = left_out()  # that were not flocks, and why
     regrouped: list[GroupCuts] | None = left_out()  # earlier groupings
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import islice
 from typing import Any
 from xml.etree import ElementTree
 
 from durian.errors import require
 
 LONGEST_FORMULA = 2_000  # characters
-MOST_FORMULAS = 200  # of one text
+MOST_FORMULAS = 400  # of one text, those that cannot be read among them
+LONGEST_LOOKED_AT = 50_000  # characters of a text; what stands behind them is plain
 
 # As pandoc has it: a `$` that opens has no space behind it, one that closes has none before it and
 # no digit behind it, so that "$5 and $6" is money.
@@ -47,8 +49,8 @@ Piece = str | dict[str, Any]
 def pieces(text: str) -> list[Piece]:
     """A text with its formulas; joined, the plain pieces and the `tex` of formulas are the text."""
     found, start = list[Piece](), 0
-    for match in _FORMULA.finditer(text):
-        if match.start() < start or len(found) > 2 * MOST_FORMULAS:
+    for match in islice(_FORMULA.finditer(text, 0, LONGEST_LOOKED_AT), MOST_FORMULAS):
+        if match.start() < start:
             continue
         end, tex = match.end(), next(filter(None, match.groups()), "")
         if match["boxed"]:

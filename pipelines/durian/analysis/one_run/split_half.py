@@ -81,16 +81,7 @@ def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> 
     """Split each sample's rollouts at random, and measure either half."""
     confidence = rollouts.confidence(name)
     usable = rollouts.present & ~np.isnan(confidence)
-    size = usable.sum(axis=1) // 2  # (N,), an odd rollout is left out
-    # The random place of each rollout among its sample's usable ones.
-    keys = np.where(usable, rng.random(usable.shape), 2.0)
-    # Sorted twice, random keys become a random order of each sample's rollouts; the key 2 puts what
-    # cannot be used behind all others.
-    place = np.argsort(np.argsort(keys, axis=1), axis=1)
-    halves = (
-        place < size[:, None],
-        (place >= size[:, None]) & (place < 2 * size[:, None]),
-    )
+    halves, size = halved(usable, rng)
     wrong = [np.where(half, rollouts.wrong, 0.0).sum(axis=1) for half in halves]
     scores = []
     for half in halves:
@@ -101,3 +92,23 @@ def _both_ways(name: str, rollouts: RolloutArrays, rng: np.random.Generator) -> 
         _Half(score=scores[0], wrong=(first, second), total=total),
         _Half(score=scores[1], wrong=(second, first), total=total),
     ]
+
+
+def halved(
+    usable: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.intp]]:
+    """Split each sample's usable rollouts at random into two halves; an odd one is in neither.
+
+    Args:
+        usable: (N, G).
+    Returns:
+        The two halves, (N, G) each, and their size, (N,).
+    """
+    size = usable.sum(axis=1) // 2
+    # The random place of each rollout among its sample's usable ones.
+    keys = np.where(usable, rng.random(usable.shape), 2.0)
+    # Sorted twice, random keys become a random order of each sample's rollouts; the key 2 puts what
+    # cannot be used behind all others.
+    place = np.argsort(np.argsort(keys, axis=1), axis=1)
+    first = place < size[:, None]
+    return (first, (place >= size[:, None]) & (place < 2 * size[:, None])), size

@@ -18,6 +18,7 @@ from durian.analysis.one_run.against_error import (
 from durian.analysis.one_run.causes import Causes, analyse_causes
 from durian.analysis.one_run.columns import candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
+from durian.analysis.one_run.gain_curve import gain_against_error
 from durian.analysis.one_run.gradient import GradientShares, gradient_shares
 from durian.analysis.one_run.learning import Learning, learning
 from durian.analysis.one_run.reliability import (
@@ -133,6 +134,7 @@ class Scored:
     ungrouped: dict[Kind, ErrorsOfGroup] | None = left_out()  # in no group, where others are
     joint: JointView | None = left_out()  # where both groupings have groups
     split_half: dict[str, SplitHalves] | None = left_out()  # where the rollouts were at hand
+    image_gain: Predictor | None = left_out()  # where samples were asked without the image, too
     learning: Learning | None = left_out()  # where the rollouts are of several training steps
     gradient: GradientShares | None = left_out()  # where a sample has several rollouts
 
@@ -289,6 +291,9 @@ def _analyse_scored(
         ),
         format_rate=_mean(table["format_rate"]) if "format_rate" in table.columns else None,
         joint=_joint(labels, orders["reasoning"], wrong, total, clusters),
+        image_gain=None
+        if arrays is None or "blind_pass_rate" not in table.columns
+        else gain_against_error(arrays, numbers(table["blind_pass_rate"]), clusters, seed=seed),
         split_half=None if arrays is None else split_halves(measures, arrays, clusters, seed=seed),
         learning=None
         if rollouts is None or "step" not in rollouts.columns

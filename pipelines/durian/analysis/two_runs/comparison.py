@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 
 from durian.analysis.one_run.summary import Missing
 from durian.analysis.statistics.estimate import DrawnTogether
+from durian.analysis.statistics.seeing import Learned, Seeing
 from durian.analysis.two_runs.drift import Drift
 from durian.groups import GroupCuts
 from durian.records import left_out
@@ -57,4 +58,6 @@ class Comparison:
     missing: Both[list[Missing]]
     grouping: Both[GroupCuts]
     drift: Drift
+    seeing: Both[Seeing | None] | None = left_out()  # where a run was asked blind
+    learned: Learned | None = left_out()  # from A to B, where both were asked blind, and alike
     sentences: list[str] = field(default_factory=list)

@@ -166,7 +166,7 @@ const inPage = document.getElementById("data");
 const source = inPage ? held(JSON.parse(inPage.textContent)) : server;
 const app = document.getElementById("app");
 const state = { view: {}, mode: "table", start: 0, sample: null, columns: [], facets: [] };
-let run, byName, current = 0, shownRows = [], asWritten = false, turn = 0;
+let run, byName, current = 0, shownRows = [], asWritten = false, turn = 0, pending = 0;
 
 function readAddress() {
   const at = new URLSearchParams(location.search || location.hash.slice(1));
@@ -243,13 +243,13 @@ function frame() {
   app.replaceChildren(
     el("header", {},
       el("div", { class: "bar" },
-        el("div", { class: "grow" }, el("h1", {}, `${run.run}${against}`), el("p", { class: "soft" }, [run.dataset, run.model, run.models].filter(Boolean).join(" · "))),
+        el("div", { class: "grow" }, el("h1", {}, `${run.run}${against}`), el("p", { class: "soft names" }, [run.dataset, run.model, run.models].filter(Boolean).join(" · "))),
         el("span", { class: "seg", role: "group", "aria-label": "Show as" }, parts.modes),
         el("button", { type: "button", on: { click: help } }, "Keys")),
       el("div", { class: "bar" }, parts.search, source.live && parts.sql, parts.count),
       parts.chips, parts.error),
     el("div", { class: "frame" }, parts.aside, parts.main), parts.dialog, parts.help);
-  state.facets = run.facets.map((name, k) => ({ name, open: k < 6 || name === VERDICT })).filter(({ name }) => source.live || name !== VERDICT);
+  state.facets = run.facets.filter((name) => byName.has(name)).map((name, k) => ({ name, open: k < 6 || byName.get(name).kind === "choice" }));
   document.title = run.run;
 }
 
@@ -269,12 +269,24 @@ function addFacet(event) {
   draw();
 }
 
+// Says to a reader's software, and to tests, that something is still asked for.
+async function during(work) {
+  pending += 1;
+  app.setAttribute("aria-busy", "true");
+  try { return await work(); } finally {
+    pending -= 1;
+    if (!pending) app.removeAttribute("aria-busy");
+  }
+}
+
 function fail(error) {
   parts.error.hidden = false;
   parts.error.replaceChildren(visible(error.message || error));
 }
 
-async function draw() {
+const draw = () => during(drawNow);
+
+async function drawNow() {
   const mine = (turn += 1);
   parts.error.hidden = true;
   parts.search.value = state.view.search || "";
@@ -287,7 +299,6 @@ async function draw() {
     ...(state.view.sql ? [chip(state.view.sql, () => setView({ sql: null }))] : []));
   try {
     await Promise.all([state.sample === null ? drawMode(mine) : drawSample(mine), drawFacets(mine)]);
-    app.dataset.drawn = mine;
   } catch (error) {
     if (mine === turn) fail(error);
   }
@@ -326,8 +337,8 @@ function picture(url, alt, cls) {
   node.addEventListener("error", async () => {
     const none = el("div", { class: `none ${cls}` }, "no image");
     node.replaceWith(none);
-    const why = await source.why(url).catch(() => "");
-    if (why) { none.title = visible(why); if (cls !== "tiny") none.replaceChildren(visible(why)); }
+    if (cls === "tiny") return; // there is no room for it
+    none.replaceChildren(visible(await source.why(url).catch(() => "no image")));
   });
   return node;
 }
@@ -523,10 +534,10 @@ async function drawSample(mine) {
   const note = el("input", { placeholder: "note", "aria-label": "Note", maxlength: 2000, value: found.mark ? found.mark.note : "",
     on: { change: (event) => mark(found.mark ? found.mark.verdict : "marked", event.target.value) } });
   const verdicts = [...VERDICTS, ["m", "marked"]].map(([key, verdict]) => el("button", { type: "button", title: `key ${key}`,
-    "aria-pressed": Boolean(found.mark && found.mark.verdict === verdict), on: { click: () => toggleMark(verdict) } }, verdict));
+    "aria-pressed": String(Boolean(found.mark && found.mark.verdict === verdict)), on: { click: () => toggleMark(verdict) } }, verdict));
   const nav = el("div", { class: "pager" }, el("button", { type: "button", on: { click: back } }, "↩ all samples"), step(found.previous, "← previous"), step(found.next, "next →"),
     source.live && [el("span", { class: "seg", role: "group", "aria-label": "Verdict" }, verdicts), note],
-    el("button", { type: "button", "aria-pressed": asWritten, title: "key r", on: { click: rewrite } }, "as written"));
+    el("button", { type: "button", "aria-pressed": String(asWritten), title: "key r", on: { click: rewrite } }, "as written"));
   const left = el("div", {}, images(found), problem(found), why(found), answersTable(found));
   const both = found.second;
   const right = el("div", {}, both ? el("div", { class: "sides" }, completions(found, run.run), completions(both, run.second)) : completions(found, null));
@@ -543,11 +554,11 @@ async function drawSample(mine) {
     el("div", { class: "soft" }, [one.why, one.answer, one.pass_rate !== null && `${percent(one.pass_rate)} right`].filter(Boolean).join(" · "))))) : el("p", {}, "None."));
 }
 
-const openPlace = async (place) => {
+const openPlace = (place) => during(async () => {
   if (place === null || place === undefined) return;
   const found = await source.sample(state.view, { place });
-  go({ sample: found.sample_id });
-};
+  await go({ sample: found.sample_id });
+});
 
 function back() {
   const at = state.found && state.found.at;
@@ -560,13 +571,13 @@ function rewrite() {
   draw();
 }
 
-async function mark(verdict, note) {
+const mark = (verdict, note) => during(async () => {
   if (!source.live || !state.found) return;
   try {
     await source.mark(state.found.place, verdict, note);
     await draw();
   } catch (error) { fail(error); }
-}
+});
 
 function toggleMark(verdict) {
   const now = state.found && state.found.mark;
@@ -747,7 +758,7 @@ function help() {
 
 async function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || parts.dialog.open || parts.help.open) return;
-  const typing = event.target.closest && event.target.closest("input, select, textarea, [contenteditable]");
+  const typing = event.target.closest && event.target.closest("input:not([type=checkbox]), select, textarea");
   if (typing) { if (event.key === "Escape") event.target.blur(); return; }
   const inSample = state.sample !== null, key = event.key;
   const row = shownRows[current];
@@ -782,7 +793,7 @@ async function keyed(event) {
   if (acts[key]() !== false) event.preventDefault();
 }
 
-async function begin() {
+const begin = () => during(async () => {
   try {
     run = await source.run();
     byName = new Map(run.columns.map((column) => [column.name, column]));
@@ -794,6 +805,6 @@ async function begin() {
   } catch (error) {
     app.replaceChildren(el("p", { class: "error" }, error.message));
   }
-}
+});
 
 begin();
