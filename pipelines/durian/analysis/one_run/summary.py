@@ -16,7 +16,7 @@ from durian.analysis.one_run.against_error import (
     auroc_differences,
 )
 from durian.analysis.one_run.causes import Causes, analyse_causes
-from durian.analysis.one_run.columns import candidates, numbers, slice_columns
+from durian.analysis.one_run.columns import Candidate, candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
 from durian.analysis.one_run.gain_curve import gain_against_error
 from durian.analysis.one_run.gradient import GradientShares, gradient_shares
@@ -303,7 +303,7 @@ def _analyse_scored(
 
 
 def _against_error(
-    candidates: Mapping[str, Candidate],
+    columns: Mapping[str, Candidate],
     wrong: Floats,
     total: Floats,
     clusters: Clusters,
@@ -311,8 +311,7 @@ def _against_error(
 ) -> tuple[dict[str, Predictor], list[AurocDifference]]:
     """Each measure and column against error, and against each other."""
     found = {
-        name: AgainstError(candidate, wrong, total, clusters)
-        for name, candidate in candidates.items()
+        name: AgainstError(candidate, wrong, total, clusters) for name, candidate in columns.items()
     }
     described = {name: held.described() for name, held in found.items()}
     return described, auroc_differences(found, wrong, total, clusters, now=now)
