@@ -201,7 +201,10 @@ def analyse(
     if columns is not None and len(columns) != len(table):
         raise ValueError(f"columns has {len(columns)} rows, the table {len(table)}")
     is_scored = table["pass_rate"].is_not_null() & (table["rollouts"].fill_null(0) > 0)
-    scored_columns = None if columns is None else columns.filter(is_scored)
+    scored, scored_columns = table, columns
+    if not is_scored.all():  # of a large table a copy that says the same is not made
+        scored = table.filter(is_scored)
+        scored_columns = None if columns is None else columns.filter(is_scored)
     return Summary(
         samples=len(table),
         seed=seed,
@@ -216,9 +219,7 @@ def analyse(
         if evidence is None
         else _causes(table, evidence, columns, {*table.columns, *measures}, grouping),
         alone=None if is_scored.any() else _distributions(table, measures, columns),
-        scored=_analyse_scored(
-            table.filter(is_scored), measures, scored_columns, rollouts, grouping, seed
-        )
+        scored=_analyse_scored(scored, measures, scored_columns, rollouts, grouping, seed)
         if is_scored.any()
         else None,
     )
