@@ -8,8 +8,9 @@ ends, and a unit that has a line is not run again: after a kill the same command
 next one. Units come seed by seed, the arms that decide first, so that pairs are complete early.
 
 Every arm of one seed sees the same prompts in the same order. "random" is Durian with the table's
-groups dealt out among the samples by chance: same sizes, no difficulty. "drop_..." trains on a part
-of the samples; its own control ("keep_...") on as many that were chosen by chance.
+groups dealt out among the samples by chance: same sizes, no difficulty; "accuracy" is Durian with
+bins of the table's pass rate. "drop_..." trains on a part of the samples; its own control
+("keep_...") on as many that were chosen by chance.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from durian.config import EvalConfig, TrainConfig
+from durian.config import EvalConfig, GroupConfig, TrainConfig
 from durian.records import as_json
 
 DATA, POLICY = Path("data/photo_shapes"), "data/tiny_policy"
@@ -45,6 +46,7 @@ class Arm:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     random_groups: bool = False  # the table's groups, dealt out by chance
+    reasoning: str | None = None  # column of the reasoning bins, where it is not the table's
     filter: str | None = None  # samples that take part
     by_chance: bool = False  # as many samples as pass the filter, but any
 
@@ -56,7 +58,11 @@ FIRST = {
     "random": Arm({"normalizer": "durian"}, random_groups=True),
     "batch": Arm({"normalizer": "batch"}),
 }
-THEN = {"maxrl": Arm({"normalizer": "maxrl"}), "dr_grpo": Arm({"normalizer": "dr_grpo"})}
+THEN = {
+    "accuracy": Arm({"normalizer": "durian"}, reasoning="pass_rate"),
+    "maxrl": Arm({"normalizer": "maxrl"}),
+    "dr_grpo": Arm({"normalizer": "dr_grpo"}),
+}
 ADVICE = {
     f"{verb}_{name}": Arm(GRPO, filter=condition, by_chance=verb == "keep")
     for name, condition in {
@@ -77,7 +83,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--hours", type=float, default=6.0, help="no unit begins after these")
     parser.add_argument("--seeds", type=int, default=12)
-    parser.add_argument("--arms", nargs="*", choices=ARMS, help="default: the issue's six")
+    parser.add_argument("--arms", nargs="*", choices=ARMS, help="default: all but drop_ and keep_")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -113,12 +119,18 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 def run(arm: str, seed: int, table: Path, held_out: Path, out: Path) -> dict[str, Any]:
     """Train and judge one arm in this process: to start another takes a good part of a unit."""
     from durian.evaluate import evaluate_policy  # here: they load TRL and all that it brings
+    from durian.regroup import regroup_run
     from durian.train import train_policy
 
     begun, folder = time.perf_counter(), out / f"{arm}-{seed}"
     own = table
     if ARMS[arm].random_groups:
         own = with_random_groups(table, seed, folder.with_suffix(".table"))
+    elif (column := ARMS[arm].reasoning) is not None:
+        own = folder.with_suffix(".table")
+        shutil.rmtree(own, ignore_errors=True)
+        shutil.copytree(table, own)
+        regroup_run(GroupConfig(run=str(own), reasoning=column))
     train_policy(
         TrainConfig(
             dataset=str(DATA / "train.parquet"), table=str(own), model=POLICY, out=str(folder),

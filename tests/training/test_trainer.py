@@ -104,6 +104,22 @@ def test_logged_advantages_and_groups_are_those_of_the_table(whole, run):
         assert step["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
 
 
+def test_each_rollout_batch_tells_what_its_samples_fail_by(whole):
+    steps = json.loads((whole / "log.json").read_text())["steps"]
+    told = {s["step"]: s for s in steps if "durian/why/solved" in s}
+    logged = pl.read_parquet(whole / "completions" / "*.parquet")
+    rates = logged.group_by("step", "sample_id").agg((pl.col("reward") > 0.5).mean())
+    solved = dict(rates.group_by("step").agg((pl.col("reward") >= 0.875).mean()).iter_rows())
+    before = 0
+    for step, entry in told.items():  # an entry is the mean of the steps since the last one
+        mean = statistics.fmean(solved[n] for n in range(before + 1, step + 1))
+        assert entry["durian/why/solved"] == pytest.approx(mean)
+        of_all = [value for name, value in entry.items() if name.startswith("durian/why/")]
+        assert len(of_all) == 7 and sum(of_all) == pytest.approx(1)
+        before = step
+    assert before == max(solved)
+
+
 def first_batch(folder: Path) -> pl.DataFrame:
     """The completions of a training's first rollout batch, as they were logged."""
     return pl.read_parquet(folder / "completions" / "completions_00001.parquet")
