@@ -59,6 +59,8 @@ def _prompts(prompts: PromptCount | None, price: Price, samples: int) -> list[st
             f"  of one: mean {one.mean:,.1f}, largest {one.largest:,}; "
             f"{100 * one.image_share:.0f} % stand for images"
         )
+    if (blind := prompts.blind_prompt_tokens) is not None:
+        lines.append(f"  and as they are asked blind: {blind.value:,}")
     if (reads := prompts.reads_of_a_prompt or 1) > 1:
         lines.append(f"  this engine reads each prompt {reads} times, once a rollout")
     for reason, count in (prompts.prompts_failed or {}).items():
@@ -79,6 +81,16 @@ def _completions(price: Price) -> list[str]:
         if bounds.at_most is not None:
             lines.append(f"price of {what}: {_bounds(bounds, _amount)}")
     return lines
+
+
+def signing_lines(plan: ProfilePlan) -> list[str]:
+    """Print how long it takes to sign the images for near-duplicates."""
+    if (cost := plan.signing) is None:
+        return []
+    return [
+        f"images to sign for duplicates: about {cost.images:,}, {duration(cost.seconds)} of a core",
+        f"  by the first {cost.images_tried:,} of them, decoded here",
+    ]
 
 
 def reward_lines(plan: ProfilePlan) -> list[str]:

@@ -30,7 +30,7 @@ from durian.records import JsonObject, as_json
 from durian.rendering.text import counted, estimate_text, percent_text
 from durian.run.progress import Progress as Watcher
 from durian.run.progress import Silent
-from durian_cli.cost_lines import cost_lines, reward_lines
+from durian_cli.cost_lines import cost_lines, reward_lines, signing_lines
 from durian_cli.texts import duration, pace, printable, value_text
 
 if TYPE_CHECKING:  # they load what --help has no need of
@@ -240,10 +240,18 @@ def show_plan(plan: ProfilePlan) -> None:
     first = None if plan.prompts is None else plan.prompts.first_prompt
     counted = replace(
         plan, judged_at_most=None, judge_reads=None, judge_writes_at_most=None,
-        coords=None, images=None, prompts=None, price=None,
+        coords=None, images=None, prompts=None, price=None, signing=None,
     )  # fmt: skip
     counts = _counts(as_json(counted))
-    _print([*counts, *reward_lines(plan), *cost_lines(plan), *_first_prompt(first)])
+    _print(
+        [
+            *counts,
+            *signing_lines(plan),
+            *reward_lines(plan),
+            *cost_lines(plan),
+            *_first_prompt(first),
+        ]
+    )
 
 
 def show_training_plan(plan: TrainingPlan) -> None:

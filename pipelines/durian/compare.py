@@ -19,9 +19,11 @@ from durian.analysis.statistics.seeing import learned, seeing
 from durian.analysis.two_runs.comparison import (
     KIND,
     Both,
+    CauseFlow,
     ComparedRun,
     Comparison,
     SharedSamples,
+    cause_flow,
 )
 from durian.analysis.two_runs.drift import drift, learned_samples
 from durian.analysis.two_runs.floor import Completions, GroupShares
@@ -44,6 +46,7 @@ from durian.run.folder import (
     RunFolder,
 )
 from durian.run.manifest import Manifest
+from durian.table.causes import WHY
 from durian.table.checked import check_run, read_frame, with_image
 from durian.table.columns import COLUMNS_FILE
 from durian.table.grouping import end_of
@@ -131,6 +134,7 @@ def compare_runs(
             missing=(without_a, without_b),
             unlike=unlike,
         ),
+        causes=_causes(ids, a, b),
     )
     before, after = (_asked_both_ways(ids, run.table) for run in (a, b))
     known = [seeing(*rates, clusters) for rates in (before, after)]
@@ -174,6 +178,13 @@ def _check_out(out: Path) -> None:
             known = False
         if not known:
             raise ConfigError(f"out: {out} holds other files; give a new folder")
+
+
+def _causes(ids: pl.DataFrame, a: _Run, b: _Run) -> CauseFlow | None:
+    if not all(WHY in run.table.columns for run in (a, b)):
+        return None  # of version 1
+    told = (ids.join(run.table, on="sample_id", maintain_order="left") for run in (a, b))
+    return cause_flow(*(joined[WHY].to_list() for joined in told))
 
 
 def _side(ids: pl.DataFrame, table: pl.DataFrame) -> Side:

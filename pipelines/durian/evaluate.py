@@ -114,6 +114,7 @@ def evaluate_policy(
         pixel_limit=config.pixel_limit,
         chat=chat_of(config.sampling),
         say=progress.note,
+        blind=config.blind,
     )
     if groups is not None:
         check_groups_known(groups, reader, config.table)

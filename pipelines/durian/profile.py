@@ -145,6 +145,7 @@ def prepare(config: ProfileConfig, progress: Progress) -> Work:
         pixel_limit=config.pixel_limit,
         chat=chat_of(config.sampling) if config.needs_rollouts else None,
         say=progress.note,
+        blind=config.blind if config.asks_blind else None,
     )
     config = settle_repeatable(config)
     identity["repeatable"] = config.repeatable

@@ -4,6 +4,7 @@ import json
 import sys
 
 from tests.benchmarks import (
+    bench_causes,
     bench_coverage,
     bench_duplicates,
     bench_estimates,
@@ -27,9 +28,11 @@ from tests.benchmarks import (
     bench_statistics,
     bench_stream,
     bench_training_step,
+    bench_view,
 )
 
 BENCHES = {
+    "causes": bench_causes.run,
     "coverage": bench_coverage.run,
     "duplicates": bench_duplicates.run,
     "estimates": bench_estimates.run,
@@ -53,6 +56,7 @@ BENCHES = {
     "measures": bench_measures.run,
     "normalizer": bench_normalizer.run,
     "page": bench_page.run,
+    "view": bench_view.run,
 }
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import re
+import shlex
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +17,7 @@ from durian.viewer.static import write_folder
 from tests.benchmarks.synthetic_run import write_run
 from tests.browser.conftest import HOSTILE, Watched
 from tests.browser.test_report_page import OVERFLOW, luminance
+from tests.cli.in_process import durian
 from tests.viewer.planted import IDS, write_planted
 from tests.viewer.served import served
 
@@ -200,7 +201,7 @@ def test_the_keyboard_walks_opens_marks_and_comes_back(look, addresses):
     assert drawn(page).locator(".card").count() == 5
 
 
-def test_ids_are_saved_and_lines_copied(look, tmp_path):
+def test_ids_are_saved_and_the_lines_export_them(look, runs, tmp_path):
     page = look("planted").page
     page.get_by_label("sums", exact=True).check()
     drawn(page).get_by_text("Save or copy these samples").click()
@@ -213,9 +214,13 @@ def test_ids_are_saved_and_lines_copied(look, tmp_path):
     page.get_by_role("button", name="As --filter").click()
     expect(line).to_have_value("--filter '\"topic\" IN ('\"'\"'sums'\"'\"')'")
     page.get_by_role("button", name="Export line of ids.parquet").click()
-    assert re.fullmatch(
-        r"durian export \S+ --ids ids.parquet --to jsonl --out exported", line.input_value()
-    )
+    # The very line, in a folder where the browser has saved the file.
+    words = shlex.split(line.input_value())
+    assert words[:2] == ["durian", "export"] and words[3:5] == ["--ids", "ids.parquet"]
+    with contextlib.chdir(tmp_path):
+        assert durian(*words[1:], "--quiet")[0] == 0
+    rows = (tmp_path / "exported" / "train.jsonl").read_text().splitlines()
+    assert sorted(json.loads(row)["sample_id"] for row in rows) == sorted([IDS[3], IDS[4]])
 
 
 def test_two_runs_stand_side_by_side(look):

@@ -15,7 +15,8 @@ from durian.engines.chat import Chat, load_chat
 from durian.engines.loading import open_engine
 from durian.engines.prompt_facts import PromptFacts
 from durian.errors import ConfigError
-from durian.samples import Prompt, Rollout
+from durian.measuring.blinding import Blinding
+from durian.samples import Prompt, Rollout, Sample
 from tests.engines.drawing import draw
 from tests.families.plain import Plain
 from tests.families.policies import POLICIES
@@ -164,3 +165,12 @@ def test_an_image_within_bounds_has_the_tokens_of_so_many_pixels(family, chat_of
 def test_bounds_in_pixels_are_refused_where_a_processor_has_none(family, chat_of):
     with pytest.raises(ConfigError, match="not bounded in pixels"):
         chat_of(family, max_pixels=1024)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", *ON_VLLM])
+def test_without_its_images_a_prompt_is_one_of_text_alone(chat_of, family):
+    chat = chat_of(family)
+    for prompt in (ONE, TWO):
+        sample = Sample(sample_id="x", row=0, problem=QUESTION, answer="", images=(b"1",))
+        blind = Blinding("none").prompt(sample, prompt)
+        assert blind.images == () and chat.render(blind) == chat.render(TEXT)

@@ -226,3 +226,20 @@ def test_a_killed_import_is_resumed_part_by_part(verl, dataset, tmp_path, monkey
         one, other = (pl.read_parquet(each / f"{name}.parquet") for each in (out, whole))
         assert one.equals(other), name
     assert not (out / "parts").exists()
+
+
+def test_what_was_logged_without_the_image_is_blind_and_nothing_else(verl, dataset, tmp_path):
+    lines = [line(0, "2"), line(0, "2", blind=True), line(0, "3"), line(0, "3", blind=True),
+             line(1, "square", blind=True), line(2, "red", blind=False)]  # fmt: skip
+    write_lines(tmp_path / "log.jsonl", lines)
+    code, text = imported(tmp_path / "log.jsonl", "jsonl", dataset, tmp_path / "run")
+    assert code == 0, text
+    found = table(tmp_path / "run")
+    # Sample 0: right in 1 of 2 either way; the second has no other completion.
+    assert found["pass_rate"].to_list()[:3] == [0.5, None, 1.0]
+    assert found["blind_pass_rate"].to_list()[:3] == [0.5, float(ASKED[1][1] == "square"), None]
+    assert found["rollouts"].to_list()[:3] == [2, None, 1]
+    drawn = pl.read_parquet(tmp_path / "run" / "rollouts.parquet")
+    of_first = drawn.filter(pl.col("sample_id") == IDS[0])
+    assert of_first["blind"].to_list() == [False, False, True, True]
+    assert of_first["rollout"].to_list() == [0, 1, 2, 3]

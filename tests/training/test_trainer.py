@@ -104,6 +104,22 @@ def test_logged_advantages_and_groups_are_those_of_the_table(whole, run):
         assert step["advantage"].to_list() == pytest.approx(expected, abs=1e-5)
 
 
+def test_each_rollout_batch_tells_what_its_samples_fail_by(whole):
+    steps = json.loads((whole / "log.json").read_text())["steps"]
+    told = [
+        {name: value for name, value in entry.items() if name.startswith("durian/why/")}
+        for entry in steps
+        if "durian/why/solved" in entry
+    ]
+    assert all(len(one) == 7 and sum(one.values()) == pytest.approx(1) for one in told)
+    logged = pl.read_parquet(whole / "completions" / "*.parquet")
+    rates = logged.group_by("step", "sample_id").agg((pl.col("reward") > 0.5).mean())
+    # Entries and batches are of equally many steps each: their means are one.
+    solved = rates.group_by("step").agg((pl.col("reward") >= 0.875).mean())["reward"].mean()
+    assert statistics.fmean(one["durian/why/solved"] for one in told) == pytest.approx(solved)
+    assert solved > 0
+
+
 def first_batch(folder: Path) -> pl.DataFrame:
     """The completions of a training's first rollout batch, as they were logged."""
     return pl.read_parquet(folder / "completions" / "completions_00001.parquet")

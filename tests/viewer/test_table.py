@@ -193,6 +193,8 @@ def test_two_runs_are_joined_by_sample_and_tell_what_was_learned(planted, improv
     assert table.values("change").to_list() == [
         "unlearned", "learned", "wrong in both", "learned", "wrong in both", "in one run only",
     ]  # fmt: skip
+    # Both have bins 5, 4, 3, 2, 1 for the first five: none has moved.
+    assert table.values("moved").to_list() == ["same bin"] * 5 + ["in one run only"]
     assert table.values("B: pass_rate").to_list() == [0, 1, 0, 1, 0.5, None]
     assert places(table, where=[{"column": "B: pass_rate", "low": 0.5}], sort="B: pass_rate") == [
         4,

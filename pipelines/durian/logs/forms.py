@@ -49,6 +49,7 @@ class Logged:
     n_tokens: int | None = None
     sum_logprob: float | None = None  # nats
     finish_reason: str | None = None
+    blind: bool = False  # drawn without the image
     cells: Row = field(default_factory=dict)  # the whole line, for keys
 
     @property
@@ -96,6 +97,7 @@ class Form:
                 n_tokens=n_tokens,
                 sum_logprob=total,
                 finish_reason=reason if reason in _REASON else None,
+                blind=number(one.get("blind")) == 1,
                 cells=one,
             )
         if not found:

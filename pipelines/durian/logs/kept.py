@@ -38,6 +38,7 @@ class Written(msgspec.Struct, array_like=True, frozen=True):
     n_tokens: int | None = None
     sum_logprob: float | None = None
     finish_reason: str | None = None
+    blind: bool = False
 
 
 _ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder(Written)
@@ -141,6 +142,7 @@ def _written(number: int, logged: Logged) -> Written:
         n_tokens=logged.n_tokens,
         sum_logprob=logged.sum_logprob,
         finish_reason=logged.finish_reason,
+        blind=logged.blind,
     )
 
 

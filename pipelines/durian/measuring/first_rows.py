@@ -17,6 +17,7 @@ from durian.engines.base import RefusedPrompt, Renderer
 from durian.engines.prompts import PromptTemplate, ask, load_template
 from durian.errors import ConfigError, DatasetError, one_line
 from durian.images.decode import decode, size
+from durian.measuring.blinding import Blinding
 from durian.measuring.look import look
 from durian.measuring.sampling import build_prompt
 from durian.readers.dataset import SampleReader
@@ -66,6 +67,7 @@ def check_first_rows(
     pixel_limit: int,
     chat: Callable[[], Renderer] | None = None,
     say: Callable[[str], None] | None = None,
+    blind: str | None = None,
 ) -> None:
     """Refuse a dataset whose first rows are all spoilt by one mistake.
 
@@ -73,6 +75,7 @@ def check_first_rows(
         asked: what a policy is asked and how it is judged; None where only images are measured.
         chat: loads what tells whether the policy's chat template takes a prompt.
         say: told what the template does about the system prompt unasked.
+        blind: what stands in for the image where samples are asked so, too.
     Raises:
         DatasetError, ConfigError: one line that names what was found and what to pass.
     """
@@ -89,6 +92,8 @@ def check_first_rows(
     if chat is not None and seen.graded:
         loaded = chat()
         _check_chat(loaded, seen, asked, template, pixel_limit)
+        if blind == "none":
+            _check_blind(loaded, seen, asked, template, pixel_limit)
         for line in loaded.notes(asked.system_prompt):
             if say is not None:
                 say(line)
@@ -199,6 +204,32 @@ def _check_chat(
             refused = refused or (sample, prompt, rendered)
         if refused is not None:
             raise _refusal(chat, *refused)
+
+
+def _check_blind(
+    chat: Renderer, seen: _Seen, asked: Asked, template: PromptTemplate | None, pixel_limit: int
+) -> None:
+    """Refuse a chat template that takes no first row with images once these are left out."""
+    why: str | None = None
+    for sample in seen.tried[True]:
+        prompt = build_prompt(
+            sample,
+            look(sample, pixel_limit=pixel_limit, keep=True),
+            system_prompt=asked.system_prompt or "",
+            template=template,
+        )
+        if isinstance(prompt, Failed):
+            continue
+        blind = Blinding("none").prompt(sample, prompt)
+        found = blind if isinstance(blind, Failed) else chat.render(blind)
+        if not isinstance(found, Failed):
+            return
+        why = why or found.error
+    if why is not None:
+        raise ConfigError(
+            f"blind is none, and without the image no first row can be asked: "
+            f"{one_line(why, longest=160)}; pass --blind gray"
+        )
 
 
 def _refusal(chat: Renderer, sample: Sample, prompt: Prompt, refused: RefusedPrompt) -> ConfigError:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from durian.logs.kept import Written
-from durian.measures import ImageMeasure, RolloutMeasure, taken
+from durian.measures import BlindMeasure, ImageMeasure, RolloutMeasure, taken
 from durian.measuring.look import Look
 from durian.measuring.measuring import Measured, Pictured, of_images, of_rollouts, pictured
 from durian.measuring.rows import rollout_rows
@@ -38,26 +38,30 @@ def measure_logged(
         copies: how many rows of the dataset the sample stands for.
         opened: the prompts end with the opening think tag.
     """
+    written = sorted(written, key=lambda one: one.blind)  # those with the image first
+    images = of_images(seen, taken(ImageMeasure, ("pixel",)))
     pending = (
         partial(_own_scores, written)
         if reward is None
         else reward.start(_attempts(sample, seen, written, opened))
     )
-    images = of_images(seen, taken(ImageMeasure, ("pixel",)))
     known = pictured(sample, seen, copies, images, asked=True, needs_images=True)
     return partial(_measured, known, written, pending)
 
 
 def _measured(of: Pictured, written: Sequence[Written], pending: Pending) -> Measured:
     scores: Sequence[Score] = ()
-    unscored = None if written else NOT_LOGGED
+    first = sum(not one.blind for one in written)
+    unscored = None if first else NOT_LOGGED
     if written and of.sample.question_error is None:
         try:
             scores = pending()
         except ValueError as error:
             unscored = str(error)
     rollouts = [_rollout(one) for one in written]
-    outcome = _outcome(of.sample, written, rollouts, scores)
+    outcome = _outcome(of.sample, written[:first], rollouts[:first], scores[:first])
+    unseen = Drawn(rollouts=rollouts[first:], scores=scores[first:])
+    without = of_rollouts(of.sample, unseen, taken(BlindMeasure, ("blind",)))
     rows = [
         of_rollout
         | {
@@ -65,11 +69,12 @@ def _measured(of: Pictured, written: Sequence[Written], pending: Pending) -> Mea
             "sum_logprob": one.sum_logprob,
             "finish_reason": one.finish_reason,
             "step": one.step,
+            "blind": one.blind,
         }
         for of_rollout, one in zip(rollout_rows(of.sample, rollouts, scores), written, strict=True)
     ]
     return Measured(
-        difficulty=[of.row(outcome.values, unscored, outcome.error)],
+        difficulty=[of.row({**outcome.values, **without.values}, unscored, outcome.error)],
         completions=rows,
         further=[of.further],
     )

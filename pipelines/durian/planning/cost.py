@@ -24,6 +24,7 @@ from durian.engines.prompts import PromptTemplate
 from durian.engines.resizing import Resizing, Size
 from durian.errors import ConfigError, RunFolderError, one_line
 from durian.images.decode import size
+from durian.measuring.blinding import Blinding
 from durian.measuring.look import look
 from durian.measuring.sampling import build_prompt
 from durian.planning.plan import (
@@ -37,7 +38,8 @@ from durian.planning.plan import (
 from durian.readers.dataset import SampleReader
 from durian.readers.scan import DatasetIndex
 from durian.run.progress import Progress
-from durian.samples import Failed, Sample
+from durian.run.tokens import Tokens
+from durian.samples import Failed, Prompt, Sample
 from durian.table.checked import check_manifest
 
 MOST_NAMED = 5  # images that are named one by one
@@ -49,6 +51,8 @@ class Rate:
 
     prompt_of_one: float | None = None  # tokens, mean over samples
     completion_of_one: float | None = None  # tokens, mean over completions
+    blind_prompt_of_one: float | None = None  # the same of what was asked without the image
+    blind_completion_of_one: float | None = None
     tokens_per_second: float | None = None  # completion tokens, of all engines together
     differs: tuple[str, ...] = ()  # settings of the run that are not those of the profile to come
 
@@ -125,8 +129,8 @@ def count_prompts(
     # Prompts are drawn one from each of equal blocks of the dataset: datasets are often sorted by
     # source or size, and their first rows would price one source for all. A prompt that fails stays
     # 0 and counts so in the total: the run will not pay for it either.
-    lengths = np.zeros(len(drawn.places))  # (n,) tokens
-    of_images, failed, first = 0, Counter[str](), None
+    lengths, without = np.zeros((2, len(drawn.places)))  # (n,) tokens each
+    of_images, failed, first, first_blind = 0, Counter[str](), None, None
     progress.start("prompts", len(lengths))
     rows = [index.rows[int(place)] for place in drawn.places]
     for place, sample in enumerate(reader.samples(rows=rows)):
@@ -134,14 +138,19 @@ def count_prompts(
         if isinstance(counted, Failed):
             failed[counted.error] += 1
         else:
-            text, lengths[place], images = counted
+            text, lengths[place], images, blind = counted
             of_images += images
             first = text if first is None else first
+            if blind is not None:
+                first_blind = first_blind or blind[0]
+                without[place] = blind[1]
         progress.advance("prompts")
     found = PromptCount(
         prompts_sampled=len(lengths),
         prompts_failed=dict(failed.most_common()),
         prompt_tokens=times(total(lengths, drawn.blocks), 1),
+        blind_prompt_tokens=times(total(without, drawn.blocks), 1) if config.asks_blind else None,
+        first_blind_prompt=first_blind,
     )
     if first is None:
         return found
@@ -161,8 +170,8 @@ def count_prompts(
 
 def _count(
     sample: Sample, config: ProfileConfig, chat: Chat, template: PromptTemplate | None
-) -> tuple[str, int, int] | Failed:
-    """A prompt's text, its tokens, and how many of them stand for images."""
+) -> tuple[str, int, int, tuple[str, int] | None] | Failed:
+    """A prompt's text, its tokens, how many of them stand for images; and as it is asked blind."""
     seen = look(sample, pixel_limit=config.pixel_limit, keep=True)
     prompt = build_prompt(sample, seen, system_prompt=config.system_prompt, template=template)
     text = prompt if isinstance(prompt, Failed) else chat.render(prompt)
@@ -172,7 +181,26 @@ def _count(
         tokens = chat.token_ids(text, seen.images)
     except Exception as error:  # processors raise whatever comes, as to the engine
         return Failed(f"prompt refused: {one_line(error)}")
-    return text, len(tokens), chat.count_image_tokens(tokens)
+    blind = None
+    if config.asks_blind and sample.images and isinstance(prompt, Prompt):
+        blind = _count_blind(sample, prompt, config, chat)
+    return text, len(tokens), chat.count_image_tokens(tokens), blind
+
+
+def _count_blind(
+    sample: Sample, prompt: Prompt, config: ProfileConfig, chat: Chat
+) -> tuple[str, int] | None:
+    """The text of a prompt as it is asked blind, and its tokens; None where it cannot be."""
+    # Another sample's image is counted as one of the same size.
+    blinding = Blinding("none" if config.blind == "none" else "gray")
+    blind = blinding.prompt(sample, prompt)
+    text = blind if isinstance(blind, Failed) else chat.render(blind)
+    if isinstance(blind, Failed) or isinstance(text, Failed):
+        return None
+    try:
+        return text, len(chat.token_ids(text, blind.images))
+    except Exception:  # processors raise whatever comes; the run tells it, a row at a time
+        return None
 
 
 def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
@@ -196,8 +224,11 @@ def read_rate(config: ProfileConfig, cost: CostConfig) -> Rate:
     # The run's own clock over its own tokens. That rate holds for settings that are equal; those
     # that differ and matter are named beside the estimate instead of being corrected for.
     seconds, known = (manifest.seconds or {}).get("rollouts"), manifest.config
-    measured = tokens.completion / seconds if seconds else None
+    blind = tokens.blind or Tokens()
+    measured = (tokens.completion + blind.completion) / seconds if seconds else None
     return Rate(
+        blind_prompt_of_one=blind.prompt / blind.prompts if blind.prompt else None,
+        blind_completion_of_one=blind.completion / blind.completions if blind.prompts else None,
         prompt_of_one=None if tokens.prompt is None else tokens.prompt / tokens.prompts,
         completion_of_one=tokens.completion / tokens.completions,
         tokens_per_second=cost.tokens_per_second or measured,
@@ -220,7 +251,8 @@ def price(
 
     Args:
         samples: distinct ones.
-        prompt_tokens: over all samples, each prompt once; None where they are not known.
+        prompt_tokens: over all samples, each prompt once, with the image and without; None where
+            they are not known.
     """
     of_one = rate.completion_of_one
     tokens = _completion_tokens(config, rate, samples)
@@ -258,9 +290,25 @@ def price(
 
 
 def _completion_tokens(config: ProfileConfig, rate: Rate, samples: int) -> Bounds:
-    count, length = samples * config.rollouts, rate.completion_of_one
-    expected = None if length is None else round(count * min(length, config.max_tokens))
-    return Bounds(expected=expected, at_most=count * config.max_tokens)
+    count, without = samples * config.rollouts, samples * config.blind_completions
+    at_most, length = (count + without) * config.max_tokens, rate.completion_of_one
+    if length is None:
+        return Bounds(expected=None, at_most=at_most)
+    blind = rate.blind_completion_of_one or length
+    most = config.max_tokens
+    return Bounds(
+        expected=round(count * min(length, most) + without * min(blind, most)), at_most=at_most
+    )
+
+
+def all_prompt_tokens(prompts: PromptCount) -> Estimate | None:
+    """Tokens of prompts with the image and without, their bounds added as if both erred alike."""
+    seeing, blind = prompts.prompt_tokens, prompts.blind_prompt_tokens
+    if seeing is None or blind is None:
+        return seeing
+    names = ("value", "low", "high")
+    sums = {n: (getattr(seeing, n), getattr(blind, n)) for n in names}
+    return replace(seeing, **{n: a + b for n, (a, b) in sums.items() if None not in (a, b)})
 
 
 def _price_of_tokens(

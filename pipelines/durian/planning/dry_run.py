@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -21,8 +22,10 @@ from durian.images.decode import size
 from durian.manifest import as_profiled
 from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
-from durian.planning.cost import count_prompts, price, read_rate, sizes_of, times
-from durian.planning.plan import ProfilePlan, PromptCount
+from durian.measuring.measuring import signing
+from durian.measuring.others import open_others
+from durian.planning.cost import all_prompt_tokens, count_prompts, price, read_rate, sizes_of, times
+from durian.planning.plan import ProfilePlan, PromptCount, SigningCost
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
 from durian.rewards import answer_kind, open_reward
@@ -74,6 +77,7 @@ def plan_profile(
         pixel_limit=config.pixel_limit,
         chat=None if chat is None else lambda: chat,
         say=progress.note,
+        blind=config.blind if config.asks_blind else None,
     )
     sizes = sizes_of(chat) if chat else None
     # One pass over the dataset serves the scan and the sizes: its images may take longer to read
@@ -94,12 +98,14 @@ def plan_profile(
         parts_finished=len(RunFolder(out).finished_parts()),
         complete=known is not None and before >= wanted,
         measures=list(config.measures),
+        signing=_signing_cost(config, reader, samples),
     )
     if not config.needs_rollouts:
         return plan
     plan = replace(
         plan, model=config.model, engine=config.engine, completions=drawn * config.rollouts,
         drawn=drawn if drawn < samples else None,
+        blind_completions=drawn * config.blind_completions or None,
     )  # fmt: skip
     plan = _with_reward(plan, config, reader, chat)
     if config.engine == "scripted":
@@ -108,16 +114,42 @@ def plan_profile(
     if chat:
         prompts = count_prompts(config, cost, reader, index, chat, template, progress)
     elif rate.prompt_of_one is not None:
-        prompts = PromptCount(prompt_tokens=Estimate(value=round(rate.prompt_of_one * samples)))
+        without = rate.blind_prompt_of_one or rate.prompt_of_one
+        prompts = PromptCount(
+            prompt_tokens=Estimate(value=round(rate.prompt_of_one * samples)),
+            blind_prompt_tokens=Estimate(value=round(without * samples))
+            if config.asks_blind
+            else None,
+        )
     if prompts.prompt_tokens is not None:
-        scaled = times(prompts.prompt_tokens, drawn / samples)
-        prompts = replace(prompts, prompt_tokens=scaled)
+        prompts = replace(prompts, prompt_tokens=times(prompts.prompt_tokens, drawn / samples))
+    if prompts.blind_prompt_tokens is not None:
+        without_images = times(prompts.blind_prompt_tokens, drawn / samples)
+        prompts = replace(prompts, blind_prompt_tokens=without_images)
     return replace(
         plan,
         images=sizes.described() if sizes else None,
         prompts=prompts,
-        price=price(config, cost, rate, drawn, prompts.prompt_tokens),
+        price=price(config, cost, rate, drawn, all_prompt_tokens(prompts)),
     )
+
+
+def _signing_cost(config: ProfileConfig, reader: SampleReader, samples: int) -> SigningCost | None:
+    """Time the first images, those of other datasets by the same rate."""
+    sign = signing(config)
+    if sign is None:
+        return None
+    others = open_others(config)
+    samples += sum(scan(o.reader.samples(), Silent(), own_ids=False).n_rows for o in others)
+    first = list(islice(reader.samples(), PROBE))
+    for one in first[:1]:  # what is loaded for it once does not count
+        look(one, pixel_limit=config.pixel_limit, keep=False, sign=sign)
+    begun = time.perf_counter()
+    seen = [look(one, pixel_limit=config.pixel_limit, keep=False, sign=sign) for one in first]
+    took = time.perf_counter() - begun
+    tried = sum(len(one.decoded) for one in seen)
+    share = samples / max(1, len(first))
+    return SigningCost(images=round(tried * share), images_tried=tried, seconds=took * share)
 
 
 def _with_reward(

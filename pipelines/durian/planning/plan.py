@@ -60,6 +60,8 @@ class PromptCount:
     prompt_tokens_of_one: OnePrompt | None = left_out()
     reads_of_a_prompt: int | None = left_out()
     first_prompt: str | None = left_out()  # as the policy would read it
+    blind_prompt_tokens: Estimate | None = left_out()  # of all prompts as they are asked blind
+    first_blind_prompt: str | None = left_out()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,15 @@ class Price:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SigningCost:
+    """Time of one core to decode and sign images for near-duplicates, by the first images."""
+
+    images: int  # of the dataset and of those it is held against, about
+    images_tried: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProfilePlan:
     """The plan of a profile; parts are None where no completions are drawn, or none has a price."""
 
@@ -96,9 +107,11 @@ class ProfilePlan:
     engine: str | None = left_out()
     drawn: int | None = left_out()  # samples of which completions would be drawn; None: of all
     completions: int | None = left_out()
+    blind_completions: int | None = left_out()  # without the image; at most: if all have one
     judged_at_most: int | None = left_out()  # answers that a judge is asked about
     judge_reads: int | None = left_out()  # characters beside the answer, mean of one question
     judge_writes_at_most: int | None = left_out()  # tokens of one verdict
+    signing: SigningCost | None = left_out()  # None: near-duplicates are not asked for
     coords: dict[str, int] | None = left_out()  # references, and how many fit each system
     images: ImageFates | None = left_out()
     prompts: PromptCount | None = merged()

@@ -10,6 +10,7 @@ from pathlib import Path
 from durian.analysis.two_runs.comparison import Comparison
 from durian.groups import KINDS, Kind
 from durian.rendering import flow_figure
+from durian.rendering.causes import WORDS
 from durian.rendering.compare_sentences import compare_advice, verdict_sentence
 from durian.rendering.gallery import Said
 from durian.rendering.names import CONFIDENCE, name_of
@@ -74,6 +75,8 @@ def write_comparison(
             for card in shelf.cards
         },
         manifests=manifests,
+        causes=summary.causes,
+        cause_words=WORDS,
     )
 
 

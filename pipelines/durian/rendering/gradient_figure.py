@@ -57,8 +57,23 @@ def gradient_sentences(shares: GradientShares) -> list[str]:
         f"more, are {percent_text(_ends(shares.samples), 0)} of all and get {parts} of the "
         "squared advantages, which is their part of the gradient.",
         f"The {shares.rollout_batch:,} samples of a rollout batch count for as many of equal "
-        f"weight as {count}; the largest advantages that a completion can get are {most}.",
+        f"weight as {count}; the largest advantages that a completion can get are {most}"
+        f"{_stds(shares)}.",
     ]
+
+
+def _stds(shares: GradientShares) -> str:
+    """Say by what Durian would divide: where groups' stds are alike, by one number for all."""
+    known = {kind: [each.std for each in stds] for kind, stds in shares.stds.items() if stds}
+    if not known:
+        return ""
+    ranges = " and ".join(
+        f"{min(stds):.2f} to {max(stds):.2f} ({kind})" for kind, stds in known.items()
+    )
+    return (
+        f"; the stds of groups, by which Durian divides, run from {ranges}: the less they differ, "
+        "the less the groups do"
+    )
 
 
 def _ends(bands: list[float]) -> float:

@@ -56,6 +56,7 @@ class TrainingReward:
         self._resizing = resizing
         self._overlong = overlong
         self.correct: list[bool] = []  # of the latest call's completions, in order
+        self.scores: list[Score | None] = []  # likewise
         self.known: list[Score | None] | None = None  # of the next call's, if they are judged
 
     def close(self) -> None:
@@ -87,6 +88,7 @@ class TrainingReward:
                 sample=sample,
             )
         rewards = [None if score is None else score.reward for score in scores]
+        self.scores = scores
         self.correct = [score is not None and score.correct for score in scores]
         known = [score for score in scores if score is not None]
         formatted = [score.formatted for score in known if score.formatted is not None]

@@ -23,6 +23,7 @@ class RolloutBatch:
     reasoning_group: Tensor  # (B,)
     perceptual: Tensor  # (B,) the measure behind the perceptual groups; NaN where missing
     confidence: Tensor  # (B,) the table's own; NaN where missing
+    signs: Tensor | None = None  # (B, G, 4) of causes, as `causes.signs_of`
     places: Tensor | None = None  # (B,) in the regrouping, where there is one
 
     def group_online(self, confidence: Tensor, normalization: Normalization) -> None:

@@ -31,6 +31,7 @@ from durian.records import JsonObject
 from durian.rewards.for_trainers import completion_text
 from durian.samples import Prompt, Score
 from durian.training.backends import check_backend, gathered_when_saved
+from durian.training.causes import SIGNS, cause_shares, signs_of
 from durian.training.checkpoints import States, check_restored, drop_older, mark_complete
 from durian.training.diagnostics import batch_metrics, drift
 from durian.training.drawing import Drawing, DrawnOrder
@@ -222,6 +223,12 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
         rewards: Tensor = super()._calculate_rewards(inputs, *rest)
         self._took("reward", begun - self._judging)
         device = rewards.device
+        _, completions, ids = rest
+        signs = signs_of(
+            [completion_text(completion) for completion in completions],
+            self._reward.scores,
+            [self.cut(one) for one in ids],
+        )
         numbers = [0] * len(inputs)
         if self._drawn is not None and self.model.training:
             numbers = self._drawn.numbers([x["sample_id"] for x in inputs])
@@ -232,8 +239,11 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
                     float(number),
                     *(float(x[name]) for name in _KNOWN),
                     self._place(x),
+                    *own,
                 ]
-                for x, right, number in zip(inputs, self._reward.correct, numbers, strict=True)
+                for x, right, number, own in zip(
+                    inputs, self._reward.correct, numbers, signs, strict=True
+                )
             ],
             dtype=torch.float64 if device.type != "mps" else torch.float32,
             device=device,
@@ -253,6 +263,7 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             reasoning_group=of_sample[:, 3].long(),
             perceptual=of_sample[:, 4],
             confidence=of_sample[:, 5],
+            signs=columns[..., -SIGNS:],
         )
         if self._regrouping is not None:
             places = of_sample[:, 6].long()
@@ -436,6 +447,8 @@ class DurianTrainer(GRPOTrainer):  # type: ignore[misc]
             perceptual_group=batch.perceptual_group,
             reasoning_group=batch.reasoning_group,
         )
+        if batch.signs is not None:
+            metrics |= cause_shares(batch.correct, batch.rewards, batch.signs)
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 

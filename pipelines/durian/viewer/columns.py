@@ -10,7 +10,7 @@ Kind = Literal["number", "choice", "text"]
 MOST_CHOICES = 50  # values of a text column whose every value can be picked
 TEXTS = ("sample_id", "problem", "image_id")  # as many values as samples
 VERDICT = "verdict"  # of the marks
-CHANGE = "change"  # between two runs
+CHANGE, MOVED = "change", "moved"  # between two runs
 SECOND = "B: "  # before a name: the column of the second run
 
 

@@ -28,7 +28,8 @@ _SHOWN = ("row", "problem", "answer", "why", "pass_rate", "difficulty", "consens
           "mean_logprob", "perceptual_group", "reasoning_group", "pixel_entropy", "change",
           "B: pass_rate")  # fmt: skip
 _FACETS = ("why", "pass_rate", "difficulty", "perceptual_group", "reasoning_group", "answer_kind",
-           "change", "B: pass_rate", "mean_logprob", "pixel_entropy", "label_doubt", "image_gain",
+           "change", "moved", "B: pass_rate", "mean_logprob", "pixel_entropy", "label_doubt",
+           "image_gain",
            "error")  # fmt: skip
 
 

@@ -20,14 +20,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from durian.errors import ConfigError, RunFolderError, one_line
-from durian.run.folder import DIFFICULTY_FILE, ROLLOUTS_FILE, RunFolder, unreadable
+from durian.run.folder import DIFFICULTY_FILE, ROLLOUTS_FILE, unreadable
 from durian.schema import DIFFICULTY
-from durian.table.checked import DAMAGE
+from durian.table.checked import DAMAGE, check_difficulty
 from durian.table.columns import COLUMNS_FILE
 from durian.table.filter import check_columns, parse_filter, passing
 from durian.viewer.columns import (
     CHANGE,
     MOST_CHOICES,
+    MOVED,
     SECOND,
     TEXTS,
     VERDICT,
@@ -42,9 +43,11 @@ Bools = NDArray[np.bool_]
 Places = NDArray[np.int32]
 T = TypeVar("T")
 
+_NOT_MEASURED = ("row", "copies", "n_images", "width", "height", "rollouts", "reasoning_group")
 BINS = 24  # of a number with more values than that; else a bar a value
 MISSING = 255  # the code of a sample without a value
 RIGHT = 0.5  # a sample is mostly right above this pass rate, as `durian compare` has it
+MOVES = ("to a less confident bin", "to a more confident bin", "same bin", "in one run only")
 CHANGES = ("learned", "unlearned", "right in both", "wrong in both", "in one run only")
 _KEPT = {
     "mask": 48,
@@ -98,15 +101,13 @@ class SampleTable:
         Raises:
             RunFolderError: a file is damaged, or columns.parquet is of another table.
         """
-        RunFolder(run).check_table()
+        check_difficulty(run, ("sample_id", "row", "copies", "n_images"))
         self.run, self.marks = run, marks or Marks()
         self.table = ParquetRows(run / DIFFICULTY_FILE)
         has_further = (run / COLUMNS_FILE).exists()
         self.further = ParquetRows(run / COLUMNS_FILE) if has_further else None
         self._kept: dict[str, dict[Hashable, Any]] = {kind: {} for kind in _KEPT}
         self._lock = Lock()
-        if len(self.table) == 0:
-            raise RunFolderError(f"{self.table.path}: has no rows; profile again")
         if self.further is not None:
             self._check_same_samples(self.further)
         self.second = None if second is None else SampleTable(second)
@@ -116,6 +117,17 @@ class SampleTable:
     def __len__(self) -> int:
         """Count the samples."""
         return len(self.table)
+
+    @property
+    def measured(self) -> list[str]:
+        """The table's own columns of numbers that say something of a sample's difficulty."""
+        return [
+            column.name
+            for column in self.columns.values()
+            if column.whose == "table"
+            and column.kind == "number"
+            and column.name not in _NOT_MEASURED
+        ]
 
     def values(self, name: str) -> pl.Series:
         """All values of a column, one a sample.
@@ -238,14 +250,11 @@ class SampleTable:
                 if name not in known and name != "sample_id"
             ]
         if self.second is not None:
-            found.append(
-                ViewColumn(
-                    name=CHANGE,
-                    kind="choice",
-                    whose="both",
-                    meaning="from this run to the second: mostly right is a pass rate above 0.5",
-                )
-            )
+            for name, meaning in (
+                (CHANGE, "from this run to the second: mostly right is a pass rate above 0.5"),
+                (MOVED, "reasoning bin in the second run, against that in this one"),
+            ):
+                found.append(ViewColumn(name=name, kind="choice", whose="both", meaning=meaning))
             found += [
                 replace(column, name=SECOND + column.name, whose="second")
                 for column in self.second.columns.values()
@@ -270,7 +279,7 @@ class SampleTable:
             places = pl.Series(self.second_places, dtype=pl.Int64)
             return theirs.gather(pl.select(pl.when(places >= 0).then(places)).to_series())
         if column.whose == "both":
-            return self._changes()
+            return self._changes() if column.name == CHANGE else self._moves()
         if column.whose == "marks":
             verdicts = {place: mark.verdict for place, mark in self._marked().items()}
             return pl.Series([verdicts.get(place) for place in range(len(self))], dtype=pl.String)
@@ -279,15 +288,25 @@ class SampleTable:
         return file.column(column.name)
 
     def _changes(self) -> pl.Series:
-        a, b = (
-            _numbers(self.values(name)) if name in self.columns else np.full(len(self), np.nan)
-            for name in ("pass_rate", f"{SECOND}pass_rate")
-        )
+        a, b = self._both("pass_rate")
         before, after = a > RIGHT, b > RIGHT
         known = ~np.isnan(a) & ~np.isnan(b)
         cases = [~known, after & ~before, before & ~after, before & after]
         codes = np.select(cases, [4, 0, 1, 2], 3)
         return pl.Series(np.array(CHANGES)[codes])
+
+    def _moves(self) -> pl.Series:
+        a, b = self._both("reasoning_group")
+        cases = [np.isnan(a) | np.isnan(b), b < a, b > a]
+        return pl.Series(np.array(MOVES)[np.select(cases, [3, 0, 1], 2)])
+
+    def _both(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A column of numbers in this run and in the second; NaN where it has none."""
+        a, b = (
+            _numbers(self.values(one)) if one in self.columns else np.full(len(self), np.nan)
+            for one in (name, SECOND + name)
+        )
+        return a, b
 
     def _marked(self) -> dict[int, Any]:
         """Marks by place, of those samples that this run has."""

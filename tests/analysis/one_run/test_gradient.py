@@ -63,6 +63,14 @@ def test_a_group_is_scaled_by_its_own_plug_in_std():
     assert durian["medium"] == 0
 
 
+def test_the_std_of_a_group_is_that_of_rewards_of_its_mean_pass_rate():
+    # 4 of 16 right: sqrt(1/4 x 3/4). 16 of 32: a half. A group without samples has none.
+    found = shares([2, 2, 4, 4, 4, 4], [8] * 6, ["easy"] * 2 + ["hard"] * 4)
+    assert [(s.group, s.std) for s in found.stds["perceptual"]] == [
+        ("easy", pytest.approx(0.1875**0.5)), ("hard", pytest.approx(0.5)),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("right", "each"), [([1, 0], 1), ([4, 4], 4), ([0, 0], 4)])
 def test_one_rollout_a_sample_or_nothing_but_right_or_wrong_has_no_gradient_to_share(right, each):
     assert shares(right, [each] * 2) is None

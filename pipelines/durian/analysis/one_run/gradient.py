@@ -7,7 +7,8 @@ batch is its share of the gradient (up to how the scores' own lengths and direct
 Of G completions with k right (rewards 1 and 0) the centred squares sum to k (G - k) / G, whatever
 the normalizer; it only scales them. k is beta-binomial: what the table saw of a sample, beside the
 distribution of pass rates that is fitted to the whole table. The std of a group, or of the batch,
-is taken as the table's own, m (1 - m) with m its mean pass rate: that of a batch without end.
+is taken as the table's own, sqrt(m (1 - m)) with m its mean pass rate as it was seen: many samples
+know it better than the fitted distribution, which would draw each of them towards the mean of all.
 """
 
 from __future__ import annotations
@@ -39,6 +40,14 @@ class ShareOfGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StdOfGroup:
+    """The std of all rewards of one group, by which its samples' rewards are divided."""
+
+    group: Label
+    std: float  # of rewards of 0 and 1: at most a half
+
+
+@dataclass(frozen=True, kw_only=True)
 class NormalizerShares:
     """The places that one normalizer's gradient comes from."""
 
@@ -58,6 +67,7 @@ class GradientShares:
     weights: tuple[float, float, float]  # of Durian's three terms
     bands: list[str]
     samples: list[float]  # share of all samples, by band
+    stds: dict[Kind, list[StdOfGroup]]  # of the groups that have samples
     no_variance: float  # share of rollouts that no normalizer learns from: all right or all wrong
     normalizers: dict[str, NormalizerShares]
 
@@ -88,10 +98,10 @@ def gradient_shares(
     at = {kind: rows[:, 2 + number].astype(np.intp) for number, kind in enumerate(of)}
     a, b = prior_of(right, total - right)
     chance = beta_binomial(each, a + rows[:, 0], b + rows[:, 1] - rows[:, 0])  # (U, G + 1)
-    rate = (chance * np.arange(each + 1)).sum(1) / each  # (U,)
+    rate = rows[:, 0] / rows[:, 1]  # (U,)
     weight = count / count.sum()
     squares = squared_advantages(each, rate, weight, at)
-    band = bands_of(rows[:, 0] / rows[:, 1])
+    band = bands_of(rate)
     size = min(BATCH, len(right))
     found = {}
     for name, (square, largest) in squares.items():
@@ -112,6 +122,7 @@ def gradient_shares(
         weights=WEIGHTS,
         bands=list(BANDS),
         samples=_sums(weight, band, len(BANDS)),
+        stds={kind: _stds(rate, weight, at[kind], orders[kind]) for kind in at},
         no_variance=float((weight * (chance[:, 0] + chance[:, -1])).sum()),
         normalizers=found,
     )
@@ -171,13 +182,30 @@ def squared_advantages(
 
 def _inverse_std(rate: Floats, weight: Floats, group: NDArray[np.intp]) -> Floats:
     """One over the std of all rewards of a sample's group, 0 where they have none. (U, 1)"""
+    std, _ = _std_of(rate, weight, group)
+    each = std[np.where(group < 0, 0, group)][:, None]
+    inverse: Floats = np.where(each > 0, 1 / np.where(each > 0, each, 1), 0.0)
+    return inverse
+
+
+def _std_of(rate: Floats, weight: Floats, group: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Std of the rewards of groups 0, 1, ..., and each group's weight. (groups,), (groups,)"""
     number = np.where(group < 0, 0, group)
     held = np.where(group < 0, 0.0, weight)
-    size = np.bincount(number, held)
+    size: Floats = np.bincount(number, held).astype(np.float64)
     mean = np.bincount(number, held * rate) / np.where(size > 0, size, 1)
-    std = np.sqrt(np.clip(mean * (1 - mean), 0, None))
-    inverse: Floats = np.where(std > 0, 1 / np.where(std > 0, std, 1), 0.0)[number][:, None]
-    return inverse
+    return np.sqrt(np.clip(mean * (1 - mean), 0, None)), size
+
+
+def _stds(
+    rate: Floats, weight: Floats, group: NDArray[np.intp], order: Sequence[Label]
+) -> list[StdOfGroup]:
+    std, size = _std_of(rate, weight, group)
+    return [
+        StdOfGroup(group=order[number], std=float(std[number]))
+        for number in range(len(std))
+        if size[number] > 0
+    ]
 
 
 def bands_of(rate: Floats) -> NDArray[np.intp]:

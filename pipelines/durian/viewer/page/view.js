@@ -245,7 +245,7 @@ function frame() {
       el("div", { class: "bar" },
         el("div", { class: "grow" }, el("h1", {}, `${run.run}${against}`), el("p", { class: "soft names" }, [run.dataset, run.model, run.models].filter(Boolean).join(" · "))),
         el("span", { class: "seg", role: "group", "aria-label": "Show as" }, parts.modes),
-        el("button", { type: "button", on: { click: help } }, "Keys")),
+        el("button", { type: "button", class: "wordy", on: { click: help } }, "Keys")),
       el("div", { class: "bar" }, parts.search, source.live && parts.sql, parts.count),
       parts.chips, parts.error),
     el("div", { class: "frame" }, parts.aside, parts.main), parts.dialog, parts.help);
@@ -300,7 +300,10 @@ async function drawNow() {
   try {
     await Promise.all([state.sample === null ? drawMode(mine) : drawSample(mine), drawFacets(mine)]);
   } catch (error) {
-    if (mine === turn) fail(error);
+    if (mine !== turn) return;
+    fail(error);
+    parts.main.replaceChildren(el("p", {}, "Mend the condition, or take it away with its ×."));
+    parts.more.hidden = true;
   }
 }
 
@@ -351,7 +354,7 @@ function cell(row, column) {
   const value = row.values[column.name];
   if (column.kind === "number") return el("td", { class: "number" }, number(value));
   const text = value === null || value === undefined ? "–" : String(value);
-  return el("td", { class: "text" }, el("span", {}, column.name === "problem" ? unmarked(text) : text));
+  return el("td", { class: column.kind === "text" ? "text long" : "text" }, el("span", {}, column.name === "problem" ? unmarked(text) : text));
 }
 
 function table(rows) {
@@ -538,12 +541,12 @@ async function drawSample(mine) {
   const nav = el("div", { class: "pager" }, el("button", { type: "button", on: { click: back } }, "↩ all samples"), step(found.previous, "← previous"), step(found.next, "next →"),
     source.live && [el("span", { class: "seg", role: "group", "aria-label": "Verdict" }, verdicts), note],
     el("button", { type: "button", "aria-pressed": String(asWritten), title: "key r", on: { click: rewrite } }, "as written"));
-  const left = el("div", {}, images(found), problem(found), why(found), answersTable(found));
+  const left = el("div", { class: "left" }, [images, problem, why, answersTable].map((part) => el("div", {}, part(found))));
   const both = found.second;
   const right = el("div", {}, both ? el("div", { class: "sides" }, completions(found, run.run), completions(both, run.second)) : completions(found, null));
   const rest = el("div", {}, both && pairs(both), measures(found), columnsTable(found));
   const like = el("div");
-  parts.main.replaceChildren(nav, el("div", { class: "sample" }, left, el("div", {}, right, rest)), like);
+  parts.main.replaceChildren(nav, el("div", { class: both ? "sample two" : "sample" }, left, el("div", {}, right, rest)), like);
   parts.main.focus({ preventScroll: true });
   scrollTo(0, 0);
   const others = await source.like(found.place);
@@ -671,7 +674,7 @@ function spark(measure) {
 
 function measures(found) {
   if (!found.measures.length) return null;
-  const place = (one) => (one.harder === null ? `above ${percent(one.below)} of samples` : `harder than ${percent(one.harder === "higher" ? one.below : one.above)}`);
+  const place = (one) => (one.counts.length === 1 ? "as every sample" : one.harder === null ? `above ${percent(one.below)} of samples` : `harder than ${percent(one.harder === "higher" ? one.below : one.above)}`);
   return [el("h2", {}, "Measures, among all samples"), el("div", { class: "wide" }, el("table", { class: "facts" }, el("tbody", {}, found.measures.map((one) => el("tr", {},
     el("th", { scope: "row", title: one.meaning }, one.name), el("td", { class: "number" }, `${number(one.value)} ${one.unit}`), el("td", {}, spark(one)), el("td", { class: "soft" }, place(one)))))))];
 }
