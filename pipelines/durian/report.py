@@ -85,13 +85,20 @@ def render_run(
     held = measured(held_against_error(), filled_columns(numbers))
     if keep is not None:
         keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
+    # Of a million samples the ids alone, once a completion, are half a gigabyte: as an enumeration
+    # they are four bytes each.
+    ids, ended = pl.Enum(numbers["sample_id"]), pl.col("finish_reason").cast(pl.Categorical)
     summary = analyse(
-        numbers,
+        numbers.with_columns(pl.col("sample_id").cast(ids)),
         {name: column.harder or "higher" for name, column in held.items()},
         columns=read_columns(path),
         rollouts=read_frame(
             rollouts,
-            lambda frame: with_image(frame).select(*_JUDGED, cs.by_name(_STEP, require_all=False)),
+            lambda frame: (
+                with_image(frame)
+                .select(*_JUDGED, cs.by_name(_STEP, require_all=False))
+                .with_columns(pl.col("sample_id").cast(ids, strict=False), ended)
+            ),
         ),
         grouping=replace(manifest.groups, version=None),
         evidence=gather_evidence(numbers, read_said(path))
