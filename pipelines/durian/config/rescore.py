@@ -9,13 +9,13 @@ from typing import Any
 from durian.config.options import again, option
 from durian.config.policy import ImagesConfig, PromptConfig
 from durian.config.profile import ProfileConfig
-from durian.config.runs import ReportConfig
+from durian.config.runs import LocalRunConfig
 
 _REWARD = ("reward_args", "tolerance", "coords", "iou", "judge_model", "judge_url")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RescoreConfig(ReportConfig):
+class RescoreConfig(LocalRunConfig):
     """A finished run, the reward that its completions get, and the run that this makes.
 
     What is None of the reward's own settings has its default, not the finished run's value: that
