@@ -6,17 +6,23 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from durian.config import ShowConfig, ViewConfig
 from durian.config.view import PORT
-from durian.errors import ConfigError, require
+from durian.errors import ConfigError, DurianError, require
 from durian.table.checked import check_manifest
 from durian.viewer.completions import Completions
-from durian.viewer.facts import Like, SampleFacts, sample_facts, samples_like
 from durian.viewer.opened import OpenRun, one_place, open_to_view
 from durian.viewer.table import SampleTable
+
+if TYPE_CHECKING:
+    from durian.viewer.facts import Like, SampleFacts
+
+_LATER = 2.0  # seconds after the start: the first view comes first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +69,10 @@ def serve_run(config: ViewConfig, *, ready: Callable[[str], None]) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             ready(_address(config, listening.getsockname()[1], token))
-            # By the time a sample is opened its completions are found.
-            threading.Thread(target=_find_completions, args=[opened], daemon=True).start()
+            # While a person looks at the first rows, what the page of a sample needs is made ready.
+            later = threading.Timer(_LATER, _make_ready, [opened])
+            later.daemon = True
+            later.start()
 
     try:
         with listening:
@@ -92,6 +100,8 @@ def show_sample(config: ShowConfig) -> Shown:
     Raises:
         InputError: the run, or it has no such sample.
     """
+    from durian.viewer.facts import sample_facts, samples_like  # here: the server begins without
+
     manifest = check_manifest(config.run)
     table = SampleTable(config.run)
     place = one_place(table, row=config.row, sample_id=config.id)
@@ -125,8 +135,11 @@ def _address(config: ViewConfig, port: int, token: str | None) -> str:
     return f"http://{host}:{port}/" + (f"?token={token}" if token else "")
 
 
-def _find_completions(opened: OpenRun) -> None:
-    try:
+def _make_ready(opened: OpenRun) -> None:
+    import durian.viewer.facts  # noqa: F401
+
+    with suppress(DurianError):  # whoever opens a sample is told
         _ = opened.completions.index
-    except Exception:  # noqa: BLE001
-        return  # whoever asks for a sample is told
+        for name in opened.table.measured:
+            opened.table.bins(name)
+            opened.table.ranks(name)

@@ -1,11 +1,13 @@
 """`durian view` of 1,000, 100,000 and 1,000,000 samples: seconds and MiB, as a browser asks it."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,7 +23,7 @@ FACETS = ["pass_rate", "perceptual_group", "reasoning_group", "mean_logprob", "p
 ASKED_AGAIN = 100  # views, each another one, before memory is looked at once more
 
 
-def run(sizes: tuple[int, ...] = SIZES) -> list[dict[str, Any]]:
+def run(sizes: Sequence[int] = SIZES) -> list[dict[str, Any]]:
     """A run of each size, viewed once."""
     rows = []
     for size in sizes:
@@ -43,6 +45,7 @@ def _viewed(run: Path, size: int) -> list[dict[str, Any]]:
                 said += viewer.stdout.readline()
             address = json.loads(said)["address"]
             found = {"first view after the start": _first(address, begun, {})}
+            found["of that, on a processor"] = _processor(viewer.pid)
             found["memory after it"] = _mib(viewer.pid)
             sort = {"sort": "mean_logprob", "down": True}
             asked = {
@@ -88,6 +91,12 @@ def _timed(address: str, path: str, **parameters: Any) -> float:
     with urllib.request.urlopen(f"{address}{path}?{urlencode(parameters)}", timeout=600) as answer:
         answer.read()
     return time.perf_counter() - begun
+
+
+def _processor(process: int) -> float:
+    """Seconds that a process has used: what it would take on a machine with nothing else to do."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _mib(process: int) -> float:

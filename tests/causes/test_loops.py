@@ -45,7 +45,7 @@ def test_a_piece_that_is_repeated_to_the_end_is_a_loop_wherever_it_is_cut(piece,
             " & ".join(str(int(row == column)) for column in range(20)) for row in range(20)
         ),
         "The area is 12. " * 2 + "So the answer is 12, since 3 times 4 is 12. " * 2,
-        "[" + "0, " * 30 + "0]",
+        "[" + "0, " * 60,  # 180 letters, which a row of a matrix may have
         "",
     ],
     ids=["pi", "numbers", "table", "aligned", "matrix", "said twice", "zeros", "empty"],

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from durian.config import SamplingConfig
+from durian.engines.base import Request
 from durian.engines.loading import open_engine
 from durian.engines.parallel import ParallelEngine, machine_shares, split
 from durian.errors import ConfigError, RunError
@@ -21,9 +22,9 @@ def scripted(tmp_path):
     rows = [
         {
             "sample_id": str(i), "rollout": g, "completion": f"{i}.{g}",
-            "n_tokens": 1 + i, "sum_logprob": -float(g), "finish_reason": "stop",
+            "n_tokens": 1 + i, "sum_logprob": -float(g), "finish_reason": "stop", "blind": g > 1,
         }
-        for i in range(7) if i != 3 for g in range(2)
+        for i in range(7) if i != 3 for g in range(5)
     ]  # fmt: skip
     path = tmp_path / "rollouts.parquet"
     pl.DataFrame(rows).write_parquet(path)
@@ -78,6 +79,14 @@ def test_prompts_come_back_in_order_whichever_process_drew_them(scripted, ask, t
     assert draw(engine, []) == []
     [[first]] = draw(engine, prompts[:1], greedy=True)
     assert first.completion == "6.0"
+    blind = [
+        Request(key=(i, "blind"), prompt=ask(str(i)), seed=i, rollouts=3, blind=True)
+        for i in (5, 3, 2)
+    ]
+    without = dict(engine.stream(blind))
+    assert [r.completion for r in without[5, "blind"]] == ["5.2", "5.3", "5.4"]
+    assert without[3, "blind"] == Failed("no scripted blind rollouts for this sample")
+    assert [r.completion for r in without[2, "blind"]] == ["2.2", "2.3", "2.4"]
     engine.close()
     assert [process.exitcode for process in processes] == [0, 0]
 

@@ -124,6 +124,17 @@ def test_an_export_goes_by_a_manifest_that_can_be_read(here, refused, key, value
     assert f"{MANIFEST}: '{key}': expected" in refused(*ALL["export"])
 
 
+VIEWED = (["show", "a", "--row", "0", "--quiet"], ["view", "a", "--static", "s", "--quiet"])
+
+
+@pytest.mark.parametrize("file", [TABLE, ROLLOUTS, COLUMNS])
+@pytest.mark.parametrize(("damage", "why"), FILES[:7], ids=[why for _, why in FILES[:7]])
+def test_a_table_that_cannot_be_looked_at_is_named(here, refused, damage, why, file):
+    damage(here / file)
+    for args in VIEWED:
+        assert file in refused(*args)
+
+
 def test_lost_tables_are_named(here, refused):
     for file in (ROLLOUTS, TABLE):
         (here / file).unlink()

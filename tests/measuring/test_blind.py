@@ -12,12 +12,13 @@ from PIL import Image
 
 from durian.compare import compare_runs
 from durian.config import EvalConfig, ExportConfig, ProfileConfig
-from durian.errors import ConfigError, RunFolderError
+from durian.errors import ConfigError, RunError, RunFolderError
 from durian.evaluate import evaluate_policy
 from durian.export import export_run
 from durian.profile import profile_dataset
 from durian.report import build_report
 from durian.rewards.boxed import BoxedReward
+from durian.run.folder import RunFolder
 
 N, G, B = 14, 4, 3  # samples with an image, completions with it and without
 OURS = ["blind_pass_rate", "image_gain", "image_gain_sd"]
@@ -195,6 +196,30 @@ def test_a_sample_grows_with_its_blind_completions(runs, folder):
     grown = profile(folder, "grown", "blind", blind_rollouts=B)
     assert rollouts(grown).equals(rollouts(runs["blind"]))
     assert table(grown).equals(table(runs["blind"]))
+
+
+def test_a_run_that_was_stopped_goes_on_with_its_blind_completions(runs, folder, monkeypatch):
+    write = RunFolder.write_part
+
+    def stop(run, number, *tables):
+        if number == 1:
+            raise RunError("stopped")
+        write(run, number, *tables)
+
+    monkeypatch.setattr(RunFolder, "write_part", stop)
+    with pytest.raises(RunError):
+        profile(folder, "stopped", "blind", blind_rollouts=B)
+    monkeypatch.undo()
+    begun = profile(folder, "stopped", "blind", blind_rollouts=B)
+    assert rollouts(begun).equals(rollouts(runs["blind"]))
+    assert table(begun).equals(table(runs["blind"]))
+
+
+@pytest.mark.parametrize("blind", ["gray", "other"])
+def test_what_stands_in_for_the_image_is_drawn_in_the_same_stream(runs, folder, blind):
+    found = profile(folder, blind, "blind", blind=blind, blind_rollouts=B)
+    assert rollouts(found).equals(rollouts(runs["blind"]))  # a script sees no image
+    assert found.manifest.identity["blind"] == blind
 
 
 def judged(folder, **changes):

@@ -37,6 +37,9 @@ from durian.samples import Sample, sample_id
 
 ROOT = Path(__file__).parents[2]
 ROWS, ROLLOUTS, PART = 96, 2, 8
+# The actors must have the images that stand in for others.
+BLIND = {"measures": ("pixel", "confidence", "consensus", "blind"), "blind": "other",
+         "blind_rollouts": 1}  # fmt: skip
 TABLES = [f"{name}.parquet" for name in ("difficulty", "rollouts", "columns", "thumbnails")]
 
 JUDGE = """
@@ -96,8 +99,9 @@ def folder(tmp_path_factory) -> Path:
         key = sample_id(*rows[-1][:2], rows[-1][2])
         script += [
             {"sample_id": key, "rollout": r, "n_tokens": 3 + r, "sum_logprob": -rng.random(),
-             "completion": f"It is {(number + r) % 7}", "finish_reason": "stop"}
-            for r in range(ROLLOUTS)
+             "completion": f"It is {(number + r) % 7}", "finish_reason": "stop",
+             "blind": r == ROLLOUTS}
+            for r in range(ROLLOUTS + 1)
         ]  # fmt: skip
     rows.append(("Damaged?", "1", [b"no image"]))
     table = pl.DataFrame(rows, schema=["problem", "answer", "images"], orient="row")
@@ -115,7 +119,8 @@ def settings(folder, tmp_path):
 
     def settings(out: str = "run", *, scripted: bool = True, **further) -> ProfileConfig:
         policy = {"engine": "scripted", "model": str(folder / "script.jsonl"),
-                  "rollouts": ROLLOUTS, "reward": f"{folder / 'judge.py'}:judge"}  # fmt: skip
+                  "rollouts": ROLLOUTS, "reward": f"{folder / 'judge.py'}:judge",
+                  **BLIND}  # fmt: skip
         return ProfileConfig(**{
             "dataset": str(folder / "noise.parquet"), "out": str(tmp_path / out),
             "part_size": PART,
@@ -132,7 +137,7 @@ def local(folder, tmp_path_factory) -> Path:
     profile_dataset(
         ProfileConfig(
             dataset=str(folder / "noise.parquet"), out=str(out), part_size=PART, engine="scripted",
-            model=str(folder / "script.jsonl"), rollouts=ROLLOUTS,
+            model=str(folder / "script.jsonl"), rollouts=ROLLOUTS, **BLIND,
             reward=f"{folder / 'judge.py'}:judge",
         )
     )  # fmt: skip

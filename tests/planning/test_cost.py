@@ -274,3 +274,30 @@ def test_the_terminal_and_json_show_it_all(tmp_path, tiny_policy, monkeypatch):
         assert line in shown
     assert all(len(line) <= 80 for line in shown if not line.startswith("  warning"))
     assert not (tmp_path / "run").exists()
+
+
+def test_blind_draws_are_counted_and_priced_as_the_run_that_follows_has_them(
+    settings, photo_shapes
+):
+    config = settings(
+        dataset=str(photo_shapes), limit=40, measures=("pixel", "blind"), blind_rollouts=3
+    )
+    plan = plan_json(config, CostConfig(price_per_mtok=(1e6, 1e6)))
+    assert (plan["completions"], plan["blind_completions"]) == (80, 120)
+    # An image is 16 tokens between 2; each prompt is counted once with it and once without.
+    seeing, blind = (plan[name]["value"] for name in ("prompt_tokens", "blind_prompt_tokens"))
+    assert seeing - blind == 40 * 18
+    assert "vision" in plan["first_prompt"] and "vision" not in plan["first_blind_prompt"]
+    assert plan["completion_tokens"]["at_most"] == 200 * 2
+    assert plan["money"]["tokens"]["at_most"] == pytest.approx(seeing + blind + 400)
+    tokens = profile_dataset(config).manifest.tokens
+    assert (tokens.prompt, tokens.blind.prompt) == (seeing, blind)
+    assert (tokens.completions, tokens.blind.completions) == (80, 120)
+    # Where it has one to go by: mean lengths of either kind, and a rate over all of both.
+    rated = plan_json(config, CostConfig(rate_from=config.out))
+    assert rated["completion_tokens"]["expected"] == tokens.completion + tokens.blind.completion
+
+
+def test_without_blind_nothing_is_said_of_it(settings, photo_shapes):
+    plan = plan_json(settings(dataset=str(photo_shapes), limit=4))
+    assert not [name for name in plan if "blind" in name]

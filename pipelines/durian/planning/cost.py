@@ -245,15 +245,15 @@ def price(
     cost: CostConfig,
     rate: Rate,
     samples: int,
-    prompts: PromptCount,
+    prompt_tokens: Estimate | None,
 ) -> Price:
     """Price completions, seconds and money as the run of `rate` would have them.
 
     Args:
         samples: distinct ones.
-        prompts: with their tokens over all samples, each prompt once, where they are known.
+        prompt_tokens: over all samples, each prompt once, with the image and without; None where
+            they are not known.
     """
-    prompt_tokens = _both(prompts.prompt_tokens, prompts.blind_prompt_tokens)
     of_one = rate.completion_of_one
     tokens = _completion_tokens(config, rate, samples)
     # Tokens to seconds to hours to money: each step is taken of both bounds, and one that is not
@@ -301,8 +301,9 @@ def _completion_tokens(config: ProfileConfig, rate: Rate, samples: int) -> Bound
     )
 
 
-def _both(seeing: Estimate | None, blind: Estimate | None) -> Estimate | None:
-    """Tokens of prompts with the image and without, both bounds added as if they erred alike."""
+def all_prompt_tokens(prompts: PromptCount) -> Estimate | None:
+    """Tokens of prompts with the image and without, their bounds added as if both erred alike."""
+    seeing, blind = prompts.prompt_tokens, prompts.blind_prompt_tokens
     if seeing is None or blind is None:
         return seeing
     names = ("value", "low", "high")

@@ -24,7 +24,7 @@ from durian.measuring.first_rows import check_first_rows
 from durian.measuring.look import look
 from durian.measuring.measuring import signing
 from durian.measuring.others import open_others
-from durian.planning.cost import count_prompts, price, read_rate, sizes_of, times
+from durian.planning.cost import all_prompt_tokens, count_prompts, price, read_rate, sizes_of, times
 from durian.planning.plan import ProfilePlan, PromptCount, SigningCost
 from durian.readers.dataset import SampleReader, open_dataset
 from durian.readers.scan import scan
@@ -130,7 +130,7 @@ def plan_profile(
         plan,
         images=sizes.described() if sizes else None,
         prompts=prompts,
-        price=price(config, cost, rate, drawn, prompts),
+        price=price(config, cost, rate, drawn, all_prompt_tokens(prompts)),
     )
 
 

@@ -100,6 +100,18 @@ def guessed_values(causes: Causes) -> list[tuple[str, Gain]]:
     ]
 
 
+def why_sentence(causes: Causes) -> str:
+    """Name the causes that most samples have, those aside that are none: solved, mixed."""
+    named = sorted(
+        (row for row in causes.found if row.cause not in ("solved", "mixed")),
+        key=lambda row: -row.samples,
+    )
+    if not named:
+        return ""
+    said = ", ".join(f"{row.samples:,} {WORDS[row.cause]}" for row in named[:_FIRST])
+    return f"Why samples are hard, by the first cause that applies: {said}."
+
+
 def gain_text(gain: Estimate) -> str:
     """'the image adds 1 point (-3 to +5)'."""
     if gain.value is None:
@@ -171,7 +183,7 @@ def _advised(row: OfCause, causes: Causes, max_tokens: int | None) -> OfCause:
                 "without it." + _guessed(causes)
             )
         case _:
-            say = f"{n}: right and wrong by turns, without another cause; most is to learn here:"
+            say = f"{n}: right and wrong by turns, without another cause: most can be learned here."
             do = _setting("why = 'mixed'")
     return replace(row, say=say, do=do)
 

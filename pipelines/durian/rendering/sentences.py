@@ -8,6 +8,7 @@ from durian.analysis.one_run.learning import LearningPoint
 from durian.analysis.one_run.summary import Scored, Summary
 from durian.analysis.statistics.estimate import Estimate, plural
 from durian.groups import KINDS, Kind
+from durian.rendering.causes import why_sentence
 from durian.rendering.names import CLIP, REASONING, SEEING, Grouped, grouped_by, name_of
 from durian.rendering.text import (
     counted,
@@ -41,6 +42,7 @@ def sentences(summary: Summary) -> list[str]:
         _best(scored),
         _teaching(scored),
     ]
+    said.append("" if summary.causes is None else why_sentence(summary.causes))
     known = (sentence for sentence in said if sentence)
     return [*known, *_looped(scored), *in_no_group(summary)]
 

@@ -25,7 +25,7 @@ _NEEDED = (
     "sample_id", "rollouts", "pass_rate", "format_rate", "right_unboxed", "label_doubt",
     "blind_pass_rate", "image_gain", "image_gain_sd", "error",
 )  # fmt: skip
-_READ = list(dict.fromkeys((*_NEEDED, *COMPARED)))
+_WITH_TEXTS = list(dict.fromkeys((*_NEEDED, *COMPARED)))  # where labels may be in conflict
 _SAID = ("sample_id", "completion", "answer", "correct", "finish_reason")
 _BATCH = 4_000  # completions whose texts are held at once
 
@@ -41,8 +41,9 @@ def causes_of_parts(
         further: columns that no part holds, since they need all samples; one value a sample.
         thresholds: all of them.
     """
-    table = pl.DataFrame(run.read_part_columns(_READ)).with_columns(
-        pl.Series(name, column) for name, column in further.items() if name in _READ
+    names = _WITH_TEXTS if "image_cluster" in further else list(_NEEDED)
+    table = pl.DataFrame(run.read_part_columns(names)).with_columns(
+        pl.Series(name, column) for name, column in further.items() if name in names
     )
     names = [*_SAID, "blind"]
     said = (pl.DataFrame(run.read_rollouts(n, names)) for n in run.finished_parts())
@@ -51,7 +52,10 @@ def causes_of_parts(
 
 def causes_of_run(run: Path, thresholds: Mapping[str, float]) -> pa.Array:
     """Find why each sample of a complete run is hard, by its two tables."""
-    table = read_frame(run / DIFFICULTY_FILE, lambda frame: frame.select(_READ))
+    file = run / DIFFICULTY_FILE
+    compared = read_frame(file, lambda frame: frame.select(pl.col("image_cluster").count())).item()
+    names = _WITH_TEXTS if compared else list(_NEEDED)
+    table = read_frame(file, lambda frame: frame.select(names))
     return _column(gather_evidence(table, read_said(run)), thresholds)
 
 

@@ -23,7 +23,6 @@ _NEAR = (
     "pass_rate", "difficulty", "mean_logprob", "answer_entropy", "label_doubt", "image_gain",
     "pixel_entropy", "spectral_entropy", "mean_tokens",
 )  # fmt: skip
-_NOT_MEASURED = ("row", "copies", "n_images", "width", "height", "rollouts", "reasoning_group")
 _HEAD = ("sample_id", "problem", "answer", "error")
 
 CAUSES = {  # of the column `why`, in words
@@ -137,11 +136,6 @@ def sample_facts(
     mine = [c for c in table.columns.values() if c.whose in ("table", "dataset")]
     (row,) = table.rows([place], [column.name for column in mine])
     said = [_said(each) for each in completions.by_sample(row["sample_id"])]
-    numbers = [
-        column.name
-        for column in mine
-        if column.kind == "number" and column.name not in _NOT_MEASURED
-    ]
     own = [column.name for column in mine if column.whose == "dataset"]
     kind, rule = _rule(row.get("answer") or "", row, manifest)
     groups = {
@@ -150,7 +144,7 @@ def sample_facts(
         if row.get(name) is not None
     }
     why = row.get("why")
-    told = {*_HEAD, *numbers, *own, *groups, "row", "n_images", "width", "height", "why"}
+    told = {*_HEAD, *table.measured, *own, *groups, "row", "n_images", "width", "height", "why"}
     return SampleFacts(
         place=place,
         sample_id=row["sample_id"],
@@ -167,9 +161,9 @@ def sample_facts(
         answers=answers(said),
         measures=[
             _measured(table, name, row[name], place)
-            for name in numbers
-            if row[name] is not None and name not in own
-        ],  # fmt: skip
+            for name in table.measured
+            if row[name] is not None
+        ],
         groups=groups,
         columns={name: row[name] for name in own},
         rest={name: value for name, value in row.items() if name not in told and value is not None},

@@ -26,11 +26,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from durian.errors import DurianError, InputError, one_line
 from durian.records import JsonObject
-from durian.viewer.facts import both_runs, sample_facts, samples_like
 from durian.viewer.marks import MARKED, Mark, ids_file
 from durian.viewer.opened import OpenRun, page_rows
 from durian.viewer.pictures import Picture
-from durian.viewer.shown import shown_facts
 from durian.viewer.view import View, read_view
 
 PAGE = Path(__file__).parent / "page"
@@ -131,6 +129,10 @@ class _Api:
         return _json({"facets": found})
 
     def sample(self, request: Request) -> Response:
+        # Here: the rewards, which know the rules, load slowly, and the first view needs none.
+        from durian.viewer.facts import both_runs, sample_facts
+        from durian.viewer.shown import shown_facts
+
         opened, place = self._opened, self._place(request)
         facts = sample_facts(opened.table, opened.completions, opened.manifest, place)
         found = shown_facts(facts)
@@ -151,6 +153,8 @@ class _Api:
         return _json(found)
 
     def like(self, request: Request) -> Response:
+        from durian.viewer.facts import samples_like
+
         found = samples_like(self._opened.table, self._place(request))
         return _json({"like": [vars(one) for one in found]})
 

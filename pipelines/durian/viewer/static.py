@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,27 @@ def write_folder(opened: OpenRun, folder: Path, limit: int) -> dict[str, Any]:
     table = opened.table
     passing = table.places(opened.first_view)
     places = [int(place) for place in passing[:limit]]
-    (folder / "images").mkdir(parents=True)
-    images = _write_images(opened, places, folder)
+    aside = folder.with_name(f"{folder.name}.tmp")
+    try:
+        (aside / "images").mkdir(parents=True)
+        images = _write_images(opened, places, aside)
+        (aside / "index.html").write_text(_page(_held(opened, places, images)), "utf-8")
+        if folder.exists():
+            folder.rmdir()
+        aside.rename(folder)
+    except BaseException:  # a damaged file shows only now: nothing is left of the folder
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return {
+        "folder": folder,
+        "samples": len(places),
+        "of": len(passing),
+        "images": sum(map(len, images.values())),
+    }
+
+
+def _page(held: JsonObject) -> str:
+    """The viewer's page with its style, its script and the samples in it."""
     page = (PAGE / "index.html").read_text("utf-8")
     script = (PAGE / "view.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -50,7 +70,7 @@ def write_folder(opened: OpenRun, folder: Path, limit: int) -> dict[str, Any]:
         "'script'; trusted-types 'none'"
     )
     # In a script element "<" could end it, whatever the text around it says.
-    data = json.dumps(_held(opened, places, images), ensure_ascii=False).replace("<", "\\u003c")
+    data = json.dumps(held, ensure_ascii=False).replace("<", "\\u003c")
     for old, new in (
         ('<meta charset="utf-8">', '<meta charset="utf-8">\n<meta http-equiv='
          f'"Content-Security-Policy" content="{policy}">'),
@@ -61,13 +81,7 @@ def write_folder(opened: OpenRun, folder: Path, limit: int) -> dict[str, Any]:
     ):  # fmt: skip
         assert page.count(old) == 1
         page = page.replace(old, new)
-    (folder / "index.html").write_text(page, "utf-8")
-    return {
-        "folder": folder,
-        "samples": len(places),
-        "of": len(passing),
-        "images": sum(map(len, images.values())),
-    }
+    return page
 
 
 def _held(opened: OpenRun, places: list[int], images: dict[int, list[str]]) -> JsonObject:

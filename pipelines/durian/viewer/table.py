@@ -20,9 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from durian.errors import ConfigError, RunFolderError, one_line
-from durian.run.folder import DIFFICULTY_FILE, ROLLOUTS_FILE, RunFolder, unreadable
+from durian.run.folder import DIFFICULTY_FILE, ROLLOUTS_FILE, unreadable
 from durian.schema import DIFFICULTY
-from durian.table.checked import DAMAGE
+from durian.table.checked import DAMAGE, check_difficulty
 from durian.table.columns import COLUMNS_FILE
 from durian.table.filter import check_columns, parse_filter, passing
 from durian.viewer.columns import (
@@ -43,6 +43,7 @@ Bools = NDArray[np.bool_]
 Places = NDArray[np.int32]
 T = TypeVar("T")
 
+_NOT_MEASURED = ("row", "copies", "n_images", "width", "height", "rollouts", "reasoning_group")
 BINS = 24  # of a number with more values than that; else a bar a value
 MISSING = 255  # the code of a sample without a value
 RIGHT = 0.5  # a sample is mostly right above this pass rate, as `durian compare` has it
@@ -100,15 +101,13 @@ class SampleTable:
         Raises:
             RunFolderError: a file is damaged, or columns.parquet is of another table.
         """
-        RunFolder(run).check_table()
+        check_difficulty(run, ("sample_id", "row", "copies", "n_images"))
         self.run, self.marks = run, marks or Marks()
         self.table = ParquetRows(run / DIFFICULTY_FILE)
         has_further = (run / COLUMNS_FILE).exists()
         self.further = ParquetRows(run / COLUMNS_FILE) if has_further else None
         self._kept: dict[str, dict[Hashable, Any]] = {kind: {} for kind in _KEPT}
         self._lock = Lock()
-        if len(self.table) == 0:
-            raise RunFolderError(f"{self.table.path}: has no rows; profile again")
         if self.further is not None:
             self._check_same_samples(self.further)
         self.second = None if second is None else SampleTable(second)
@@ -118,6 +117,17 @@ class SampleTable:
     def __len__(self) -> int:
         """Count the samples."""
         return len(self.table)
+
+    @property
+    def measured(self) -> list[str]:
+        """The table's own columns of numbers that say something of a sample's difficulty."""
+        return [
+            column.name
+            for column in self.columns.values()
+            if column.whose == "table"
+            and column.kind == "number"
+            and column.name not in _NOT_MEASURED
+        ]
 
     def values(self, name: str) -> pl.Series:
         """All values of a column, one a sample.
