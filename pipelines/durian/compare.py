@@ -32,6 +32,7 @@ from durian.config import ProfileConfig
 from durian.config.options import as_pairs, named
 from durian.errors import ConfigError, RunFolderError, without_secrets
 from durian.groups import KINDS, Harder, Kind
+from durian.manifest import table_fingerprint
 from durian.measures import held_against_error, measured
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
@@ -338,13 +339,25 @@ def _missing(table: pl.DataFrame) -> list[Missing]:
     return [Missing(reason=reason, samples=count) for reason, count in counts]
 
 
+# Settings of a profile that say how completions are scored, and nothing of how they are drawn.
+_OF_REWARD = ("reward", "reward_args", "tolerance", "coords", "iou", "judge_model")
+
+
 def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
     """List the settings in which two runs differ beside the policy, with both values."""
+    same_completions = _rollouts_of(a, b) == _rollouts_of(b, a)
     said = [
         f"{name.replace('_', ' ')} differs: {_brief(one)} in A, {_brief(other)} in B"
         for name, one, other in _differences(a.manifest, b.manifest)
+        if not (same_completions and name in _OF_REWARD)
     ]
-    if a.manifest.model.fingerprint == b.manifest.model.fingerprint is not None:
+    if same_completions:
+        one, other = (run.manifest.config.get("reward") for run in (a, b))
+        said.append(
+            f"both runs have the same completions, scored by {_brief(one)} in A and by "
+            f"{_brief(other)} in B: all that differs is the reward's, and nothing is luck"
+        )
+    elif a.manifest.model.fingerprint == b.manifest.model.fingerprint is not None:
         said.append("both runs are of the same policy: what differs is the luck of the draw")
     for name, run in (("A", a), ("B", b)):
         if both < len(run.table):
@@ -353,6 +366,15 @@ def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
                 f"were cut over all of its {len(run.table):,}"
             )
     return said
+
+
+def _rollouts_of(run: _Run, other: _Run) -> str:
+    """Tell a run's completions from the other's: by a path, where neither run was rescored."""
+    if (rescored := run.manifest.rescored) is not None:
+        return rescored.completions
+    if other.manifest.rescored is None:
+        return str(run.path.resolve())
+    return table_fingerprint(run.path, ROLLOUTS_FILE)
 
 
 def _differences(a: Manifest, b: Manifest) -> list[tuple[str, Any, Any]]:

@@ -136,9 +136,9 @@ def describe_evaluation(
     }
 
 
-def table_fingerprint(run: Path) -> str:
-    """32 hex digits of a run's difficulty table."""
-    with (run / DIFFICULTY_FILE).open("rb") as file:
+def table_fingerprint(run: Path, table: str = DIFFICULTY_FILE) -> str:
+    """32 hex digits of a run's difficulty table, or of another one."""
+    with (run / table).open("rb") as file:
         digest = blake2b(digest_size=16)
         while chunk := file.read(2**20):
             digest.update(chunk)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from durian.errors import ConfigError, is_address, without_secrets
 
@@ -130,6 +130,9 @@ class Config:
             _check(typed(name, about), getattr(self, name), about)
 
 
+Settings = TypeVar("Settings", bound=Config)
+
+
 def option_of(field: Field[Any]) -> Option:
     """The option that a config's field declares."""
     about: Option = field.metadata[_KEY]
@@ -192,6 +195,16 @@ def given(config: Config) -> Iterator[str]:
 def shared(config: Config, kind: type[Config]) -> dict[str, Any]:
     """The values of `config` that a config of another kind has too."""
     return {f.name: getattr(config, f.name) for f in fields(kind)}
+
+
+def restored(kind: type[Settings], stored: Mapping[str, Any]) -> Settings:
+    """A config from what JSON keeps of it; keys of another one are passed over."""
+
+    def value(held: Any) -> Any:  # JSON has no tuples
+        return tuple(map(value, held)) if isinstance(held, list) else held
+
+    known = {f.name for f in fields(kind)}
+    return kind(**{name: value(held) for name, held in stored.items() if name in known})
 
 
 def as_pairs(values: Mapping[str, Any] | None) -> str:
