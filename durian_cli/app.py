@@ -24,6 +24,7 @@ from durian_cli.import_logs import import_logs
 from durian_cli.merge import merge
 from durian_cli.profile import profile
 from durian_cli.report import report
+from durian_cli.rescore import rescore
 from durian_cli.schema import schema
 from durian_cli.show import show
 from durian_cli.texts import printable
@@ -47,6 +48,7 @@ app.command()(grade)
 app.command()(group)
 app.command("import")(import_logs)
 app.command()(merge)
+app.command()(rescore)
 app.command()(schema)
 app.command()(show)
 app.command()(train)

@@ -186,9 +186,9 @@ def show_import(result: Profiled) -> None:
     show_profile(result)
 
 
-def show_report(run: Path, summary: Summary) -> None:
+def show_report(folder: Path, summary: Summary) -> None:
     """Print the findings of a report, and where its page is."""
-    _print([*_findings(summary.sentences), f"report:  {run / 'report' / 'index.html'}"])
+    _print([*_findings(summary.sentences), f"report:  {folder / 'index.html'}"])
 
 
 def show_compare(found: Comparison) -> None:
@@ -399,7 +399,10 @@ def show_eval(result: Evaluation) -> None:
             if without:
                 lines.append(f"{label}: {without:,} of the samples judged")
     if (folder := result.settings.folder) is not None:
-        lines += [f"written: {folder / 'rollouts.parquet'}", f"page:    {folder / 'index.html'}"]
+        lines += [
+            f"written: {folder / 'rollouts.parquet'}",
+            f"page:    {folder / 'index.html'}",
+        ]
     elif result.settings.out is not None:
         lines.append(f"result:  {result.settings.out}")
     _print(lines)
@@ -407,13 +410,12 @@ def show_eval(result: Evaluation) -> None:
 
 def show_export(result: Exported) -> None:
     """Print what was chosen and left out, where it lies, and the line that launches the trainer."""
-    out = Path(result.out)
     lines = list(result.sentences)
     lines += [f"  {n:,} x {reason}" for reason, n in _most(result.left_out)]
     lines += [f"  column {old} is {new}" for old, new in result.renamed.items()]
-    lines += [f"written: {out / part.file}" for part in result.parts]
-    lines += [f"tables:  {out / place}" for place in result.tables]
-    lines.append(f"page:    {out / 'report' / 'index.html'}")
+    lines += [f"written: {result.out}/{part.file}" for part in result.parts]
+    lines += [f"tables:  {result.out}/{place}" for place in result.tables]
+    lines.append(f"page:    {result.out}/report/index.html")
     if result.pushed is not None:
         lines.append(f"pushed:  {result.pushed}")
     _print([*lines, "launch:", *(f"  {line}" for line in result.launch)])

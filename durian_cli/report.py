@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from durian.config import ReportConfig, ShownConfig
+from durian.errors import without_secrets
 from durian_cli.display import show_report
 from durian_cli.options import command, show_result
 
@@ -14,10 +17,11 @@ def report(config: ReportConfig, shown: ShownConfig) -> None:
     Example: durian report runs/a
     """
     from durian.report import build_report  # here, so that --help loads no matplotlib
+    from durian.run.folder import REPORT_FOLDER
 
-    summary = build_report(config.run)
+    summary = build_report(config.run, config.out)
     show_result(
-        {"run": str(config.run), "summary": summary},
-        lambda _: show_report(config.run, summary),
+        {"run": without_secrets(config.run), "summary": summary},
+        lambda _: show_report(config.out or Path(config.run, REPORT_FOLDER), summary),
         shown,
     )

@@ -30,13 +30,15 @@ from durian.analysis.two_runs.floor import Completions, GroupShares
 from durian.analysis.two_runs.group_flow import rising_groups
 from durian.config import ProfileConfig
 from durian.config.options import as_pairs, named
-from durian.errors import ConfigError, RunFolderError
+from durian.errors import ConfigError, RunFolderError, without_secrets
 from durian.groups import KINDS, Harder, Kind
+from durian.manifest import table_fingerprint
 from durian.measures import held_against_error, measured
 from durian.records import as_json
 from durian.rendering.compare_page import MOST_SHOWN, ChangedCard, ChangedShelf, write_comparison
 from durian.rendering.compare_sentences import compare_sentences, unlike_cuts
 from durian.rendering.gallery import Said, said
+from durian.run.brought import brought, check_changed_here
 from durian.run.folder import (
     DIFFICULTY_FILE,
     ROLLOUTS_FILE,
@@ -72,6 +74,7 @@ class _Run:
     """A complete profile's folder as it was read."""
 
     path: Path
+    name: str  # where it lies, as it was given
     manifest: Manifest
     table: pl.DataFrame  # difficulty.parquet without its texts
 
@@ -93,18 +96,27 @@ def compare_runs(
     >>> found.samples.both
     12
     """
-    first, second = Path(first), Path(second)
-    if first.resolve() == second.resolve():
-        raise ConfigError(f"{second}: is given twice; compare needs two runs")
-    a, b = _read_run(first), _read_run(second)
-    out = second / COMPARE_FOLDER / first.resolve().name if out is None else Path(out)
+    if out is None:
+        check_changed_here(second, "pass --out FOLDER for the comparison")
+    with brought(first) as path_a, brought(second) as path_b:
+        if str(first) == str(second) or path_a.resolve() == path_b.resolve():
+            raise ConfigError(f"{second}: is given twice; compare needs two runs")
+        out = path_b / COMPARE_FOLDER / path_a.resolve().name if out is None else Path(out)
+        a, b = (
+            _read_run(path, without_secrets(str(given)))
+            for path, given in ((path_a, first), (path_b, second))
+        )
+        return _compared(a, b, out)
+
+
+def _compared(a: _Run, b: _Run, out: Path) -> Comparison:
     _check_out(out)
     ids = a.table.select("sample_id").join(
         b.table.select("sample_id"), on="sample_id", how="semi", maintain_order="left"
     )
     if ids.is_empty():
         raise RunFolderError(
-            f"{second}: has no sample of {first} ({a.manifest.dataset.name}, "
+            f"{b.name}: has no sample of {a.name} ({a.manifest.dataset.name}, "
             f"{b.manifest.dataset.name}); compare runs of the same dataset, with the same "
             "--id-column"
         )
@@ -157,12 +169,12 @@ def compare_runs(
     return replace(found, out=str(out))
 
 
-def _read_run(path: Path) -> _Run:
+def _read_run(path: Path, name: str) -> _Run:
     RunFolder(path).complete_manifest()
     file = path / DIFFICULTY_FILE
     if not file.exists():  # the folder of a training has a manifest too
         raise RunFolderError(f"{path}: has no {DIFFICULTY_FILE}; give the --out of a profile")
-    return _Run(path, check_run(path), read_frame(file, lambda frame: frame.drop(_TEXT)))
+    return _Run(path, name, check_run(path), read_frame(file, lambda frame: frame.drop(_TEXT)))
 
 
 def _check_out(out: Path) -> None:
@@ -314,7 +326,7 @@ def _completions_of(
 def _named(run: _Run) -> ComparedRun:
     manifest = run.manifest
     return ComparedRun(
-        run=str(run.path),
+        run=run.name,
         model=manifest.model.name,
         dataset=manifest.dataset.name,
         created=manifest.created,
@@ -327,13 +339,25 @@ def _missing(table: pl.DataFrame) -> list[Missing]:
     return [Missing(reason=reason, samples=count) for reason, count in counts]
 
 
+# Settings of a profile that say how completions are scored, and nothing of how they are drawn.
+_OF_REWARD = ("reward", "reward_args", "tolerance", "coords", "iou", "judge_model")
+
+
 def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
     """List the settings in which two runs differ beside the policy, with both values."""
+    same_completions = _rollouts_of(a, b) == _rollouts_of(b, a)
     said = [
         f"{name.replace('_', ' ')} differs: {_brief(one)} in A, {_brief(other)} in B"
         for name, one, other in _differences(a.manifest, b.manifest)
+        if not (same_completions and name in _OF_REWARD)
     ]
-    if a.manifest.model.fingerprint == b.manifest.model.fingerprint is not None:
+    if same_completions:
+        one, other = (run.manifest.config.get("reward") for run in (a, b))
+        said.append(
+            f"both runs have the same completions, scored by {_brief(one)} in A and by "
+            f"{_brief(other)} in B: all that differs is the reward's, and nothing is luck"
+        )
+    elif a.manifest.model.fingerprint == b.manifest.model.fingerprint is not None:
         said.append("both runs are of the same policy: what differs is the luck of the draw")
     for name, run in (("A", a), ("B", b)):
         if both < len(run.table):
@@ -342,6 +366,15 @@ def _warnings(a: _Run, b: _Run, both: int) -> list[str]:
                 f"were cut over all of its {len(run.table):,}"
             )
     return said
+
+
+def _rollouts_of(run: _Run, other: _Run) -> str:
+    """Tell a run's completions from the other's: by a path, where neither run was rescored."""
+    if (rescored := run.manifest.rescored) is not None:
+        return rescored.completions
+    if other.manifest.rescored is None:
+        return str(run.path.resolve())
+    return table_fingerprint(run.path, ROLLOUTS_FILE)
 
 
 def _differences(a: Manifest, b: Manifest) -> list[tuple[str, Any, Any]]:

@@ -117,6 +117,11 @@ def without_secrets(text: str) -> str:
     return _ADDRESS.sub(_shown, text)
 
 
+def is_address(name: str) -> bool:
+    """Whether a name is a server's address, such as s3://bucket/set."""
+    return _ADDRESS.match(name) is not None and not name.lower().startswith("file://")
+
+
 def _shown(address: re.Match[str]) -> str:
     protocol, before, place, query = address.groups(default="")
     if protocol.startswith("abfs") and ":" not in before:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import shlex
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from durian.config import ExportConfig
 from durian.config.export import CONTROL
+from durian.config.options import as_kept
 from durian.exporters import FORMS
 from durian.exporters.base import Written
 from durian.exporting.card import write_card
@@ -32,6 +34,8 @@ from durian.exporting.record import Categories, Exported, PartCounts
 from durian.exporting.sentences import sentences_of
 from durian.exporting.spool import Spool
 from durian.exporting.tables import copy_tables
+from durian.exporting.upload import check_upload, upload
+from durian.places import Place, Remote, place_of
 from durian.rendering.page import write_page
 from durian.run.files import write_json
 from durian.run.folder import REPORT_FOLDER
@@ -46,8 +50,21 @@ def export_run(config: ExportConfig, *, progress: Progress | None = None) -> Exp
         RunError: the upload failed; the folder is written.
     """
     progress = progress or Silent()
-    form, out = FORMS[config.to], Path(config.out).expanduser()
-    check_out(out)
+    place = place_of(config.out)
+    if isinstance(place, Path):
+        check_out(place)
+        return _export_here(config, place, place.resolve(), progress)
+    check_upload(place)
+    with TemporaryDirectory(prefix="durian-") as aside:
+        folder = Path(aside, place.name)
+        result = _export_here(config, folder, place, progress)
+        upload(folder, place, progress)
+        return result
+
+
+def _export_here(config: ExportConfig, out: Path, final: Place, progress: Progress) -> Exported:
+    """Write to a folder of this machine what lies at `final` in the end."""
+    form = FORMS[config.to]
     if config.push_to_hub is not None:
         check_push()
     pool = open_pool(config)
@@ -65,11 +82,11 @@ def export_run(config: ExportConfig, *, progress: Progress | None = None) -> Exp
         found = gather(sources, pool, chosen.wanted(len(pool)), rows, progress)
         layout = layout_of(form, config, found.types)
         writing = Writing(
-            folder=folder, final=out.resolve(), pool=pool, found=found, picked=picked,
+            folder=folder, final=final, pool=pool, found=found, picked=picked,
             layout=layout,
         )  # fmt: skip
         result = _result(
-            config, pool, chosen, found, writing.sets(config, chosen, progress), layout,
+            config, final, pool, chosen, found, writing.sets(config, chosen, progress), layout,
             copy_tables(folder, config.runs) if config.tables else [],
         )  # fmt: skip
         report = folder / REPORT_FOLDER
@@ -100,6 +117,7 @@ def _from_anywhere(path: str) -> str:
 
 def _result(
     config: ExportConfig,
+    final: Place,
     pool: Pool,
     chosen: Chosen,
     found: Gathered,
@@ -107,10 +125,9 @@ def _result(
     layout: Layout,
     tables: list[str],
 ) -> Exported:
-    out = Path(config.out).expanduser()
-    asked = {name: value for name, value in asdict(config).items() if value is not None}
+    asked = {name: value for name, value in as_kept(config).items() if value is not None}
     written = Written(
-        folder=out.resolve(),
+        folder=final,
         # Of several runs none is the table, nor one policy the policy.
         run=_from_anywhere(config.runs[0]) if len(config.runs) == 1 else "RUN",
         model=_policy(pool),
@@ -122,7 +139,7 @@ def _result(
     result = Exported(
         durian=version("durian-rl"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        out=str(out),
+        out=str(final if isinstance(final, Remote) else Path(config.out).expanduser()),
         form=config.to,
         messages=layout.chat if layout.form.chat is not None else None,
         runs=list(config.runs),

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from itertools import dropwhile, islice
 from pathlib import Path
 
 from durian.config import ImportConfig
-from durian.config.options import identifying
+from durian.config.options import as_kept, identifying
 from durian.errors import ConfigError
 from durian.logs.files import LogFiles
 from durian.logs.kept import KeptLogs, part_size
@@ -78,7 +77,7 @@ def import_logs(
             begin = partial(_begin, index=index, kept=kept, opened=found.opened)
             _measure(config, reader, index, run, parts, begin, progress)
             also = {
-                "kind": IMPORT, "logs": found, "config": asdict(config.profile) | asdict(config),
+                "kind": IMPORT, "logs": found, "config": as_kept(config.profile) | as_kept(config),
                 "logprobs_mode": "as logged" if found.with_logprob else None,
             }  # fmt: skip
             finish_run(config.profile, reader, index, run, identity, watch, progress, also=also)

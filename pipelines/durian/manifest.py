@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +14,7 @@ from typing import TypeVar
 from durian.analysis.evaluation import Evaluation
 from durian.analysis.reasons import grouped
 from durian.config import EvalConfig, ProfileConfig, TrainConfig
-from durian.config.options import identifying, named
+from durian.config.options import as_kept, identifying, named
 from durian.engines.fingerprint import model_fingerprint
 from durian.errors import ConfigError
 from durian.measures import PatchMeasure, taken
@@ -109,7 +109,7 @@ def evaluation_identity(
         NAMED: {
             "model": config.policy_name,
             **{
-                name: getattr(config, name)
+                name: as_kept(config)[name]
                 for name in ("compare", "reward", "prompt_template", "table", "dataset")
             },
         },
@@ -127,7 +127,7 @@ def describe_evaluation(
         "created": found.created,
         "dataset": {**as_json(found.dataset), "read": reader.described},
         "models": [{"name": of.name, "fingerprint": of.fingerprint} for of in found.models],
-        "config": asdict(config),
+        "config": as_kept(config),
         "identity": identity,
         "counts": as_json(found.counts),
         "determinism": not_repeatable(config),
@@ -136,9 +136,9 @@ def describe_evaluation(
     }
 
 
-def table_fingerprint(run: Path) -> str:
-    """32 hex digits of a run's difficulty table."""
-    with (run / DIFFICULTY_FILE).open("rb") as file:
+def table_fingerprint(run: Path, table: str = DIFFICULTY_FILE) -> str:
+    """32 hex digits of a run's difficulty table, or of another one."""
+    with (run / table).open("rb") as file:
         digest = blake2b(digest_size=16)
         while chunk := file.read(2**20):
             digest.update(chunk)
@@ -168,7 +168,7 @@ def describe_run(
             read=reader.described_with(index.notes),
         ),
         model=ProfiledModel(name=config.policy_name, fingerprint=identity["model"]),
-        config=asdict(config),
+        config=as_kept(config),
         identity=identity,
         judge={"model": config.judge_model, "prompt": PROMPT} if config.reward == JUDGED else None,
         logprobs_mode="raw_logprobs" if config.needs_rollouts else None,

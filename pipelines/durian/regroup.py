@@ -33,6 +33,7 @@ from durian.groups import (
     reasoning_groups,
 )
 from durian.records import as_json
+from durian.run.brought import check_changed_here
 from durian.run.folder import DIFFICULTY_FILE, RunFolder, table_version
 from durian.run.opening import change_run
 from durian.run.progress import Progress, Silent
@@ -82,6 +83,7 @@ def regroup_run(config: GroupConfig, *, progress: Progress | None = None) -> Reg
         RunFolderError: not a complete run, in use, or not to be read or written.
     """
     progress = progress or Silent()
+    check_changed_here(config.run, "bring it here, group it, and put it back")
     with change_run(Path(config.run)) as run:
         before = check_run(run.path).groups
         samples = run.check_tables().num_rows

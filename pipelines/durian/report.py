@@ -31,6 +31,7 @@ from durian.rendering.names import grouped_by
 from durian.rendering.page import write_report
 from durian.rendering.sentences import sentences
 from durian.rendering.shown import sample_ids, shelves
+from durian.run.brought import brought, check_changed_here
 from durian.run.files import written_aside
 from durian.run.folder import (
     DIFFICULTY_FILE,
@@ -57,22 +58,36 @@ _JUDGED = ("sample_id", "rollout", "n_tokens", "sum_logprob", "correct", "finish
 _STEP = "step"  # from version 2 on
 
 
-def build_report(path: Path) -> Summary:
+def build_report(run: str | Path, out: Path | None = None) -> Summary:
     """Build the report of a complete run again, from its tables alone.
 
+    Args:
+        run: its folder, or the address of one that lies on a server.
+        out: the folder to write; by default report/ in the run, which must be of this machine.
     Raises:
         RunFolderError: not a complete run folder, damaged, not writable, or in use.
+        ConfigError: the run lies on a server, and there is no `out`.
     """
+    if out is not None:
+        with brought(run) as path:
+            return render_run(path, check_run(path), out=out)
+    check_changed_here(run, "pass --out FOLDER for the report")
+    path = Path(run)
     with change_run(path):
         return render_run(path, check_run(path))
 
 
 def render_run(
-    path: Path, manifest: Manifest, *, keep: Callable[[list[int]], None] | None = None
+    path: Path,
+    manifest: Manifest,
+    *,
+    out: Path | None = None,
+    keep: Callable[[list[int]], None] | None = None,
 ) -> Summary:
     """Analyse a run's tables and write its report folder.
 
     Args:
+        out: another folder to write.
         keep: called once, with the rows of the samples that the report shows, before their
             thumbnails are read.
     """
@@ -85,13 +100,20 @@ def render_run(
     held = measured(held_against_error(), filled_columns(numbers))
     if keep is not None:
         keep(numbers.filter(pl.col("sample_id").is_in(shown))["row"].to_list())
+    # Of a million samples the ids alone, once a completion, are half a gigabyte: as an enumeration
+    # they are four bytes each.
+    ids, ended = pl.Enum(numbers["sample_id"]), pl.col("finish_reason").cast(pl.Categorical)
     summary = analyse(
-        numbers,
+        numbers.with_columns(pl.col("sample_id").cast(ids)),
         {name: column.harder or "higher" for name, column in held.items()},
         columns=read_columns(path),
         rollouts=read_frame(
             rollouts,
-            lambda frame: with_image(frame).select(*_JUDGED, cs.by_name(_STEP, require_all=False)),
+            lambda frame: (
+                with_image(frame)
+                .select(*_JUDGED, cs.by_name(_STEP, require_all=False))
+                .with_columns(pl.col("sample_id").cast(ids, strict=False), ended)
+            ),
         ),
         grouping=replace(manifest.groups, version=None),
         evidence=gather_evidence(numbers, read_said(path))
@@ -111,7 +133,7 @@ def render_run(
         causes=summary.causes and advised(summary.causes, _max_tokens(manifest)),
     )
     write_report(
-        path / REPORT_FOLDER,
+        path / REPORT_FOLDER if out is None else out,
         summary=summary,
         shelves=on_shelves,
         table=texts,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from durian.analysis.one_run.summary import Summary
+from durian.run.brought import brought
 from durian.run.folder import DIFFICULTY_FILE, REPORT_FOLDER, ROLLOUTS_FILE
 from durian.run.manifest import Manifest
 from durian.table.checked import check_run, check_summary, read_frame
@@ -18,7 +21,7 @@ from durian.table.checked import check_run, check_summary, read_frame
 class Run:
     """The folder of a finished profile. Tables are read when they are first asked for."""
 
-    path: Path
+    path: Path  # of a run on a server, that of a copy that goes with this object
     manifest: Manifest  # config, dataset, model, counts, groups, versions
 
     @cached_property
@@ -65,6 +68,9 @@ class Run:
 def open_run(path: str | Path) -> Run:
     """Open the folder of a finished profile, to read its tables and numbers.
 
+    Args:
+        path: a folder, or the address of one on a server (s3://bucket/run), whose tables are
+            copied to a temporary folder.
     Raises:
         RunFolderError: no run folder, not complete, damaged, or of a newer Durian.
 
@@ -76,5 +82,9 @@ def open_run(path: str | Path) -> Run:
     >>> run.report().name
     'index.html'
     """
-    path = Path(path)
-    return Run(path, check_run(path))
+    with ExitStack() as opened:
+        here = opened.enter_context(brought(path))
+        run = Run(here, check_run(here))
+        # Tables are read when they are asked for, so that a copy goes when the object does.
+        weakref.finalize(run, opened.pop_all().close)
+    return run

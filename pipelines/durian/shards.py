@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from contextlib import chdir, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from durian.config import ProfileConfig, Shard
+from durian.config.options import restored
 from durian.errors import RunFolderError
 from durian.profile import (
     Profiled,
@@ -26,7 +26,6 @@ from durian.profile import (
     unfinished_parts,
 )
 from durian.readers.dataset import open_dataset
-from durian.records import JsonObject
 from durian.run.files import read_json
 from durian.run.folder import LOCK_FILE, RunFolder
 from durian.run.lock import InUse, holder_of
@@ -136,7 +135,7 @@ def merge_run(path: Path, *, progress: Progress | None = None) -> Profiled:
     count = identity.pop(SHARDS)
     settings = read_json(run.settings, way_out)
     folder = settings.pop("folder")
-    config = _config(settings)
+    config = restored(ProfileConfig, settings)
     # Paths in the settings may be relative to where the shards were begun.
     with chdir(folder) if os.path.isdir(folder) else nullcontext():
         watch = Stopwatch()
@@ -156,14 +155,6 @@ def merge_run(path: Path, *, progress: Progress | None = None) -> Profiled:
         return replace(result, run=str(path))
     lacking = ", ".join(map(str, result))
     raise RunFolderError(f"{path}: lacks {lacking}; give the command of each again")
-
-
-def _config(settings: JsonObject) -> ProfileConfig:
-    def value(given: Any) -> Any:  # JSON has no tuples
-        return tuple(map(value, given)) if isinstance(given, list) else given
-
-    known = {f.name for f in fields(ProfileConfig)}
-    return ProfileConfig(**{name: value(v) for name, v in settings.items() if name in known})
 
 
 def _missing(work: Work, run: RunFolder, count: int) -> list[Missing]:

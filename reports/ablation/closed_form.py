@@ -22,7 +22,7 @@ from durian.curriculum import prior_of
 from durian.groups import PERCEPTUAL
 from durian.normalizer import NORMALIZERS, Groups, Scaling
 
-SIZES, PROMPTS = (16, 64, 512), 400_000  # prompts of a rollout batch; drawn in all for each size
+SIZES, PROMPTS = (16, 64, 512), 100_000  # prompts of a rollout batch; drawn in all for each size
 
 
 def main() -> None:

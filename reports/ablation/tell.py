@@ -59,6 +59,8 @@ class Paired:
 
     def plain(self, digits: int = 3) -> str:
         """As it is."""
+        if not np.isfinite(self.half):
+            return f"{self.mean:.{digits}f} (one)"
         return f"{self.mean:.{digits}f} ± {self.half:.{digits}f}"
 
 

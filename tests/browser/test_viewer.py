@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shlex
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,8 @@ from playwright.sync_api import expect
 
 from durian.config import ViewConfig
 from durian.records import as_json
+from durian.report import render_run
+from durian.table.checked import check_manifest
 from durian.viewer.opened import open_to_view
 from durian.viewer.static import write_folder
 from tests.benchmarks.synthetic_run import write_run
@@ -40,6 +43,11 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         made = write_run(folder / name, **kind)
         (folder / name / "manifest.json").write_text(json.dumps(as_json(made)))
         found[name] = folder / name
+    with pytest.MonkeyPatch.context() as patch:
+        # For the numbers of the charts; the figures of the report are not looked at.
+        patch.setattr("durian.analysis.one_run.reliability.REDRAWS", 10)
+        patch.setattr("durian.rendering.page.encode_figure", lambda *_: b"")
+        render_run(found["hostile"], check_manifest(found["hostile"]))
     return found
 
 
@@ -221,6 +229,26 @@ def test_ids_are_saved_and_the_lines_export_them(look, runs, tmp_path):
         assert durian(*words[1:], "--quiet")[0] == 0
     rows = (tmp_path / "exported" / "train.jsonl").read_text().splitlines()
     assert sorted(json.loads(row)["sample_id"] for row in rows) == sorted([IDS[3], IDS[4]])
+
+
+def test_a_bar_a_cell_and_a_point_of_the_charts_pick_the_samples_they_count(look):
+    page = look("hostile", "?mode=charts").page
+    marks = page.locator(".charts [role=button]")
+    labels = marks.evaluate_all("all => all.map(one => one.getAttribute('aria-label'))")
+    told = {
+        "bar": next(k for k, label in enumerate(labels) if label.startswith("medium: ")),
+        "cell": next(k for k, label in enumerate(labels) if ", bin " in label),
+        "point": next(k for k, label in enumerate(labels) if label.startswith("near ")),
+    }
+    for what, k in told.items():
+        count = int(re.search(r"([\d,]+) samples?$", labels[k])[1])
+        marks.nth(k).focus()
+        page.keyboard.press("Enter")
+        drawn(page)
+        assert page.get_by_role("status").text_content().startswith(f"{count} sample"), what
+        assert len(view_of(page)["where"]) == (2 if what == "cell" else 1)
+        page.go_back()
+        drawn(page)
 
 
 def test_two_runs_stand_side_by_side(look):

@@ -121,8 +121,9 @@ class Between:
                     self.close_connection = True
                     return
                 body = answer.body[: len(answer.body) // 2] if answer.cut else answer.body
-                between.sent += len(body)
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    between.sent += len(body)
+                    self.wfile.write(body)
                 if answer.cut:
                     self.close_connection = True
 

@@ -10,6 +10,7 @@ from durian.config.group import GroupConfig
 from durian.config.logs import ImportConfig
 from durian.config.policy import ENGINES, SamplingConfig
 from durian.config.profile import FEATURES, SYSTEM_PROMPT, ProfileConfig
+from durian.config.rescore import RescoreConfig
 from durian.config.runs import (
     AttemptConfig,
     CompareConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "GroupConfig",
     "ImportConfig",
     "MergeConfig",
+    "RescoreConfig",
     "PicturesConfig",
     "ProfileConfig",
     "ReportConfig",

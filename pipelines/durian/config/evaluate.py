@@ -30,6 +30,7 @@ class EvalConfig(LaterConfig, PolicyConfig):
         "resumed. A path that ends in .json: that file, and the numbers alone.",
         panel=RUN,
         identity=False,
+        here=True,
     )
     part_size: int = again(ProfileConfig, "part_size")
     rollouts: int = again(

@@ -9,7 +9,7 @@ from durian.causes.thresholds import asked_thresholds
 from durian.config.checks import check_percentiles
 from durian.config.options import again, option
 from durian.config.profile import ProfileConfig
-from durian.config.runs import ReportConfig
+from durian.config.runs import RunConfig
 from durian.errors import ConfigError
 
 ROLLOUT_BATCH = 512  # prompts, the paper's
@@ -20,7 +20,7 @@ _COLUMN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupConfig(ReportConfig):
+class GroupConfig(RunConfig):
     """Other groups for a run. What is None stays as the run's present grouping has it."""
 
     perceptual: str | None = again(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from durian.errors import ConfigError
+from durian.errors import ConfigError, is_address, without_secrets
 
 RUN, DATA, POLICY, SAMPLING = "Run", "Dataset", "Policy", "Sampling"
 IMAGES, GROUPS = "Images", "Groups"
@@ -58,6 +58,7 @@ class Option:
     section: str | None = None  # a section of config files of that name is passed on: what it holds
     identity: bool = True  # another value is another run: it is not resumed
     profiled: bool = False  # left open by a later stage, it is as the table's profile had it
+    here: bool = False  # a folder that is locked and renamed in: of a file system, no server's
     telling: bool = False  # another value makes other completions, or writes them at another rate
     compared: bool = False  # another value changes what a difference between two runs means
 
@@ -129,6 +130,9 @@ class Config:
             _check(typed(name, about), getattr(self, name), about)
 
 
+Settings = TypeVar("Settings", bound=Config)
+
+
 def option_of(field: Field[Any]) -> Option:
     """The option that a config's field declares."""
     about: Option = field.metadata[_KEY]
@@ -153,6 +157,14 @@ def identifying(config: Config) -> dict[str, Any]:
     """
     values = asdict(config)
     return {name: values[name] for name in named(type(config), "identity")}
+
+
+def as_kept(config: Config) -> dict[str, Any]:
+    """The settings as a manifest keeps them: no address in them has a password or signature."""
+    return {
+        name: without_secrets(value) if isinstance(value, str) and is_address(value) else value
+        for name, value in asdict(config).items()
+    }
 
 
 def default_values(config: type[Config]) -> dict[str, Any]:
@@ -185,6 +197,16 @@ def shared(config: Config, kind: type[Config]) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in fields(kind)}
 
 
+def restored(kind: type[Settings], stored: Mapping[str, Any]) -> Settings:
+    """A config from what JSON keeps of it; keys of another one are passed over."""
+
+    def value(held: Any) -> Any:  # JSON has no tuples
+        return tuple(map(value, held)) if isinstance(held, list) else held
+
+    known = {f.name for f in fields(kind)}
+    return kind(**{name: value(held) for name, held in stored.items() if name in known})
+
+
 def as_pairs(values: Mapping[str, Any] | None) -> str:
     """`top_k=20, min_p=0.1`, sorted by name; `none` of none."""
     return ", ".join(f"{name}={value}" for name, value in sorted((values or {}).items())) or "none"
@@ -204,6 +226,11 @@ def _check(name: str, value: Any, about: Option) -> None:
     if isinstance(value, str):
         if about.filled is not None and not value.strip():
             raise ConfigError(f"{name} is empty; name {about.filled}")
+        if about.here and is_address(value):
+            raise ConfigError(
+                f"{name} is {without_secrets(value)}; this folder needs locks and renames: give "
+                "one on a file system, and copy it there when it is complete"
+            )
         if (words := about.words) and value not in words:
             what = " or ".join(words) if len(words) < 3 else f"one of {', '.join(words)}"
             raise ConfigError(f"{name} is '{value}'; it must be {what}")

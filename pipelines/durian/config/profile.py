@@ -44,7 +44,12 @@ class ProfileConfig(PromptConfig, ImagesConfig, PolicyConfig, DatasetConfig):
     """All that a profile depends on; kept in the manifest, so that a run can be repeated."""
 
     out: str = option(
-        ..., "Run folder to write.", panel=RUN, filled="a folder to write", identity=False
+        ...,
+        "Run folder to write.",
+        panel=RUN,
+        filled="a folder to write",
+        identity=False,
+        here=True,
     )
     measures: tuple[str, ...] = option(
         ("pixel", "confidence", "consensus"),

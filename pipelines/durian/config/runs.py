@@ -9,8 +9,26 @@ from durian.config.options import RUN, Config, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportConfig(Config):
-    """The run that is reported on."""
+class RunConfig(Config):
+    """The run that is read."""
+
+    run: str = option(..., "Run folder of a complete profile.", positional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(RunConfig):
+    """The run that is reported on, and the folder for the page."""
+
+    out: Path | None = option(
+        None,
+        "Folder to write instead of report/ in the run; a run on a server (s3://...) needs it, "
+        "since nothing is written there.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalRunConfig(Config):
+    """The run that is looked at, on a file system."""
 
     run: Path = option(..., "Run folder of a complete profile.", positional=True)
 
@@ -26,10 +44,12 @@ class MergeConfig(Config):
 class CompareConfig(Config):
     """The two runs to compare, and the folder for the page."""
 
-    run_a: Path = option(..., "Run folder of the older profile: its groups.", positional=True)
-    run_b: Path = option(..., "Run folder of the policy in hand.", positional=True)
+    run_a: str = option(..., "Run folder of the older profile: its groups.", positional=True)
+    run_b: str = option(..., "Run folder of the policy in hand.", positional=True)
     out: Path | None = option(
-        None, "Folder to write; by default compare/<name of A> in B's folder."
+        None,
+        "Folder to write; by default compare/<name of A> in B's folder; needed where that is on a "
+        "server.",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from durian.config.dataset import DatasetConfig
 from durian.config.options import CHOICE, DATA, RUN, again, option
-from durian.config.runs import ReportConfig
+from durian.config.runs import LocalRunConfig
 from durian.config.train import TrainConfig
 from durian.errors import ConfigError
 
@@ -15,7 +15,7 @@ PORT = 8791  # where it is taken a free one is
 
 
 @dataclass(frozen=True, kw_only=True)
-class PicturesConfig(ReportConfig):
+class PicturesConfig(LocalRunConfig):
     """A run, and where the images of its samples are."""
 
     dataset: str | None = option(
@@ -90,7 +90,7 @@ class ViewConfig(PicturesConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowConfig(ReportConfig):
+class ShowConfig(LocalRunConfig):
     """One sample of a run, by its row or its id."""
 
     row: int | None = option(None, "Row of the dataset that the sample is.", panel=CHOICE, low=0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from durian.places import Place
 from durian.records import JsonObject
 
 IMAGE_MARK = "<image>"
@@ -63,7 +63,7 @@ class Given:
 class Written:
     """Where an export lies: what its launch line names."""
 
-    folder: Path
+    folder: Place
     run: str  # the run folder, as a shell reads it
     model: str  # the policy that was profiled, likewise
     parts: Sequence[str]

@@ -21,6 +21,7 @@ from durian.exporting.gather import Gathered
 from durian.exporting.pictures import Pictures
 from durian.exporting.pool import Places, Pool
 from durian.exporting.record import PartCounts
+from durian.places import Place
 from durian.records import JsonObject
 from durian.run.progress import Progress
 
@@ -68,7 +69,7 @@ class Writing:
     """What the files of all sets are written from, and where to."""
 
     folder: Path  # written to
-    final: Path  # where it will lie
+    final: Place  # where it will lie
     pool: Pool
     found: Gathered
     picked: Picked | None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from durian.exporters.base import Form
+from durian.places import Place
 from durian.samples import sample_id
 
 FOLDER = "images"
@@ -23,7 +24,7 @@ _ENDINGS = (
 class Pictures:
     """Gives each image of a row its cell, and writes the file where it is to be one."""
 
-    def __init__(self, form: Form, *, paths: bool, folder: Path, final: Path) -> None:
+    def __init__(self, form: Form, *, paths: bool, folder: Path, final: Place) -> None:
         """Write to `folder`, which is renamed to `final` in the end."""
         self._form, self._paths, self._folder = form, paths, folder
         self._base = "" if form.relative else f"{final}/"

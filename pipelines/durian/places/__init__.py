@@ -1,23 +1,5 @@
 """Files wherever they lie: here, in a bucket, on the Hub or on a web server."""
 
-from durian.places.remote import (
-    Place,
-    Remote,
-    before_magic,
-    globbed,
-    is_remote,
-    place_of,
-    relative,
-    walk,
-)
+from durian.places.remote import Place, Remote, before_magic, globbed, place_of, relative, walk
 
-__all__ = [
-    "Place",
-    "Remote",
-    "before_magic",
-    "globbed",
-    "is_remote",
-    "place_of",
-    "relative",
-    "walk",
-]
+__all__ = ["Place", "Remote", "before_magic", "globbed", "place_of", "relative", "walk"]

@@ -15,17 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from durian.errors import DatasetError, without_secrets
+from durian.errors import DatasetError, is_address, without_secrets
 from durian.places.store import Stat, Store, open_store
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
 _WEB = ("http", "https")
-
-
-def is_remote(name: str) -> bool:
-    """Whether a name is the address of a server's file or folder, as s3://bucket/set is."""
-    return _ADDRESS.match(name) is not None and not name.lower().startswith("file://")
 
 
 @dataclass(frozen=True, order=True)
@@ -109,6 +103,18 @@ class Remote:
             if not any(part.startswith(".") for part in PurePosixPath(inner).parts):
                 yield self / inner
 
+    def files(self) -> list[str]:
+        """The ways to all files below this folder, as they were when first asked for."""
+        return self.store.below(self)
+
+    def put(self, content: Path | bytes) -> None:
+        """Write the whole file. Raises: DatasetError, RunError: the server does not take it."""
+        self.store.put(self, content)
+
+    def remove(self) -> None:
+        """Remove the file, if it is there."""
+        self.store.remove(self)
+
     def stat(self) -> Stat:
         """Size and mark of the version that was opened."""
         return self.store.stat(self)
@@ -131,7 +137,7 @@ def place_of(name: str) -> Place:
     """
     if name.lower().startswith("file://"):
         return Path(unquote(urlsplit(name).path))
-    if not is_remote(name):
+    if not is_address(name):
         return Path(name).expanduser()
     if _CHAINED.search(name):
         raise DatasetError(

@@ -11,7 +11,8 @@ import io
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from durian.errors import (
@@ -45,7 +46,6 @@ _TAGS = (
     "Last-Modified", "last_modified", "created",
 )  # fmt: skip
 
-_STATUS = ("status", "status_code", "code")  # of the libraries' errors
 _EXPIRED = ("Expired", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 Answer = TypeVar("Answer")
 
@@ -111,7 +111,10 @@ class Store:
     def matching(self, folder: Remote, pattern: str) -> Iterator[str]:
         """The files in a folder that a pattern means: their ways from there."""
         key = self._key(folder, signed=False)
-        names = self._ask(folder, lambda: self.fs.glob(f"{key.rstrip('/')}/{pattern}"))
+        try:
+            names = self._ask(folder, lambda: self.fs.glob(f"{key.rstrip('/')}/{pattern}"))
+        except FileNotFoundError:
+            return
         for inner in filter(None, (_inner(name, key) for name in names)):
             self._listed.add(folder / inner)
             yield inner
@@ -152,6 +155,17 @@ class Store:
                 raise
 
         return self._ask(place, whole, alone=True)
+
+    def put(self, place: Remote, content: Path | bytes) -> None:
+        if isinstance(content, bytes):
+            self._ask(place, lambda: self.fs.pipe_file(self._key(place), content), what="written")
+        else:
+            local = str(content)
+            self._ask(place, lambda: self.fs.put_file(local, self._key(place)), what="written")
+
+    def remove(self, place: Remote) -> None:
+        with suppress(FileNotFoundError):
+            self._ask(place, lambda: self.fs.rm_file(self._key(place)), what="removed")
 
     def _begin(self, place: Remote) -> tuple[Mapping[str, Any], Any]:
         key, more = self._key(place), dict[str, Any]()
@@ -203,12 +217,14 @@ class Store:
         *,
         ended: threading.Event | None = None,
         alone: bool = False,
+        what: str = "read",
     ) -> Answer:
         """Ask, and ask again with growing waits where the answer fails in a way that may pass.
 
         Args:
             ended: when it is set, nobody wants the answer any longer.
             alone: one file among many, whose refusal says nothing of the others.
+            what: is done with the file.
         """
         ended = ended or threading.Event()
         for wait in [FIRST_WAIT * 2**n for n in range(TRIES - 1)] + [None]:
@@ -218,20 +234,20 @@ class Store:
                 raise
             except Exception as error:  # each library has its own
                 if wait is None or not _may_pass(error):
-                    raise self._failed(place, error, alone) from error
-                if ended.wait(wait * random.uniform(1.0, 1.5)):
+                    raise self._failed(place, error, alone, what) from error
+                if _pause(ended, wait * random.uniform(1.0, 1.5)):
                     raise
             else:
                 self._answered = self._answered or isinstance(answer, bytes)
                 return answer
         raise AssertionError
 
-    def _failed(self, place: Remote, error: Exception, alone: bool) -> Exception:
+    def _failed(self, place: Remote, error: Exception, alone: bool, what: str) -> Exception:
         status, said = _status(error), one_line(error)
         if _may_pass(error):
             return RunError(
-                f"{place}: cannot be read after {TRIES} tries ({said}); what is finished is kept: "
-                "give the same command again"
+                f"{place}: cannot be {what} after {TRIES} tries ({said}); what is finished is "
+                "kept: give the same command again"
             )
         if status == 412 or type(error).__name__ == "FileExpired":
             return _changed(place)
@@ -251,7 +267,7 @@ class Store:
                 f"{place}: access is denied ({said}); check the address, and the credentials that "
                 "the environment has for it"
             )
-        return DatasetError(f"{place}: cannot be read: {said}")
+        return DatasetError(f"{place}: cannot be {what}: {said}")
 
 
 def open_store(protocol: str, name: str) -> Store:
@@ -302,6 +318,10 @@ def _options(protocol: str) -> dict[str, Any]:
     return {name: {**ours, **given.get(name, {})} for name, ours in options.items()}
 
 
+def _pause(ended: threading.Event, seconds: float) -> bool:
+    return ended.wait(seconds)
+
+
 def _range(handle: Any, start: int, end: int) -> bytes:
     handle.seek(start)
     try:
@@ -310,6 +330,8 @@ def _range(handle: Any, start: int, end: int) -> bytes:
         if "range requests" in str(error):
             raise _NoRanges from error
         raise
+    except IndexError as error:  # of s3fs, over a timeout that says nothing
+        raise error.__context__ or error from None
     if len(data) != end - start:
         raise _Cut(f"{len(data):,} of {end - start:,} bytes came")
     return data
@@ -336,7 +358,9 @@ def _status(error: BaseException) -> int | None:
             found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         else:
             found = getattr(answer, "status_code", None)
-        for status in (found, *(getattr(cause, name, None) for name in _STATUS)):
+        # No `code` but of gcsfs: aiohttp gives a body that is cut a 400 there.
+        names = ("code",) if type(cause).__name__ == "HttpError" else ("status", "status_code")
+        for status in (found, *(getattr(cause, name, None) for name in names)):
             if isinstance(status, int):
                 return status
     return None

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from glob import has_magic
+from hashlib import blake2b
 from pathlib import Path
 
 from durian.config import DatasetConfig
@@ -65,6 +66,8 @@ class SampleReader:
         _, columns, _, head = opened[0]
         self.unshown_options = unshown_options(head, columns)  # a column, or several like A,B,C
         self.described = describe_columns(head, columns)  # where what stands, for the manifest
+        if served := [source.path for source in sources if isinstance(source.path, Remote)]:
+            self.described["files"] = _versions(served)
 
     @property
     def said(self) -> list[str]:
@@ -139,6 +142,18 @@ def open_dataset(config: DatasetConfig) -> SampleReader:
     shards = hub_files(dataset, config.split)
     arrow = [ArrowSource(shard, name=dataset) for shard in shards]
     return SampleReader(dataset, arrow, config, hub_folders(), root)
+
+
+def _versions(files: Sequence[Remote]) -> JsonObject:
+    """The files of a server as they were opened: how many, their bytes, and a digest of all."""
+    digest = blake2b(digest_size=16)
+    for file in files:
+        digest.update(f"{file}\0{file.stat().st_size}\0{file.stat().tag}\0".encode())
+    return {
+        "count": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "versions": digest.hexdigest(),  # of names, sizes and ETags
+    }
 
 
 def _named_folder(place: Place) -> Place:

@@ -65,7 +65,7 @@ def write_report(
         judged: what a judge said of answers that the rule called wrong, where one was asked.
         leaks: samples that another set holds too, with both pictures; rows of leaks.parquet.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     units = {name: column.unit for name, column in DIFFICULTY.items()}
     alone = {name.replace("_", "-"): each for name, each in (summary.alone or {}).items()}
     write_page(

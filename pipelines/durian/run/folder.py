@@ -199,8 +199,8 @@ class RunFolder:
         """All that a finished part holds of its samples."""
         return read_table(self._part(number))
 
-    def read_rollouts(self, number: int, columns: list[str]) -> pa.Table:
-        """Some columns of the completions of a finished part."""
+    def read_rollouts(self, number: int, columns: list[str] | None = None) -> pa.Table:
+        """Some columns of the completions of a finished part; None for all."""
         return read_table(self._rollouts_part(number), columns)
 
     def read_part_columns(self, columns: list[str], parts: Iterable[int] = ()) -> pa.Table:

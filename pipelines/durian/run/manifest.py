@@ -138,6 +138,15 @@ class ComparedSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rescored:
+    """The run whose completions another one scores by another reward."""
+
+    run: str
+    reward: str  # its own
+    completions: str  # fingerprint of its table of completions
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a finished profile beside its tables.
 
@@ -153,6 +162,7 @@ class Manifest:
     config: JsonObject  # the settings, as that version of Durian had them
     identity: JsonObject | None = left_out()  # all that the numbers depend on
     logs: ImportedLogs | None = left_out()
+    rescored: Rescored | None = left_out()  # None where completions were drawn, or of a log
     judge: JsonObject | None = left_out()  # the served model that was asked, and its prompt
     logprobs_mode: str | None = None
     counts: Counts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from math import isfinite
@@ -13,7 +12,7 @@ from statistics import fmean
 from durian.analysis.training_log import seconds_a_step
 from durian.analysis.validation import Validations, result_of
 from durian.config import TrainConfig
-from durian.config.options import identifying
+from durian.config.options import as_kept, identifying
 from durian.engines.fingerprint import model_fingerprint
 from durian.manifest import file_fingerprint, table_fingerprint, versions
 from durian.records import JsonObject
@@ -105,7 +104,7 @@ def describe_training(
         dataset=TrainedDataset(name=dataset_name, split=config.split),
         table=TrainedTable(run=config.table, model=table_manifest.model.name),
         model=config.model,
-        config=asdict(config),
+        config=as_kept(config),
         counts=counts,
         plan=plan,
         result=_ends(log),

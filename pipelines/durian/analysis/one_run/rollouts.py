@@ -43,12 +43,17 @@ def rollout_arrays(rollouts: pl.DataFrame, sample_ids: pl.Series) -> RolloutArra
     rows = pl.DataFrame({"sample_id": sample_ids}).with_row_index("place")
     # A completion that was never judged cannot be right or wrong.
     joined = (
-        rollouts.filter(pl.col("correct").is_not_null())
-        .join(rows, on="sample_id")
+        rollouts.lazy()
+        .filter(pl.col("correct").is_not_null())
+        .select("sample_id", "rollout", "n_tokens", "sum_logprob", "correct")
+        .join(rows.lazy(), on="sample_id")
+        .drop("sample_id")
         .sort("place", "rollout")
-        .with_columns(pl.int_range(pl.len()).over("place").alias("number"))
+        .collect()
     )
-    place, number = joined["place"].to_numpy(), joined["number"].to_numpy()
+    place = joined["place"].to_numpy()
+    of_each = np.bincount(place, minlength=len(sample_ids))
+    number = np.arange(len(place)) - np.repeat(np.cumsum(of_each) - of_each, of_each)
     shape = len(sample_ids), int(number.max(initial=-1)) + 1
     present = np.zeros(shape, bool)
     present[place, number] = True

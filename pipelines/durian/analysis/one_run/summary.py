@@ -16,7 +16,7 @@ from durian.analysis.one_run.against_error import (
     auroc_differences,
 )
 from durian.analysis.one_run.causes import Causes, analyse_causes
-from durian.analysis.one_run.columns import candidates, numbers, slice_columns
+from durian.analysis.one_run.columns import Candidate, candidates, numbers, slice_columns
 from durian.analysis.one_run.distribution import Distribution, distribution
 from durian.analysis.one_run.gain_curve import gain_against_error
 from durian.analysis.one_run.gradient import GradientShares, gradient_shares
@@ -201,7 +201,10 @@ def analyse(
     if columns is not None and len(columns) != len(table):
         raise ValueError(f"columns has {len(columns)} rows, the table {len(table)}")
     is_scored = table["pass_rate"].is_not_null() & (table["rollouts"].fill_null(0) > 0)
-    scored_columns = None if columns is None else columns.filter(is_scored)
+    scored, scored_columns = table, columns
+    if not is_scored.all():  # of a large table a copy that says the same is not made
+        scored = table.filter(is_scored)
+        scored_columns = None if columns is None else columns.filter(is_scored)
     return Summary(
         samples=len(table),
         seed=seed,
@@ -216,9 +219,7 @@ def analyse(
         if evidence is None
         else _causes(table, evidence, columns, {*table.columns, *measures}, grouping),
         alone=None if is_scored.any() else _distributions(table, measures, columns),
-        scored=_analyse_scored(
-            table.filter(is_scored), measures, scored_columns, rollouts, grouping, seed
-        )
+        scored=_analyse_scored(scored, measures, scored_columns, rollouts, grouping, seed)
         if is_scored.any()
         else None,
     )
@@ -235,6 +236,11 @@ def _analyse_scored(
     total = table["rollouts"].to_numpy().astype(np.float64)
     wrong = np.round((1 - table["pass_rate"].to_numpy()) * total)
     clusters = image_clusters(table, columns)
+    now = None if grouping is None else grouping.perceptual.measure
+    # Before the rollouts are laid out: both are large, and neither needs the other.
+    held, differences = _against_error(
+        candidates(table, measures, columns), wrong, total, clusters, now
+    )
     arrays = None if rollouts is None else rollout_arrays(rollouts, table["sample_id"])
     labels = {kind: table[f"{kind}_group"].to_list() for kind in KINDS}
     orders: dict[Kind, Sequence[Label]] = {
@@ -242,10 +248,6 @@ def _analyse_scored(
         "reasoning": sorted({label for label in labels["reasoning"] if label is not None}),
     }
     groups = {kind: _by_group(labels[kind], orders[kind], wrong, total, clusters) for kind in KINDS}
-    found = {
-        name: AgainstError(candidate, wrong, total, clusters)
-        for name, candidate in candidates(table, measures, columns).items()
-    }
     slices = {
         name: errors_by_group(values, _texts(values), wrong, total, clusters)
         for name, values in slice_columns(table, columns, {*table.columns, *measures}).items()
@@ -268,14 +270,8 @@ def _analyse_scored(
             for kind in KINDS
         },
         slices=slices,
-        measures={name: held.described() for name, held in found.items()},
-        differences=auroc_differences(
-            found,
-            wrong,
-            total,
-            clusters,
-            now=None if grouping is None else grouping.perceptual.measure,
-        ),
+        measures=held,
+        differences=differences,
         reliability=Reliability(
             rollouts=int(np.bincount(total.astype(np.intp)).argmax()),
             fewest_rollouts=int(total.min()),
@@ -290,8 +286,8 @@ def _analyse_scored(
             numbers(table["reward_std"]) if "reward_std" in table.columns else None,
         ),
         looked_at=LookedAt(
-            measures=sum(held.kind == "measure" for held in found.values()),
-            columns=sum(held.kind == "column" for held in found.values()),
+            measures=sum(one.kind == "measure" for one in held.values()),
+            columns=sum(one.kind == "column" for one in held.values()),
             slices=sum(map(len, slices.values())),
         ),
         format_rate=_mean(table["format_rate"]) if "format_rate" in table.columns else None,
@@ -305,6 +301,21 @@ def _analyse_scored(
         else learning(rollouts, table, orders, clusters),
         gradient=gradient_shares(total - wrong, total, labels, orders),
     )
+
+
+def _against_error(
+    columns: Mapping[str, Candidate],
+    wrong: Floats,
+    total: Floats,
+    clusters: Clusters,
+    now: str | None,
+) -> tuple[dict[str, Predictor], list[AurocDifference]]:
+    """Each measure and column against error, and against each other."""
+    found = {
+        name: AgainstError(candidate, wrong, total, clusters) for name, candidate in columns.items()
+    }
+    described = {name: held.described() for name, held in found.items()}
+    return described, auroc_differences(found, wrong, total, clusters, now=now)
 
 
 def _causes(

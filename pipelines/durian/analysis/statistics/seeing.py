@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.analysis.statistics.clusters import Clusters
 from durian.analysis.statistics.estimate import Estimate
-from durian.analysis.statistics.shares import paired_difference, share
+
+if TYPE_CHECKING:
+    from durian.analysis.statistics.clusters import Clusters
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +48,9 @@ def seeing(with_image: Floats, without: Floats, clusters: Clusters) -> Seeing | 
         None where no sample was asked both ways.
     Source: Chen et al. (2024), MMStar, arXiv 2403.20330, eq. 1.
     """
+    # Here: the terminal names these records, and `--help` must not load polars.
+    from durian.analysis.statistics.shares import paired_difference, share
+
     both = ~np.isnan(with_image) & ~np.isnan(without)
     if not both.any():
         return None
@@ -75,6 +80,8 @@ def learned(
         None where no sample was asked both ways by both.
     Source: Chen et al. (2024), MMStar, eq. 2.
     """
+    from durian.analysis.statistics.shares import paired_difference  # as above
+
     known = np.isfinite(before[0] + before[1] + after[0] + after[1])
     if not known.any():
         return None
