@@ -17,7 +17,8 @@
 
 Beside them: import_logs.py (rollouts that exist, of logs/, as a run), regroup.py, report.py,
 compare.py, evaluate.py, runs.py (a finished run as one object) and planning/ (what a run costs).
-What all of them share lies below: samples.py, records.py, config/, errors.py.
+What all of them share lies below: samples.py, records.py, config/, places/ (files here or on a
+server), errors.py.
 
 The names below are the package's face. Each is loaded when it is first used, so that a mere
 `import durian` takes no time and needs no other package; settings are in `durian.config`.

@@ -60,6 +60,7 @@ def test_every_option_of_every_command_is_a_field(name):
 # What may change between two attempts at one run, by contract and by what it means: where things
 # lie, and how fast it goes.
 FREE = {"dataset", "image_root", "out", "model", "base_url", "workers", "distributed"}
+FREE |= {"against"}  # where other sets lie; what is in them is compared
 FREE |= {"judge_url", "ray_address", "adapter"}  # an adapter is part of the policy's print
 FREE |= {"sample"}  # which may grow
 FREE |= {"shard"}  # the number of shards is in the identity of an unfinished run

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def folder(tmp_path_factory):
     )
     profile_dataset(pixels)
     ids = pl.read_parquet(folder / "pixels" / "difficulty.parquet")["sample_id"].to_list()
-    # With the image sample i is right in i % 5 of 4; without it in i % 4 of 3, at length, surely
+    # With the image sample i is right in i % 5 of 4; without it in i % 4 of 3, in one token, surely
     # and with another word, so that whoever counted one of these would show it.
     with (folder / "script.jsonl").open("w") as script:
         for i, sample_id in enumerate(ids):
@@ -67,8 +68,8 @@ def folder(tmp_path_factory):
                     "sample_id": sample_id, "rollout": g,
                     "completion": ("blind " * 9 if blind else "seen ")
                     + f"<think>.</think> \\boxed{{{i if right else 99}}}",
-                    "n_tokens": 50 if blind else 5 + g, "sum_logprob": -0.01 if blind else -2.0 - g,
-                    "finish_reason": "length" if blind else "stop", "blind": blind,
+                    "n_tokens": 1 if blind else 5 + g, "sum_logprob": -0.01 if blind else -2.0 - g,
+                    "finish_reason": "stop", "blind": blind,
                 }  # fmt: skip
                 script.write(json.dumps(line) + "\n")
     return folder
@@ -167,12 +168,13 @@ def test_no_export_takes_one(runs, tmp_path, form):
     assert "seen " in str(written) and "blind " not in str(written)
 
 
-def test_a_comparison_counts_none(runs, folder, tmp_path):
-    # Both runs are of one script: nothing has changed, if the completions are those with the image.
+def test_a_comparison_counts_none(runs, tmp_path):
+    # As if the other run had none: of the drift, what luck alone would do is drawn from them.
+    copy = shutil.copytree(runs["plain"].run, tmp_path / "copy")
+    alone = compare_runs(runs["plain"].run, copy, tmp_path / "alone")
     found = compare_runs(runs["plain"].run, runs["blind"].run, tmp_path / "out")
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert "blind blind" not in page
-    assert found.drift.change.value == 0
+    assert found.drift == alone.drift
+    assert "blind blind" not in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_a_script_of_a_run_is_replayed_with_its_blind_completions(runs, folder):

@@ -125,9 +125,11 @@ def test_several_images_have_as_many_others():
 
 
 def test_of_many_images_some_stand_in_and_of_one_none():
-    stand_ins = StandIns(0)
+    stand_ins, backwards = StandIns(0), StandIns(0)
     for n in range(3 * OTHERS):
         stand_ins.add(sample(picture(n, (8, 6))))
+        backwards.add(sample(picture(3 * OTHERS - 1 - n, (8, 6))))
+    assert stand_ins.chosen() == backwards.chosen()
     stand_ins.add(Sample(sample_id="x", row=0, problem="", answer="", images=(b"", b"no image")))
     assert len({one.name for one in stand_ins.chosen()}) == OTHERS
     alone = StandIns(0)

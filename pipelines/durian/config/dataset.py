@@ -14,7 +14,8 @@ class DatasetConfig(Config):
     dataset: str = option(
         ...,
         "Hub id; a folder, file or glob of Parquet, JSONL, JSON, CSV, Arrow; an image folder with "
-        "metadata.jsonl; WebDataset tars.",
+        "metadata.jsonl; WebDataset tars; each also by an address (s3://, gs://, az://, hf://, "
+        "https://).",
         positional=True,
         filled="a file, a folder or a hub id",
         identity=False,  # a run is of what is in it
@@ -40,7 +41,8 @@ class DatasetConfig(Config):
     )
     image_root: str | None = option(
         None,
-        "Folder of the image files, if not the dataset's: relative paths begin there.",
+        "Folder of the image files, here or by address (s3://bucket/images), if not the dataset's: "
+        "relative paths begin there.",
         panel=DATA,
         identity=False,
     )
