@@ -388,3 +388,10 @@ def test_fewer_rollouts_are_advised_in_completions_and_in_money(scored):
     )
     ending = "That is 25 % of the completions, and of what their tokens cost."
     assert said(replace(counted, prompt=None)).endswith(ending) and said(None).endswith(ending)
+
+
+def test_a_run_of_near_duplicates_alone_does_not_say_that_measuring_failed():
+    (line,) = sentences(summary_of(None))
+    assert line == "No measure was asked for that says how hard a sample is."
+    failed = summary_of(None, missing=[Missing(reason="does not decode", samples=103)])
+    assert sentences(failed) == ["No measure could be taken of any of the 103 samples."]

@@ -56,6 +56,16 @@ def test_a_durian_training_has_a_figure_for_each_thing_it_is_about():
     assert panels["reward"][0].get_legend() is None
 
 
+def test_the_causes_that_ever_applied_have_a_panel_each_in_their_order():
+    log = [
+        {"step": step, "durian/why/solved": 0.1 * step, "durian/why/cut": 0.5 - 0.1 * step,
+         "durian/why/looped": 0.0}
+        for step in range(1, 4)
+    ]  # fmt: skip
+    assert titles(drawn(log)["causes"]) == ["Cut off", "Solved"]
+    assert lines_of("causes")["durian/why/steady_wrong"] == "Steadily wrong"
+
+
 def test_plain_grpo_is_drawn_without_what_durian_logs():
     panels = drawn([*PLAIN, LAST])
     assert {name: titles(axes) for name, axes in panels.items()} == {

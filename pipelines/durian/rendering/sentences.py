@@ -270,6 +270,8 @@ def _teaching(scored: Scored) -> str:
 
 def _without_policy(summary: Summary) -> list[str]:
     known = {name: spread for name, spread in summary.spread.items() if name in SEEING and spread.n}
+    if not known and not summary.missing:  # duplicates alone, say
+        return ["No measure was asked for that says how hard a sample is."]
     if not known:
         return [f"No measure could be taken of any of the {summary.samples:,} samples."]
     return [

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from durian.analysis.training_log import Log, Points, logged, running_mean, smoothed_over
+from durian.rendering.causes import WORDS
 from durian.rendering.figures import BLUE, GREEN, GREY, NARROW, ORANGE, new_figure
 from durian.rendering.report_figures import ReportFigure
 
@@ -26,6 +27,7 @@ class _Panel:
     lines: Mapping[str, tuple[str, str]]  # log key -> label, colour
     of_one: str = ""  # the title where a single line is drawn, if it is another
     shares: bool = False  # drawn from 0 as per cents
+    may_be_none: bool = False  # not drawn where it is 0 all along
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class _Kind:
     panels: Sequence[_Panel]
 
 
+# Those that a rollout batch alone tells, in the order in which they are asked for.
+_CAUSES = ("looped", "cut", "unformatted", "solved", "steady_wrong", "scattered", "mixed")
 _KINDS = (
     _Kind(
         "reward",
@@ -61,6 +65,21 @@ _KINDS = (
         (
             _Panel("Samples without variance", {"durian/no_variance": ("none", GREY)}, shares=True),
             _Panel("Extreme samples", {"durian/extreme": ("extreme", ORANGE)}, shares=True),
+        ),
+    ),
+    _Kind(
+        "causes",
+        "Why its samples are hard",
+        "Share of a rollout batch's samples by cause, by the rules of the table's column why; of a "
+        "cause that never applied nothing is drawn.",
+        tuple(
+            _Panel(
+                WORDS[cause].capitalize(),
+                {f"durian/why/{cause}": (WORDS[cause], BLUE)},
+                shares=True,
+                may_be_none=True,
+            )
+            for cause in _CAUSES
         ),
     ),
     _Kind(
@@ -133,6 +152,7 @@ def training_figures(log: Log, seconds: Mapping[str, float]) -> list[ReportFigur
             (panel, lines)
             for panel in kind.panels
             if (lines := {k: line for k in panel.lines if (line := logged(log, k)) is not None})
+            and not (panel.may_be_none and not any(values.any() for _, values in lines.values()))
         ]
         if drawn:
             longest = max(len(values) for _, lines in drawn for _, values in lines.values())
