@@ -69,7 +69,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
         for path in (root / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {".py", ".j2", ".css", ".js", ".typed"} == {Path(name).suffix for name in own}
+    assert {".py", ".j2", ".css", ".html", ".js", ".typed"} == {Path(name).suffix for name in own}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in packed - own)
 
 
