@@ -81,10 +81,11 @@ def test_where_a_link_leads_is_named(png):
     assert f"where a link leads out; pass --image-root {os.path.realpath('disk')} (" in told(NAMED)
 
 
-def test_addresses_are_to_be_downloaded():
+def test_the_folder_of_addresses_is_to_be_named():
     rows = [row(n, image=f"https://example.org/{n}.png") for n in range(3)]
     said = told(rows)
-    assert "; download them, and put their paths in place of the addresses (image is a URL" in said
+    assert "; name the folder that they lie in with --image-root, as in s3://bucket/images" in said
+    assert said.endswith("(image is a URL)")
 
 
 def test_an_image_under_an_unknown_key_is_named(png):
