@@ -130,6 +130,8 @@ def prepare(config: ProfileConfig, progress: Progress) -> Work:
         check_engine(config.sampling)
     if config.needs_patches:
         check_encoder(config.sampling)
+    if config.distributed is not None:
+        ray_pool()  # what is missing for the whole run is told before what a part of it needs
     if config.counts_prompts:
         require("model, whose processor counts the tokens of prompts,", "torch", "transformers")
     identity = run_identity(config)

@@ -63,6 +63,7 @@ FREE = {"dataset", "image_root", "out", "model", "base_url", "workers", "distrib
 FREE |= {"against"}  # where other sets lie; what is in them is compared
 FREE |= {"judge_url", "ray_address", "adapter"}  # an adapter is part of the policy's print
 FREE |= {"sample"}  # which may grow
+FREE |= {"why"}  # thresholds of a column that is found anew without measuring
 FREE |= {"shard"}  # the number of shards is in the identity of an unfinished run
 
 
