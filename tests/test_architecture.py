@@ -73,7 +73,7 @@ def test_pure_maths_imports_only_numbers():
 
 
 COMMANDS = ("profile", "report", "group", "compare", "train", "eval", "export", "import", "schema",
-            "view", "show")  # fmt: skip
+            "view", "show", "merge", "rescore")  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)

@@ -20,6 +20,8 @@ NEEDED = {
     "eval": ["data", "--model", "m"],
     "report": ["run"],
     "group": ["run"],
+    "merge": ["run"],
+    "rescore": ["run", "--reward", "boxed", "--out", "o"],
     "compare": ["a", "b"],
     "grade": ["a", "b"],
     "schema": [],
