@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import FEWEST
-from durian.causes.rules import asked_thresholds
+from durian.causes.thresholds import asked_thresholds
 from durian.config import ProfileConfig
 from durian.duplicates.found import cluster_samples, count_duplicates
 from durian.duplicates.others import Leak

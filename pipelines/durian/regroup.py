@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from durian.analysis.one_run.bin_choice import Choice, choose_cuts
 from durian.analysis.one_run.summary import Summary
 from durian.analysis.statistics.clusters import Clusters, image_clusters
-from durian.causes.rules import asked_thresholds
+from durian.causes.thresholds import asked_thresholds
 from durian.config import GroupConfig
 from durian.errors import ConfigError, RunFolderError
 from durian.groups import (

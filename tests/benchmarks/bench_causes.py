@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from durian.causes.rules import FEWEST, THRESHOLDS, find_causes
+from durian.causes.rules import FEWEST, find_causes
+from durian.causes.thresholds import THRESHOLDS
 from durian.config import ProfileConfig
 from durian.measures.consensus import label_doubt
 from durian.profile import profile_dataset

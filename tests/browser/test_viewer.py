@@ -74,7 +74,7 @@ def look(browser, addresses):
         options = {"viewport": {"width": width, "height": 900}, **options}
         contexts.append(browser.new_context(**options))
         watched = Watched(contexts[-1].new_page())
-        watched.page.set_default_timeout(15_000)
+        watched.page.set_default_timeout(120_000)
         watched.page.goto(addresses.get(name, name) + at)
         drawn(watched.page)
         return watched

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from durian.causes.rules import (
-    CAUSES,
-    THRESHOLDS,
-    Evidence,
-    asked_thresholds,
-    find_causes,
-    measured_causes,
-)
+from durian.causes.rules import CAUSES, Evidence, find_causes, measured_causes
+from durian.causes.thresholds import THRESHOLDS, asked_thresholds
 from durian.errors import ConfigError
 
 
@@ -90,6 +84,8 @@ def test_few_completions_say_nothing_against_a_label():
 
 
 def test_a_guess_has_been_right_sometimes():
+    # Without consensus, too, which would call it scattered.
+    assert cause(wrong=8, image_gain=-0.3, image_gain_sd=0.1) == "mixed"
     assert cause(wrong=8, label_doubt=0.2, image_gain=-0.3, image_gain_sd=0.1) == "scattered"
 
 

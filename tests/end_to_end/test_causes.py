@@ -30,7 +30,7 @@ def run(world) -> str:
     config = ProfileConfig(
         dataset=str(world.data), engine="scripted", model=str(world.script), rollouts=ROLLOUTS,
         measures=("pixel", "confidence", "consensus", "blind", "duplicates"), out=str(out),
-        max_tokens=500, why={"guessed": 0.5},  # at 0.2 none is sure enough among so few
+        max_tokens=500,
     )  # fmt: skip
     profile_dataset(config)
     return str(out)
@@ -82,7 +82,7 @@ def test_the_page_counts_what_the_table_says(world, run, advised):
     assert "Why the wrong ones are wrong" in page and page.count('class="brief"') >= 2 * 8
 
 
-LISTED = ("conflict", "doubtful_label", "solved_blind", "steady_wrong", "guessed")
+LISTED = ("conflict", "doubtful_label", "solved_blind", "steady_wrong")
 SETTINGS = {
     "solved": lambda cause: cause not in ("solved", "solved_blind"),
     "scattered": lambda cause: cause != "scattered",

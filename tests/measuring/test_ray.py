@@ -119,8 +119,7 @@ def settings(folder, tmp_path):
 
     def settings(out: str = "run", *, scripted: bool = True, **further) -> ProfileConfig:
         policy = {"engine": "scripted", "model": str(folder / "script.jsonl"),
-                  "rollouts": ROLLOUTS, "reward": f"{folder / 'judge.py'}:judge",
-                  **BLIND}  # fmt: skip
+                  "rollouts": ROLLOUTS, "reward": f"{folder / 'judge.py'}:judge"}  # fmt: skip
         return ProfileConfig(**{
             "dataset": str(folder / "noise.parquet"), "out": str(tmp_path / out),
             "part_size": PART,
@@ -137,7 +136,7 @@ def local(folder, tmp_path_factory) -> Path:
     profile_dataset(
         ProfileConfig(
             dataset=str(folder / "noise.parquet"), out=str(out), part_size=PART, engine="scripted",
-            model=str(folder / "script.jsonl"), rollouts=ROLLOUTS, **BLIND,
+            model=str(folder / "script.jsonl"), rollouts=ROLLOUTS,
             reward=f"{folder / 'judge.py'}:judge",
         )
     )  # fmt: skip
@@ -190,9 +189,18 @@ def test_images_alone_come_to_the_local_runs_tables(cluster, settings, tmp_path)
     there = settings("there", scripted=False, distributed="ray", ray_address=cluster.address)
     profile_dataset(there, progress=heard)
     assert same(tmp_path / "there", tmp_path / "here")
-    assert heard.notes == ["measuring on Ray with 2 actors"]
+    assert heard.notes[0] == "measuring on Ray with 2 actors"
     assert heard.steps["images"] == ROWS + 1
     assert not ray.is_initialized()
+
+
+def test_actors_ask_without_the_image_as_the_local_run_does(cluster, settings, tmp_path):
+    profile_dataset(settings("here", reward="boxed", **BLIND))
+    there = {"distributed": "ray", "ray_address": cluster.address}
+    profile_dataset(settings("there", reward="boxed", **BLIND, **there))
+    assert same(tmp_path / "there", tmp_path / "here")
+    said = pl.read_parquet(tmp_path / "there" / "rollouts.parquet")
+    assert said["blind"].sum() == ROWS
 
 
 def test_a_node_killed_in_the_midst_of_a_chunk_changes_nothing(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from durian.errors import ConfigError
+from durian.causes.thresholds import THRESHOLDS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -22,18 +22,6 @@ CAUSES = (
     "unreadable", "conflict", "doubtful_label", "looped", "cut", "unformatted", "solved_blind",
     "solved", "steady_wrong", "scattered", "guessed", "mixed",
 )  # fmt: skip
-# What each rule compares with, as `--why NAME=VALUE` takes it. Chosen on planted data with one
-# seed and held on another: tests/benchmarks/bench_causes.py.
-THRESHOLDS: Mapping[str, float] = {
-    "doubtful_label": 0.75,  # label_doubt, at least
-    "looped": 0.5,  # of its wrong completions, at least
-    "cut": 0.5,
-    "unformatted": 0.5,
-    "solved_blind": 0.625,  # blind_pass_rate, at least
-    "solved": 0.875,  # pass_rate, at least
-    "steady_wrong": 0.5,  # label_doubt, at least
-    "guessed": 0.2,  # probability that the image adds more than `GAIN`, below
-}
 GAIN = 0.1  # in pass rate: what an image that is looked at should add
 FEWEST = 4  # completions, of which fewer say nothing against a label: one wrong answer is no vote
 
@@ -59,27 +47,6 @@ class Evidence:
     image_gain_sd: Floats | None = None
     unreadable: Bools | None = None
     conflict: Bools | None = None
-
-
-def asked_thresholds(
-    asked: Mapping[str, object] | None, before: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """All thresholds, with those that were asked for in place of others.
-
-    Args:
-        asked: by name, as an option has them; None for none.
-        before: what the others are; None: the defaults.
-    Raises:
-        ConfigError: there is none of that name, or it is no share.
-    """
-    found = {**THRESHOLDS, **(before or {})}
-    for name, value in (asked or {}).items():
-        if name not in THRESHOLDS:
-            raise ConfigError(f"why has '{name}'; it must be some of {', '.join(THRESHOLDS)}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ConfigError(f"why {name} is '{value}'; it must be a share, 0 to 1")
-        found[name] = float(value)
-    return found
 
 
 def find_causes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from durian.causes.rules import asked_thresholds
+from durian.causes.thresholds import asked_thresholds
 from durian.config.checks import check_percentiles
 from durian.config.options import again, option
 from durian.config.profile import ProfileConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from durian.causes.rules import THRESHOLDS, asked_thresholds
+from durian.causes.thresholds import THRESHOLDS, asked_thresholds
 from durian.config.checks import MOST_BINS, check_percentiles
 from durian.config.dataset import DatasetConfig
 from durian.config.options import DATA, GROUPS, POLICY, RUN, SAMPLING, again, as_pairs, option

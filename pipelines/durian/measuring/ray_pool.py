@@ -90,7 +90,6 @@ class Worker:
         folder: str,
         threads: int,
         draws: bool = True,
-        stand_ins: Sequence[StandIn] = (),
     ) -> None:
         """Remember what to load; loading is left to the first chunk, so that it can fail.
 
@@ -98,7 +97,6 @@ class Worker:
             folder: the driver's working folder, from which paths in `config` may be relative.
         """
         self._config, self._threads, self._draws = config, threads, draws
-        self._stand_ins = stand_ins
         self._models: Models | None = None
         self._drawing = threading.Lock()
         graders().limit(threads)  # the node's other cores are other actors'
@@ -119,12 +117,14 @@ class Worker:
             )
         return node
 
-    def measure(self, chunk: Chunk, copies: Sequence[int]) -> Measured:
+    def measure(
+        self, chunk: Chunk, copies: Sequence[int], stand_ins: Sequence[StandIn] = ()
+    ) -> Measured:
         """Measure a chunk that is not decoded; while it is scored, the next may be drawn."""
         watch = Stopwatch()
         with self._drawing:
             models = self._models = self._models or Models(
-                self._config, Silent(), draws=self._draws, stand_ins=self._stand_ins
+                self._config, Silent(), draws=self._draws, stand_ins=stand_ins
             )
             seen = decoded(
                 chunk.samples,
@@ -145,7 +145,7 @@ class _Task:
 
     place: int  # in the order of the chunks
     numbers: Sequence[int]  # of its samples
-    arguments: tuple[Any, Sequence[int]]  # the chunk by reference, its copies
+    arguments: tuple[Any, Sequence[int], Any]  # the chunk by reference, its copies, stand-ins
     losses: int = 0
 
 
@@ -189,8 +189,7 @@ def measure_on_ray(
         asks = plan_actors(config, ray.nodes(), draws=draws)
         progress.note(f"measuring on Ray with {len(asks)} actor{'s' * (len(asks) > 1)}")
         start_stages(config, parts, progress, draws=draws, done=done)
-        stand_ins = ray.put(index.stand_ins)
-        actors = [_start(config, ask, draws, stand_ins) for ask in asks]
+        actors = [_start(config, ask, draws) for ask in asks]
         pool = _Pool(actors, stages(config, draws=draws), index, progress)
         try:
             keep = kept(config, draws=draws)
@@ -298,6 +297,8 @@ class _Pool:
         self._waiting: dict[Any, tuple[_Actor, _Task | None]] = {}  # by what Ray will answer
         self._again = deque[_Task]()  # lost with an actor
         self._begun = False  # an actor was there
+        # With each chunk, and not to each actor at its start: by then it may have been lost.
+        self._stand_ins = ray.put(index.stand_ins)
         for actor in actors:
             self._greet(actor)
 
@@ -344,7 +345,7 @@ class _Pool:
             numbers=chunk.numbers,
             # Put by the driver, which then owns it: the samples outlive the node of the actor
             # that had them.
-            arguments=(ray.put(chunk), copies),
+            arguments=(ray.put(chunk), copies, self._stand_ins),
         )
 
     def _give(self, actor: _Actor, task: _Task) -> None:
@@ -418,7 +419,7 @@ class _Pool:
         self._again.append(task)
 
 
-def _start(config: ProfileConfig, ask: Ask, draws: bool, stand_ins: Any) -> _Actor:
+def _start(config: ProfileConfig, ask: Ask, draws: bool) -> _Actor:
     # Affinity is soft and restarts have no end: where a node is lost for good, its actor moves to
     # any other that has room.
     actor = ray.remote(Worker).options(
@@ -430,7 +431,7 @@ def _start(config: ProfileConfig, ask: Ask, draws: bool, stand_ins: Any) -> _Act
         scheduling_strategy=NodeAffinitySchedulingStrategy(ask.node, soft=True),
     )
     threads = config.workers or max(1, ask.cpus)
-    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws, stand_ins))
+    return _Actor(handle=actor.remote(config, os.getcwd(), threads, draws))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from durian.analysis.one_run.causes import Causes, Gain, OfCause
 from durian.analysis.statistics.estimate import Estimate
-from durian.causes.rules import FEWEST, GAIN, THRESHOLDS
+from durian.causes.rules import FEWEST, GAIN
+from durian.causes.thresholds import THRESHOLDS
 from durian.rendering.text import counted, estimate_text, percent_text, shown_text
 
 WORDS = {

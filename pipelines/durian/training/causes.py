@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from durian.causes.loops import is_looping
-from durian.causes.rules import THRESHOLDS, Evidence, find_causes
+from durian.causes.rules import Evidence, find_causes
+from durian.causes.thresholds import THRESHOLDS
 from durian.measures.consensus import label_doubt
 from durian.rewards.canonical import canonical
 from durian.samples import Score
