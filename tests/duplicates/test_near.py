@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from durian.duplicates.near import Images, clusters, near_pairs
 from durian.measures.duplicates import DIGEST, HASH, LENGTH, MOST_BITS, SIDE, alike
@@ -41,23 +42,27 @@ def drawing(digest: int, rng: np.random.Generator) -> np.ndarray:
     """A block of one colour on a plain ground, of few colours, with a hash of few bits."""
     tiles = np.empty((SIDE, SIDE, 3), np.uint8)
     tiles[:] = rng.choice([0, 10, 200, 210, 255])
-    y, x, height, width = rng.integers(1, 3, 4)
-    tiles[y : y + height, x : x + width] = rng.choice([30, 60, 90], 3) + rng.integers(0, 9, 3)
+    x, width = rng.integers(1, 3, 2)
+    tiles[2:5, x : x + width] = rng.integers(60, 120, 3)
     row = signature(digest, int(rng.choice([0, 1, 3 << 20])))
     row[DIGEST + HASH :] = tiles.ravel()
     return row
 
 
-def test_pairs_of_plain_drawings_are_those_of_comparing_each_with_each():
-    # Grounds that are apart, in reach and near; and 80 images of equal tiles, which cannot be cut.
+@pytest.mark.parametrize("crowded", [0, 1 << 30], ids=["by hash", "by tiles"])
+def test_pairs_of_plain_drawings_are_those_of_comparing_each_with_each(monkeypatch, crowded):
+    # Grounds that are far apart and near, blocks of colours of one range, so that near ones stand
+    # on either side of every cut; and 80 images of equal tiles, which no colour cuts.
+    monkeypatch.setattr("durian.duplicates.near._CROWDED", crowded)
+    monkeypatch.setattr("durian.duplicates.near._SMALL", 8)  # many cuts
     rng = np.random.default_rng(8)
-    rows = [drawing(number, rng) for number in range(220)]
-    rows += [signature(220 + number, number) for number in range(80)]
+    rows = [drawing(number, rng) for number in range(200)]
+    rows += [signature(200 + number, number) for number in range(80)]
     found = images(*rows)
     one, other = np.triu_indices(len(rows), 1)
     near = np.bitwise_count(found.hashes[one] ^ found.hashes[other]) <= MOST_BITS
     near &= alike(found.tiles[one], found.tiles[other])
-    assert 80 * 79 / 2 + 20 < near.sum() < 80 * 79 / 2 + 2000
+    assert 80 * 79 / 2 + 100 < near.sum() < 80 * 79 / 2 + 4000
     assert pairs(found) == list(zip(one[near].tolist(), other[near].tolist(), strict=True))
 
 
