@@ -86,8 +86,8 @@ def within(
     """Whether no tile of two images differs by more than allowed, pair by pair. (n, 192) to (n,)"""
     import numpy as np
 
-    found: NDArray[np.bool_] = np.maximum(one, other) - np.minimum(one, other) <= allowed
-    return found.all(1)
+    found: NDArray[np.bool_] = (np.maximum(one, other) - np.minimum(one, other) <= allowed).all(1)
+    return found
 
 
 def _varies(tiles: NDArray[np.uint8]) -> NDArray[np.int16]:
