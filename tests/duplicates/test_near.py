@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 
 from durian.duplicates.near import Images, clusters, near_pairs
-from durian.measures.duplicates import DIGEST, HASH, LENGTH, MOST_BITS
+from durian.measures.duplicates import DIGEST, HASH, LENGTH, MOST_BITS, SIDE, alike
 
 
 def signature(digest: int, hash_: int = 0, level: int = 100) -> np.ndarray:
@@ -35,6 +36,51 @@ def test_pairs_are_those_of_comparing_each_with_each():
     near = found.near(one, other)
     assert 100 < near.sum() < 1000
     assert pairs(found) == [pair for pair, is_near in zip(every, near, strict=True) if is_near]
+
+
+def drawing(digest: int, rng: np.random.Generator) -> np.ndarray:
+    """A block of one colour on a plain ground, of few colours, with a hash of few bits."""
+    tiles = np.empty((SIDE, SIDE, 3), np.uint8)
+    tiles[:] = rng.choice([0, 10, 200, 210, 255])
+    x, width = rng.integers(1, 3, 2)
+    tiles[2:5, x : x + width] = rng.integers(60, 120, 3)
+    row = signature(digest, int(rng.choice([0, 1, 3 << 20])))
+    row[DIGEST + HASH :] = tiles.ravel()
+    return row
+
+
+@pytest.mark.parametrize("crowded", [0, 1 << 30], ids=["by hash", "by tiles"])
+def test_pairs_of_plain_drawings_are_those_of_comparing_each_with_each(monkeypatch, crowded):
+    # Grounds that are far apart and near, blocks of colours of one range, so that near ones stand
+    # on either side of every cut; and 80 images of equal tiles, which no colour cuts.
+    monkeypatch.setattr("durian.duplicates.near._CROWDED", crowded)
+    monkeypatch.setattr("durian.duplicates.near._SMALL", 8)  # many cuts
+    rng = np.random.default_rng(8)
+    rows = [drawing(number, rng) for number in range(200)]
+    rows += [signature(200 + number, number) for number in range(80)]
+    found = images(*rows)
+    one, other = np.triu_indices(len(rows), 1)
+    near = np.bitwise_count(found.hashes[one] ^ found.hashes[other]) <= MOST_BITS
+    near &= alike(found.tiles[one], found.tiles[other])
+    assert 80 * 79 / 2 + 100 < near.sum() < 80 * 79 / 2 + 4000
+    assert pairs(found) == list(zip(one[near].tolist(), other[near].tolist(), strict=True))
+
+
+def test_drawings_of_one_hash_are_told_apart_by_their_tiles_before_pairs_are_made(monkeypatch):
+    # 2,000 drawings that all have one hash: the hash tells none of their 1,999,000 pairs apart.
+    rng = np.random.default_rng(9)
+    rows = np.stack([signature(number) for number in range(2000)])
+    tiles = rows[:, DIGEST + HASH :].reshape(-1, SIDE, SIDE, 3)
+    tiles[:] = rng.integers(200, 256, (2000, 1, 1, 3))
+    for image, (y, x) in zip(tiles, rng.integers(0, 5, (2000, 2)), strict=True):
+        image[y : y + 3, x : x + 3] = rng.integers(0, 200, 3)
+    compared, near = [], Images.near
+    monkeypatch.setattr(
+        Images, "near", lambda self, a, b: compared.append(len(a)) or near(self, a, b)
+    )
+    list(near_pairs(images(*rows)))
+    # About 64 to an image, the others of its part, and few beyond it; each pair once.
+    assert sum(compared) < 2000 * 64
 
 
 def test_eleven_bits_are_near_and_twelve_are_not_wherever_they_fall():

@@ -1,8 +1,13 @@
 """Find near-duplicates among many signatures without comparing each with each.
 
-The 64 bits of the hash are cut into four bands. Two hashes that differ in at most 11 bits differ in
-at most two of one band, so that only images which share a band, up to two bits, are compared
-(multi-index hashing: Norouzi, Punjani and Fleet, 2012). Nothing that is near is missed.
+There are two ways, and a set goes the one that compares fewer. Neither misses what is near.
+
+- By hash, for photographs and print. Its 64 bits are cut into four bands. Two hashes that differ in
+  at most 11 bits differ in at most two of one band, so that only images which share a band, up to
+  two bits, are compared (multi-index hashing: Norouzi, Punjani and Fleet, 2012).
+- By tiles, for plain drawings, whose hashes crowd. Images are halved again and again by the colour
+  of the tile that varies most among them, as in a k-d tree (Bentley, 1975). Whatever differs from
+  all of a part by more than near-duplicates may is set aside for the whole part at once.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from durian.measures.duplicates import DIGEST, EDGE, HASH, MOST_BITS, SIDE, alike
+from durian.measures.duplicates import DIGEST, HASH, LENGTH, MOST_BITS, SIDE, allowance, within
 
 Ints = NDArray[np.intp]
 _Pairs = tuple[Ints, Ints]
@@ -28,8 +33,12 @@ _FLIPS = [
     for count in range(_AWAY + 1)
     for bits in combinations(range(_BITS), count)
 ]
+_CROWDED = 16  # a pair that shares a band costs as much as so many of a small part
+_SMALL = 64  # images of a part that is not halved any more
+_LOPSIDED = 16  # a cut between two colours leaves each side that share of a part at least
+_LOOKED_AT = 256  # images of a part by which the cut is chosen
 _AT_A_TIME = 1 << 20  # pairs of hashes
-_TILES_AT_A_TIME = 1 << 16  # pairs of images, of 192 bytes each
+_TILES_AT_A_TIME = 1 << 12  # images, or pairs of them, of 192 bytes each
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +48,7 @@ class Images:
     digests: NDArray[np.bytes_]  # (n,), rising; as long as `DIGEST`
     hashes: NDArray[np.uint64]  # (n,), their bits in the order of the bands
     tiles: NDArray[np.uint8]  # (n, 192)
+    allowed: NDArray[np.uint8]  # (n, 192) levels by which those of a near one may differ
 
     @classmethod
     def of(cls, rows: NDArray[np.uint8]) -> tuple[Images, Ints]:
@@ -57,8 +67,14 @@ class Images:
         places = np.empty(len(rows), np.intp)
         places[order] = np.cumsum(first) - 1
         kept = order[first]
-        return cls(digests[kept], _banded(rows[kept, DIGEST : DIGEST + HASH]),
-                   rows[kept, DIGEST + HASH :]), places  # fmt: skip
+        hashes = _banded(rows[kept, DIGEST : DIGEST + HASH])
+        tiles, allowed = (
+            rows[kept, DIGEST + HASH :],
+            np.empty((len(kept), LENGTH - DIGEST - HASH), np.uint8),
+        )
+        for piece in _pieces(np.arange(len(kept))):
+            allowed[piece] = allowance(tiles[piece])
+        return cls(digests[kept], hashes, tiles, allowed), places
 
     def __len__(self) -> int:
         """Count the images."""
@@ -72,20 +88,24 @@ class Images:
         """Whether images are near-duplicates, pair by pair."""
         bits = np.bitwise_count(self.hashes[one] ^ self.hashes[other])
         found: NDArray[np.bool_] = bits <= MOST_BITS
-        left = np.flatnonzero(found)
-        found[left] = alike(self.tiles[one[left]], self.tiles[other[left]])
+        for left in _pieces(np.flatnonzero(found)):
+            a, b = one[left], other[left]
+            allowed = np.minimum(self.allowed[a], self.allowed[b])
+            found[left] = within(self.tiles[a], self.tiles[b], allowed)
         return found
 
 
 def near_pairs(images: Images) -> Iterator[_Pairs]:
     """Give all pairs of near-duplicates, each once; the second of a pair is the later one."""
-    # By hash first, each value once: in sets of plain images many share one.
-    values, of_value = np.unique(images.hashes, return_inverse=True)
-    groups = _Groups.of(images, of_value)
-    alone = np.arange(len(values))
-    for one, other in _near_values(values):
-        yield from _near(images, groups, one, other)
-    yield from _near(images, groups, alone, alone)
+    bands = [
+        (images.hashes >> np.uint64(_BITS * number) & np.uint64(0xFFFF)).astype(np.intp)
+        for number in range(_BANDS)
+    ]
+    crowded = _CROWDED * sum(map(_sharing, bands)) > len(images) ** 2
+    for one, other in _by_tiles(images) if crowded else _by_hash(images, bands):
+        near = images.near(one, other)
+        one, other = one[near], other[near]
+        yield np.minimum(one, other), np.maximum(one, other)
 
 
 def clusters(images: Images) -> Ints:
@@ -131,56 +151,15 @@ def _linked(links: Ints, pairs: list[_Pairs]) -> Ints:
     return np.asarray(first[labels], np.intp)
 
 
-@dataclass(frozen=True, eq=False)
-class _Groups:
-    """Images by their hash, and among those of one hash by their mean level."""
-
-    order: Ints  # (n,) images
-    starts: Ints  # (m + 1,) of each hash's images in it
-    keys: Ints  # (n,) rising: the hash's number and the level, of the images in that order
-    levels: Ints  # (n,) of each image
-
-    @classmethod
-    def of(cls, images: Images, of_value: Ints) -> _Groups:
-        levels = images.tiles.mean(1).astype(np.intp)
-        order = np.lexsort((np.arange(len(images)), levels, of_value))
-        keys = of_value[order] * _LEVELS + levels[order]
-        starts = np.searchsorted(of_value[order], np.arange(of_value.max(initial=-1) + 2))
-        return cls(order, starts, keys, levels)
-
-    @property
-    def sizes(self) -> Ints:
-        return np.diff(self.starts)
+def _sharing(band: Ints) -> int:
+    """Count the pairs that share a band, up to a few bits, in either order."""
+    counts = np.bincount(band, minlength=1 << _BITS)
+    used = np.flatnonzero(counts)
+    return sum(int(counts[used] @ counts[used ^ flip]) for flip in _FLIPS)
 
 
-_LEVELS = 1024  # more than there are, so that a window of levels stays among those of one hash
-
-
-def _near(images: Images, groups: _Groups, one: Ints, other: Ints) -> Iterator[_Pairs]:
-    """The near-duplicates among the images of pairs of hashes; `one` may be `other`."""
-    sizes = groups.sizes
-    for first, number in _repeated(sizes[one]):
-        image = groups.order[groups.starts[one[first]] + number]
-        # Tiles that are alike differ by EDGE at most, and so do their means.
-        key = other[first] * _LEVELS + groups.levels[image]
-        low = np.searchsorted(groups.keys, key - EDGE - 1)
-        high = np.searchsorted(groups.keys, key + EDGE + 1, "right")
-        same = one[first] == other[first]
-        for place, step in _repeated(high - low, _TILES_AT_A_TIME):
-            left, right = image[place], groups.order[low[place] + step]
-            kept = ~same[place] | (left < right)
-            left, right = left[kept], right[kept]
-            near = alike(images.tiles[left], images.tiles[right])
-            left, right = left[near], right[near]
-            yield np.minimum(left, right), np.maximum(left, right)
-
-
-def _near_values(values: NDArray[np.uint64]) -> Iterator[_Pairs]:
-    """Give the pairs of places of distinct hashes that differ in few enough bits, each once."""
-    bands = [
-        (values >> np.uint64(_BITS * number) & np.uint64(0xFFFF)).astype(np.intp)
-        for number in range(_BANDS)
-    ]
+def _by_hash(images: Images, bands: list[Ints]) -> Iterator[_Pairs]:
+    """Give pairs of images whose hashes share a band, each once, with all that are near."""
     for number, band in enumerate(bands):
         order = np.argsort(band, kind="stable")
         starts = np.searchsorted(band[order], np.arange((1 << _BITS) + 1))
@@ -189,25 +168,98 @@ def _near_values(values: NDArray[np.uint64]) -> Iterator[_Pairs]:
             counts = np.where(band <= there, starts[there + 1] - starts[there], 0)
             for place, step in _repeated(counts):
                 other = order[starts[there[place]] + step]
+                near = np.bitwise_count(images.hashes[place] ^ images.hashes[other]) <= MOST_BITS
                 if flip == 0:
-                    kept = place < other
-                    place, other = place[kept], other[kept]
-                apart = values[place] ^ values[other]
-                near = np.bitwise_count(apart) <= MOST_BITS
+                    near &= place < other
+                place, other = place[near], other[near]
                 # Once: by the first band in which they are close enough.
+                once = np.ones(len(place), np.bool_)
                 for before in bands[:number]:
-                    near &= np.bitwise_count(before[place] ^ before[other]) > _AWAY
-                yield place[near], other[near]
+                    once &= np.bitwise_count(before[place] ^ before[other]) > _AWAY
+                yield place[once], other[once]
 
 
-def _repeated(counts: Ints, at_a_time: int = _AT_A_TIME) -> Iterator[_Pairs]:
+def _repeated(counts: Ints) -> Iterator[_Pairs]:
     """Count from 0 up to each of `counts`: its place, and the number; a bounded piece at a time."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
-    for start in range(0, total, at_a_time):
-        numbers = np.arange(start, min(start + at_a_time, total))
+    for start in range(0, total, _AT_A_TIME):
+        numbers = np.arange(start, min(start + _AT_A_TIME, total))
         place = np.searchsorted(ends, numbers, "right")
         yield place, numbers - (ends[place] - counts[place])
+
+
+def _by_tiles(images: Images) -> Iterator[_Pairs]:
+    """Give pairs of images in reach of one another's tiles, each once, with all that are near."""
+    # Parts, and beside each what may be near to one of it and has not been compared with it.
+    parts = [(np.arange(len(images)), np.empty(0, np.intp))]
+    while parts:
+        part, others = parts.pop()
+        others = _around(images, part, others)
+        if len(part) <= _SMALL:
+            yield from _compared(images, part, np.concatenate([part, others]))
+        else:
+            low, high = _halves(images, part)
+            parts += [(high, others), (low, np.concatenate([high, others]))]
+
+
+def _halves(images: Images, part: Ints) -> _Pairs:
+    """Cut a part in two where it varies most, between two colours if they are far apart."""
+    seen = images.tiles[part[:: -(-len(part) // _LOOKED_AT)]]
+    colour = images.tiles[part, seen.std(0).argmax()]
+    low = colour <= colour.mean()
+    if not len(part) <= _LOPSIDED * low.sum() <= (_LOPSIDED - 1) * len(part):
+        low = np.argsort(np.argsort(colour, kind="stable")) < len(part) // 2
+    return part[low], part[~low]
+
+
+def _around(images: Images, part: Ints, others: Ints) -> Ints:
+    """Those of other images that may be near to one of a part, by the range of each tile."""
+    if not len(others):
+        return others
+    width = images.tiles.shape[1]
+    low, high = np.full(width, 255, np.uint8), np.zeros(width, np.uint8)
+    least, most = low, high  # that an image may have which is near to one of the part
+    for piece in _pieces(part):
+        tiles = images.tiles[piece]
+        below, above = _reach(tiles, images.allowed[piece])
+        low, high = np.minimum(low, tiles.min(0)), np.maximum(high, tiles.max(0))
+        least, most = np.minimum(least, below.min(0)), np.maximum(most, above.max(0))
+    found = []
+    for piece in _pieces(others):
+        tiles = images.tiles[piece]
+        inside = ((tiles >= least) & (tiles <= most)).all(1)
+        piece, tiles = piece[inside], tiles[inside]
+        below, above = _reach(tiles, images.allowed[piece])
+        found.append(piece[((below <= high) & (above >= low)).all(1)])
+    return np.concatenate(found)
+
+
+def _reach(
+    tiles: NDArray[np.uint8], allowed: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The least and the most that tiles of a near image may have, within 0 to 255."""
+    return tiles - np.minimum(tiles, allowed), tiles + np.minimum(255 - tiles, allowed)
+
+
+def _compared(images: Images, part: Ints, each: Ints) -> Iterator[_Pairs]:
+    """The pairs of a part and of all images beside it that are near by hash.
+
+    Args:
+        part, each: images; the part's are the first of each.
+    """
+    step = _AT_A_TIME // _SMALL
+    for start in range(0, len(each), step):
+        apart = images.hashes[part, None] ^ images.hashes[each[start : start + step]]
+        one, other = np.nonzero(np.bitwise_count(apart) <= MOST_BITS)
+        kept = one < other + start
+        yield part[one[kept]], each[other[kept] + start]
+
+
+def _pieces(places: Ints) -> Iterator[Ints]:
+    """Places, so many at a time that their tiles take little memory."""
+    for start in range(0, len(places), _TILES_AT_A_TIME):
+        yield places[start : start + _TILES_AT_A_TIME]
 
 
 def _banded(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:

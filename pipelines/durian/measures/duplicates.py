@@ -22,7 +22,7 @@ LENGTH = DIGEST + HASH + 3 * SIDE * SIDE  # bytes of a signature
 
 # Chosen on planted changes of photo_shapes of seed 11, held on seed 12 (docs/duplicates.md).
 MOST_BITS = 11  # of the 64 of the hash, that may differ
-FLAT, EDGE, STEEP = 16, 40, 0.3  # levels of 255: see `alike`
+FLAT, EDGE, STEEP = 16, 40, 0.3  # levels of 255: see `allowance`
 
 
 def sign(image: Image.Image) -> bytes:
@@ -51,9 +51,7 @@ def sign(image: Image.Image) -> bytes:
 def alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether the tiles of two images show the same, pair by pair.
 
-    No tile's mean red, green or blue may differ by more than min(EDGE, FLAT + STEEP r) levels,
-    where r is by how much that colour varies over the tile and its neighbours, in the image where
-    it varies less: beside an edge a slight crop moves a tile's mean, on plain ground it does not.
+    No tile's mean red, green or blue may differ by more than `allowance` has for either image.
 
     Args:
         one, other: shape (n, 192) each.
@@ -62,11 +60,33 @@ def alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]
     """
     import numpy as np
 
-    found = np.zeros(len(one), np.bool_)
-    gaps = np.abs(one.astype(np.int16) - other)  # (n, 192)
-    left = np.flatnonzero(gaps.max(1, initial=0) <= EDGE)
-    allowed = FLAT + STEEP * np.minimum(_varies(one[left]), _varies(other[left]))
-    found[left] = (gaps[left] <= allowed).all(1)
+    return within(one, other, np.minimum(allowance(one), allowance(other)))
+
+
+def allowance(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Levels by which each tile's mean colour may differ in a near-duplicate of each image.
+
+    They are min(EDGE, FLAT + STEEP r), where r is by how much that colour varies over the tile and
+    its neighbours: beside an edge a slight crop moves a tile's mean, on plain ground it does not.
+
+    Args:
+        tiles: shape (n, 192).
+    Returns:
+        Shape (n, 192), in whole levels, rounded down.
+    """
+    import numpy as np
+
+    allowed: NDArray[np.uint8] = np.minimum(EDGE, FLAT + STEEP * _varies(tiles)).astype(np.uint8)
+    return allowed
+
+
+def within(
+    one: NDArray[np.uint8], other: NDArray[np.uint8], allowed: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Whether no tile of two images differs by more than allowed, pair by pair. (n, 192) to (n,)"""
+    import numpy as np
+
+    found: NDArray[np.bool_] = (np.maximum(one, other) - np.minimum(one, other) <= allowed).all(1)
     return found
 
 
