@@ -256,7 +256,7 @@ def _bound(value: Any, about: Option) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     low, above, high = about.low, about.above, about.high
-    wild = not math.isfinite(value)  # NaN is below nothing
+    wild = isinstance(value, float) and not math.isfinite(value)  # NaN is below nothing
     if low is not None and (wild or value < low):
         return f"{low:g} or more"
     if above is not None and (wild or value <= above or (high is not None and value > high)):

@@ -66,7 +66,7 @@ class PromptFacts:
         several = len(sizes) > 1
         if self._tells.get(several):
             told = self._told(sizes)
-            return told, told - len(sizes)  # each has one mark in the text
+            return None if told < 0 else (told, told - len(sizes))  # each has a mark in the text
         images = tuple(Image.new("RGB", size) for size in sizes)
         content = [*({"type": "image"} for _ in sizes), {"type": "text", "text": "?"}]
         messages = [{"role": "user", "content": content}]
@@ -88,5 +88,8 @@ class PromptFacts:
         tell = getattr(self._chat.processor, "_get_num_multimodal_tokens", None)
         if tell is None:
             return -1
-        counts = tell(image_sizes=[(height, width) for width, height in sizes]).num_image_tokens
-        return int(sum(counts))
+        try:
+            counts = tell(image_sizes=[(height, width) for width, height in sizes])
+        except Exception:  # as above: it refuses an image of 900 x 2, say
+            return -1
+        return int(sum(counts.num_image_tokens))

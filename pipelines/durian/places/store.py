@@ -208,7 +208,9 @@ class Store:
 
     def _key(self, place: Remote, *, signed: bool = True) -> str:
         address = place.address if signed else place.address.removesuffix(place.query)
-        return str(self.fs._strip_protocol(address))
+        from fsspec.core import strip_protocol  # here: no other dataset needs the package
+
+        return str(strip_protocol(address))
 
     def _ask(
         self,
