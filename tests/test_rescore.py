@@ -13,7 +13,8 @@ from durian.profile import profile_dataset
 from durian.rescore import rescore_run
 from durian.table.checked import check_run
 
-ROWS = 12
+ROWS = 12  # and one that no engine took
+REFUSED = "the prompt is too long"
 KEPT = {"spectral_entropy": 1.5, "image_tokens": 64, "prompt_tokens": 80, "resize_factor": 0.5}
 
 
@@ -25,7 +26,7 @@ def world(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("rescore")
     with open(folder / "rows.jsonl", "w") as file:
-        for n in range(ROWS):
+        for n in range(ROWS + 1):
             Image.new("RGB", (8, 8), (20 * n, 0, 0)).save(folder / f"{n}.png")
             row = {"problem": f"How many? {n}", "answer": str(n), "images": [f"{n}.png"]}
             print(json.dumps(row | {"colour": "red" if n % 2 else "blue"}), file=file)
@@ -35,7 +36,7 @@ def world(tmp_path_factory):
     )
     with open(folder / "said.jsonl", "w") as file:
         table = pl.read_parquet(plain / "difficulty.parquet")
-        for sample_id, answer in table.select("sample_id", "answer").iter_rows():
+        for sample_id, answer in table.head(ROWS).select("sample_id", "answer").iter_rows():
             for k, text in enumerate((answer, answer, "red", "99")):
                 print(json.dumps({
                     "sample_id": sample_id, "rollout": k, "completion": f"\\boxed{{{text}}}",
@@ -49,6 +50,8 @@ def world(tmp_path_factory):
     table = pl.read_parquet(at)
     metadata = pl.read_parquet_metadata(at)
     planted = [pl.lit(v).cast(table[k].dtype).alias(k) for k, v in KEPT.items()]
+    refused = pl.when(pl.col("row") == ROWS).then(pl.lit(REFUSED)).otherwise(pl.col("error"))
+    planted.append(refused.alias("error"))
     table.with_columns(planted).write_parquet(at, metadata={
         key: value for key, value in metadata.items() if key.startswith("durian")
     })  # fmt: skip
@@ -70,7 +73,7 @@ def rescored(world):
 def test_the_completions_are_scored_by_the_other_reward(world, rescored):
     table = pl.read_parquet(world / "new" / "difficulty.parquet")
     # Of four completions one says "red": right in the odd rows alone.
-    assert table["pass_rate"].to_list() == [0.25 if n % 2 else 0.0 for n in range(ROWS)]
+    assert table["pass_rate"].to_list() == [*(0.25 if n % 2 else 0.0 for n in range(ROWS)), None]
     old, new = (pl.read_parquet(world / name / "rollouts.parquet") for name in ("run", "new"))
     same = ["sample_id", "rollout", "completion", "n_tokens", "sum_logprob", "finish_reason"]
     assert new.select(same).equals(old.select(same))
@@ -81,7 +84,9 @@ def test_what_no_reward_touches_stays_as_it_was(world, rescored):
     old, new = (pl.read_parquet(world / name / "difficulty.parquet") for name in ("run", "new"))
     stays = ["sample_id", "row", "pixel_entropy", "mean_logprob", "mean_tokens", "rollouts", *KEPT]
     assert new.select(stays).equals(old.select(stays))
-    assert new["spectral_entropy"].to_list() == [1.5] * ROWS  # no weights were loaded for it
+    assert new["spectral_entropy"].to_list() == [1.5] * (ROWS + 1)  # no weights were loaded for it
+    # There was nothing to replay: why, the run had said.
+    assert new["error"].to_list() == [None] * ROWS + [REFUSED]
     before, after = check_run(world / "run"), check_run(world / "new")
     assert after.model == before.model and after.logprobs_mode == before.logprobs_mode
     assert after.config["engine"] == before.config["engine"]

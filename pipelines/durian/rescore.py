@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from durian.config import ProfileConfig, RescoreConfig
-from durian.config.options import restored
+from durian.config.dataset import ProfiledDatasetConfig
+from durian.config.options import as_kept, restored, shared
 from durian.errors import RunFolderError
 from durian.manifest import table_fingerprint
 from durian.profile import Profiled, Work, finish_run, finished, measure_samples, prepare
@@ -25,6 +27,7 @@ from durian.table.checked import check_run
 
 # Columns that a policy's weights or processor were needed for.
 _KEPT = ("spectral_entropy", "image_tokens", "prompt_tokens", "resize_factor")
+_PLACES = ("dataset", "split", "image_root", "out")  # settings that may be others than the run's
 # What a replay of completions has no use for.
 _NOT_OF_A_REPLAY: dict[str, Any] = {
     "sampling_args": None, "chat_template_args": None, "adapter": None, "engine_args": {},
@@ -74,9 +77,10 @@ def _replayed(config: RescoreConfig, before: Manifest) -> ProfileConfig:
     measures = tuple(name for name in before.config["measures"] if name != "spectral")
     if "confidence" not in measures:
         raise RunFolderError(f"{config.run}: has no completions; profile with --model first")
+    where = shared(config, ProfiledDatasetConfig)
     replay = {
         **config.rewarding,
-        "dataset": config.dataset or before.config["dataset"],
+        **{name: value for name, value in where.items() if value is not None},
         "engine": "scripted",
         "model": str(config.rollouts_file),
         "measures": measures,
@@ -91,16 +95,22 @@ def _keep(source: Path, run: RunFolder) -> None:
     """Take over the columns that only a policy can fill, part by part; again does no harm."""
     there = pq.read_schema(source / DIFFICULTY_FILE).names
     names = [name for name in _KEPT if name in there]
-    kept = pq.read_table(source / DIFFICULTY_FILE, columns=["sample_id", *names])
+    kept = pq.read_table(
+        source / DIFFICULTY_FILE, columns=["sample_id", "rollouts", "error", *names]
+    )
     place = {sample: n for n, sample in enumerate(kept["sample_id"].to_pylist())}
     for number in run.finished_parts():
         part = run.read_part(number)
         places = pa.array([place.get(sample) for sample in part["sample_id"].to_pylist()])
-        for name in names:
-            column = kept[name].combine_chunks().take(places)
-            part = part.set_column(
-                part.schema.get_field_index(name), part.schema.field(name), column
-            )
+        of_part = kept.take(places)
+        columns = {name: of_part[name] for name in names}
+        # Of a sample that was not prompted there is nothing to replay: its own error says why.
+        undrawn = pc.is_null(of_part["rollouts"])
+        columns["error"] = pc.if_else(undrawn, of_part["error"], part["error"])
+        for name, column in columns.items():
+            field = part.schema.field(name)
+            at = part.schema.get_field_index(name)
+            part = part.set_column(at, field, column.cast(field.type))
         run.write_part(number, part, run.read_rollouts(number), run.part_seconds(number))
 
 
@@ -108,13 +118,14 @@ def _finish(
     config: RescoreConfig, before: Manifest, work: Work, run: RunFolder, progress: Progress
 ) -> None:
     """Complete the run; it says what its completions were drawn with, and by which reward."""
-    drawn_with = before.config | config.rewarding
+    ours = as_kept(work.config)
+    scored_with = {name: ours[name] for name in (*config.rewarding, *_PLACES)}
     finish_run(
         work.config, work.reader, work.index, run, work.identity, work.watch, progress,
         drawn=work.drawn,
         also={
             "model": before.model,
-            "config": {**drawn_with, "dataset": work.config.dataset, "out": config.out},
+            "config": before.config | scored_with,
             "logprobs_mode": before.logprobs_mode,
             "tokens": before.tokens,
             "determinism": before.determinism,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from durian.analysis.training_log import part_means
 from durian.rendering.training_figures import SECONDS, lines_of, training_figures
-from durian.rendering.training_page import summarize, write_training
+from durian.rendering.training_page import TrainingSummary, write_training
 from tests.rendering.test_validation_figure import found
 
 STEPS = range(1, 13)
@@ -110,13 +111,13 @@ def test_the_seconds_of_a_step_are_bars_from_the_first_to_the_last():
 
 def test_the_page_shows_the_validation_first_and_holds_every_name_as_text(tmp_path: Path):
     hostile = "<script>alert(1)</script>"
-    summary = summarize(
-        [*OURS, LAST],
+    summary = TrainingSummary(
         title=hostile,
         created="2026-02-03T04:05:06+00:00",
         facts={"Policy": hostile, "Normalizer": "durian"},
         sentences=[f"Of {hostile}."],
-        seconds={"rollouts": 1.0},
+        logged=part_means([*OURS, LAST]),
+        seconds_a_step={"rollouts": 1.0},
         validation=found(),
     )
     write_training(tmp_path / "training", [*OURS, LAST], summary)
@@ -136,9 +137,10 @@ def test_the_page_shows_the_validation_first_and_holds_every_name_as_text(tmp_pa
 
 
 def test_a_training_that_logged_nothing_has_a_page_without_figures(tmp_path: Path):
-    summary = summarize(
-        [LAST], title="a", created="2026-02-03", facts={}, sentences=[], seconds={}, validation=None
-    )
+    summary = TrainingSummary(
+        title="a", created="2026-02-03", facts={}, sentences=[], logged=part_means([LAST]),
+        seconds_a_step={}, validation=None,
+    )  # fmt: skip
     write_training(tmp_path, [LAST], summary)
     assert "<figure" not in (tmp_path / "index.html").read_text()
 

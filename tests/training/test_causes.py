@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from durian.causes.rules import OF_A_BATCH
 from durian.samples import Score
-from durian.training.causes import SIGNS, TOLD, cause_shares, signs_of
+from durian.training.causes import SIGNS, cause_shares, signs_of
 
 LOOP = "Wait, let me look again. " * 20
 
@@ -39,10 +40,10 @@ SAMPLES = {
 }
 
 
-@pytest.mark.parametrize("cause", TOLD)
+@pytest.mark.parametrize("cause", OF_A_BATCH)
 def test_each_cause_is_told_from_the_completions_alone(cause):
     assert shares(sample(*SAMPLES[cause])) == {
-        f"durian/why/{name}": float(name == cause) for name in TOLD
+        f"durian/why/{name}": float(name == cause) for name in OF_A_BATCH
     }
 
 

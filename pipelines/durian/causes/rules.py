@@ -22,6 +22,9 @@ CAUSES = (
     "unreadable", "conflict", "doubtful_label", "looped", "cut", "unformatted", "solved_blind",
     "solved", "steady_wrong", "scattered", "guessed", "mixed",
 )  # fmt: skip
+# Those that the completions of one rollout batch tell: not a label's, against which they say too
+# little, nor those that ask other measures.
+OF_A_BATCH = ("looped", "cut", "unformatted", "solved", "steady_wrong", "scattered", "mixed")
 GAIN = 0.1  # in pass rate: what an image that is looked at should add
 FEWEST = 4  # completions, of which fewer say nothing against a label: one wrong answer is no vote
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from durian.config.options import DATA, Config, option, shared
+from durian.config.options import DATA, Config, again, option, shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +59,17 @@ class DatasetConfig(Config):
     def source(self) -> DatasetConfig:
         """The part of the settings that names the dataset."""
         return DatasetConfig(**shared(self, DatasetConfig))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfiledDatasetConfig(Config):
+    """Where the dataset of a finished run lies, if not where it was profiled."""
+
+    dataset: str | None = option(
+        None,
+        "The dataset that was profiled, where it lies elsewhere now.",
+        panel=DATA,
+        default_text="the profile's",
+    )
+    split: str | None = again(DatasetConfig, "split", None, default_text="the profile's")
+    image_root: str | None = again(DatasetConfig, "image_root", default_text="the profile's")

@@ -7,13 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from durian.config.dataset import DatasetConfig
+from durian.config.dataset import ProfiledDatasetConfig
 from durian.config.options import (
     CHOICE,
     COMPLETIONS,
     DATA,
     RUN,
-    Config,
     again,
     option,
 )
@@ -47,7 +46,7 @@ class Balance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(Config):
+class ExportConfig(ProfiledDatasetConfig):
     """What is written of which runs, for which trainer."""
 
     runs: tuple[str, ...] = option(
@@ -55,14 +54,6 @@ class ExportConfig(Config):
     )
     to: str = option(..., "What is to read it.", panel=RUN, choices=FORMS)
     out: str = option(..., "Folder to write.", panel=RUN, filled="a folder to write")
-    dataset: str | None = option(
-        None,
-        "The dataset that was profiled, where it lies elsewhere now.",
-        panel=DATA,
-        default_text="the profile's",
-    )
-    split: str | None = again(DatasetConfig, "split", None, default_text="the profile's")
-    image_root: str | None = again(DatasetConfig, "image_root", default_text="the profile's")
     system_prompt: str | None = again(
         PromptConfig,
         "system_prompt",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from durian.config.options import again, option
+from durian.config.dataset import ProfiledDatasetConfig
+from durian.config.options import again
 from durian.config.policy import ImagesConfig, PromptConfig
 from durian.config.profile import ProfileConfig
 from durian.config.runs import LocalRunConfig
@@ -15,7 +16,7 @@ _REWARD = ("reward_args", "tolerance", "coords", "iou", "judge_model", "judge_ur
 
 
 @dataclass(frozen=True, kw_only=True)
-class RescoreConfig(LocalRunConfig):
+class RescoreConfig(ProfiledDatasetConfig, LocalRunConfig):
     """A finished run, the reward that its completions get, and the run that this makes.
 
     What is None of the reward's own settings has its default, not the finished run's value: that
@@ -30,12 +31,6 @@ class RescoreConfig(LocalRunConfig):
     judge_model: str | None = again(PromptConfig, "judge_model")
     judge_url: str | None = again(PromptConfig, "judge_url")
     out: str = again(ProfileConfig, "out", ...)
-    dataset: str | None = option(
-        None,
-        "Where the run's dataset lies now.",
-        default_text="where it lay when it was profiled",
-        filled="a folder, file or hub id",
-    )
     workers: int | None = again(ImagesConfig, "workers")
 
     @property

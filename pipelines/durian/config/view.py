@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from durian.config.dataset import DatasetConfig
-from durian.config.options import CHOICE, DATA, RUN, again, option
+from durian.config.dataset import ProfiledDatasetConfig
+from durian.config.options import CHOICE, RUN, again, option
 from durian.config.runs import LocalRunConfig
 from durian.config.train import TrainConfig
 from durian.errors import ConfigError
@@ -15,17 +15,8 @@ PORT = 8791  # where it is taken a free one is
 
 
 @dataclass(frozen=True, kw_only=True)
-class PicturesConfig(LocalRunConfig):
+class PicturesConfig(ProfiledDatasetConfig, LocalRunConfig):
     """A run, and where the images of its samples are."""
-
-    dataset: str | None = option(
-        None,
-        "The dataset that was profiled, where it lies elsewhere now: images are read from it.",
-        panel=DATA,
-        default_text="the profile's",
-    )
-    split: str | None = again(DatasetConfig, "split", None, default_text="the profile's")
-    image_root: str | None = again(DatasetConfig, "image_root", default_text="the profile's")
 
 
 @dataclass(frozen=True, kw_only=True)

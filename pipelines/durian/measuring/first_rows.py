@@ -7,7 +7,7 @@ row; so the first rows are read, prompted and graded here, without the policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
@@ -179,6 +179,21 @@ def _columns(reader: SampleReader) -> str:
     )
 
 
+def _prompts(
+    samples: Iterable[Sample], asked: Asked, template: PromptTemplate | None, pixel_limit: int
+) -> Iterator[tuple[Sample, Prompt]]:
+    """The prompts of some first rows; a row that has none, by another of its images, tells so."""
+    for sample in samples:
+        prompt = build_prompt(
+            sample,
+            look(sample, pixel_limit=pixel_limit, keep=True),
+            system_prompt=asked.system_prompt or "",
+            template=template,
+        )
+        if not isinstance(prompt, Failed):
+            yield sample, prompt
+
+
 def _check_chat(
     chat: Renderer, seen: _Seen, asked: Asked, template: PromptTemplate | None, pixel_limit: int
 ) -> None:
@@ -188,15 +203,7 @@ def _check_chat(
     """
     for alike in seen.tried.values():
         refused: tuple[Sample, Prompt, RefusedPrompt] | None = None
-        for sample in alike:
-            prompt = build_prompt(
-                sample,
-                look(sample, pixel_limit=pixel_limit, keep=True),
-                system_prompt=asked.system_prompt or "",
-                template=template,
-            )
-            if isinstance(prompt, Failed):
-                continue  # another of its images: that row's matter
+        for sample, prompt in _prompts(alike, asked, template, pixel_limit):
             rendered = chat.render(prompt)
             if not isinstance(rendered, RefusedPrompt):
                 refused = None
@@ -211,15 +218,7 @@ def _check_blind(
 ) -> None:
     """Refuse a chat template that takes no first row with images once these are left out."""
     why: str | None = None
-    for sample in seen.tried[True]:
-        prompt = build_prompt(
-            sample,
-            look(sample, pixel_limit=pixel_limit, keep=True),
-            system_prompt=asked.system_prompt or "",
-            template=template,
-        )
-        if isinstance(prompt, Failed):
-            continue
+    for sample, prompt in _prompts(seen.tried[True], asked, template, pixel_limit):
         blind = Blinding("none").prompt(sample, prompt)
         found = blind if isinstance(blind, Failed) else chat.render(blind)
         if not isinstance(found, Failed):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from durian.analysis.training_log import Log, Points, logged, running_mean, smoothed_over
+from durian.causes.rules import OF_A_BATCH
 from durian.rendering.causes import WORDS
 from durian.rendering.figures import BLUE, GREEN, GREY, NARROW, ORANGE, new_figure
 from durian.rendering.report_figures import ReportFigure
@@ -40,8 +41,6 @@ class _Kind:
     panels: Sequence[_Panel]
 
 
-# Those that a rollout batch alone tells, in the order in which they are asked for.
-_CAUSES = ("looped", "cut", "unformatted", "solved", "steady_wrong", "scattered", "mixed")
 _KINDS = (
     _Kind(
         "reward",
@@ -79,7 +78,7 @@ _KINDS = (
                 shares=True,
                 may_be_none=True,
             )
-            for cause in _CAUSES
+            for cause in OF_A_BATCH
         ),
     ),
     _Kind(

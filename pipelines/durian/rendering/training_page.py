@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from durian.analysis.statistics.estimate import Estimate
-from durian.analysis.training_log import Log, PartMean, part_means
+from durian.analysis.training_log import Log, PartMean
 from durian.analysis.validation import Validations
 from durian.rendering.page import write_page
 from durian.rendering.report_figures import ReportFigure
@@ -51,28 +51,6 @@ def write_training(folder: Path, log: Log, summary: TrainingSummary) -> None:
         rows={figure.name: _rows(figure.name, summary.logged) for figure in figures},
         headings=_headings(summary.logged),
         validated=[] if found is None else _validated(found),
-    )
-
-
-def summarize(
-    log: Log,
-    *,
-    title: str,
-    created: str,
-    facts: Mapping[str, str],
-    sentences: Sequence[str],
-    seconds: Mapping[str, float],
-    validation: Validations | None,
-) -> TrainingSummary:
-    """The numbers and texts of a training's page."""
-    return TrainingSummary(
-        title=title,
-        created=created,
-        facts=dict(facts),
-        sentences=list(sentences),
-        logged=part_means(log),
-        seconds_a_step=dict(seconds),
-        validation=validation,
     )
 
 

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from durian.causes.loops import is_looping
-from durian.causes.rules import Evidence, find_causes
+from durian.causes.rules import OF_A_BATCH, Evidence, find_causes
 from durian.causes.thresholds import THRESHOLDS
 from durian.measures.consensus import label_doubt
 from durian.rewards.canonical import canonical
 from durian.samples import Score
 
 SIGNS = 4  # numbers of a completion that are told to the other processes
-# Not a label's: one batch says too little against it. Nor those that ask other measures.
-TOLD = ("looped", "cut", "unformatted", "solved", "steady_wrong", "scattered", "mixed")
 _NO_ANSWER = 0.0
 
 
@@ -53,7 +51,7 @@ def signs_of(
 def cause_shares(correct: Tensor, rewards: Tensor, signs: Tensor) -> dict[str, float]:
     """Shares of the samples of a rollout batch by cause, each under `durian/why/`.
 
-    Of the samples with a scored completion; the causes in `TOLD`, by the rules of the column `why`
+    Of the samples with a scored completion; those `OF_A_BATCH`, by the rules of the column `why`
     with their defaults. Without the measures of a profile: unformatted is a completion in which no
     answer can be read.
 
@@ -81,7 +79,7 @@ def cause_shares(correct: Tensor, rewards: Tensor, signs: Tensor) -> dict[str, f
     # No doubt is so large: what would speak against a label in a profile is steadily wrong here.
     found = find_causes(evidence, {**THRESHOLDS, "doubtful_label": np.inf})
     known = [cause for cause in found if cause is not None]
-    return {f"durian/why/{cause}": known.count(cause) / len(known) for cause in TOLD if known}
+    return {f"durian/why/{cause}": known.count(cause) / len(known) for cause in OF_A_BATCH if known}
 
 
 def _doubt(codes: Tensor, right: Tensor, scored: Tensor) -> float:

@@ -9,14 +9,14 @@ from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
-from durian.analysis.training_log import seconds_a_step
+from durian.analysis.training_log import part_means, seconds_a_step
 from durian.analysis.validation import Validations, result_of
 from durian.config import TrainConfig
 from durian.config.options import as_kept, identifying
 from durian.engines.fingerprint import model_fingerprint
 from durian.manifest import file_fingerprint, table_fingerprint, versions
 from durian.records import JsonObject
-from durian.rendering.training_page import summarize, write_training
+from durian.rendering.training_page import TrainingSummary, write_training
 from durian.rewards import reward_fingerprint
 from durian.run.files import write_json, written_aside
 from durian.run.folder import MANIFEST
@@ -137,13 +137,13 @@ def write_results(
     write_training(
         out / PAGE_FOLDER,
         log,
-        summarize(
-            log,
+        TrainingSummary(
             title=Path(manifest.model).name,
             created=manifest.created,
             facts=dict(training_facts(manifest)),
             sentences=training_sentences(manifest, seconds),
-            seconds=seconds,
+            logged=part_means(log),
+            seconds_a_step=seconds,
             validation=validations,
         ),
     )
