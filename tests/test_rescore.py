@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from durian import rescore
 from durian.compare import compare_runs
 from durian.config import ProfileConfig, RescoreConfig
 from durian.errors import RunFolderError
-from durian.profile import profile_dataset
+from durian.profile import Work, profile_dataset
 from durian.rescore import rescore_run
 from durian.table.checked import check_run
 
@@ -124,3 +125,19 @@ def test_a_run_without_completions_and_another_dataset_are_refused(world, tmp_pa
     with pytest.raises(RunFolderError, match="another content"):
         rescore_run(fewer)
     assert not out.exists()
+
+
+def test_the_manifest_shows_no_password_of_an_address(world, monkeypatch):
+    told = {}
+    monkeypatch.setattr(rescore, "finish_run", lambda *_, also, **__: told.update(also))
+    before = check_run(world / "run")
+    address = "https://user:hunter2@example.org/rows.parquet?X-Amz-Signature=hunter2"
+    config = RescoreConfig(run=world / "run", reward="boxed", out="new", dataset=address)
+    work = Work(
+        config=rescore._replayed(config, before), reader=None, index=None, drawn=None, identity={},
+        watch=None,
+    )  # fmt: skip
+    assert work.config.dataset == address  # it is read by it
+    rescore._finish(config, before, work, None, None)
+    assert "example.org/rows.parquet" in told["config"]["dataset"]
+    assert "hunter2" not in str(told)

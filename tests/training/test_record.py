@@ -33,6 +33,17 @@ def test_a_nan_in_the_log_ends_no_training(tmp_path, monkeypatch):
     )
 
 
+def test_the_page_says_where_the_seconds_of_a_step_go(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(record, "write_training", lambda folder, log, summary: told.append(summary))
+    # One rollout batch and one pass a step: 3 + 6 of 10 seconds, and 1 for all else.
+    log = [{"step": 1, "seconds/rollout": 3.0, "seconds/update": 6.0, "step_time": 10.0}]
+    write_results(tmp_path, log, from_json(TrainingManifest, MANIFEST))
+    assert told[0].seconds_a_step == {"rollouts": 3.0, "updates": 6.0, "all else": 1.0}
+    line = "An optimizer step took 10 seconds on average, 60 % of it for updates."
+    assert told[0].sentences[-1] == line
+
+
 @pytest.mark.parametrize(
     ("field", "value", "same"),
     [
